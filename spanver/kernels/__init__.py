@@ -1,0 +1,36 @@
+"""The numerical kernels: elliptic norms, scores, normaliser, least squares on the ball, the spanner scan.
+
+Written once against the array API, so that the arrays given decide where the work happens: NumPy, CuPy, PyTorch, JAX or
+any other namespace that `array-api-compat` knows. All arrays of one call belong to one namespace and one device.
+Kernels take any finite data, trust their callers, never write to their inputs, and keep no state. The `plain` backend is the
+definition; a faster backend offers the same functions and is judged by agreeing with it.
+
+The CuPy path has not been run on a GPU yet: until then it is unverified.
+"""
+
+from spanver.kernels.plain.elliptic import (
+    elliptic_norms,
+    inverse_factor,
+    precision_norms,
+    uncertain_mask,
+    update_inverse_factor,
+)
+from spanver.kernels.plain.regression import fit, fit_moments
+from spanver.kernels.plain.softmax import linear_scores, log_normaliser, log_softmax, truncated_scores
+from spanver.kernels.plain.spanner import SpannerScan, spanner_trace
+
+__all__ = [
+    "SpannerScan",
+    "elliptic_norms",
+    "fit",
+    "fit_moments",
+    "inverse_factor",
+    "linear_scores",
+    "log_normaliser",
+    "log_softmax",
+    "precision_norms",
+    "spanner_trace",
+    "truncated_scores",
+    "uncertain_mask",
+    "update_inverse_factor",
+]

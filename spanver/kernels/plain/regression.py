@@ -1,0 +1,93 @@
+"""Least squares on the ball `||theta|| <= B` (A2, phase 2; E6), also for rank-deficient data.
+
+The solution of `(A + mu I) theta = b`, `mu >= 0`, `mu (||theta|| - B) = 0`, with `A = sum v v^T` and `b = sum v y`, in
+the eigenbasis of `A`. The multiplier solves the secular equation `1/||theta(mu)|| = 1/B`, whose left side is concave and
+nearly linear in `mu`, so Newton's method from the left never overshoots and ends in a few steps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from array_api_compat import array_namespace
+
+__all__ = ["fit", "fit_moments"]
+
+Array = Any  # an array of any namespace; shapes stand in the docstrings
+
+_NEWTON_STEPS = 100  # far beyond what convergence takes: the last steps only settle rounding
+
+
+def fit(features: Array, targets: Array, radius: float) -> Array:
+    """Minimise `sum_i (<theta, v_i> - y_i)^2` over `||theta|| <= radius`.
+
+    Parameters
+    ----------
+    features : array, shape (n, d)
+        Rows `v_i`; any finite numbers, any rank.
+    targets : array, shape (n,)
+    radius : float
+        Above 0.
+
+    Returns
+    -------
+    array, shape (d,)
+        Where several minimise, the one of least norm (up to rounding).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fit(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]), radius=5.0)
+    array([2.])
+    >>> fit(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]), radius=0.5)
+    array([0.5])
+    """
+    xp = array_namespace(features, targets)
+    return fit_moments(xp.matrix_transpose(features) @ features, xp.matrix_transpose(features) @ targets, radius)
+
+
+def fit_moments(gram: Array, moment: Array, radius: float) -> Array:
+    """`fit` from the sufficient statistics, which a learner can keep up to date in `O(d^2)` a round.
+
+    Parameters
+    ----------
+    gram : array, shape (d, d)
+        `A = sum v v^T`.
+    moment : array, shape (d,)
+        `b = sum v y`.
+    radius : float
+        Above 0.
+
+    Returns
+    -------
+    array, shape (d,)
+    """
+    xp = array_namespace(gram, moment)
+    eigenvalues, vectors = xp.linalg.eigh(gram)
+    eigenvalues = xp.maximum(eigenvalues, xp.zeros_like(eigenvalues))
+    coefficients = xp.matrix_transpose(vectors) @ moment
+    rounding = gram.shape[0] * float(xp.finfo(gram.dtype).eps)
+    # A direction is outside the data when both its curvature and its moment are rounding: there theta is 0.
+    absent = (eigenvalues <= rounding * xp.max(eigenvalues)) & (
+        xp.abs(coefficients) <= rounding * xp.linalg.vector_norm(moment)
+    )
+    coefficients = xp.where(absent, xp.zeros_like(coefficients), coefficients)
+    curvature = xp.where(absent, xp.ones_like(eigenvalues), eigenvalues)
+
+    mu = 0.0
+    if bool(xp.any(curvature == 0.0)) or float(xp.linalg.vector_norm(coefficients / curvature)) > radius:
+        # ||theta(mu)|| >= ||c|| / (max eigenvalue + mu), so the root is not to the left of this start.
+        mu = max(0.0, float(xp.linalg.vector_norm(coefficients)) / radius - float(xp.max(eigenvalues)))
+        smallest = float(xp.min(curvature))
+        if mu + smallest == 0.0:
+            mu = math.ulp(0.0) + rounding * float(xp.max(xp.abs(coefficients))) / radius
+        for _ in range(_NEWTON_STEPS):
+            shifted = coefficients / (curvature + mu)
+            norm = float(xp.linalg.vector_norm(shifted))
+            slope = float(xp.sum(shifted * shifted / (curvature + mu)))
+            step = (norm / radius - 1.0) * norm * norm / slope
+            if not mu + step > mu:
+                break
+            mu += step
+    return vectors @ (coefficients / (curvature + mu))

@@ -1,0 +1,150 @@
+"""The questions that a learner may ask, what they cost, and what it is told when it asks too much.
+
+A learner gets an `Oracle` and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2; `[FMR25]`).
+The ledger is inside the oracle and counts every single answer in Python integers, which have no largest value (O1). A
+budget is never exceeded: a question that does not fit raises `BudgetExceededError` (O3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from spanver.errors import SpanverError, require_count
+from spanver.values import Counts, FloatArray, Found, Prompt, Response, ResponseId, Responses, Rule
+
+__all__ = ["Budget", "BudgetExceededError", "Ledger", "Oracle", "QuestionRefusedError"]
+
+AnyResponse: TypeAlias = Response | ResponseId
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What was answered so far.
+
+    Attributes
+    ----------
+    samples : int
+        Sampling answers, `T_comp`.
+    rewards : int
+        Rewards and comparisons, `T_data`.
+    enumerated : int
+        Responses listed in the full-table model, `T_enum`.
+    """
+
+    samples: int = 0
+    rewards: int = 0
+    enumerated: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "rewards", "enumerated"):
+            require_count(name, getattr(self, name), least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that may be answered, by counter; None is no limit."""
+
+    samples: int | None = None
+    rewards: int | None = None
+    enumerated: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "rewards", "enumerated"):
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name), least=0)
+
+
+class BudgetExceededError(SpanverError):
+    """A question costs more than is left of the budget.
+
+    Attributes
+    ----------
+    counter : str
+        `samples`, `rewards` or `enumerated`.
+    asked, left : int
+        What the question costs, and what was left before it.
+    """
+
+    def __init__(self, counter: str, asked: int, left: int) -> None:
+        super().__init__(f"the question costs {asked} {counter}, but only {left} are left of the budget")
+        self.counter = counter
+        self.asked = asked
+        self.left = left
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.counter, self.asked, self.left)
+
+
+class QuestionRefusedError(SpanverError):
+    """This oracle does not answer that question; nothing was charged."""
+
+
+class Oracle(Protocol):
+    """A door to a problem. Each method is a question; all answers are read-only (mathematics.md, section 2).
+
+    Questions about a prompt refuse one that this oracle has not handed out. What a question costs is charged before its
+    answer is returned, also when the answer is then not used.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """Dimension `d` of the features."""
+        ...
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term in the objective."""
+        ...
+
+    @property
+    def radius(self) -> float:
+        """Radius `B` of the parameter ball."""
+        ...
+
+    @property
+    def reward_range(self) -> float:
+        """Length `R_max` of an interval that holds the rewards of one prompt."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was answered so far."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """The most that will be answered."""
+        ...
+
+    def prompt(self) -> Prompt:
+        """Draw `x ~ rho`; free."""
+        ...
+
+    def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
+        """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)` where the strong oracle is offered; `count` samples."""
+        ...
+
+    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
+        """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
+        ...
+
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
+        """Draw until the rule accepts, at most `limit` tries; the samples of every try.
+
+        When the budget ends before the limit and before the rule accepts, what was tried is charged and
+        `BudgetExceededError` is raised.
+        """
+        ...
+
+    def reward(self, prompt: Prompt, response: AnyResponse) -> float:
+        """Ask for one noisy reward, also of a response that was only guessed; 1 reward."""
+        ...
+
+    def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
+        """Ask whether `first` is preferred: a Bradley-Terry label, true with odds `e^{r*(first) - r*(second)}`; 1 reward `[ext]`."""
+        ...
+
+    def enumerate(self, prompt: Prompt) -> Responses:
+        """List all of `Y` where the full-table model is offered; `|Y|` enumerated."""
+        ...

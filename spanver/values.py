@@ -1,0 +1,289 @@
+"""The values that questions and answers are made of: frozen, read-only, and JSON both ways.
+
+A prompt is an index (tables) or its text; so is the id of a response. A *score* is a function of a response that is itself
+a value, and a *rule* says when `sample_until` stops: rules travel over a pipe because they are values and not callbacks
+(design.md, idea 2).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import cattrs
+import numpy as np
+from cattrs.strategies import configure_tagged_union
+from numpy.typing import NDArray
+
+from spanver.errors import ArgumentError, require, require_positive
+from spanver.kernels import linear_scores, truncated_scores
+
+__all__ = [
+    "Counts",
+    "FloatArray",
+    "Found",
+    "IntArray",
+    "LinearScore",
+    "Outcome",
+    "Pair",
+    "Prompt",
+    "Response",
+    "ResponseId",
+    "Responses",
+    "Rule",
+    "Score",
+    "Trial",
+    "TruncatedScore",
+    "UncertainPair",
+    "from_json",
+    "read_only",
+    "to_json",
+]
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+Prompt: TypeAlias = int | str
+ResponseId: TypeAlias = int | str
+T = TypeVar("T")
+
+
+def read_only(array: Any, *, ndim: int, name: str) -> FloatArray:
+    """Return finite float64 data of `ndim` dimensions that nobody can write to: the array itself if it is that already.
+
+    Raises
+    ------
+    ArgumentError
+        If the data are not numbers, not finite, or of another number of dimensions.
+    """
+    try:
+        result = np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(name, array, "an array of numbers") from None
+    require(result.ndim == ndim, f"the number of dimensions of {name}", result.ndim, str(ndim))
+    require(bool(np.isfinite(result).all()), name, array, "finite everywhere")
+    if result.flags.writeable:
+        result = result.copy()
+        result.setflags(write=False)
+    return result
+
+
+def _freeze(value: Any, **dimensions: int) -> None:
+    for name, ndim in dimensions.items():
+        object.__setattr__(value, name, read_only(getattr(value, name), ndim=ndim, name=name))
+
+
+class Outcome(Enum):
+    """How a response came about, as far as the sampler that returned it can tell (A1)."""
+
+    DRAWN = "drawn"
+    """A plain draw."""
+    ACCEPTED = "accepted"
+    """An accepted trial."""
+    CLIPPED = "clipped"
+    """An accepted trial with `w > M Z`: evidence that the multiplier is too small."""
+    FALLBACK = "fallback"
+    """A fresh draw from the base policy after every trial failed."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Response:
+    """One response: its id, its features of shape `(d,)`, and how it came about."""
+
+    id: ResponseId
+    features: FloatArray
+    outcome: Outcome = Outcome.DRAWN
+
+    def __post_init__(self) -> None:
+        _freeze(self, features=1)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Responses:
+    """Responses in the order drawn: ids, and features of shape `(count, d)`. Indexing gives a `Response`."""
+
+    ids: tuple[ResponseId, ...]
+    features: FloatArray
+
+    def __post_init__(self) -> None:
+        _freeze(self, features=2)
+        require(len(self.ids) == len(self.features), "the number of ids", len(self.ids), f"{len(self.features)}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, position: int) -> Response:
+        return Response(self.ids[position], self.features[position])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pair:
+    """Two responses to one prompt; `difference` is the relative feature `v = phi(first) - phi(second)`."""
+
+    prompt: Prompt
+    first: Response
+    second: Response
+
+    @property
+    def difference(self) -> FloatArray:
+        """Relative feature, shape `(d,)`."""
+        return self.first.features - self.second.features
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Counts:
+    """The multiset of many draws: distinct responses `(k)`, and how often each was drawn, shape `(k,)`, all positive."""
+
+    responses: Responses
+    counts: IntArray
+
+    def __post_init__(self) -> None:
+        counts = np.array(self.counts, dtype=np.int64)
+        require(
+            counts.shape == (len(self.responses),), "the shape of counts", counts.shape, f"({len(self.responses)},)"
+        )
+        require(bool((counts > 0).all()), "counts", self.counts, "positive")
+        counts.setflags(write=False)
+        object.__setattr__(self, "counts", counts)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Found:
+    """What `sample_until` came to: the responses of the try that stopped it, or None, and the number of tries."""
+
+    responses: Responses | None
+    tries: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LinearScore:
+    """Score `<theta, phi(y)>`."""
+
+    theta: FloatArray
+
+    def __post_init__(self) -> None:
+        _freeze(self, theta=1)
+
+    def of(self, features: FloatArray) -> FloatArray:
+        """Scores of features of shape `(n, d)`: shape `(n,)`."""
+        scores: FloatArray = linear_scores(features, self.theta)
+        return scores
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TruncatedScore:
+    """Score `<theta, v> 1[||v||_{Sigma^-1} <= nu]`, `v = phi(y) - anchor`, `precision = Sigma^-1` (A2, phase 2)."""
+
+    theta: FloatArray
+    anchor: FloatArray
+    precision: FloatArray
+    nu: float
+
+    def __post_init__(self) -> None:
+        _freeze(self, theta=1, anchor=1, precision=2)
+        _check_precision(self.precision, len(self.theta))
+        require_positive("nu", self.nu)
+
+    def of(self, features: FloatArray) -> FloatArray:
+        """Scores of features of shape `(n, d)`: shape `(n,)`."""
+        scores: FloatArray = truncated_scores(features, self.anchor, self.theta, self.precision, self.nu)
+        return scores
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UncertainPair:
+    """Rule: draw pairs, two samples a try, until `||v||_{Sigma^-1} > nu`; `precision = Sigma^-1` (A2, phase 1)."""
+
+    precision: FloatArray
+    nu: float
+    samples_per_try: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        _freeze(self, precision=2)
+        _check_precision(self.precision, len(self.precision))
+        require_positive("nu", self.nu)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trial:
+    """Rule: draw responses, accept each with probability `min(1, exp(score/beta - log_threshold))` (A1)."""
+
+    score: LinearScore | TruncatedScore
+    log_threshold: float
+    samples_per_try: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        require(bool(np.isfinite(self.log_threshold)), "log_threshold", self.log_threshold, "a finite number")
+
+
+Score: TypeAlias = LinearScore | TruncatedScore
+Rule: TypeAlias = UncertainPair | Trial
+
+
+def _check_precision(precision: FloatArray, dimension: int) -> None:
+    square = (dimension, dimension)
+    require(precision.shape == square, "the shape of precision", precision.shape, str(square))
+    asymmetry = float(np.abs(precision - precision.T).max(initial=0.0))
+    require(asymmetry <= 1e-9 * float(np.abs(precision).max(initial=0.0)), "precision", precision, "symmetric")
+
+
+def _structure_array(data: Any, _: Any) -> FloatArray:
+    if isinstance(data, dict):
+        raw = base64.b64decode(data["float64"], validate=True)
+        return np.frombuffer(raw, dtype="<f8").astype(np.float64).reshape(data["shape"])
+    return np.array(data, dtype=np.float64)
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(np.ndarray, lambda array: array.tolist())
+    converter.register_unstructure_hook_func(lambda t: t in (FloatArray, IntArray), lambda array: array.tolist())
+    converter.register_structure_hook_func(lambda t: t == FloatArray, _structure_array)
+    converter.register_structure_hook_func(lambda t: t == IntArray, lambda data, _: np.array(data, dtype=np.int64))
+    converter.register_structure_hook_func(lambda t: t == ResponseId, _structure_id)
+    configure_tagged_union(LinearScore | TruncatedScore, converter, tag_name="kind")
+    configure_tagged_union(UncertainPair | Trial, converter, tag_name="kind")
+    return converter
+
+
+def _structure_id(data: Any, _: Any) -> ResponseId:
+    require(isinstance(data, int | str) and not isinstance(data, bool), "id", data, "an integer or a string")
+    result: ResponseId = data
+    return result
+
+
+_CONVERTER = _make_converter()
+
+
+def to_json(value: Any, kind: Any = None) -> Any:
+    """Turn a value of this module into plain data that `json.dumps` takes.
+
+    Parameters
+    ----------
+    value : object
+    kind : type, optional
+        `Score` or `Rule` to write which member of the union it is.
+    """
+    return _CONVERTER.unstructure(value, unstructure_as=kind)
+
+
+def from_json(data: Any, kind: type[T] | Callable[..., T] | Any) -> T:
+    """Turn plain data back into a value of `kind`. Arrays may be nested lists or `{"shape": .., "float64": base64}`.
+
+    Raises
+    ------
+    ArgumentError
+        If the data do not describe such a value.
+    """
+    try:
+        result: T = _CONVERTER.structure(data, kind)
+    except ArgumentError:
+        raise
+    except Exception as error:
+        sentence = (
+            "; ".join(cattrs.transform_error(error)) if isinstance(error, cattrs.BaseValidationError) else str(error)
+        )
+        raise ArgumentError("data", data, f"a JSON form of {getattr(kind, '__name__', kind)} ({sentence})") from error
+    return result
