@@ -1,0 +1,124 @@
+"""Policies that learners return: frozen values, sampled through an oracle (section 1 and A2 of mathematics.md).
+
+A policy knows parameters alone. Sampling one costs what the sampler asks of the oracle; its exact law on a table is
+`spanver.problems.exact.log_law`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from spanver.errors import require, require_positive
+from spanver.oracle import Oracle
+from spanver.randomness import stream
+from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore, read_only
+
+__all__ = ["LinearSoftmax", "Mixture", "Policy", "Sampler", "TruncatedSoftmax", "sample_policy"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LinearSoftmax:
+    """`pi_theta(y|x) ∝ pi_ref(y|x) exp(<theta, phi(x,y)>/beta)`; `theta = 0` is the base policy. `[FMR25]`."""
+
+    theta: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "theta", read_only(self.theta, ndim=1, name="theta"))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TruncatedSoftmax:
+    """The exploration policy of A2: draw `y' ~ pi_ref(.|x)`, then `pi_f` with the truncated score of `y'`. `[FMR25]`.
+
+    Attributes
+    ----------
+    theta : array, shape (d,)
+    precision : array, shape (d, d)
+        `Sigma_span^-1`.
+    nu : float
+    """
+
+    theta: FloatArray
+    precision: FloatArray
+    nu: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "theta", read_only(self.theta, ndim=1, name="theta"))
+        object.__setattr__(self, "precision", read_only(self.precision, ndim=2, name="precision"))
+        require_positive("nu", self.nu)
+
+    def score(self, second: Response) -> TruncatedScore:
+        """Score `f` of the policy once `y'` is drawn."""
+        return TruncatedScore(self.theta, second.features, self.precision, self.nu)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mixture:
+    """Uniform mixture of policies: each output draws its component afresh."""
+
+    components: tuple[LinearSoftmax | TruncatedSoftmax, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.components) > 0, "components", self.components, "at least one policy")
+
+
+Policy: TypeAlias = LinearSoftmax | TruncatedSoftmax | Mixture
+
+
+class Sampler(Protocol):
+    """What samples `pi_f`: `softmax_sample` (A1), `race_sample` (A1r), or anybody's."""
+
+    def __call__(
+        self, oracle: Oracle, prompt: Prompt, score: Score, /, *, multiplier: float, failure: float, seed: int
+    ) -> Response:
+        """Return one response from a law close to `pi_f(.|x)`."""
+        ...
+
+
+def sample_policy(
+    policy: Policy,
+    oracle: Oracle,
+    prompt: Prompt,
+    *,
+    sampler: Sampler,
+    multiplier: float,
+    failure: float,
+    seed: int,
+) -> Response:
+    """Draw one response of a policy through an oracle, which counts every sample it takes.
+
+    Parameters
+    ----------
+    policy : Policy
+    oracle : Oracle
+    prompt : Prompt
+        One that the oracle has handed out.
+    sampler : Sampler
+    multiplier, failure : float
+        `M` and `delta` of the sampler.
+    seed : int
+        Of this output: it draws the component of a mixture, and goes to the sampler.
+
+    Returns
+    -------
+    Response
+    """
+    match policy:
+        case Mixture(components):
+            component = components[int(stream(seed, "mixture").integers(len(components)))]
+        case LinearSoftmax() | TruncatedSoftmax():
+            component = policy
+    score: Score
+    if isinstance(component, TruncatedSoftmax):
+        score = component.score(oracle.sample(prompt, 1)[0])
+    else:
+        score = LinearScore(component.theta)
+    return sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
+
+
+def mixture_of_rounds(thetas: Sequence[FloatArray] | FloatArray, precision: FloatArray, nu: float) -> Mixture:
+    """Output of A2: the uniform mixture of the exploration policies of all rounds."""
+    precision = read_only(precision, ndim=2, name="precision")
+    return Mixture(tuple(TruncatedSoftmax(theta, precision, nu) for theta in thetas))

@@ -1,0 +1,58 @@
+"""A1r, RaceSampler `[ext]`: the best of `N` weighted draws, `argmax w(y_i)/U_i`.
+
+It needs no normaliser and no multiplier: its total variation to `pi_f` is at most `(1 - 1/C(pi_f|x))^N` (R4, tight), for
+`N` samples, where A1 takes up to `2N + 1` of a much larger `N`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from spanver.errors import require, require_positive, require_probability
+from spanver.oracle import Oracle
+from spanver.randomness import stream
+from spanver.values import Prompt, Response, Score
+
+__all__ = ["race_sample", "race_size"]
+
+
+def race_size(multiplier: float, failure: float) -> int:
+    """Return `N = ceil(C log(1/delta))` for the coverage `C = multiplier/4` that A1 would be given.
+
+    Raises
+    ------
+    ArgumentError
+        Unless `multiplier` is finite and at least 1, and `failure` strictly between 0 and 1.
+    """
+    require_positive("multiplier", multiplier)
+    require(multiplier >= 1.0, "multiplier", multiplier, "a finite number of at least 1")
+    require_probability("failure", failure)
+    return max(1, math.ceil(multiplier / 4.0 * math.log(1.0 / failure)))
+
+
+def race_sample(
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+) -> Response:
+    """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1r).
+
+    Parameters
+    ----------
+    oracle : Oracle
+        Anything that answers `sample`.
+    prompt : Prompt
+    score : Score
+        `f`.
+    multiplier, failure : float
+        As for `softmax_sample`; the race takes `race_size(multiplier, failure)` samples.
+    seed : int
+        Of the uniform numbers `U_i`.
+
+    Returns
+    -------
+    Response
+    """
+    responses = oracle.sample(prompt, race_size(multiplier, failure))
+    uniforms = 1.0 - stream(seed, "race").random(len(responses))
+    return responses[int(np.argmax(score.of(responses.features) / oracle.beta - np.log(uniforms)))]
