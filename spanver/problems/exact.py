@@ -1,0 +1,302 @@
+"""Exact quantities of policies on tables: law, coverage, KL, objective, gap (section 1; I1-I3), all in log space.
+
+A *log law* is an array of shape (X, Y) of `log pi(y|x)`, minus infinity where the policy puts no mass. Zeros of the base
+policy are outside every supremum and make no NaN; a law that puts mass on them has infinite coverage and KL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, logsumexp
+
+from spanver.errors import require, require_probability
+from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
+from spanver.learners.policies import LinearSoftmax, Mixture, Policy, TruncatedSoftmax
+from spanver.problems.tables import TabularProblem
+from spanver.values import FloatArray, IntArray
+
+__all__ = [
+    "SamplerLaw",
+    "best_objective",
+    "component_laws",
+    "gap",
+    "kl_divergence",
+    "law_cost",
+    "log_coverage",
+    "log_law",
+    "log_laws_given_second",
+    "log_optimal_law",
+    "objective",
+    "sampler_law",
+    "uncertain_probability",
+]
+
+
+def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
+    """Exact law of a policy.
+
+    For truncated policies this is the law with exact sampling of `pi_f`; A1's own law is within total variation
+    `delta_rej` of it (R3).
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    policy : Policy
+
+    Returns
+    -------
+    array, shape (X, Y)
+    """
+    match policy:
+        case LinearSoftmax(theta):
+            law: FloatArray = log_softmax(problem.log_base, problem.features @ theta, problem.beta)
+            return law
+        case TruncatedSoftmax():
+            return next(component_laws(problem, Mixture((policy,))))
+        case Mixture(components):
+            total = np.full(problem.log_base.shape, -np.inf)
+            for component_law in component_laws(problem, policy):
+                total = np.logaddexp(total, component_law)
+            return total - np.log(len(components))
+
+
+def component_laws(problem: TabularProblem, mixture: Mixture) -> Iterator[FloatArray]:
+    """Exact law of each component of a mixture in turn, shape (X, Y).
+
+    What the spanner covers is found once for all components that share it.
+    """
+    masks: dict[tuple[bytes, float], list[NDArray[np.bool_]]] = {}
+    seconds = [np.flatnonzero(log_base > -np.inf) for log_base in problem.log_base]
+    for component in mixture.components:
+        if isinstance(component, LinearSoftmax):
+            yield log_law(problem, component)
+            continue
+        key = (component.precision.tobytes(), component.nu)
+        if key not in masks:
+            masks[key] = [
+                uncertain_mask(features[support], features, component.precision, component.nu)
+                for features, support in zip(problem.features, seconds, strict=True)
+            ]
+        laws = []
+        for prompt, (support, uncertain) in enumerate(zip(seconds, masks[key], strict=True)):
+            conditional = _laws_given_second(problem, component.theta, prompt, support, uncertain)
+            laws.append(logsumexp(problem.log_base[prompt][support, None] + conditional, axis=0))
+        yield np.stack(laws)
+
+
+def law_cost(problem: TabularProblem, policy: Policy) -> int:
+    """Number of scores that `log_law` evaluates: `T_exp |X| |Y|^2` for the output of A2."""
+    match policy:
+        case LinearSoftmax():
+            return problem.prompts * problem.responses
+        case TruncatedSoftmax():
+            return problem.prompts * problem.responses**2
+        case Mixture(components):
+            return sum(law_cost(problem, component) for component in components)
+
+
+def log_laws_given_second(
+    problem: TabularProblem, policy: TruncatedSoftmax, prompt: int, seconds: IntArray
+) -> FloatArray:
+    """Law of the truncated softmax at one prompt, given each second response `y'`.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    policy : TruncatedSoftmax
+    prompt : int
+    seconds : array of int, shape (n,)
+
+    Returns
+    -------
+    array, shape (n, Y)
+        `log pi_f(y|x)` with `f(y) = <theta, v(x,y,y')> 1[covered]`.
+    """
+    features = problem.features[prompt]
+    uncertain = uncertain_mask(features[seconds], features, policy.precision, policy.nu)
+    return _laws_given_second(problem, policy.theta, prompt, seconds, uncertain)
+
+
+def _laws_given_second(
+    problem: TabularProblem, theta: FloatArray, prompt: int, seconds: IntArray, uncertain: NDArray[np.bool_]
+) -> FloatArray:
+    scores = problem.features[prompt] @ theta
+    truncated = np.where(uncertain, 0.0, scores[None, :] - scores[seconds, None])
+    law: FloatArray = log_softmax(problem.log_base[prompt][None, :], truncated, problem.beta)
+    return law
+
+
+def log_optimal_law(problem: TabularProblem) -> FloatArray:
+    """Law of `pi* ∝ pi_ref exp(r*/beta)`, shape (X, Y)."""
+    law: FloatArray = log_softmax(problem.log_base, problem.reward, problem.beta)
+    return law
+
+
+def log_coverage(problem: TabularProblem, law: FloatArray) -> FloatArray:
+    """`log C(pi|x) = max_y log pi(y|x)/pi_ref(y|x)` of every prompt; infinite for mass outside the base support.
+
+    Prompts of probability 0 have a value too; `log C(pi)` is the maximum over the others.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    law : array, shape (X, Y)
+
+    Returns
+    -------
+    array, shape (X,)
+    """
+    inside = problem.log_base > -np.inf
+    with np.errstate(invalid="ignore"):
+        ratios = np.where(inside, law - problem.log_base, np.where(law > -np.inf, np.inf, -np.inf))
+    return ratios.max(axis=1)
+
+
+def kl_divergence(law: FloatArray, reference: FloatArray) -> FloatArray:
+    """`KL(law || reference)` of every prompt, shape (X,); infinite where the reference lacks mass.
+
+    Summed as `p log(p/q) - p + q`, whose terms are all non-negative, so that small divergences keep their digits.
+
+    Parameters
+    ----------
+    law, reference : array, shape (X, Y)
+        Log laws.
+    """
+    with np.errstate(invalid="ignore"):
+        excess = np.where(law > -np.inf, reference - law, 0.0)
+    probabilities = np.exp(law)
+    # e^u - 1 - u with u = log(q/p): expm1 keeps it exact for small u.
+    with np.errstate(over="ignore", invalid="ignore"):
+        inside = probabilities * (np.expm1(np.minimum(excess, 0.5)) - np.minimum(excess, 0.5))
+        large = np.exp(reference) - probabilities - probabilities * excess
+        terms = np.where(excess <= 0.5, inside, large)
+    terms = np.where(law > -np.inf, terms, np.exp(reference))
+    terms = np.where((law > -np.inf) & (reference == -np.inf), np.inf, terms)
+    divergence: FloatArray = np.maximum(terms.sum(axis=1), 0.0)
+    return divergence
+
+
+def objective(problem: TabularProblem, law: FloatArray) -> float:
+    """`J(pi) = E[r*] - beta E_x KL(pi(.|x) || pi_ref(.|x))`; minus infinity for mass outside the base support.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    law : array, shape (X, Y)
+    """
+    rewards = (np.exp(law) * problem.reward).sum(axis=1)
+    return _mean(problem, rewards - problem.beta * kl_divergence(law, problem.log_base))
+
+
+def best_objective(problem: TabularProblem) -> float:
+    """`J(pi*) = beta E_x log E_{pi_ref} exp(r*/beta)` (I2)."""
+    normalisers: FloatArray = log_normaliser(problem.log_base, problem.reward, problem.beta)
+    return _mean(problem, problem.beta * normalisers)
+
+
+def gap(problem: TabularProblem, law: FloatArray) -> float:
+    """`J(pi*) - J(pi) = beta E_x KL(pi || pi*)` (I2): no difference of large numbers, so small gaps keep their digits.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    law : array, shape (X, Y)
+    """
+    return _mean(problem, problem.beta * kl_divergence(law, log_optimal_law(problem)))
+
+
+def _mean(problem: TabularProblem, values: FloatArray) -> float:
+    asked = problem.prompt_law > 0
+    return float(problem.prompt_law[asked] @ values[asked])
+
+
+def uncertain_probability(problem: TabularProblem, precision: FloatArray, nu: float) -> FloatArray:
+    """`p_Sigma(x) = P_{y,y' ~ pi_ref}(||v||_{Sigma^-1} > nu)` of every prompt, shape (X,) (S5).
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    precision : array, shape (d, d)
+        `Sigma^-1`.
+    nu : float
+    """
+    base = np.exp(problem.log_base)
+    masks = (uncertain_mask(features, features, precision, nu) for features in problem.features)
+    return np.array([law @ mask @ law for law, mask in zip(base, masks, strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class SamplerLaw:
+    """Exact law of one call of A1.
+
+    Attributes
+    ----------
+    law : array, shape (n,)
+        Probability of each response.
+    fallback_probability : float
+        That every trial fails.
+    expected_trials : float
+        Mean number of trials.
+    """
+
+    law: FloatArray
+    fallback_probability: float
+    expected_trials: float
+
+
+def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float, delta: float) -> SamplerLaw:
+    """Exact law of SoftmaxSampler (A1) by enumeration of every pilot: `(1 - q_Z) A_Z + q_Z pi_ref` averaged (R3).
+
+    Parameters
+    ----------
+    base : array, shape (n,)
+        Base probabilities, all positive; `n` small, as there are `binomial(N + n - 1, n - 1)` pilots.
+    f : array, shape (n,)
+        Scores.
+    beta : float
+    multiplier : float
+        `M`.
+    delta : float
+
+    Returns
+    -------
+    SamplerLaw
+    """
+    base, f = np.asarray(base, dtype=np.float64), np.asarray(f, dtype=np.float64)
+    require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")
+    require(f.shape == base.shape, "the shape of f", f.shape, str(base.shape))
+    require(multiplier >= 1.0, "multiplier", multiplier, "at least 1")
+    require_probability("delta", delta)
+    trials = int(np.ceil(4.0 * multiplier * np.log(4.0 / delta)))
+    pilots = _compositions(trials, len(base))
+    log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
+    with np.errstate(divide="ignore"):
+        log_mean_weight = logsumexp(np.log(pilots) - np.log(trials) + f / beta, axis=1)
+    log_acceptance = np.minimum(0.0, f / beta - np.log(multiplier) - log_mean_weight[:, None])
+    acceptance = base * np.exp(log_acceptance)
+    hit = np.minimum(acceptance.sum(axis=1), 1.0)
+    with np.errstate(divide="ignore"):
+        all_fail = np.exp(trials * np.log1p(-hit))
+    laws = (1.0 - all_fail)[:, None] * acceptance / hit[:, None] + all_fail[:, None] * base
+    probability = np.exp(log_probability)
+    return SamplerLaw(
+        law=probability @ laws,
+        fallback_probability=float(probability @ all_fail),
+        expected_trials=float(probability @ ((1.0 - all_fail) / hit)),
+    )
+
+
+def _compositions(total: int, parts: int) -> FloatArray:
+    """Every way to write `total` as an ordered sum of `parts` counts, one a row."""
+    if parts == 1:
+        return np.array([[float(total)]])
+    rows = [
+        np.concatenate([np.full((len(rest), 1), float(first)), rest], axis=1)
+        for first in range(total + 1)
+        for rest in [_compositions(total - first, parts - 1)]
+    ]
+    return np.concatenate(rows)

@@ -1,0 +1,182 @@
+"""Problems that are small enough to write down: a table of prompts times responses (mathematics.md, section 1).
+
+A `TabularProblem` is checked once, when it is made, and is read-only from then on. Responses outside the base support
+(log probability minus infinity) are legal everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import ArgumentError, require, require_positive
+from spanver.values import FloatArray
+
+__all__ = ["TabularProblem"]
+
+_SUM_TOLERANCE = 1e-9  # probabilities typed in decimals are accepted, and then normalised
+
+
+@dataclass(frozen=True, eq=False)
+class TabularProblem:
+    """A problem of `X` prompts, `Y` responses to each, and features in the unit ball of `R^d`.
+
+    Parameters
+    ----------
+    prompt_law : array, shape (X,)
+        `rho`, positive probabilities or 0, summing to 1.
+    log_base : array, shape (X, Y)
+        `log pi_ref(y|x)`; minus infinity outside the support.
+    features : array, shape (X, Y, d)
+        `phi(x, y)`, `||phi|| <= 1`.
+    reward : array, shape (X, Y)
+        Mean reward `r*(x, y)`.
+    beta : float
+        Above 0.
+    radius : float
+        `B`, above 0.
+    reward_range : float, optional
+        `R_max`: observed rewards of a prompt lie in `[reward_low(x), reward_low(x) + R_max]`. Default: the largest
+        difference of mean rewards at one prompt.
+    reward_low : array, shape (X,), optional
+        Default: the smallest mean reward of each prompt.
+    noise : float
+        Share, from 0 to 1, of reward answers that are one of the two ends of the interval, drawn so that the mean is
+        right; other answers are the mean itself.
+    theta_star : array, shape (d,), optional
+        Parameter that realizes the rewards up to a shift per prompt (Assumption 1.1 of `[FMR25]`), where it is known.
+        It is checked.
+    name : str
+        Family.
+    parameters : mapping
+        What the family was called with, enough to build the problem again.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed.
+    """
+
+    prompt_law: FloatArray
+    log_base: FloatArray
+    features: FloatArray
+    reward: FloatArray
+    beta: float
+    radius: float
+    reward_range: float = None  # type: ignore[assignment]  # derived from the rewards when it is not given
+    reward_low: FloatArray = None  # type: ignore[assignment]  # likewise
+    noise: float = 0.0
+    theta_star: FloatArray | None = None
+    name: str = "table"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_positive("beta", self.beta)
+        require_positive("radius", self.radius)
+        require(0.0 <= self.noise <= 1.0, "noise", self.noise, "a number from 0 to 1")
+
+        features = _array("features", self.features, 3)
+        prompts, responses, dimension = features.shape
+        require(min(features.shape) > 0, "the shape of features", features.shape, "(X, Y, d), each at least 1")
+        longest = float(np.linalg.norm(features, axis=-1).max())
+        require(longest <= 1.0 + 1e-12, "the longest feature vector", longest, "of norm at most 1")
+
+        prompt_law = _shaped("prompt_law", self.prompt_law, (prompts,))
+        require(bool((prompt_law >= 0).all()), "prompt_law", self.prompt_law, "of probabilities of at least 0")
+        total = float(prompt_law.sum())
+        require(abs(total - 1.0) <= _SUM_TOLERANCE, "the sum of prompt_law", total, "1")
+        self._set("prompt_law", prompt_law / total)
+
+        self._set("log_base", _checked_log_base(self.log_base, (prompts, responses)))
+        self._set("features", features)
+        reward = _shaped("reward", self.reward, (prompts, responses))
+        self._set("reward", reward)
+        self._check_interval(reward, prompts)
+        if self.theta_star is not None:
+            self._check_realizable(_shaped("theta_star", self.theta_star, (dimension,)))
+
+    def _set(self, name: str, array: FloatArray) -> None:
+        array = np.array(array, dtype=np.float64)
+        array.setflags(write=False)
+        object.__setattr__(self, name, array)
+
+    def _check_interval(self, reward: FloatArray, prompts: int) -> None:
+        low = reward.min(axis=1) if self.reward_low is None else _shaped("reward_low", self.reward_low, (prompts,))
+        if self.reward_range is None:
+            object.__setattr__(self, "reward_range", max(float((reward.max(axis=1) - low).max()), np.finfo(float).tiny))
+        require_positive("reward_range", self.reward_range)
+        slack = 1e-12 * max(1.0, float(np.abs(reward).max()))
+        below = float((low[:, None] - reward).max())
+        above = float((reward - low[:, None]).max()) - self.reward_range
+        require(below <= slack, "reward", f"{below:.3g} below reward_low", "at least reward_low at every prompt")
+        require(
+            above <= slack,
+            "reward",
+            f"{above:.3g} above reward_low + reward_range",
+            "inside its interval of reward_range",
+        )
+        self._set("reward_low", low)
+
+    def _check_realizable(self, theta_star: FloatArray) -> None:
+        norm = float(np.linalg.norm(theta_star))
+        require(norm <= self.radius * (1 + 1e-12), "the norm of theta_star", norm, f"at most radius = {self.radius}")
+        shift = self.reward - self.features @ theta_star
+        residual = float((shift.max(axis=1) - shift.min(axis=1)).max())
+        require(
+            residual <= 1e-9 * max(1.0, float(np.abs(self.reward).max())),
+            "theta_star",
+            f"{residual:.3g} off some reward difference",
+            "a parameter that gives every reward difference at one prompt",
+        )
+        self._set("theta_star", theta_star)
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts, `X`."""
+        return self.features.shape[0]
+
+    @property
+    def responses(self) -> int:
+        """Number of responses, `Y`, inside the base support or not."""
+        return self.features.shape[1]
+
+    @property
+    def dimension(self) -> int:
+        """Dimension `d` of the features."""
+        return self.features.shape[2]
+
+
+def _array(name: str, value: object, ndim: int) -> FloatArray:
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(name, value, f"an array of numbers of {ndim} dimensions") from None
+    require(array.ndim == ndim, f"the shape of {name}", array.shape, f"of {ndim} dimensions")
+    require(bool(np.isfinite(array).all()), name, value, "finite everywhere (no NaN, no infinity)")
+    return array
+
+
+def _shaped(name: str, value: object, shape: tuple[int, ...]) -> FloatArray:
+    array = _array(name, value, len(shape))
+    require(array.shape == shape, f"the shape of {name}", array.shape, str(shape))
+    return array
+
+
+def _checked_log_base(value: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    try:
+        log_base = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError("log_base", value, "an array of numbers of 2 dimensions") from None
+    require(log_base.shape == shape, "the shape of log_base", log_base.shape, str(shape))
+    legal = ~np.isnan(log_base) & (log_base <= 1e-12)
+    require(bool(legal.all()), "log_base", value, "of log probabilities: at most 0, minus infinity allowed, no NaN")
+    peak = log_base.max(axis=1, keepdims=True)
+    require(bool(np.isfinite(peak).all()), "log_base", value, "finite for at least one response of every prompt")
+    log_total = peak[:, 0] + np.log(np.exp(log_base - peak).sum(axis=1))
+    worst = float(np.exp(log_total)[np.argmax(np.abs(log_total))])
+    require(bool((np.abs(log_total) <= _SUM_TOLERANCE).all()), "the sum of the base policy", worst, "1 at every prompt")
+    # Only adjusted where rounding is visible, so that probabilities of exactly 0 and 1 stay what they are.
+    return log_base - np.where(np.abs(log_total) > 1e-15, log_total, 0.0)[:, None]
