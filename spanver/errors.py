@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["ArgumentError", "SpanverError", "require", "require_count", "require_positive", "require_probability"]
+__all__ = ["ArgumentError", "MissingExtraError", "SpanverError", "require", "require_count", "require_positive", "require_probability"]
 
 
 class SpanverError(Exception):
@@ -44,6 +44,19 @@ class ArgumentError(SpanverError, ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name, self.value, self.allowed)
+
+
+class MissingExtraError(SpanverError, ImportError):
+    """A library is missing that one of the package's extras installs.
+
+    Parameters
+    ----------
+    purpose, library, extra : str
+        What needs which library, and the extra that has it.
+    """
+
+    def __init__(self, purpose: str, library: str, extra: str) -> None:
+        super().__init__(f'{purpose} needs {library}: pip install "spanver[{extra}]"')
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,150 @@
+"""The counted oracle of a table: exact in law and in cost, without drawing what is only counted `[ext]`.
+
+The tries until the first uncertain pair are geometric with the exact hit probability, and the pair has the exact
+conditional law; many draws are one multinomial; the trials until acceptance are geometric again (mathematics.md,
+section 2). So the cost of a question depends on `|Y|` and not on how many samples it stands for: coverage `2^40` takes
+the time of `2^4`. That its runs have the law of literal runs is itself a guarantee (O2).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.random import Generator
+
+from spanver.kernels import precision_norms, uncertain_mask
+from spanver.oracle import Budget, Ledger
+from spanver.oracles.door import Door, Luck
+from spanver.oracles.literal import LiteralTable
+from spanver.problems.tables import TabularProblem
+from spanver.values import (
+    Counts,
+    FloatArray,
+    Found,
+    IntArray,
+    Prompt,
+    ResponseId,
+    Responses,
+    Rule,
+    Trial,
+    UncertainPair,
+)
+
+__all__ = ["CountedTable", "counted_oracle"]
+
+_BLOCK_ROWS = 256
+
+
+def counted_oracle(
+    problem: TabularProblem,
+    *,
+    seed: int,
+    budget: Budget | None = None,
+    full_table: bool = False,
+    ledger: Ledger | None = None,
+    prompts: int = 0,
+) -> Door:
+    """Oracle of a table whose compressed questions cost the same whatever they stand for; offers strong sampling.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    seed : int
+    budget : Budget, optional
+    full_table : bool
+        Answer `enumerate` (T6 only).
+    ledger, prompts
+        What was answered, and how many prompts were handed out, before; for an oracle that goes on.
+    """
+    return Door(CountedTable(problem, full_table=full_table), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+
+
+class CountedTable:
+    """A `Source` that answers compressed questions from the exact law, and all others literally."""
+
+    def __init__(self, problem: TabularProblem, *, full_table: bool) -> None:
+        literal = LiteralTable(problem, full_table=full_table)
+        self.dimension, self.beta = literal.dimension, literal.beta
+        self.radius, self.reward_range = literal.radius, literal.reward_range
+        self.prompt, self.draw = literal.prompt, literal.draw
+        self.known, self.reward, self.preference = literal.known, literal.reward, literal.preference
+        self.size, self.listing = literal.size, literal.listing
+        self._problem = problem
+        # Rare responses first: the multinomial then conditions on little, and keeps their law to full precision.
+        self._supports = [_by_probability(log_base) for log_base in problem.log_base]
+        self._pairs_of: tuple[bytes, float] = (b"", 0.0)
+        self._pairs: dict[Prompt, FloatArray] = {}
+
+    def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
+        """Draw the counts of all responses at once."""
+        support, probabilities = self._supports[int(prompt)]
+        totals = luck.counted.multinomial(count, probabilities)
+        drawn = np.flatnonzero(totals)
+        return Counts(self._responses(prompt, support[drawn]), totals[drawn])
+
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+        """Draw the number of tries, and then the try that the rule accepted."""
+        support, probabilities = self._supports[int(prompt)]
+        features = self._problem.features[int(prompt)][support]
+        if isinstance(rule, Trial):
+            log_acceptance = np.minimum(0.0, rule.score.of(features) / self.beta - rule.log_threshold)
+            masses = probabilities * np.exp(log_acceptance)
+        else:
+            masses = self._pair_masses(prompt, rule, features, probabilities)
+        tries = geometric(float(masses.sum()), limit, luck.counted)
+        if tries is None:
+            return Found(None, limit)
+        chosen = [_choose(masses, luck.counted)]
+        if isinstance(rule, UncertainPair):
+            norms = precision_norms(features[chosen[0]] - features, rule.precision)
+            # Norms in exact ties with nu may round either way here and in the mask; the longest is then the partner.
+            chosen.append(_choose(probabilities * (norms > min(rule.nu, norms.max() * (1 - 1e-12))), luck.counted))
+        return Found(self._responses(prompt, support[chosen]), tries)
+
+    def _pair_masses(
+        self, prompt: Prompt, rule: UncertainPair, features: FloatArray, probabilities: FloatArray
+    ) -> FloatArray:
+        """Probability of each first response together with an uncertain second one, kept while the rule is the same."""
+        key = (rule.precision.tobytes(), rule.nu)
+        if key != self._pairs_of:
+            self._pairs_of, self._pairs = key, {}
+        if prompt not in self._pairs:
+            blocks = (features[start : start + _BLOCK_ROWS] for start in range(0, len(features), _BLOCK_ROWS))
+            partners = [uncertain_mask(block, features, rule.precision, rule.nu) @ probabilities for block in blocks]
+            self._pairs[prompt] = probabilities * np.concatenate(partners)
+        return self._pairs[prompt]
+
+    def _responses(self, prompt: Prompt, indices: IntArray) -> Responses:
+        features = self._problem.features[int(prompt)][indices]
+        features.setflags(write=False)
+        ids: tuple[ResponseId, ...] = tuple(indices.tolist())
+        return Responses(ids, features)
+
+
+def geometric(probability: float, limit: int, generator: Generator) -> int | None:
+    """Number of independent tries up to and including the first success, or None if it is above `limit`.
+
+    By inversion in logs, so that a probability of 1e-300 is as good as any.
+    """
+    if probability <= 0.0:
+        return None
+    uniform = 1.0 - generator.random()
+    if probability >= 1.0:
+        return 1
+    tries = math.log(uniform) / math.log1p(-probability)
+    return None if tries > limit else max(1, math.ceil(tries))
+
+
+def _by_probability(log_base: FloatArray) -> tuple[IntArray, FloatArray]:
+    support = np.flatnonzero(log_base > -np.inf)
+    support = support[np.argsort(log_base[support], kind="stable")]
+    probabilities = np.exp(log_base[support])
+    return support, probabilities / probabilities.sum()
+
+
+def _choose(masses: FloatArray, generator: Generator) -> int:
+    cumulative = np.cumsum(masses)
+    chosen = int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))
+    # Rounding of the product may reach the total; the last positive mass is what the exact inverse would give.
+    return min(chosen, int(np.flatnonzero(masses)[-1]))

@@ -1,0 +1,272 @@
+"""The door: one oracle for every problem, which checks, charges and answers each question.
+
+What is common to all oracles stands here once - the ledger and budget (O1, O3), which prompts were handed out, where
+the luck of each answer comes from - and what differs is a `Source` behind it. Nothing public leads to that source.
+
+Randomness: the `n`-th prompt handed out has tapes of its own, one for the responses, one for acceptance, one for
+rewards. So what a learner gets after a prompt does not depend on how much it asked about earlier ones, nor in what
+batches; and an oracle that goes on after `n` prompts needs nothing but `n` and the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.random import Generator
+
+from spanver.errors import ArgumentError, require, require_count
+from spanver.oracle import AnyResponse, Budget, BudgetExceededError, Ledger, QuestionRefusedError
+from spanver.randomness import Tape, stream
+from spanver.values import Counts, FloatArray, Found, Prompt, Response, ResponseId, Responses, Rule, UncertainPair
+
+__all__ = ["LARGEST_COUNT", "Door", "Luck", "Source"]
+
+LARGEST_COUNT = 2**62  # of one question; sums of questions have no limit
+
+
+class Luck:
+    """The random numbers of everything that is asked about one prompt handed out."""
+
+    def __init__(self, seed: int, index: int) -> None:
+        self._seed, self._index = seed, index
+
+    @cached_property
+    def responses(self) -> Tape:
+        """Uniforms of drawn responses."""
+        return Tape(stream(self._seed, "responses", self._index))
+
+    @cached_property
+    def acceptance(self) -> Tape:
+        """Uniforms of acceptance, one a trial."""
+        return Tape(stream(self._seed, "acceptance", self._index))
+
+    @cached_property
+    def rewards(self) -> Tape:
+        """Uniforms of rewards and labels, two each."""
+        return Tape(stream(self._seed, "rewards", self._index))
+
+    @cached_property
+    def counted(self) -> Generator:
+        """Draws that stand for many."""
+        return stream(self._seed, "counted", self._index)
+
+
+class Source(Protocol):
+    """What a door needs of a problem."""
+
+    dimension: int
+    beta: float
+    radius: float
+    reward_range: float
+
+    def prompt(self, uniform: float) -> Prompt:
+        """Return the prompt at this quantile of `rho`."""
+        ...
+
+    def draw(self, prompt: Prompt, count: int, luck: Luck, theta: FloatArray | None) -> Responses:
+        """Draw responses one by one."""
+        ...
+
+    def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
+        """Draw many responses and count them."""
+        ...
+
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+        """Draw until the rule accepts."""
+        ...
+
+    def known(self, prompt: Prompt, response: ResponseId) -> bool:
+        """Whether a guess names a response."""
+        ...
+
+    def reward(self, prompt: Prompt, response: ResponseId, luck: Luck) -> float:
+        """Draw a noisy reward."""
+        ...
+
+    def preference(self, prompt: Prompt, first: ResponseId, second: ResponseId) -> float:
+        """Mean reward of `first` less that of `second`."""
+        ...
+
+    def size(self, prompt: Prompt) -> int | None:
+        """Number of all responses, or None if they are not to be listed."""
+        ...
+
+    def listing(self, prompt: Prompt) -> Responses:
+        """All responses."""
+        ...
+
+
+class Door:
+    """An `Oracle` over a source.
+
+    Parameters
+    ----------
+    source : Source
+    seed : int
+        Of the oracle's luck; the learner has its own.
+    budget : Budget, optional
+    ledger : Ledger, optional
+        What was answered before, for an oracle that goes on.
+    prompts : int
+        How many prompts were handed out before.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        seed: int,
+        budget: Budget | None = None,
+        ledger: Ledger | None = None,
+        prompts: int = 0,
+    ) -> None:
+        require_count("seed", seed, least=0)
+        require_count("prompts", prompts, least=0)
+        self._source = source
+        self._seed = int(seed)
+        self._budget = budget or Budget()
+        self._spent = asdict(ledger or Ledger())
+        self._handed_out = prompts
+        self._visits: dict[Prompt, Luck] = {}
+
+    @property
+    def dimension(self) -> int:
+        """Dimension `d` of the features."""
+        return self._source.dimension
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term in the objective."""
+        return self._source.beta
+
+    @property
+    def radius(self) -> float:
+        """Radius `B` of the parameter ball."""
+        return self._source.radius
+
+    @property
+    def reward_range(self) -> float:
+        """Length `R_max` of an interval that holds the rewards of one prompt."""
+        return self._source.reward_range
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was answered so far."""
+        return Ledger(**self._spent)
+
+    @property
+    def budget(self) -> Budget:
+        """The most that will be answered."""
+        return self._budget
+
+    def prompt(self) -> Prompt:
+        """Draw `x ~ rho`; free."""
+        index = self._handed_out
+        prompt = self._source.prompt(stream(self._seed, "prompt", index).random())
+        self._handed_out += 1
+        self._visits[prompt] = Luck(self._seed, index)
+        return prompt
+
+    def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
+        """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)`; `count` samples."""
+        luck = self._visit(prompt)
+        count = _counted("count", count)
+        if theta is not None:
+            theta = self._checked_theta(theta)
+        self._charge("samples", count)
+        return self._source.draw(prompt, count, luck, theta)
+
+    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
+        """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
+        luck = self._visit(prompt)
+        count = _counted("count", count)
+        self._charge("samples", count)
+        return self._source.draw_counts(prompt, count, luck)
+
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
+        """Draw until the rule accepts, at most `limit` tries; the samples of every try."""
+        luck = self._visit(prompt)
+        limit = _counted("limit", limit)
+        self._check_rule(rule)
+        cost = rule.samples_per_try
+        left = self._left("samples")
+        affordable = limit if left is None else min(limit, left // cost)
+        found = Found(None, 0) if affordable == 0 else self._source.draw_until(prompt, rule, affordable, luck)
+        self._charge("samples", found.tries * cost)
+        if found.responses is None and affordable < limit:
+            assert left is not None
+            raise BudgetExceededError("samples", cost, left - found.tries * cost)
+        return found
+
+    def reward(self, prompt: Prompt, response: AnyResponse) -> float:
+        """Ask for one noisy reward, also of a response that was only guessed; 1 reward."""
+        luck = self._visit(prompt)
+        response = self._response(prompt, "response", response)
+        self._charge("rewards", 1)
+        return self._source.reward(prompt, response, luck)
+
+    def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
+        """Ask whether `first` is preferred, a Bradley-Terry label; 1 reward."""
+        luck = self._visit(prompt)
+        one, two = self._response(prompt, "first", first), self._response(prompt, "second", second)
+        self._charge("rewards", 1)
+        uniform = float(luck.rewards.take(2)[0])
+        return bool(uniform < 0.5 * (1.0 + np.tanh(0.5 * self._source.preference(prompt, one, two))))
+
+    def enumerate(self, prompt: Prompt) -> Responses:
+        """List all of `Y` where the full-table model is offered; `|Y|` enumerated."""
+        self._visit(prompt)
+        size = self._source.size(prompt)
+        if size is None:
+            msg = "enumerate is answered in the full-table model only, and this oracle does not offer it"
+            raise QuestionRefusedError(msg)
+        self._charge("enumerated", size)
+        return self._source.listing(prompt)
+
+    def _visit(self, prompt: Prompt) -> Luck:
+        try:
+            return self._visits[prompt]
+        except (KeyError, TypeError):
+            raise ArgumentError("prompt", prompt, "one that this oracle has handed out") from None
+
+    def _response(self, prompt: Prompt, name: str, response: AnyResponse) -> ResponseId:
+        identity = response.id if isinstance(response, Response) else response
+        is_id = isinstance(identity, int | str) and not isinstance(identity, bool)
+        require(is_id and self._source.known(prompt, identity), name, identity, "the id of a response of this problem")
+        return identity
+
+    def _checked_theta(self, theta: FloatArray) -> FloatArray:
+        array = np.asarray(theta, dtype=np.float64)
+        shape = (self.dimension,)
+        require(array.shape == shape, "the shape of theta", array.shape, str(shape))
+        norm = float(np.linalg.norm(array))
+        # Written so that NaN is refused; the margin is rounding of a point projected onto the sphere.
+        require(norm <= self.radius * (1 + 1e-12), "the norm of theta", norm, f"at most the radius, {self.radius}")
+        return array
+
+    def _check_rule(self, rule: Rule) -> None:
+        precision = rule.precision if isinstance(rule, UncertainPair) else getattr(rule.score, "precision", None)
+        theta = None if isinstance(rule, UncertainPair) else rule.score.theta
+        for name, array in (("precision", precision), ("theta", theta)):
+            if array is not None:
+                expected = (self.dimension,) * array.ndim
+                require(array.shape == expected, f"the shape of {name}", array.shape, str(expected))
+
+    def _left(self, counter: str) -> int | None:
+        limit: int | None = getattr(self._budget, counter)
+        return None if limit is None else limit - self._spent[counter]
+
+    def _charge(self, counter: str, cost: int) -> None:
+        left = self._left(counter)
+        if left is not None and cost > left:
+            raise BudgetExceededError(counter, cost, left)
+        self._spent[counter] += cost
+
+
+def _counted(name: str, count: int) -> int:
+    require_count(name, count)
+    require(count <= LARGEST_COUNT, name, count, "at most 2**62 in one question")
+    return int(count)
