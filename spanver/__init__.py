@@ -1,8 +1,8 @@
 """spanver: property-based verification and benchmarks for exploration through sampling oracles.
 
-The reference implementation of the algorithms of Foster, Mhammedi and Rohatgi (COLT 2025, arXiv 2503.07453), the bounds
-that they are held to, and problems from tables to a real language model. Ids such as S4 or A2 are those of the guarantee
-registry, which `spanver guarantees` prints.
+The reference implementation of the algorithms of Foster, Mhammedi and Rohatgi (COLT 2025, arXiv 2503.07453), the
+bounds that they are held to, and problems from tables to a real language model. Ids such as S4 or A2 are those of the
+guarantee registry, which `spanver guarantees` prints.
 """
 
 __version__ = "0.1.0"

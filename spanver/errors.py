@@ -9,7 +9,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["ArgumentError", "MissingExtraError", "SpanverError", "require", "require_count", "require_positive", "require_probability"]
+__all__ = [
+    "ArgumentError",
+    "MissingExtraError",
+    "SpanverError",
+    "require",
+    "require_count",
+    "require_positive",
+    "require_probability",
+]
 
 
 class SpanverError(Exception):
@@ -72,7 +80,7 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 
 def require_positive(name: str, value: float) -> None:
     """Refuse what is not a finite number above 0 (booleans are not numbers here)."""
-    require(_is_number(value) and math.isfinite(value) and value > 0, name, value, "a finite number above 0")
+    require(_is_number(value) and 0 < value < math.inf, name, value, "a finite number above 0")
 
 
 def require_probability(name: str, value: float) -> None:
@@ -82,9 +90,8 @@ def require_probability(name: str, value: float) -> None:
 
 def require_count(name: str, value: int, *, least: int = 1) -> None:
     """Refuse what is not an integer of at least `least`."""
-    is_integer = isinstance(value, int) or (hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0)
-    allowed = f"an integer of at least {least}"
-    require(is_integer and not isinstance(value, bool) and value >= least, name, value, allowed)
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
+    require(is_integer and value >= least, name, value, f"an integer of at least {least}")
 
 
 def _is_number(value: object) -> bool:

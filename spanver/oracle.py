@@ -1,8 +1,8 @@
 """The questions that a learner may ask, what they cost, and what it is told when it asks too much.
 
-A learner gets an `Oracle` and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2; `[FMR25]`).
-The ledger is inside the oracle and counts every single answer in Python integers, which have no largest value (O1). A
-budget is never exceeded: a question that does not fit raises `BudgetExceededError` (O3).
+A learner gets an `Oracle` and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2;
+`[FMR25]`). The ledger is inside the oracle and counts every single answer in Python integers, which have no largest
+value (O1). A budget is never exceeded: a question that does not fit raises `BudgetExceededError` (O3).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class BudgetExceededError(SpanverError):
 
 
 class QuestionRefusedError(SpanverError):
-    """This oracle does not answer that question; nothing was charged."""
+    """A question that this oracle does not answer; nothing was charged."""
 
 
 class Oracle(Protocol):
@@ -142,7 +142,7 @@ class Oracle(Protocol):
         ...
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Ask whether `first` is preferred: a Bradley-Terry label, true with odds `e^{r*(first) - r*(second)}`; 1 reward `[ext]`."""
+        """Ask which is preferred: a Bradley-Terry label of odds `e^{r*(first) - r*(second)}`; 1 reward. `[ext]`."""
         ...
 
     def enumerate(self, prompt: Prompt) -> Responses:

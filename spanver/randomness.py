@@ -1,8 +1,8 @@
 """Where every random number comes from: one counter-based generator per (seed, stream, index).
 
-A draw depends on what it is for - the stream's name, the index of the thing it serves, its position there - and never on
-batch size, order or worker (design.md, Randomness). The key of the Philox generator is a hash of seed and stream; the
-index stands in the upper words of its counter, so that the indices of one stream never overlap.
+A draw depends on what it is for - the stream's name, the index of the thing it serves, its position there - and never
+on batch size, order or worker. The key of the Philox generator is a hash of seed and stream;
+the index stands in the upper words of its counter, so that the indices of one stream never overlap.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ def stream(seed: int, name: str, index: int = 0) -> Generator:
     require_count("seed", seed, least=0)
     require(0 <= index < 2**64, "index", index, "an integer from 0 to 2**64 - 1")
     digest = hashlib.blake2b(f"{int(seed)}/{name}".encode(), digest_size=16).digest()
-    return Generator(Philox(key=int.from_bytes(digest, "little"), counter=index << 192))
+    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+    return Generator(Philox(key=key, counter=np.array([0, 0, 0, index], dtype=np.uint64)))
 
 
 @dataclass(slots=True)
 class Tape:
     """Uniform numbers of one generator that can be looked at before they are used up.
 
-    Whoever draws until something happens reads ahead in blocks of any size and uses up only what was needed, so that the
-    next draw is the same whatever the block size was.
+    Whoever draws until something happens reads ahead in blocks of any size and uses up only what was needed, so that
+    the next draw is the same whatever the block size was.
     """
 
     generator: Generator

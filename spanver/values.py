@@ -1,17 +1,16 @@
 """The values that questions and answers are made of: frozen, read-only, and JSON both ways.
 
-A prompt is an index (tables) or its text; so is the id of a response. A *score* is a function of a response that is itself
-a value, and a *rule* says when `sample_until` stops: rules travel over a pipe because they are values and not callbacks
-(design.md, idea 2).
+A prompt is an index (tables) or its text; so is the id of a response. A *score* is a function of a response that is
+itself a value, and a *rule* says when `sample_until` stops: rules travel over a pipe because they are values and not
+callbacks.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias
 
 import cattrs
 import numpy as np
@@ -47,7 +46,6 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 Prompt: TypeAlias = int | str
 ResponseId: TypeAlias = int | str
-T = TypeVar("T")
 
 
 def read_only(array: Any, *, ndim: int, name: str) -> FloatArray:
@@ -134,7 +132,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Counts:
-    """The multiset of many draws: distinct responses `(k)`, and how often each was drawn, shape `(k,)`, all positive."""
+    """The multiset of many draws: `k` distinct responses, and how often each was drawn, shape `(k,)`."""
 
     responses: Responses
     counts: IntArray
@@ -269,7 +267,7 @@ def to_json(value: Any, kind: Any = None) -> Any:
     return _CONVERTER.unstructure(value, unstructure_as=kind)
 
 
-def from_json(data: Any, kind: type[T] | Callable[..., T] | Any) -> T:
+def from_json(data: Any, kind: Any) -> Any:
     """Turn plain data back into a value of `kind`. Arrays may be nested lists or `{"shape": .., "float64": base64}`.
 
     Raises
@@ -278,7 +276,7 @@ def from_json(data: Any, kind: type[T] | Callable[..., T] | Any) -> T:
         If the data do not describe such a value.
     """
     try:
-        result: T = _CONVERTER.structure(data, kind)
+        return _CONVERTER.structure(data, kind)
     except ArgumentError:
         raise
     except Exception as error:
@@ -286,4 +284,3 @@ def from_json(data: Any, kind: type[T] | Callable[..., T] | Any) -> T:
             "; ".join(cattrs.transform_error(error)) if isinstance(error, cattrs.BaseValidationError) else str(error)
         )
         raise ArgumentError("data", data, f"a JSON form of {getattr(kind, '__name__', kind)} ({sentence})") from error
-    return result

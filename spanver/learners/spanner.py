@@ -1,7 +1,7 @@
 """Phase 1 of A2: build a small spanner, pairs of responses whose features cover what the base policy produces.
 
-A pair is accepted when its elliptic norm under everything accepted before is above `nu` (S1); how many can be depends on
-dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[FMR25]`.
+A pair is accepted when its elliptic norm under everything accepted before is above `nu` (S1); how many can be depends
+on dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[FMR25]`.
 
 The whole phase is one question per prompt round, `sample_until(UncertainPair)`, and two rewards per accepted pair (S7).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -90,8 +90,8 @@ class Spanner:
 class SpannerBuilder(Protocol):
     """What builds a spanner for A2: `build_spanner`, or anybody's.
 
-    A2 also passes `start` when it goes on from earlier rounds, and `on_round` when it is observed; a builder without them
-    works wherever neither is asked for.
+    A2 also passes `start` when it goes on from earlier rounds, and `on_round` when it is observed; a builder without
+    them works wherever neither is asked for.
     """
 
     def __call__(
@@ -104,7 +104,6 @@ class SpannerBuilder(Protocol):
         nu: float,
         ridge: float,
         seed: int,
-        **observed: Any,
     ) -> Spanner:
         """Return the spanner after `prompts` rounds in all."""
         ...

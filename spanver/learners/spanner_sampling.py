@@ -351,14 +351,15 @@ def _rounds(
     start: Trace | None,
     observer: Observer | None,
 ) -> tuple[Mixture, Trace]:
-    """Both phases, until the rounds of `totals` are done; the mixture is of the last `exploration_rounds` of `settings`."""
+    """Both phases, until the rounds of `totals` are done; the mixture is of the last rounds, those of `settings`."""
     explored = start.exploration if start else Exploration.empty(oracle.dimension)
     extra: dict[str, Any] = {}
     if start is not None:
         extra["start"] = start.spanner
     if observer is not None:
         extra["on_round"] = lambda done, so_far: observer("spanner", done, lambda: Trace(so_far(), explored))
-    built = spanner(
+    build: Callable[..., Spanner] = spanner
+    built = build(
         oracle,
         prompts=totals.prompts,
         pairs_per_prompt=settings.pairs_per_prompt,
@@ -404,9 +405,9 @@ def staged_spanner_sampling(
 ) -> Run:
     """SpannerSampling when no bound on the coverage is known: stages `C = 1, 2, 4, ...` `[ext]`.
 
-    Stage `k` runs with `settings(C_k, delta/(k(k+1)))` and keeps the data of the stages before it. The run ends when the
-    next stage, at its largest cost, does not fit what is left of the budget, and returns the last complete stage. It is
-    anytime but without certificate: by T1 no learner can know that the true coverage was passed.
+    Stage `k` runs with `settings(C_k, delta/(k(k+1)))` and keeps the data of the stages before it. The run ends when
+    the next stage, at its largest cost, does not fit what is left of the budget, and returns the last complete stage.
+    It is anytime but without certificate: by T1 no learner can know that the true coverage was passed.
 
     Parameters
     ----------

@@ -175,7 +175,8 @@ class Inversion:
         if len(behind) > 0:
             flat = positions.reshape(-1)
             flat[behind] = np.searchsorted(self._cumulative, uniforms.reshape(-1)[behind], side="right")
-        return self._support[positions]
+        indices: IntArray = self._support[positions]
+        return indices
 
 
 class Whitened:

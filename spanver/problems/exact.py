@@ -1,7 +1,7 @@
 """Exact quantities of policies on tables: law, coverage, KL, objective, gap (section 1; I1-I3), all in log space.
 
-A *log law* is an array of shape (X, Y) of `log pi(y|x)`, minus infinity where the policy puts no mass. Zeros of the base
-policy are outside every supremum and make no NaN; a law that puts mass on them has infinite coverage and KL.
+A *log law* is an array of shape (X, Y) of `log pi(y|x)`, minus infinity where the policy puts no mass. Zeros of the
+base policy are outside every supremum and make no NaN; a law that puts mass on them has infinite coverage and KL.
 """
 
 from __future__ import annotations

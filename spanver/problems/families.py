@@ -1,7 +1,8 @@
 """The tabular problem families of mathematics.md, section 5, as functions of a seed.
 
 `random_problem` is generic; `needle_problem` is the instance on which coverage is a lower bound (T1, `[recon]`); on
-`covered_needle_problem` the coverage is any chosen number up to `2^41` while nothing else of the family changes (T2, T6).
+`covered_needle_problem` the coverage is any chosen number up to `2^41` while nothing else of the family changes (T2,
+T6).
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def covered_needle_problem(
     responses: int = 64,
     dimension: int = 4,
     beta: float = 0.03,
-    noise: float = 0.0,
+    noise: float = 0.25,
 ) -> TabularProblem:
     """A rewarded needle of chosen coverage in a cloud of ordinary responses (T2, T6).
 

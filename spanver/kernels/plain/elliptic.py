@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from spanver.kernels.plain.namespace import array_namespace
 
 __all__ = ["elliptic_norms", "inverse_factor", "precision_norms", "uncertain_mask", "update_inverse_factor"]
 
@@ -81,8 +81,9 @@ def precision_norms(vectors: Array, precision: Array) -> Array:
 def uncertain_mask(first: Array, second: Array, precision: Array, nu: float) -> Array:
     """Which pairs of two lists of features are uncertain: `||phi_i - phi_j||_{Sigma^-1} > nu`.
 
-    Squared norms come from one Gram matrix, unless one of them is too close to `nu^2` for the cancellation in it; then all
-    are computed from the differences themselves, so that the mask is that of `precision_norms`, up to its own rounding.
+    Squared norms come from one Gram matrix, unless one of them is too close to `nu^2` for the cancellation in it; then
+    all are computed from the differences themselves, so that the mask is that of `precision_norms`, up to its own
+    rounding.
 
     Parameters
     ----------
@@ -115,8 +116,9 @@ def uncertain_mask(first: Array, second: Array, precision: Array, nu: float) -> 
 def update_inverse_factor(factor: Array, vector: Array) -> tuple[Array, float]:
     """Inverse factor of `Sigma + v v^T` from that of `Sigma`, in `O(d^2)`.
 
-    With `z = W v` and `t_i = 1 + z_1^2 + .. + z_i^2`, the inverse of the Cholesky factor of `I + z z^T` has the diagonal
-    `sqrt(t_{i-1}/t_i)` and `-z_i z_j / sqrt(t_{i-1} t_i)` below it, so it acts on `W` through running sums of its rows.
+    With `z = W v` and `t_i = 1 + z_1^2 + .. + z_i^2`, the inverse of the Cholesky factor of `I + z z^T` has the
+    diagonal `sqrt(t_{i-1}/t_i)` and `-z_i z_j / sqrt(t_{i-1} t_i)` below it, so it acts on `W` through running sums of
+    its rows.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Least squares on the ball `||theta|| <= B` (A2, phase 2; E6), also for rank-deficient data.
 
 The solution of `(A + mu I) theta = b`, `mu >= 0`, `mu (||theta|| - B) = 0`, with `A = sum v v^T` and `b = sum v y`, in
-the eigenbasis of `A`. The multiplier solves the secular equation `1/||theta(mu)|| = 1/B`, whose left side is concave and
-nearly linear in `mu`, so Newton's method from the left never overshoots and ends in a few steps.
+the eigenbasis of `A`. The multiplier solves the secular equation `1/||theta(mu)|| = 1/B`, whose left side is concave
+and nearly linear in `mu`, so Newton's method from the left never overshoots and ends in a few steps.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from array_api_compat import array_namespace
+from spanver.kernels.plain.namespace import array_namespace
 
 __all__ = ["fit", "fit_moments"]
 
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
-_NEWTON_STEPS = 100  # far beyond what convergence takes: the last steps only settle rounding
+_NEWTON_STEPS = 100  # far beyond what convergence takes
+_ROUNDING = 1e-15  # of the norm: nearer to the sphere, steps are rounding
 
 
 def fit(features: Array, targets: Array, radius: float) -> Array:
@@ -82,12 +83,13 @@ def fit_moments(gram: Array, moment: Array, radius: float) -> Array:
         smallest = float(xp.min(curvature))
         if mu + smallest == 0.0:
             mu = math.ulp(0.0) + rounding * float(xp.max(xp.abs(coefficients))) / radius
+        squares = coefficients * coefficients
         for _ in range(_NEWTON_STEPS):
-            shifted = coefficients / (curvature + mu)
-            norm = float(xp.linalg.vector_norm(shifted))
-            slope = float(xp.sum(shifted * shifted / (curvature + mu)))
-            step = (norm / radius - 1.0) * norm * norm / slope
-            if not mu + step > mu:
+            shifted = curvature + mu
+            terms = squares / (shifted * shifted)
+            norm = math.sqrt(float(xp.sum(terms)))
+            step = (norm / radius - 1.0) * norm * norm / float(xp.sum(terms / shifted))
+            if norm <= radius * (1.0 + _ROUNDING) or mu + step == mu:
                 break
             mu += step
     return vectors @ (coefficients / (curvature + mu))

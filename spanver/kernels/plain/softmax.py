@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from spanver.kernels.plain.namespace import array_namespace
 
 __all__ = ["linear_scores", "log_normaliser", "log_softmax", "truncated_scores"]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from spanver.kernels.plain.elliptic import update_inverse_factor
+from spanver.kernels.plain.namespace import array_namespace
 
 __all__ = ["SpannerScan", "spanner_trace"]
 

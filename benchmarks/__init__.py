@@ -1,0 +1,1 @@
+"""Benchmarks: asv suites and pytest-benchmark files over the same workloads."""

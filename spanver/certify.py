@@ -1,0 +1,261 @@
+"""Re-check a stored run from its record alone, without trusting who produced it (S1-S4, S7, R1, E6, O1).
+
+Nothing is drawn and no problem is built: everything follows from the relative features, reward differences, parameters
+and counts in the record. Numbers agree up to a rounding that is relative to their own scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from spanver.guarantees import sampler_trials, spanner_size_bound
+from spanver.kernels import update_inverse_factor
+from spanver.learners.race_sampler import race_size
+from spanver.records import Record
+
+__all__ = ["CERTIFIED", "Check", "Verdict", "certify", "kkt_residual"]
+
+_ROUNDING = 1e-9  # relative; mathematics.md frees ties within it (S1)
+
+
+class Verdict(Enum):
+    """What a check came to; `violated` is worse than `undecided`, which is worse than `holds`."""
+
+    HOLDS = "holds"
+    UNDECIDED = "undecided"
+    VIOLATED = "violated"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One guarantee of a record: its id, verdict, and a sentence on what was found."""
+
+    id: str
+    verdict: Verdict
+    finding: str
+
+
+def certify(record: Record) -> tuple[Check, ...]:
+    """Check a record.
+
+    Parameters
+    ----------
+    record : Record
+
+    Returns
+    -------
+    tuple of Check
+        In the order S1, S2, S3, S4, S7, E6, R1, O1.
+    """
+    broken = _not_finite(record)
+    if broken:
+        return tuple(Check(name, Verdict.VIOLATED, f"{broken} is not finite") for name in _CHECKS)
+    return tuple(_check(name, list(problems(record))) for name, problems in _CHECKS.items())
+
+
+def _check(name: str, findings: list[str]) -> Check:
+    *problems, summary = findings
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return Check(name, Verdict.VIOLATED, problems[0] + more)
+    return Check(name, Verdict.HOLDS, summary)
+
+
+def _not_finite(record: Record) -> str | None:
+    arrays = {
+        "spanner_vectors": record.trace.spanner.vectors,
+        "spanner_targets": record.trace.spanner.targets,
+        "exploration_vectors": record.trace.exploration.vectors,
+        "exploration_targets": record.trace.exploration.targets,
+        "exploration_thetas": record.trace.exploration.thetas,
+        "sigma": record.sigma,
+    }
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+
+
+# Each of these yields one sentence for every violation, and last a sentence for when there is none.
+
+
+def _accepted_norms(record: Record) -> Iterator[str]:
+    spanner = record.trace.spanner
+    factor = np.eye(spanner.dimension) / np.sqrt(spanner.ridge)
+    least = np.inf
+    for index, vector in enumerate(spanner.vectors):
+        norm = float(np.linalg.norm(factor @ vector))
+        least = min(least, norm)
+        if not norm > spanner.nu * (1 - _ROUNDING):
+            yield f"spanner pair {index} was accepted at norm {norm:.6g}, not above nu = {spanner.nu:.6g}"
+        factor, _ = update_inverse_factor(factor, vector)
+    if np.any(np.diff(spanner.rounds) <= 0):
+        yield "some prompt round accepted more than one pair"
+    if spanner.size and not (spanner.rounds[0] >= 0 and spanner.rounds[-1] < len(spanner.tries)):
+        yield "a pair was accepted in a round that did not take place"
+    yield f"{spanner.size} pairs, each alone in its round; least norm {least:.6g} above nu = {spanner.nu:.6g}"
+
+
+def _sigma_sum(record: Record) -> Iterator[str]:
+    expected = record.trace.spanner.sigma
+    scale = float(np.abs(expected).max())
+    if record.sigma.shape != expected.shape:
+        yield f"sigma has shape {record.sigma.shape}, not {expected.shape}"
+        return
+    difference = float(np.abs(record.sigma - expected).max()) / scale
+    if difference > _ROUNDING:
+        yield f"sigma is off lambda I + sum v v^T by {difference:.3g} of its largest entry"
+    smallest = float(np.linalg.eigvalsh((record.sigma + record.sigma.T) / 2)[0])
+    if smallest <= 0:
+        yield f"sigma is not positive definite: its smallest eigenvalue is {smallest:.6g}"
+    yield f"sigma is lambda I + sum v v^T to {difference:.1g} relative; smallest eigenvalue {smallest:.6g}"
+
+
+def _log_determinant(record: Record) -> Iterator[str]:
+    spanner = record.trace.spanner
+    factor = np.eye(spanner.dimension) / np.sqrt(spanner.ridge)
+    gained = 0.0
+    for vector in spanner.vectors:
+        factor, gain = update_inverse_factor(factor, vector)
+        gained += gain
+    sign, log_det = np.linalg.slogdet(record.sigma)
+    stated = float(log_det) - spanner.dimension * float(np.log(spanner.ridge))
+    if sign <= 0 or abs(stated - gained) > _ROUNDING * max(1.0, gained):
+        yield f"log det sigma grew by {stated:.9g}, but the accepted norms add up to {gained:.9g}"
+    yield f"log det sigma grew by {gained:.6g}, the sum over the accepted norms"
+
+
+def _spanner_size(record: Record) -> Iterator[str]:
+    spanner = record.trace.spanner
+    bound = spanner_size_bound(spanner.dimension, spanner.ridge, spanner.nu)
+    stated = record.summary["spanner"]["size"]
+    if stated != spanner.size:
+        yield f"the record states {stated} pairs, but holds {spanner.size}"
+    if spanner.size > bound:
+        yield f"{spanner.size} pairs, but S4 allows at most {bound}"
+    yield f"{spanner.size} pairs of at most {bound}"
+
+
+def _spanner_cost(record: Record) -> Iterator[str]:
+    spanner, plan = record.trace.spanner, record.plan
+    accepted = np.zeros(len(spanner.tries), dtype=bool)
+    accepted[spanner.rounds[(spanner.rounds >= 0) & (spanner.rounds < len(spanner.tries))]] = True
+    if np.any(spanner.tries < 1):
+        yield f"round {int(np.argmax(spanner.tries < 1))} tried {int(spanner.tries.min())} pairs"
+    if plan.budget is None:
+        limit = plan.settings.pairs_per_prompt
+        if len(spanner.tries) != plan.settings.prompts:
+            yield f"{len(spanner.tries)} prompt rounds, but the settings ask for {plan.settings.prompts}"
+        if np.any(spanner.tries > limit):
+            yield f"round {int(np.argmax(spanner.tries > limit))} tried more than T_span = {limit} pairs"
+        early = ~accepted & (spanner.tries != limit)
+        if np.any(early):
+            yield f"round {int(np.argmax(early))} accepted nothing, yet stopped before T_span = {limit} pairs"
+    tries = sum(spanner.tries.tolist())
+    yield f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
+
+
+def _fits(record: Record) -> Iterator[str]:
+    """KKT conditions of every fit: `A theta - b = -mu theta`, `mu >= 0`, `mu (||theta|| - B) = 0`."""
+    spanner, exploration = record.trace.spanner, record.trace.exploration
+    radius = float(record.summary["problem"]["radius"])
+    worst = 0.0
+    gram, moment = np.zeros((spanner.dimension,) * 2), np.zeros(spanner.dimension)
+    known = 0
+    for index in range(exploration.rounds):
+        size = int(exploration.spanner_sizes[index])
+        if not known <= size <= spanner.size:
+            yield f"round {index} states {size} spanner pairs, after {known} and of {spanner.size}"
+            return
+        fresh = slice(known, size)
+        gram += spanner.vectors[fresh].T @ spanner.vectors[fresh]
+        moment += spanner.vectors[fresh].T @ spanner.targets[fresh]
+        known = size
+        residual = kkt_residual(gram, moment, exploration.thetas[index], radius)
+        worst = max(worst, residual)
+        if residual > _ROUNDING:
+            yield f"theta of round {index} misses the KKT conditions by {residual:.3g} relative"
+        vector, target = exploration.vectors[index], float(exploration.targets[index])
+        gram += np.outer(vector, vector)
+        moment += target * vector
+    yield f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
+
+
+def kkt_residual(
+    gram: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    moment: np.ndarray[tuple[int], np.dtype[np.float64]],
+    theta: np.ndarray[tuple[int], np.dtype[np.float64]],
+    radius: float,
+) -> float:
+    """How far `theta` is from the KKT conditions of least squares on the ball (E6), relative to the data's scale.
+
+    Parameters
+    ----------
+    gram : array, shape (d, d)
+        `sum v v^T`.
+    moment : array, shape (d,)
+        `sum v y`.
+    theta : array, shape (d,)
+    radius : float
+
+    Returns
+    -------
+    float
+        0 for a solution, up to rounding.
+    """
+    norm = float(np.linalg.norm(theta))
+    outside = max(0.0, norm / radius - 1.0)
+    scale = float(np.linalg.norm(gram, 2)) * radius + float(np.linalg.norm(moment))
+    if scale == 0.0:
+        return outside
+    gradient = gram @ theta - moment
+    # The multiplier that fits best; it may be positive only on the sphere.
+    multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= radius * (1 - _ROUNDING) else 0.0
+    return max(outside, float(np.linalg.norm(gradient + multiplier * theta)) / scale)
+
+
+def _sampler_cost(record: Record) -> Iterator[str]:
+    exploration, plan = record.trace.exploration, record.plan
+    settings = record.summary["settings"]
+    multiplier, failure = settings["rejection_multiplier"], settings["rejection_failure"]
+    if plan.sampler == "race":
+        low = high = 1 + race_size(multiplier, failure)
+    else:
+        trials = sampler_trials(multiplier, failure)
+        low, high = trials + 2, 2 * trials + 2
+    if plan.budget is not None:
+        low = 2  # earlier stages ran with smaller multipliers
+    wrong = (exploration.samples < low) | (exploration.samples > high)
+    if np.any(wrong):
+        index = int(np.argmax(wrong))
+        yield f"round {index} cost {int(exploration.samples[index])} samples, but it takes from {low} to {high}"
+    yield f"every round of phase 2 cost from {low} to {high} samples"
+
+
+def _ledger_sums(record: Record) -> Iterator[str]:
+    spanner, exploration, ledger = record.trace.spanner, record.trace.exploration, record.ledger
+    samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
+    rewards = 2 * spanner.size + 2 * exploration.rounds
+    if ledger.samples != samples:
+        yield f"the ledger states {ledger.samples} samples, but the rounds add up to {samples}"
+    if ledger.rewards != rewards:
+        yield f"the ledger states {ledger.rewards} rewards, but the rounds add up to {rewards}"
+    if ledger.enumerated != 0:
+        yield f"the ledger states {ledger.enumerated} responses enumerated, but this learner enumerates nothing"
+    yield f"{samples} samples and {rewards} rewards, the sums over all rounds"
+
+
+_CHECKS = {
+    "S1": _accepted_norms,
+    "S2": _sigma_sum,
+    "S3": _log_determinant,
+    "S4": _spanner_size,
+    "S7": _spanner_cost,
+    "E6": _fits,
+    "R1": _sampler_cost,
+    "O1": _ledger_sums,
+}
+
+CERTIFIED = tuple(_CHECKS)
+"""Ids of the guarantees that `certify` checks."""

@@ -1,0 +1,324 @@
+"""The command line: `spanver run | certify | guarantees`.
+
+Exit codes: 0 holds or done, 1 a guarantee is violated, 2 could not decide or run. Bad input is refused in one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from spanver import __version__
+from spanver.certify import Verdict
+from spanver.errors import ArgumentError, SpanverError
+
+__all__ = ["app", "main"]
+
+HOLDS, VIOLATED, UNDECIDED = 0, 1, 2
+LONG_RUN = 10**6  # samples of a drawing oracle, from which a run says what it is about to spend
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Exploration with language models through sampling oracles: run it, and check what is guaranteed.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line; every error that spanver raises is one sentence and exit code 2."""
+    try:
+        app()
+    except SpanverError as error:
+        errors.print(f"spanver: {error}", style="red", markup=False, highlight=False)
+        sys.exit(UNDECIDED)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"spanver {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+Option = typer.Option
+
+
+@app.command()
+def run(
+    problem: Annotated[
+        str, Option(help="text, random, needle or covered_needle, then :key=value,.. (coverage=2**40 works).")
+    ] = "text",
+    learner: Annotated[str, Option(help="spanner_sampling.")] = "spanner_sampling",
+    oracle: Annotated[str | None, Option(help="counted or literal, for tables. [default: counted]")] = None,
+    sampler: Annotated[str | None, Option(help="softmax (A1) or race (A1r). [default: softmax; race on text]")] = None,
+    seed: Annotated[int, Option(help="Of the run's luck; the problem's own seed is a key of the problem.")] = 0,
+    settings: Annotated[str, Option(help="practical or derived.")] = "practical",
+    eps: Annotated[float, Option(help="Accuracy that derived settings are for.")] = 0.1,
+    delta: Annotated[float, Option(help="Failure probability that derived settings and bounds are for.")] = 0.1,
+    coverage: Annotated[
+        str | None, Option(help="That settings are for, or 'unknown' (with --budget). [default: the exact one]")
+    ] = None,
+    budget: Annotated[int | None, Option(help="Samples that a run of unknown coverage may ask for.")] = None,
+    prompts: Annotated[int | None, Option(help="T_prompt.")] = None,
+    pairs_per_prompt: Annotated[int | None, Option(help="T_span.")] = None,
+    nu: Annotated[float | None, Option(help="nu.")] = None,
+    ridge: Annotated[float | None, Option(help="lambda.")] = None,
+    exploration_rounds: Annotated[int | None, Option(help="T_exp.")] = None,
+    rejection_multiplier: Annotated[float | None, Option(help="M_rej.")] = None,
+    rejection_failure: Annotated[float | None, Option(help="delta_rej.")] = None,
+    out: Annotated[Path, Option(help="Record; arrays lie beside it as .npz.")] = Path("run.json"),
+    figure: Annotated[Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf).")] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with the unfinished run of --out, as it was planned.")
+    ] = False,
+) -> None:
+    """Run SpannerSampling on a problem, and show what was learned and what it cost beside its bounds."""
+    from spanver import runs  # noqa: PLC0415 (keeps --help quick)
+    from spanver.problems.catalogue import make_problem, parse_problem  # noqa: PLC0415
+    from spanver.records import load_checkpoint, load_record  # noqa: PLC0415
+    from spanver.report import draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
+
+    if learner != "spanner_sampling":
+        raise ArgumentError("learner", learner, "spanner_sampling")
+    _check_outputs(out, figure)
+    given = {
+        "prompts": prompts,
+        "pairs_per_prompt": pairs_per_prompt,
+        "nu": nu,
+        "ridge": ridge,
+        "exploration_rounds": exploration_rounds,
+        "rejection_multiplier": rejection_multiplier,
+        "rejection_failure": rejection_failure,
+    }
+    if resume:
+        _refuse_plan_options()
+        start = load_checkpoint(out)
+        plan = start.plan
+        with _status(f"building problem {plan.problem}"):
+            built = make_problem(plan.problem, plan.parameters)
+    else:
+        start = None
+        runs.refuse_unfinished(out)
+        name, parameters = parse_problem(problem)
+        with _status(f"building problem {name}"):
+            built = make_problem(name, parameters)
+        plan = runs.make_plan(
+            built,
+            seed=seed,
+            oracle=oracle,
+            sampler=sampler,
+            settings_kind=settings,
+            overrides={key: value for key, value in given.items() if value is not None},
+            coverage=_coverage(coverage, budget),
+            eps=eps,
+            delta=delta,
+            budget=budget,
+        )
+    console.print(
+        f"[bold]SpannerSampling[/bold] on [bold]{plan.problem}[/bold], {plan.oracle} oracle, seed {plan.seed}"
+    )
+    derived = runs.derived_beside(built, plan)
+    console.print(settings_table(plan.settings, derived, title="settings"))
+    if plan.budget is not None:
+        console.print(
+            f"coverage unknown: stages C = 1, 2, 4, .. within {plan.budget:,} samples (settings of stage 1 above)"
+        )
+    cost = runs.planned_samples(plan)
+    if plan.oracle != "counted" and cost >= LONG_RUN:
+        console.print(f"about to ask for up to {cost:,} samples")
+    totals = None if plan.budget is not None else (plan.settings.prompts, plan.settings.exploration_rounds)
+    with _stoppable() as stop, _progress(totals) as on_round:
+        try:
+            finished = runs.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
+        except runs.InterruptedRunError as error:
+            errors.print(f"{error}. Go on with: spanver run --resume --out {out}", style="yellow", highlight=False)
+            raise typer.Exit(UNDECIDED) from None
+    console.print(result_table(finished.summary))
+    responses = responses_table(finished.summary)
+    if responses is not None:
+        console.print(responses)
+    if figure is not None:
+        draw_figure(load_record(out), finished.curves, figure)
+        console.print(f"figure: {figure}")
+    console.print(f"record: {out} (check it with: spanver certify {out})")
+
+
+@app.command()
+def certify(
+    record: Annotated[Path, typer.Argument(help="run.json of a finished run.")],
+    json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
+) -> None:
+    """Re-check a stored run from its record alone, without trusting who produced it."""
+    from spanver.certify import certify as check  # noqa: PLC0415
+    from spanver.guarantees import guarantee  # noqa: PLC0415
+    from spanver.records import load_record  # noqa: PLC0415
+    from spanver.report import certificate_table  # noqa: PLC0415
+
+    checks = check(load_record(record))
+    console.print(certificate_table(checks, {check.id: guarantee(check.id).title for check in checks}))
+    violated = [check.id for check in checks if check.verdict is Verdict.VIOLATED]
+    undecided = [check.id for check in checks if check.verdict is Verdict.UNDECIDED]
+    footer = {"expected": len(checks), "executed": len(checks), "violated": violated, "undecided": undecided}
+    if json_file is not None:
+        rows = [{"id": check.id, "verdict": check.verdict.value, "finding": check.finding} for check in checks]
+        _write_json(json_file, {"schema": "spanver.certificate/1", "guarantees": rows, "footer": footer})
+    console.print(f"{len(checks)} guarantees checked, {len(violated)} violated")
+    raise typer.Exit(VIOLATED if violated else UNDECIDED if undecided else HOLDS)
+
+
+@app.command()
+def guarantees(
+    json_file: Annotated[Path | None, Option("--json", help="Write the registry to this file.")] = None,
+) -> None:
+    """Print the registry of guarantees: statement, kind, source, and what checks each."""
+    from spanver.checks import checked_by  # noqa: PLC0415
+    from spanver.guarantees import REGISTRY  # noqa: PLC0415
+    from spanver.report import guarantee_table  # noqa: PLC0415
+
+    checks = checked_by()
+    console.print(guarantee_table(REGISTRY.values(), checks))
+    unchecked = sum(1 for name in REGISTRY if not checks.get(name))
+    console.print(f"{len(REGISTRY)} guarantees, {unchecked} without a check yet")
+    if json_file is not None:
+        rows = [
+            {
+                "id": entry.id,
+                "title": entry.title,
+                "statement": entry.statement,
+                "kind": entry.kind_text,
+                "source": entry.source_text,
+                "checked_by": list(checks.get(entry.id, ())),
+            }
+            for entry in REGISTRY.values()
+        ]
+        _write_json(json_file, {"schema": "spanver.guarantees/1", "guarantees": rows})
+
+
+def _coverage(text: str | None, budget: int | None) -> float | None:
+    if text == "unknown":
+        if budget is None:
+            raise ArgumentError("budget", None, "given when the coverage is unknown: a number of samples")
+        return None
+    if budget is not None:
+        raise ArgumentError("coverage", text, "'unknown' when a budget is given")
+    if text is None:
+        return None
+    from spanver.problems.catalogue import parse_number  # noqa: PLC0415
+
+    return parse_number("coverage", text)
+
+
+def _refuse_plan_options() -> None:
+    """Refuse options beside --resume that would change what was planned."""
+    import click  # noqa: PLC0415
+
+    context = click.get_current_context()
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in ("resume", "out", "figure") and source is click.core.ParameterSource.COMMANDLINE:
+            raise ArgumentError(name, context.params[name], "left out with --resume, which goes on as planned")
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ArgumentError("path", str(path), "in a folder that exists")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    _check_outputs(path)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+@contextmanager
+def _status(message: str) -> Iterator[None]:
+    if console.is_terminal:
+        with console.status(message):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a request to stop between two rounds; a second one stops at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Rate(ProgressColumn):
+    """Rounds a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} rounds/s", style="progress.data.speed")
+
+
+@contextmanager
+def _progress(totals: tuple[int, int] | None) -> Iterator[Callable[[str, int, Any], None] | None]:
+    """Show both phases with rate, time left and samples asked; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[samples]} samples"),
+    )
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {
+            phase: progress.add_task(phase, total=totals[position] if totals else None, start=False, samples="0")
+            for position, phase in enumerate(("spanner", "exploration"))
+        }
+
+        def on_round(phase: str, done: int, ledger: Any) -> None:
+            task = tasks[phase]
+            if not progress.tasks[task].started:
+                progress.start_task(task)
+            progress.update(task, completed=done, samples=f"{ledger.samples:,}")
+
+        yield on_round

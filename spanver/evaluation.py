@@ -1,0 +1,275 @@
+"""What a learned policy is worth: its gap on a table, exact or estimated, and its objective on text, estimated.
+
+Which of the two it was is part of the result and is always printed. Intervals are Student intervals over independent
+evaluation prompts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from scipy import stats
+
+from spanver.kernels import truncated_scores
+from spanver.learners.policies import Mixture, TruncatedSoftmax
+from spanver.oracle import Oracle
+from spanver.problems.exact import component_laws, gap, kl_divergence, law_cost, log_laws_given_second, log_optimal_law
+from spanver.problems.tables import TabularProblem
+from spanver.randomness import stream
+from spanver.values import FloatArray, Prompt, ResponseId
+
+__all__ = ["EXACT_LIMIT", "Estimate", "Evaluation", "Sample", "evaluate_table", "evaluate_text", "race_law"]
+
+EXACT_LIMIT = 10**9
+"""Largest `T_exp |X| |Y|^2` for which the law of a mixture is computed exactly."""
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, the interval that it was estimated with, and whether it is exact (then the interval is a point)."""
+
+    value: float
+    low: float
+    high: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A response that was looked at: prompt, response and mean reward."""
+
+    prompt: Prompt
+    response: ResponseId
+    reward: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a mixture is worth.
+
+    Attributes
+    ----------
+    gap : Estimate
+        `J(pi*) - J(pi)` of the mixture.
+    base_gap : float
+        That of the base policy.
+    improvement : Estimate
+        `J(pi) - J(pi_ref)`.
+    rounds : array of int, shape (n,)
+        Rounds at which the curves below are given, from 1.
+    round_gaps : array, shape (n,)
+        Gap of the policy of each of these rounds.
+    mixture_gaps : array, shape (n,)
+        Gap of the mixture of all rounds up to it.
+    before, after : tuple of Sample
+        Outputs of the base policy and of the mixture (text only), best first.
+    method : str
+        One sentence on how it was computed.
+    """
+
+    gap: Estimate
+    base_gap: float
+    improvement: Estimate
+    rounds: np.ndarray[tuple[int], np.dtype[np.int64]]
+    round_gaps: FloatArray
+    mixture_gaps: FloatArray
+    before: tuple[Sample, ...]
+    after: tuple[Sample, ...]
+    method: str
+
+
+def evaluate_table(problem: TabularProblem, mixture: Mixture, *, seed: int, draws: int = 2000) -> Evaluation:
+    """Gap of a mixture on a table: from its exact law where `law_cost` is at most `EXACT_LIMIT`, else estimated.
+
+    The estimate averages the exact gap given round, prompt and second response over draws of these; by convexity of the
+    KL divergence it is not below the gap of the mixture.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    mixture : Mixture
+        Of truncated policies.
+    seed : int
+    draws : int
+        Of (round, prompt, second response), when estimated.
+
+    Returns
+    -------
+    Evaluation
+    """
+    base_gap = gap(problem, problem.log_base)
+    if law_cost(problem, mixture) <= EXACT_LIMIT:
+        round_gaps, mixture_gaps = [], []
+        total = np.full(problem.log_base.shape, -np.inf)
+        for done, law in enumerate(component_laws(problem, mixture), start=1):
+            total = np.logaddexp(total, law)
+            round_gaps.append(gap(problem, law))
+            mixture_gaps.append(gap(problem, total - np.log(done)))
+        value = mixture_gaps[-1]
+        return Evaluation(
+            gap=Estimate(value, value, value, exact=True),
+            base_gap=base_gap,
+            improvement=Estimate(base_gap - value, base_gap - value, base_gap - value, exact=True),
+            rounds=np.arange(1, len(round_gaps) + 1),
+            round_gaps=np.array(round_gaps),
+            mixture_gaps=np.array(mixture_gaps),
+            before=(),
+            after=(),
+            method="exact law of the mixture, with exact sampling of each round's policy",
+        )
+    rounds, gaps = _sampled_gaps(problem, mixture, seed, draws)
+    estimate = _interval(gaps)
+    blocks = np.array_split(np.argsort(rounds, kind="stable"), 20)
+    block_gaps = np.array([gaps[block].mean() for block in blocks])
+    return Evaluation(
+        gap=estimate,
+        base_gap=base_gap,
+        improvement=Estimate(base_gap - estimate.value, base_gap - estimate.high, base_gap - estimate.low, exact=False),
+        rounds=np.array([int(rounds[block].max()) + 1 for block in blocks]),
+        round_gaps=block_gaps,
+        mixture_gaps=np.cumsum(block_gaps) / np.arange(1, len(blocks) + 1),
+        before=(),
+        after=(),
+        method=f"estimated from {draws} draws of round, prompt and second response; not below the mixture's gap",
+    )
+
+
+def _sampled_gaps(
+    problem: TabularProblem, mixture: Mixture, seed: int, draws: int
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], FloatArray]:
+    generator = stream(seed, "evaluation")
+    rounds = generator.integers(len(mixture.components), size=draws)
+    prompts = generator.choice(problem.prompts, size=draws, p=problem.prompt_law)
+    optimum = log_optimal_law(problem)
+    gaps = np.empty(draws)
+    for draw, (round_index, prompt) in enumerate(zip(rounds, prompts, strict=True)):
+        component = mixture.components[round_index]
+        assert isinstance(component, TruncatedSoftmax)
+        second = generator.choice(problem.responses, p=np.exp(problem.log_base[prompt]))
+        law = log_laws_given_second(problem, component, int(prompt), np.array([second]))
+        gaps[draw] = problem.beta * kl_divergence(law, optimum[prompt : prompt + 1])[0]
+    return rounds, gaps
+
+
+def evaluate_text(
+    oracle: Oracle, mixture: Mixture, *, prompts: int, pool: int, seed: int, shown: int = 5
+) -> Evaluation:
+    """Objective of a mixture on a problem that is only sampled, as the race sampler with `pool` draws outputs it.
+
+    For each of `prompts` prompts a second response and a pool of `pool` responses are drawn, and all rewards asked.
+    Given the pool, the race outputs its member `i` with probability `p_i` (`race_law`); the KL divergence of the
+    output from the base policy is at most that of the index from a uniform one, `sum p_i log(pool p_i)`, by data
+    processing, and that of a mixture at most the mean of its components'. So the objective shown is a lower bound of
+    the true one in expectation. One set of pools serves every round. The optimum `beta log E exp(r/beta)` is taken
+    over all draws of a prompt together, and is biased down by little; so is the gap.
+
+    Parameters
+    ----------
+    oracle : Oracle
+        A fresh one: its ledger is the cost of the evaluation.
+    mixture : Mixture
+        Of truncated policies.
+    prompts, pool : int
+    seed : int
+        Of the outputs that are shown.
+    shown : int
+        How many outputs of base policy and mixture are kept.
+
+    Returns
+    -------
+    Evaluation
+    """
+    beta = oracle.beta
+    features = np.empty((prompts, pool + 1, oracle.dimension))
+    rewards = np.empty((prompts, pool + 1))
+    asked: list[tuple[Prompt, tuple[ResponseId, ...]]] = []
+    for row in range(prompts):
+        prompt = oracle.prompt()
+        responses = oracle.sample(prompt, pool + 1)
+        features[row] = responses.features
+        rewards[row] = [oracle.reward(prompt, identity) for identity in responses.ids]
+        asked.append((prompt, responses.ids))
+
+    objectives = np.empty((len(mixture.components), prompts))
+    laws = np.zeros((prompts, pool))
+    for index, component in enumerate(mixture.components):
+        assert isinstance(component, TruncatedSoftmax)
+        scores = truncated_scores(features[:, 1:], features[:, :1], component.theta, component.precision, component.nu)
+        law = race_law(scores / beta)
+        laws += law / len(mixture.components)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            divergence = np.where(law > 0, law * np.log(pool * law), 0.0).sum(axis=1)
+        objectives[index] = (law * rewards[:, 1:]).sum(axis=1) - beta * divergence
+
+    base = rewards.mean(axis=1)
+    best = _pooled_optimum(asked, rewards, beta)
+    gaps = best - objectives.mean(axis=1)
+    estimate = _interval(objectives.mean(axis=0) - base)
+    base_gap = float(best - base.mean())
+    generator = stream(seed, "shown outputs")
+    outputs = [int(generator.choice(pool, p=law / law.sum())) + 1 for law in laws]
+
+    def top(chosen: list[int]) -> tuple[Sample, ...]:
+        samples = {(asked[row][0], asked[row][1][k]): float(rewards[row, k]) for row, k in enumerate(chosen)}
+        best_first = sorted(samples.items(), key=lambda item: (-item[1], str(item[0])))
+        return tuple(Sample(prompt, response, reward) for (prompt, response), reward in best_first[:shown])
+
+    return Evaluation(
+        gap=Estimate(base_gap - estimate.value, base_gap - estimate.high, base_gap - estimate.low, exact=False),
+        base_gap=base_gap,
+        improvement=estimate,
+        rounds=np.arange(1, len(gaps) + 1),
+        round_gaps=gaps,
+        mixture_gaps=np.cumsum(gaps) / np.arange(1, len(gaps) + 1),
+        before=top([1] * prompts),
+        after=top(outputs),
+        method=f"estimated from {prompts} prompts with pools of {pool}; the objective is a lower bound in expectation",
+    )
+
+
+def race_law(log_weights: FloatArray) -> FloatArray:
+    """Law of `argmax w_i/U_i` over a pool that is given: the index that A1r returns (`[ext]`).
+
+    `P(i) = integral over u in (0,1) of prod_{j != i} (1 - w_j u/w_i)^+`, a polynomial of degree `n - 1` up to
+    `u = w_i/max w` and zero beyond, so that Gauss-Legendre quadrature with `n/2` nodes is exact.
+
+    Parameters
+    ----------
+    log_weights : array, shape (..., n)
+
+    Returns
+    -------
+    array, shape (..., n)
+        Probabilities.
+    """
+    pool = log_weights.shape[-1]
+    nodes, node_weights = leggauss(pool // 2 + 1)
+    nodes, node_weights = (nodes + 1.0) / 2.0, node_weights / 2.0
+    scaled = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    # With u = (w_i/max w) t, the factor of j is 1 - (w_j/max w) t whatever i is, so one product serves all.
+    factors = 1.0 - scaled[..., :, None] * nodes
+    total = np.prod(factors, axis=-2, keepdims=True)
+    law: FloatArray = scaled * ((total / factors) @ node_weights)
+    return law
+
+
+def _pooled_optimum(asked: list[tuple[Prompt, tuple[ResponseId, ...]]], rewards: FloatArray, beta: float) -> float:
+    rows_of: dict[Prompt, list[int]] = {}
+    for row, (prompt, _) in enumerate(asked):
+        rows_of.setdefault(prompt, []).append(row)
+    total = 0.0
+    for rows in rows_of.values():
+        exponents = rewards[rows].ravel() / beta
+        peak = exponents.max()
+        total += len(rows) * beta * (peak + np.log(np.exp(exponents - peak).mean()))
+    return float(total / len(asked))
+
+
+def _interval(values: FloatArray) -> Estimate:
+    mean = float(values.mean())
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Estimate(mean, mean - half, mean + half, exact=False)

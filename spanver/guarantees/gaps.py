@@ -1,0 +1,288 @@
+"""The bounds on coverage, divergence and gap of policies (I3, I4, I6, E1 to E5), as functions of numbers.
+
+Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is checked at the
+door. All constants except those of I3 and I6 are reconstructed (`[recon]`): they are not the paper's.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from spanver.errors import require_count, require_positive, require_probability
+from spanver.guarantees.doors import ROUNDING, require_real, require_share
+
+__all__ = [
+    "confidence_radius",
+    "kl_bound",
+    "log_coverage_bound",
+    "log_kl_bound",
+    "log_sequence_coverage",
+    "log_truncated_coverage",
+    "log_uncovered_mass",
+    "log_untruncated_coverage",
+    "score_error",
+    "score_error_premise",
+    "truncated_gap",
+]
+
+
+def log_coverage_bound(oscillation: float, beta: float) -> float:
+    """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[FMR25]`.
+
+    Parameters
+    ----------
+    oscillation : float
+        `osc(r*)`, the largest minus the smallest mean reward of one prompt; at least 0.
+    beta : float
+        Above 0.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> log_coverage_bound(1.0, 1e-4)
+    10000.0
+    """
+    require_real("oscillation", oscillation)
+    require_positive("beta", beta)
+    return oscillation / beta
+
+
+def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
+    """Return the logarithm of `kl_bound`, which overflows for deviations above 709 (I4, `[recon]`).
+
+    Parameters and errors are those of `kl_bound`. Minus infinity where `squared_error` is 0.
+    """
+    require_positive("beta", beta)
+    require_real("deviation", deviation)
+    require_real("squared_error", squared_error)
+    return deviation - math.log(2.0 * beta) + math.log(squared_error) if squared_error > 0.0 else -math.inf
+
+
+def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
+    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `e^b/(2 beta) E_{pi_f} (f - g - c)^2` `[recon]`.
+
+    The ratio of the two sides tends to 1 as `b` falls to 0.
+
+    Parameters
+    ----------
+    beta : float
+        Above 0.
+    deviation : float
+        `b` with `abs(f - g - c) <= b beta`, at least 0.
+    squared_error : float
+        `E_{pi_f} (f - g - c)^2`, at least 0.
+
+    Returns
+    -------
+    float
+        Infinity where it passes the largest float.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> kl_bound(0.5, 0.0, 0.25)
+    0.25
+    """
+    logarithm = log_kl_bound(beta, deviation, squared_error)
+    return math.exp(logarithm) if logarithm < 709.0 else math.inf
+
+
+def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> float:
+    """Return the upper bound of I6 on `log C(pi*)` over sequences: `H log C_cond` `[FMR25]`.
+
+    Parameters
+    ----------
+    log_conditional_coverage : float
+        `log C_cond`, at least 0.
+    horizon : int
+        `H`, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_real("log_conditional_coverage", log_conditional_coverage, least=-ROUNDING)
+    require_count("horizon", horizon)
+    return operator.index(horizon) * log_conditional_coverage
+
+
+def confidence_radius(ridge: float, radius: float, reward_range: float, delta: float, log_det_ratio: float) -> float:
+    """Return E1's `gamma = s/2 + sqrt(s^2/4 + 4 lambda B^2)`, the radius of the confidence ellipsoid `[recon]`.
+
+    `s = sigma sqrt(2 log(1/delta) + log det(Sigma/lambda))` with `sigma = R_max/sqrt(2)`, for differences of two
+    rewards under the noise of section 1; rewards that are `tau`-sub-Gaussian come under `reward_range = 2 tau`.
+
+    Parameters
+    ----------
+    ridge : float
+        `lambda`, above 0.
+    radius : float
+        `B`, above 0.
+    reward_range : float
+        `R_max`, above 0.
+    delta : float
+        Strictly between 0 and 1.
+    log_det_ratio : float
+        `log det(Sigma/lambda)`, at least 0.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_positive("ridge", ridge)
+    require_positive("radius", radius)
+    require_positive("reward_range", reward_range)
+    require_probability("delta", delta)
+    require_real("log_det_ratio", log_det_ratio, least=-ROUNDING)
+    half_noise = reward_range / math.sqrt(2.0) * math.sqrt(max(0.0, log_det_ratio) - 2.0 * math.log(delta)) / 2.0
+    return half_noise + math.hypot(half_noise, 2.0 * math.sqrt(ridge) * radius)
+
+
+def score_error(nu: float, gamma: float) -> float:
+    """Return `nu gamma`, the bound on `abs(f_t - f*)` that E1 gives on covered responses (E2; FMR25 idea).
+
+    Parameters
+    ----------
+    nu : float
+        Above 0.
+    gamma : float
+        The largest confidence radius so far, above 0.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_positive("nu", nu)
+    require_positive("gamma", gamma)
+    return nu * gamma
+
+
+def score_error_premise(nu: float, gamma: float, beta: float) -> bool:
+    """Return whether `nu gamma <= beta/2`, the premise of E2 and so of E3 and E5; a relative `1e-9` is free.
+
+    Parameters
+    ----------
+    nu, gamma : float
+        As for `score_error`.
+    beta : float
+        Above 0.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_positive("beta", beta)
+    return score_error(nu, gamma) <= beta / 2.0 * (1.0 + ROUNDING)
+
+
+def log_truncated_coverage(log_coverage: float, covered_probability: float) -> float:
+    """Return E3's bound on `log C(pi_t|x,y')`: `1 + log C(pi*|x) - log pi*(covered|x,y')` `[recon]`.
+
+    Parameters
+    ----------
+    log_coverage : float
+        `log C(pi*|x)`, at least 0.
+    covered_probability : float
+        `pi*(covered|x,y')`.
+
+    Returns
+    -------
+    float
+        Infinity where nothing is covered.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_real("log_coverage", log_coverage, least=-ROUNDING)
+    require_share("covered_probability", covered_probability)
+    return 1.0 + log_coverage - math.log(covered_probability) if covered_probability > 0.0 else math.inf
+
+
+def log_untruncated_coverage(oscillation: float, beta: float) -> float:
+    """Return what the log coverage exceeds in E4's witness without truncation: `log 0.9 + osc(f_t)/beta` `[recon]`.
+
+    Parameters
+    ----------
+    oscillation : float
+        `osc(f_t)`, at least 0.
+    beta : float
+        Above 0.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    return math.log(0.9) + log_coverage_bound(oscillation, beta)
+
+
+def truncated_gap(
+    beta: float, reward_range: float, squared_error: float, uncovered: float, optimal_uncovered: float
+) -> float:
+    """Return E5's bound on `beta KL(pi_t || pi*)` at one prompt and one `y'` (tight, `[recon]`).
+
+    It is `e^{1/2}/(2 beta) E_{pi_t}[(f_t - f*)^2 1_covered] + R_max pi_t(uncovered) + 2 log 2 beta u`.
+
+    Parameters
+    ----------
+    beta, reward_range : float
+        Above 0.
+    squared_error : float
+        `E_{pi_t}[(f_t - f*)^2 1_covered]`, at least 0.
+    uncovered : float
+        `pi_t(uncovered|x,y')`.
+    optimal_uncovered : float
+        `u = pi*(uncovered|x,y')`, at most 1/2.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    by_scores = kl_bound(beta, 0.5, squared_error)
+    require_positive("reward_range", reward_range)
+    require_share("uncovered", uncovered)
+    require_real("optimal_uncovered", optimal_uncovered, least=-ROUNDING, most=0.5 + ROUNDING)
+    return by_scores + reward_range * uncovered + 2.0 * math.log(2.0) * beta * optimal_uncovered
+
+
+def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
+    """Return E5's bound on `log pi_t(uncovered)`: `log 2 + 1/2 + log C(pi*|x) + log pi_ref(uncovered|x,y')` `[recon]`.
+
+    It holds, like `truncated_gap`, where `pi*(uncovered|x,y') <= 1/2`.
+
+    Parameters
+    ----------
+    log_coverage : float
+        `log C(pi*|x)`, at least 0.
+    base_uncovered : float
+        `pi_ref(uncovered|x,y')`.
+
+    Returns
+    -------
+    float
+        Minus infinity where the base policy covers everything.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_real("log_coverage", log_coverage, least=-ROUNDING)
+    require_share("base_uncovered", base_uncovered)
+    return math.log(2.0) + 0.5 + log_coverage + math.log(base_uncovered) if base_uncovered > 0.0 else -math.inf

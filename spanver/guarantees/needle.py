@@ -1,0 +1,178 @@
+"""What no learner can pass on the needle family (T1), as functions of numbers.
+
+`y*` is *met* when a sampling answer is `y*` or a reward query names it. The learner's output is one more guess, so a
+ceiling on its mass at `y*` follows; success needs a floor. Where the ceiling exceeds the floor nothing is decided:
+these functions give the two numbers and no verdict. The family and the constants are reconstructed (`[recon]`), one
+term of the strong oracle's is an extension (`[ext]`); the theorem is FMR25's (Thm 2.1).
+
+`samples` counts sampling queries, those that the returned policy makes for one output included; `rewards` counts reward
+queries; `responses` is `|Y|`; `coverage` is `C = 1/pi_ref(y*)`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from spanver.errors import require, require_count, require_positive, require_probability
+from spanver.guarantees.doors import require_coverage, require_real, to_float
+
+__all__ = [
+    "needle_met_strong",
+    "needle_met_weak_exact",
+    "needle_output_ceiling",
+    "needle_strong_chance",
+    "needle_success_floor",
+]
+
+
+def needle_met_weak_exact(samples: int, rewards: int, responses: int, coverage: float) -> float:
+    """Return the exact chance that `samples` weak draws and `rewards` guesses meet the needle (T1, `[recon]`).
+
+    `1 - (1 - 1/C)^n (1 - m/(|Y| - 1))` for `n` draws and `m` distinct guesses other than `y0`.
+
+    Parameters
+    ----------
+    samples : int
+        `n`, at least 0.
+    rewards : int
+        `m`, from 0 to `responses - 1`.
+    responses : int
+        `|Y|`, at least 3.
+    coverage : float
+        `C`, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> needle_met_weak_exact(1, 1, 3, 2.0)
+    0.75
+    """
+    _require_queries(samples, rewards, responses)
+    require_coverage("coverage", coverage)
+    labels = operator.index(responses) - 1
+    require(rewards <= labels, "rewards", rewards, f"at most responses - 1 = {labels}, for guesses are distinct")
+    if rewards == labels or (coverage <= 1.0 and samples > 0):
+        return 1.0
+    log_missed_by_draws = to_float(samples) * math.log1p(-1.0 / coverage) if samples > 0 else 0.0
+    return -math.expm1(log_missed_by_draws + math.log1p(-operator.index(rewards) / labels))
+
+
+def needle_strong_chance(coverage: float, beta: float, dimension: int) -> float:
+    """Return T1's `p` for the strong oracle: the bound on the chance that one answer is the needle.
+
+    `min{ e/(C-1+e) + exp(-beta^2 d/2) [recon], exp(1/(2 beta^2 d))/(C-1) [ext] }`; above 1 it says nothing.
+
+    Parameters
+    ----------
+    coverage : float
+        `C`, at least 1.
+    beta : float
+        Above 0.
+    dimension : int
+        `d`, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_coverage("coverage", coverage)
+    require_positive("beta", beta)
+    require_count("dimension", dimension)
+    spread = beta * math.sqrt(dimension)
+    by_threshold = math.e / (coverage - 1.0 + math.e) + math.exp(-spread * spread / 2.0)
+    if coverage <= 1.0 or spread < 1e-150:
+        return by_threshold
+    log_by_moment = 0.5 / (spread * spread) - math.log(coverage - 1.0)
+    return min(by_threshold, math.exp(min(1.0, log_by_moment)))  # by_threshold is at most 2, below e
+
+
+def needle_met_strong(
+    samples: int, rewards: int, responses: int, coverage: float, beta: float, dimension: int
+) -> float:
+    """Return T1's bound on the chance that a learner with the strong oracle meets the needle: `m/(|Y|-1) + n p`.
+
+    Parameters
+    ----------
+    samples, rewards : int
+        `n` and `m`, at least 0; guesses may repeat.
+    responses : int
+        `|Y|`, at least 3.
+    coverage, beta, dimension
+        As for `needle_strong_chance`, which is `p`.
+
+    Returns
+    -------
+    float
+        As stated: above 1 it says nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    _require_queries(samples, rewards, responses)
+    chance = needle_strong_chance(coverage, beta, dimension)
+    return operator.index(rewards) / (operator.index(responses) - 1) + to_float(samples) * chance
+
+
+def needle_output_ceiling(samples: int, rewards: int, responses: int, chance: float) -> float:
+    """Return T1's ceiling on the returned policy's expected mass at the needle: `(m+1)/(|Y|-1) + n p`.
+
+    Parameters
+    ----------
+    samples, rewards : int
+        `n` and `m`, at least 0.
+    responses : int
+        `|Y|`, at least 3.
+    chance : float
+        `p`: `1/C` for the weak oracle, `needle_strong_chance` for the strong one.
+
+    Returns
+    -------
+    float
+        As stated: above 1 it says nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    _require_queries(samples, rewards, responses)
+    require_real("chance", chance)
+    by_draws = to_float(samples) * chance if samples > 0 and chance > 0.0 else 0.0
+    return (operator.index(rewards) + 1) / (operator.index(responses) - 1) + by_draws
+
+
+def needle_success_floor(eps: float, delta: float, optimal_value: float) -> float:
+    """Return what success needs of the expected mass at the needle: `(1 - delta)(J* - eps)` (T1).
+
+    Parameters
+    ----------
+    eps : float
+        The gap allowed, above 0.
+    delta : float
+        The failure allowed, strictly between 0 and 1.
+    optimal_value : float
+        `J*`, from 0 to 1; at least 1/2 on the family.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_positive("eps", eps)
+    require_probability("delta", delta)
+    require_real("optimal_value", optimal_value, most=1.0)
+    return (1.0 - delta) * (optimal_value - eps)
+
+
+def _require_queries(samples: int, rewards: int, responses: int) -> None:
+    require_count("samples", samples, least=0)
+    require_count("rewards", rewards, least=0)
+    require_count("responses", responses, least=3)

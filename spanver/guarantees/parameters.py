@@ -1,0 +1,130 @@
+"""The derived parameters of SpannerSampling (section 3, A2): settings for which T2's success is proved.
+
+`P(J(pi*) - J(pi_hat) > eps) <= delta` with them, for `beta <= R_max`. They are reconstructed (`[recon]`), not the
+paper's, and safe rather than tight: runs use practical settings and show the ratio.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+
+from spanver.errors import require, require_count
+from spanver.guarantees.bounds import spanner_size_bound
+from spanver.guarantees.doors import require_real
+from spanver.guarantees.gaps import confidence_radius
+
+__all__ = ["DerivedParameters", "derived_parameters"]
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""The range of every argument: within it nothing over- or underflows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedParameters:
+    """What A2 runs with to have its guarantee, and what it was derived from (section 3, `[recon]`).
+
+    Attributes
+    ----------
+    ridge : float
+        `lambda = R_max^2/B^2`.
+    gamma : float
+        The confidence radius of E1 after all rounds.
+    nu : float
+        `beta/(2 gamma)`: the norm above which a pair is uncertain.
+    spanner_size_bound : int
+        `K_max`, the most pairs that S4 allows.
+    exploration_rounds, prompts, pairs_per_prompt : int
+        `T_exp`, `T_prompt`, `T_span`.
+    rejection_multiplier, rejection_failure : float
+        `M_rej`, `delta_rej`.
+    """
+
+    ridge: float
+    gamma: float
+    nu: float
+    spanner_size_bound: int
+    exploration_rounds: int
+    prompts: int
+    pairs_per_prompt: int
+    rejection_multiplier: float
+    rejection_failure: float
+
+
+def derived_parameters(
+    eps: float, delta: float, dimension: int, beta: float, radius: float, reward_range: float, coverage: float
+) -> DerivedParameters:
+    """Return the parameters for which SpannerSampling is proved to succeed (A2, section 3; `[recon]`).
+
+    `T = K_max + T_exp` appears in both terms. Both grow with `T`, but only like a power of its logarithm, so that
+    raising `T` from 1 until it is at least their sum ends, at the least solution.
+
+    Parameters
+    ----------
+    eps : float
+        The gap allowed, above 0.
+    delta : float
+        The failure probability allowed, strictly between 0 and 1.
+    dimension : int
+        `d`, at least 1.
+    beta : float
+        Above 0 and at most `reward_range`.
+    radius : float
+        `B`, above 0.
+    reward_range : float
+        `R_max`, above 0.
+    coverage : float
+        `C`, an upper bound on the coverage of `pi*`; at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range; sizes from 1e-30 to 1e30 are taken.
+
+    Examples
+    --------
+    >>> derived_parameters(0.2, 0.05, 3, 0.5, 1.0, 1.0, 4.0).pairs_per_prompt
+    14
+    """
+    for name, value in (("eps", eps), ("beta", beta), ("radius", radius), ("reward_range", reward_range)):
+        require_real(name, value, least=SMALLEST, most=LARGEST)
+    require(
+        beta <= reward_range,
+        "beta",
+        beta,
+        f"at most reward_range = {reward_range:g}, for the proof of success covers no more",
+    )
+    require_real("delta", delta, least=SMALLEST, most=math.nextafter(1.0, 0.0))
+    require_real("coverage", coverage, least=1.0, most=LARGEST)
+    require_count("dimension", dimension)
+    require(dimension <= LARGEST, "dimension", dimension, f"at most {LARGEST:g}")
+    d = operator.index(dimension)
+
+    ridge = (reward_range / radius) ** 2
+    share = delta / 4.0
+    log_share = -math.log(share)
+    total = 1
+    while True:
+        log_growth = d * math.log1p(4.0 * total / (ridge * d))
+        gamma = confidence_radius(ridge, radius, reward_range, share, log_growth)
+        nu = beta / (2.0 * gamma)
+        size = spanner_size_bound(d, ridge, nu)
+        kappa = nu**2 / math.log1p(nu**2)
+        squared_norms = 1.6 * (kappa * log_growth + nu**2 * log_share)
+        rounds = math.ceil(3.0 / eps * (math.sqrt(math.e) * gamma**2 / (2.0 * beta)) * squared_norms)
+        if size + rounds <= total:
+            break
+        total = size + rounds
+
+    return DerivedParameters(
+        ridge=ridge,
+        gamma=gamma,
+        nu=nu,
+        spanner_size_bound=size,
+        exploration_rounds=rounds,
+        prompts=math.ceil(7.6 * (5.0 * reward_range + 3.4 * beta) * (size + log_share) / eps),
+        pairs_per_prompt=math.ceil(2.0 * math.sqrt(math.e) * coverage),
+        rejection_multiplier=8.0 * math.e * coverage,
+        rejection_failure=min(delta / rounds, eps / (6.0 * (reward_range + beta))),
+    )

@@ -1,0 +1,332 @@
+"""Run records: `run.json` beside `run.npz`, and the checkpoint that an unfinished run can go on from.
+
+A record holds what a run was asked to do, what it did and what it came to, and nothing that differs between two runs
+of the same thing (wall times go to a log beside it), so records compare byte by byte. Files are written whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import zipfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import SpanverError
+from spanver.learners.spanner import Spanner
+from spanver.learners.spanner_sampling import Exploration, Settings, Trace
+from spanver.oracle import Ledger
+from spanver.values import Outcome, Prompt, ResponseId
+
+__all__ = [
+    "SCHEMA",
+    "Checkpoint",
+    "Plan",
+    "Record",
+    "RecordError",
+    "arrays_path",
+    "checkpoint_path",
+    "load_checkpoint",
+    "load_record",
+    "save_checkpoint",
+    "save_record",
+]
+
+SCHEMA = "spanver.run/1"
+
+
+class RecordError(SpanverError):
+    """A run record or checkpoint that cannot be read; the sentence says which file and why."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked to do: enough to do it again.
+
+    Attributes
+    ----------
+    problem : str
+        Family.
+    parameters : dict
+        Of the family, all of them.
+    oracle : {"counted", "literal", "text"}
+    sampler : {"softmax", "race"}
+    seed : int
+    settings : Settings
+        Of the run; for a staged run, of its first stage.
+    settings_kind : {"practical", "derived"}
+        Where the settings come from.
+    coverage : float
+        Coverage that the settings are for.
+    eps, delta : float
+        Accuracy and failure probability of the derived settings.
+    budget : int or None
+        Samples of a staged run; None for a run whose coverage is given.
+    """
+
+    problem: str
+    parameters: dict[str, Any]
+    oracle: str
+    sampler: str
+    seed: int
+    settings: Settings
+    settings_kind: str
+    coverage: float
+    eps: float
+    delta: float
+    budget: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An unfinished run after its last complete round."""
+
+    plan: Plan
+    trace: Trace
+    ledger: Ledger
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A finished run.
+
+    Attributes
+    ----------
+    summary : dict
+        The content of `run.json`.
+    plan : Plan
+    trace : Trace
+    ledger : Ledger
+    sigma : array, shape (d, d)
+        `Sigma` at the end of phase 1, as the run states it.
+    """
+
+    summary: dict[str, Any]
+    plan: Plan
+    trace: Trace
+    ledger: Ledger
+    sigma: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+
+def arrays_path(path: Path) -> Path:
+    """Where the arrays of a record lie."""
+    return path.with_suffix(".npz")
+
+
+def checkpoint_path(path: Path) -> Path:
+    """Where the checkpoint of an unfinished run lies."""
+    return path.with_suffix(".checkpoint.npz")
+
+
+def save_record(
+    path: Path,
+    *,
+    plan: Plan,
+    trace: Trace,
+    ledger: Ledger,
+    results: dict[str, Any],
+    curves: dict[str, np.ndarray[Any, Any]],
+) -> dict[str, Any]:
+    """Write `run.json` and `run.npz`, and return the content of the former.
+
+    Parameters
+    ----------
+    path : Path
+        Of the JSON file.
+    plan, trace, ledger
+    results : dict
+        Further top-level keys, plain data.
+    curves : dict of array
+        Further arrays.
+    """
+    summary = {
+        "schema": SCHEMA,
+        "versions": {
+            "spanver": version("spanver"),
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            "scipy": version("scipy"),
+        },
+        "plan": asdict(plan),
+        "ledger": asdict(ledger),
+        "spanner": {"size": trace.spanner.size, "dimension": trace.spanner.dimension, "nu": trace.spanner.nu},
+        **results,
+    }
+    arrays = {**_trace_arrays(trace), "sigma": trace.spanner.sigma, **curves}
+    _write(arrays_path(path), _packed(arrays))
+    _write(path, (json.dumps(summary, indent=1) + "\n").encode())
+    return summary
+
+
+def load_record(path: Path) -> Record:
+    """Read a record back.
+
+    Raises
+    ------
+    RecordError
+        If a file is missing or damaged, or is not a record of this version.
+    """
+    try:
+        summary = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} is not readable as JSON ({error})") from error
+    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
+        found = summary.get("schema") if isinstance(summary, dict) else type(summary).__name__
+        raise RecordError(f"{path} has schema {found!r}, but it must be {SCHEMA!r}")
+    arrays = _unpacked(arrays_path(path))
+    try:
+        plan = _plan(summary["plan"])
+        ledger = Ledger(**summary["ledger"])
+        trace = _trace(arrays, plan.settings, int(summary["spanner"]["dimension"]), float(summary["spanner"]["nu"]))
+        return Record(summary, plan, trace, ledger, arrays["sigma"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint of the run whose record will be at `path`."""
+    meta = {
+        "schema": SCHEMA,
+        "plan": asdict(checkpoint.plan),
+        "ledger": asdict(checkpoint.ledger),
+        "nu": checkpoint.trace.spanner.nu,
+        "dimension": checkpoint.trace.spanner.dimension,
+    }
+    arrays = {**_trace_arrays(checkpoint.trace), "meta": np.array(json.dumps(meta))}
+    _write(checkpoint_path(path), _packed(arrays))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read the checkpoint of the run whose record will be at `path`.
+
+    Raises
+    ------
+    RecordError
+        If there is none, or it is damaged.
+    """
+    arrays = _unpacked(checkpoint_path(path))
+    try:
+        meta = json.loads(str(arrays["meta"]))
+        plan = _plan(meta["plan"])
+        trace = _trace(arrays, plan.settings, int(meta["dimension"]), float(meta["nu"]))
+        return Checkpoint(plan, trace, Ledger(**meta["ledger"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{checkpoint_path(path)} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _plan(data: dict[str, Any]) -> Plan:
+    return Plan(**{**data, "settings": Settings(**data["settings"])})
+
+
+def _trace_arrays(trace: Trace) -> dict[str, np.ndarray[Any, Any]]:
+    spanner, exploration = trace.spanner, trace.exploration
+    return {
+        "spanner_prompts": _ids(spanner.prompts),
+        "spanner_first": _ids(spanner.first),
+        "spanner_second": _ids(spanner.second),
+        "spanner_vectors": spanner.vectors,
+        "spanner_targets": spanner.targets,
+        "spanner_rounds": spanner.rounds,
+        "spanner_tries": spanner.tries,
+        "exploration_prompts": _ids(exploration.prompts),
+        "exploration_first": _ids(exploration.first),
+        "exploration_second": _ids(exploration.second),
+        "exploration_vectors": exploration.vectors,
+        "exploration_targets": exploration.targets,
+        "exploration_thetas": exploration.thetas,
+        "exploration_spanner_sizes": exploration.spanner_sizes,
+        "exploration_samples": exploration.samples,
+        "exploration_outcomes": np.array([outcome.value for outcome in exploration.outcomes], dtype=np.str_),
+    }
+
+
+def _trace(arrays: dict[str, np.ndarray[Any, Any]], settings: Settings, dimension: int, nu: float) -> Trace:
+    spanner = Spanner(
+        dimension=dimension,
+        ridge=settings.ridge,
+        nu=nu,
+        prompts=_from_ids(arrays["spanner_prompts"]),
+        first=_from_ids(arrays["spanner_first"]),
+        second=_from_ids(arrays["spanner_second"]),
+        vectors=arrays["spanner_vectors"],
+        targets=arrays["spanner_targets"],
+        rounds=arrays["spanner_rounds"],
+        tries=arrays["spanner_tries"],
+    )
+    exploration = Exploration(
+        prompts=_from_ids(arrays["exploration_prompts"]),
+        first=_from_ids(arrays["exploration_first"]),
+        second=_from_ids(arrays["exploration_second"]),
+        vectors=arrays["exploration_vectors"],
+        targets=arrays["exploration_targets"],
+        thetas=arrays["exploration_thetas"],
+        spanner_sizes=arrays["exploration_spanner_sizes"],
+        samples=arrays["exploration_samples"],
+        outcomes=tuple(Outcome(str(value)) for value in arrays["exploration_outcomes"]),
+    )
+    size, rounds = spanner.size, exploration.rounds
+    expected = {
+        "spanner_vectors": (size, dimension),
+        "spanner_rounds": (size,),
+        "spanner_prompts": (size,),
+        "spanner_first": (size,),
+        "spanner_second": (size,),
+        "exploration_vectors": (rounds, dimension),
+        "exploration_thetas": (rounds, dimension),
+        "exploration_spanner_sizes": (rounds,),
+        "exploration_samples": (rounds,),
+        "exploration_outcomes": (rounds,),
+        "exploration_prompts": (rounds,),
+        "exploration_first": (rounds,),
+        "exploration_second": (rounds,),
+    }
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            msg = f"{name} has shape {arrays[name].shape} where {shape} belongs"
+            raise ValueError(msg)
+    return Trace(spanner, exploration)
+
+
+def _ids(values: tuple[Prompt | ResponseId, ...]) -> np.ndarray[Any, Any]:
+    if all(isinstance(value, int) for value in values):
+        return np.array(values, dtype=np.int64)
+    return np.array(values, dtype=np.str_)
+
+
+def _from_ids(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    return tuple(array.tolist())
+
+
+def _packed(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _unpacked(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise RecordError(f"{path} is not a readable archive of arrays ({error})") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file whole, so that a killed process leaves the old one or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

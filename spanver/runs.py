@@ -1,0 +1,400 @@
+"""Running SpannerSampling on a problem, from plan to record: what `spanver run` does, without the terminal.
+
+A run writes a checkpoint now and then, and goes on from one to the bit-identical record: the oracle's luck depends on
+how many prompts were handed out and the learner's on the round, so a trace and a ledger are all there is to keep.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import ArgumentError, SpanverError, require
+from spanver.evaluation import Evaluation, evaluate_table, evaluate_text
+from spanver.guarantees import (
+    confidence_radius,
+    sampler_samples,
+    spanner_size_bound,
+)
+from spanver.learners.policies import Sampler
+from spanver.learners.race_sampler import race_sample, race_size
+from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling, staged_spanner_sampling
+from spanver.oracle import Ledger, Oracle
+from spanver.oracles import counted_oracle, literal_oracle, text_oracle
+from spanver.problems.catalogue import make_problem
+from spanver.problems.exact import log_coverage, log_optimal_law
+from spanver.problems.tables import TabularProblem
+from spanver.problems.text import TextProblem
+from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record
+from spanver.settings import TEXT_COVERAGE, derived_settings, practical_settings
+from spanver.values import Outcome
+
+__all__ = [
+    "SAMPLERS",
+    "Finished",
+    "InterruptedRunError",
+    "bounds",
+    "derived_beside",
+    "execute",
+    "make_plan",
+    "planned_samples",
+    "refuse_unfinished",
+    "stage_settings",
+]
+
+SAMPLERS: dict[str, Sampler] = {"softmax": softmax_sample, "race": race_sample}
+
+EVALUATION_PROMPTS = 300  # prompts of the evaluation on text
+
+_CHECKPOINT_SECONDS = 1.0
+_CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
+
+
+class InterruptedRunError(SpanverError):
+    """A run was stopped between two rounds, after writing its checkpoint."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A run that came to its end: its record's content, its result, and the evaluation."""
+
+    summary: dict[str, Any]
+    run: Run
+    evaluation: Evaluation
+
+    @property
+    def curves(self) -> dict[str, Any]:
+        """Arrays that the figure draws: `rounds`, `round_gaps`, `mixture_gaps`."""
+        return _curves(self.evaluation)
+
+
+def make_plan(
+    problem: TabularProblem | TextProblem,
+    *,
+    seed: int,
+    oracle: str | None = None,
+    sampler: str | None = None,
+    settings_kind: str = "practical",
+    overrides: dict[str, Any] | None = None,
+    coverage: float | None = None,
+    eps: float = 0.1,
+    delta: float = 0.1,
+    budget: int | None = None,
+) -> Plan:
+    """Decide every parameter of a run.
+
+    Parameters
+    ----------
+    problem : TabularProblem or TextProblem
+    seed : int
+    oracle : {"counted", "literal", "text"}, optional
+        Default: counted for tables, text for text.
+    sampler : {"softmax", "race"}, optional
+        Default: softmax for tables, race for text, where every draw is dear.
+    settings_kind : {"practical", "derived"}
+    overrides : dict, optional
+        Settings that are given, by name.
+    coverage : float, optional
+        That the settings are for. Default: the exact coverage of the optimum on a table, `TEXT_COVERAGE` on text.
+    eps, delta : float
+        Of derived settings.
+    budget : int, optional
+        Samples of a staged run, which takes the coverage as unknown.
+
+    Returns
+    -------
+    Plan
+    """
+    is_text = isinstance(problem, TextProblem)
+    oracle = oracle or ("text" if is_text else "counted")
+    allowed = ("text",) if is_text else ("counted", "literal")
+    require(oracle in allowed, "oracle", oracle, f"{' or '.join(allowed)} for problem {problem.name}")
+    sampler = sampler or ("race" if is_text else "softmax")
+    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
+    if coverage is None:
+        coverage = 1.0 if budget is not None else _known_coverage(problem)
+    settings = _settings(problem, settings_kind, coverage, eps, delta / 2 if budget is not None else delta)
+    return Plan(
+        problem=problem.name,
+        parameters=dict(problem.parameters),
+        oracle=oracle,
+        sampler=sampler,
+        seed=seed,
+        settings=replace(settings, **(overrides or {})),
+        settings_kind=settings_kind,
+        coverage=coverage,
+        eps=eps,
+        delta=delta,
+        budget=budget,
+    )
+
+
+def _known_coverage(problem: TabularProblem | TextProblem) -> float:
+    if isinstance(problem, TextProblem):
+        return TEXT_COVERAGE
+    return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
+
+
+def _settings(problem: TabularProblem | TextProblem, kind: str, coverage: float, eps: float, delta: float) -> Settings:
+    if kind == "practical":
+        return practical_settings(
+            problem.name, coverage=coverage, radius=problem.radius, reward_range=problem.reward_range
+        )
+    require(kind == "derived", "settings", kind, "practical or derived")
+    return derived_settings(
+        eps=eps,
+        delta=delta,
+        dimension=problem.dimension,
+        beta=problem.beta,
+        radius=problem.radius,
+        reward_range=problem.reward_range,
+        coverage=coverage,
+    )
+
+
+def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callable[[float, float], Settings]:
+    """Settings of the stages of a plan: as planned, except for what depends on coverage and failure probability."""
+    first = _settings(problem, plan.settings_kind, plan.coverage, plan.eps, plan.delta / 2)
+    given = {name: value for name, value in asdict(plan.settings).items() if value != getattr(first, name)}
+
+    def settings(coverage: float, delta: float) -> Settings:
+        return replace(_settings(problem, plan.settings_kind, coverage, plan.eps, delta), **given)
+
+    return settings
+
+
+def execute(
+    plan: Plan,
+    path: Path,
+    *,
+    start: Checkpoint | None = None,
+    on_round: Callable[[str, int, Ledger], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    problem: TabularProblem | TextProblem | None = None,
+) -> Finished:
+    """Carry out a plan and write its record.
+
+    Parameters
+    ----------
+    plan : Plan
+    path : Path
+        Of the record; the checkpoint lies beside it until the run is complete.
+    start : Checkpoint, optional
+        To go on from.
+    on_round : callable, optional
+        Told phase, rounds done and ledger after every round.
+    stop : callable
+        Asked after every round whether to stop; the checkpoint is then written first.
+    problem : TabularProblem or TextProblem, optional
+        The problem of the plan, if it is built already.
+
+    Returns
+    -------
+    Finished
+
+    Raises
+    ------
+    InterruptedRunError
+        When `stop` said so.
+    """
+    problem = problem or make_problem(plan.problem, plan.parameters)
+    began = time.monotonic()
+    rounds_before = len(start.trace.spanner.tries) + start.trace.exploration.rounds if start else 0
+    oracle = _oracle(problem, plan, start.ledger if start else None, rounds_before)
+    checkpoints = _Checkpoints(plan, path, oracle)
+
+    def observer(phase: str, done: int, trace: Callable[[], Trace]) -> None:
+        if on_round is not None:
+            on_round(phase, done, oracle.ledger)
+        if stop():
+            checkpoints.write(trace())
+            raise InterruptedRunError(f"stopped after round {done} of the {phase} phase; nothing is lost")
+        checkpoints.write_if_due(trace)
+
+    learn = (
+        partial(spanner_sampling, settings=plan.settings)
+        if plan.budget is None
+        else partial(
+            staged_spanner_sampling, budget=plan.budget, delta=plan.delta, settings=stage_settings(problem, plan)
+        )
+    )
+    run = learn(
+        oracle,
+        seed=plan.seed,
+        sampler=SAMPLERS[plan.sampler],
+        start=start.trace if start else None,
+        observer=observer,
+    )
+    learned = time.monotonic()
+    evaluation, evaluation_ledger = _evaluate(problem, plan, run)
+    results = _results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
+    summary = save_record(
+        path,
+        plan=plan,
+        trace=run.trace,
+        ledger=oracle.ledger,
+        results=results,
+        curves=_curves(evaluation),
+    )
+    checkpoint_path(path).unlink(missing_ok=True)
+    seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": start is not None}
+    path.with_suffix(".times.log").write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
+    return Finished(summary, run, evaluation)
+
+
+def _curves(evaluation: Evaluation) -> dict[str, Any]:
+    return {name: getattr(evaluation, name) for name in ("rounds", "round_gaps", "mixture_gaps")}
+
+
+def derived_beside(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
+    """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
+    try:
+        return _settings(problem, "derived", plan.coverage, plan.eps, plan.delta)
+    except ArgumentError as error:
+        return f"no derived settings: {error}"
+
+
+def planned_samples(plan: Plan) -> int:
+    """Most samples that a plan asks for: its budget, or what its settings can cost."""
+    if plan.budget is not None:
+        return plan.budget
+    settings = plan.settings
+    return 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * _round_cost(
+        plan.sampler, settings
+    )
+
+
+def _round_cost(sampler: str, settings: Settings) -> int:
+    """Most samples of a round of phase 2: the second response, and what the sampler takes (R1, R4)."""
+    if sampler == "race":
+        return 1 + race_size(settings.rejection_multiplier, settings.rejection_failure)
+    return 1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
+
+
+def _oracle(problem: TabularProblem | TextProblem, plan: Plan, ledger: Ledger | None, prompts: int) -> Oracle:
+    if isinstance(problem, TextProblem):
+        return text_oracle(problem, seed=plan.seed, ledger=ledger, prompts=prompts)
+    make = counted_oracle if plan.oracle == "counted" else literal_oracle
+    return make(problem, seed=plan.seed, ledger=ledger, prompts=prompts)
+
+
+class _Checkpoints:
+    """Writes checkpoints between rounds, seldom enough that they take little of the time."""
+
+    def __init__(self, plan: Plan, path: Path, oracle: Oracle) -> None:
+        self._plan, self._path, self._oracle = plan, path, oracle
+        self._due = time.monotonic() + _CHECKPOINT_SECONDS
+
+    def write_if_due(self, trace: Callable[[], Trace]) -> None:
+        if time.monotonic() >= self._due:
+            self.write(trace())
+
+    def write(self, trace: Trace) -> None:
+        began = time.monotonic()
+        save_checkpoint(self._path, Checkpoint(self._plan, trace, self._oracle.ledger))
+        ended = time.monotonic()
+        self._due = ended + max(_CHECKPOINT_SECONDS, (ended - began) / _CHECKPOINT_SHARE)
+
+
+def _evaluate(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> tuple[Evaluation, Ledger]:
+    if isinstance(problem, TabularProblem):
+        return evaluate_table(problem, run.policy, seed=plan.seed), Ledger()
+    # Another seed than that of the run: what was learned from is not what it is judged on.
+    oracle = text_oracle(problem, seed=plan.seed + 1)
+    pool = race_size(run.settings.rejection_multiplier, run.settings.rejection_failure)
+    evaluation = evaluate_text(oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=plan.seed)
+    return evaluation, oracle.ledger
+
+
+def _results(
+    problem: TabularProblem | TextProblem,
+    plan: Plan,
+    run: Run,
+    ledger: Ledger,
+    evaluation: Evaluation,
+    evaluation_ledger: Ledger,
+) -> dict[str, Any]:
+    outcomes = Counter(outcome.value for outcome in run.trace.exploration.outcomes)
+    is_table = isinstance(problem, TabularProblem)
+    return {
+        "problem": {
+            "name": problem.name,
+            "dimension": problem.dimension,
+            "beta": problem.beta,
+            "radius": problem.radius,
+            "reward_range": problem.reward_range,
+            "coverage": _known_coverage(problem) if is_table else None,
+        },
+        "settings": asdict(run.settings),
+        "coverage_reached": run.coverage,
+        "gap": asdict(evaluation.gap),
+        "base_gap": evaluation.base_gap,
+        "improvement": asdict(evaluation.improvement),
+        "evaluation": {
+            "method": evaluation.method,
+            "ledger": asdict(evaluation_ledger),
+            "before": [asdict(sample) for sample in evaluation.before],
+            "after": [asdict(sample) for sample in evaluation.after],
+        },
+        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
+        "bounds": bounds(problem, plan, run),
+    }
+
+
+def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[str, Any]:
+    """Bounds on what a run may cost, and the premise of E2-E5, from its settings and what it observed.
+
+    Parameters
+    ----------
+    problem : TabularProblem or TextProblem
+    plan : Plan
+    run : Run
+
+    Returns
+    -------
+    dict
+        `samples` and `rewards` (S7, R1, S4), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its limit
+        `beta/2`.
+    """
+    settings, trace = run.settings, run.trace
+    size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
+    rounds = trace.exploration.rounds
+    per_round = _round_cost(plan.sampler, settings)
+    data = np.concatenate([trace.spanner.vectors, trace.exploration.vectors])
+    _, log_det = np.linalg.slogdet(settings.ridge * np.eye(trace.spanner.dimension) + data.T @ data)
+    gamma = confidence_radius(
+        ridge=settings.ridge,
+        radius=problem.radius,
+        reward_range=problem.reward_range,
+        delta=plan.delta,
+        log_det_ratio=float(log_det) - trace.spanner.dimension * float(np.log(settings.ridge)),
+    )
+    return {
+        "samples": 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * per_round,
+        "rewards": 2 * size_bound + 2 * rounds,
+        "spanner_size": size_bound,
+        "score_error": settings.nu * gamma,
+        "score_error_limit": problem.beta / 2,
+    }
+
+
+def refuse_unfinished(path: Path) -> None:
+    """Refuse to write over an unfinished run.
+
+    Raises
+    ------
+    ArgumentError
+        If there is a checkpoint beside `path`.
+    """
+    checkpoint = checkpoint_path(path)
+    if checkpoint.exists():
+        allowed = f"another path, as {checkpoint} holds an unfinished run (go on with --resume, or delete it)"
+        raise ArgumentError("out", str(path), allowed)

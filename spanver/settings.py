@@ -1,0 +1,99 @@
+"""Settings of SpannerSampling: those that the theory derives, and practical ones, one row a family.
+
+Derived settings come from `(eps, delta, d, beta, B, R_max, C)` by the fixed point of mathematics.md, section 3
+`[recon]`; they are proved and safe, and far from tight. Practical settings are what runs use; they are always shown
+beside the derived ones with the ratio.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+from spanver.errors import require
+from spanver.guarantees import derived_parameters
+from spanver.learners.spanner_sampling import Settings
+
+__all__ = ["PRACTICAL", "SETTING_NAMES", "TEXT_COVERAGE", "derived_settings", "practical_settings"]
+
+SETTING_NAMES = tuple(field.name for field in fields(Settings))
+
+TEXT_COVERAGE = 16.0
+"""Coverage that the practical settings of the text problem are made for; the true one is not known."""
+
+_ROOT_E = math.sqrt(math.e)
+
+# T_prompt, T_span / C, nu, T_exp, M_rej / C, delta_rej; lambda is R_max^2/B^2, as derived.
+PRACTICAL: dict[str, tuple[int, float, float, int, float, float]] = {
+    "text": (150, 1.0, 0.4, 200, 4.0, 0.225),
+    "random": (400, 2.0 * _ROOT_E, 0.3, 1000, 8.0 * math.e, 0.001),
+    "needle": (100, 2.0 * _ROOT_E, 0.3, 100, 8.0 * math.e, 0.001),
+    "covered_needle": (400, 2.0 * _ROOT_E, 0.3, 400, 8.0 * math.e, 0.001),
+}
+
+
+def practical_settings(family: str, *, coverage: float, radius: float, reward_range: float) -> Settings:
+    """Practical settings of a family.
+
+    Parameters
+    ----------
+    family : str
+        A key of `PRACTICAL`.
+    coverage : float
+        `C`, known or assumed, at least 1.
+    radius, reward_range : float
+        `B` and `R_max`, which give `lambda`.
+
+    Returns
+    -------
+    Settings
+    """
+    require(family in PRACTICAL, "family", family, f"one of {', '.join(PRACTICAL)}")
+    require(math.isfinite(coverage) and coverage >= 1.0, "coverage", coverage, "a finite number of at least 1")
+    prompts, pairs_factor, nu, rounds, multiplier_factor, failure = PRACTICAL[family]
+    return Settings(
+        prompts=prompts,
+        pairs_per_prompt=math.ceil(pairs_factor * coverage),
+        nu=nu,
+        ridge=reward_range**2 / radius**2,
+        exploration_rounds=rounds,
+        rejection_multiplier=multiplier_factor * coverage,
+        rejection_failure=failure,
+    )
+
+
+def derived_settings(
+    *,
+    eps: float,
+    delta: float,
+    dimension: int,
+    beta: float,
+    radius: float,
+    reward_range: float,
+    coverage: float,
+) -> Settings:
+    """Settings that the theory derives, for which `P(gap > eps) <= delta` is proved `[recon]`.
+
+    Parameters
+    ----------
+    eps, delta : float
+    dimension : int
+    beta, radius, reward_range : float
+        `beta` at most `reward_range`.
+    coverage : float
+        Upper bound on the coverage of the optimum.
+
+    Returns
+    -------
+    Settings
+    """
+    derived = derived_parameters(
+        eps=eps,
+        delta=delta,
+        dimension=dimension,
+        beta=beta,
+        radius=radius,
+        reward_range=reward_range,
+        coverage=coverage,
+    )
+    return Settings(**{name: getattr(derived, name) for name in SETTING_NAMES})

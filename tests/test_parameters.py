@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from spanver.errors import ArgumentError
+from spanver.guarantees import (
+    DerivedParameters,
+    confidence_radius,
+    derived_parameters,
+    kl_bound,
+    sampler_multiplier,
+    score_error_premise,
+    spanner_size_bound,
+    uncovered_budget,
+    uncovered_probability,
+)
+
+CASES: list[dict[str, Any]] = [
+    {"eps": 0.05, "delta": 0.1, "dimension": 8, "beta": 0.1, "radius": 1.0, "reward_range": 1.0, "coverage": 16.0},
+    {"eps": 0.2, "delta": 0.05, "dimension": 3, "beta": 0.5, "radius": 1.0, "reward_range": 1.0, "coverage": 4.0},
+    {"eps": 3.0, "delta": 0.9, "dimension": 1, "beta": 2.0, "radius": 0.1, "reward_range": 2.0, "coverage": 1.0},
+    {"eps": 1e-4, "delta": 1e-9, "dimension": 500, "beta": 1e-4, "radius": 7.0, "reward_range": 3.0, "coverage": 2**41},
+]
+
+
+def fixed_point_terms(case: dict[str, Any], derived: DerivedParameters, total: int) -> tuple[float, float, float]:
+    """`gamma`, and the two sums of the exploration term, for a number of rounds `total`."""
+    d, share = case["dimension"], case["delta"] / 4
+    ridge = case["reward_range"] ** 2 / case["radius"] ** 2
+    log_growth = d * math.log1p(4 * total / (ridge * d))
+    gamma = confidence_radius(ridge, case["radius"], case["reward_range"], share, log_growth)
+    nu = case["beta"] / (2 * gamma)
+    norms = nu**2 / math.log1p(nu**2) * log_growth + nu**2 * math.log(1 / share)
+    return gamma, nu, norms
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_derived_parameters_solve_their_fixed_point(case: dict[str, Any]) -> None:
+    derived = derived_parameters(**case)
+    total = derived.spanner_size_bound + derived.exploration_rounds
+    gamma, nu, norms = fixed_point_terms(case, derived, total)
+    assert derived.gamma == pytest.approx(gamma, rel=1e-12)
+    assert derived.nu == pytest.approx(nu, rel=1e-12)
+    assert derived.spanner_size_bound == spanner_size_bound(case["dimension"], derived.ridge, derived.nu)
+    rounds = 3 / case["eps"] * math.sqrt(math.e) * gamma**2 / (2 * case["beta"]) * 1.6 * norms
+    assert derived.exploration_rounds == pytest.approx(rounds, rel=1e-9, abs=1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_derived_parameters_solve_the_least_fixed_point(case: dict[str, Any]) -> None:
+    derived = derived_parameters(**case)
+    total = derived.spanner_size_bound + derived.exploration_rounds
+    for share_of_total in (0.5, 0.9, 0.99):
+        _, nu, norms = fixed_point_terms(case, derived, max(1, int(share_of_total * total)))
+        rounds = 3 / case["eps"] * math.sqrt(math.e) * case["beta"] / (8 * nu**2) * 1.6 * norms
+        assert spanner_size_bound(case["dimension"], derived.ridge, nu) + rounds > share_of_total * total - 2
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_derived_parameters_bring_every_term_of_the_gap_below_its_share(case: dict[str, Any]) -> None:
+    derived = derived_parameters(**case)
+    eps, beta, reward_range, coverage = case["eps"], case["beta"], case["reward_range"], case["coverage"]
+    assert score_error_premise(derived.nu, derived.gamma, beta)
+
+    # exploration: E5's first term, summed by a factor 1/(1 - 1/e) above what was realised
+    total = derived.spanner_size_bound + derived.exploration_rounds
+    _, _, norms = fixed_point_terms(case, derived, total)
+    realised = kl_bound(beta, 0.5, derived.gamma**2) * norms / derived.exploration_rounds
+    assert realised / (1 - 1 / math.e) <= eps / 3
+
+    # what is uncovered: S5, then S6 at the coverage 2 sqrt(e) C of the policies run, then the cost of a bad event
+    q = uncovered_budget(derived.spanner_size_bound, case["delta"] / 4) / derived.prompts
+    reached = uncovered_probability(2 * math.sqrt(math.e) * coverage, derived.pairs_per_prompt, q)
+    cost = (5 * reward_range + 3.4 * beta) * reached
+    assert 0.95 * eps / 3 < cost <= eps / 3
+
+    # rejection: R3 at E3's coverage e C / (1/2), and its failures
+    assert derived.rejection_multiplier == pytest.approx(sampler_multiplier(2 * math.e * coverage))
+    assert derived.rejection_failure * (reward_range + beta) <= eps / 6
+    assert derived.rejection_failure * derived.exploration_rounds <= case["delta"] * (1 + 1e-12)
+
+
+def test_parameters_scale_with_the_unit_of_reward() -> None:
+    case = CASES[0]
+    one = derived_parameters(**case)
+    unit = 1024.0
+    scaled = {name: case[name] * unit for name in ("eps", "beta", "radius", "reward_range")}
+    other = derived_parameters(**{**case, **scaled})
+    assert other.gamma == unit * one.gamma
+    assert (other.ridge, other.nu, other.spanner_size_bound) == (one.ridge, one.nu, one.spanner_size_bound)
+    assert (other.exploration_rounds, other.prompts) == (one.exploration_rounds, one.prompts)
+
+
+@pytest.mark.parametrize("eps", [1e-30, 1e30])
+@pytest.mark.parametrize("beta", [1e-30, 1e30])
+@pytest.mark.parametrize("radius", [1e-30, 1e30])
+@pytest.mark.parametrize("dimension", [1, 10**30])
+def test_the_iteration_ends_without_overflow_at_every_corner(
+    eps: float, beta: float, radius: float, dimension: int
+) -> None:
+    derived = derived_parameters(eps, 1e-30, dimension, beta, radius, 1e30, 1e30)
+    assert 0 < derived.nu < math.inf
+    assert derived.rejection_failure > 0
+    assert min(derived.exploration_rounds, derived.prompts, derived.pairs_per_prompt) >= 1
+
+
+def test_coverage_2_to_the_41_and_beta_1e_4_are_ordinary() -> None:
+    derived = derived_parameters(0.01, 0.01, 64, 1e-4, 1.0, 1.0, 2.0**41)
+    assert derived.pairs_per_prompt == math.ceil(2 * math.sqrt(math.e) * 2**41)
+    assert derived.pairs_per_prompt * derived.prompts > 2**63
+    assert type(derived.prompts) is int
+
+
+def test_beta_above_the_reward_range_is_refused_with_the_reason() -> None:
+    with pytest.raises(ArgumentError, match=r"beta is 2\.0, but it must be at most reward_range = 1, for the proof"):
+        derived_parameters(0.1, 0.1, 2, 2.0, 1.0, 1.0, 4.0)
+    derived_parameters(0.1, 0.1, 2, 1.0, 1.0, 1.0, 4.0)
