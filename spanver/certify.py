@@ -6,9 +6,10 @@ and counts in the record. Numbers agree up to a rounding that is relative to the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from spanver.records import Record
 __all__ = ["CERTIFIED", "Check", "Verdict", "certify", "kkt_residual"]
 
 _ROUNDING = 1e-9  # relative; mathematics.md frees ties within it (S1)
+
+
+Findings: TypeAlias = Generator[str, None, str]
 
 
 class Verdict(Enum):
@@ -54,15 +58,21 @@ def certify(record: Record) -> tuple[Check, ...]:
     broken = _not_finite(record)
     if broken:
         return tuple(Check(name, Verdict.VIOLATED, f"{broken} is not finite") for name in _CHECKS)
-    return tuple(_check(name, list(problems(record))) for name, problems in _CHECKS.items())
+    return tuple(_check(name, findings(record)) for name, findings in _CHECKS.items())
 
 
-def _check(name: str, findings: list[str]) -> Check:
-    *problems, summary = findings
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        return Check(name, Verdict.VIOLATED, problems[0] + more)
-    return Check(name, Verdict.HOLDS, summary)
+def _check(name: str, findings: Findings) -> Check:
+    violations = []
+    while True:
+        try:
+            violations.append(next(findings))
+        except StopIteration as end:
+            summary: str = end.value
+            break
+    if not violations:
+        return Check(name, Verdict.HOLDS, summary)
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return Check(name, Verdict.VIOLATED, violations[0] + more)
 
 
 def _not_finite(record: Record) -> str | None:
@@ -77,11 +87,23 @@ def _not_finite(record: Record) -> str | None:
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
-# Each of these yields one sentence for every violation, and last a sentence for when there is none.
+# Each of these yields one sentence for every violation, and returns the sentence for when there is none.
 
 
-def _accepted_norms(record: Record) -> Iterator[str]:
+def _agreeing(record: Record, *names: str) -> Iterator[str]:
+    """Settings that a record states in two ways: whoever reads it would not know which to check."""
+    for name in names:
+        one, other = record.summary["settings"][name], getattr(record.plan.settings, name)
+        if one != other:
+            yield f"{name} is {one} in the settings and {other} in the plan"
+
+
+def _accepted_norms(record: Record) -> Findings:
     spanner = record.trace.spanner
+    if record.plan.budget is None:  # the nu of later stages may be smaller than that of the plan, which is the first's
+        yield from _agreeing(record, "nu")
+    if spanner.nu != record.summary["settings"]["nu"]:
+        yield f"nu of the spanner is {spanner.nu}, but {record.summary['settings']['nu']} in the settings"
     factor = np.eye(spanner.dimension) / np.sqrt(spanner.ridge)
     least = np.inf
     for index, vector in enumerate(spanner.vectors):
@@ -94,25 +116,23 @@ def _accepted_norms(record: Record) -> Iterator[str]:
         yield "some prompt round accepted more than one pair"
     if spanner.size and not (spanner.rounds[0] >= 0 and spanner.rounds[-1] < len(spanner.tries)):
         yield "a pair was accepted in a round that did not take place"
-    yield f"{spanner.size} pairs, each alone in its round; least norm {least:.6g} above nu = {spanner.nu:.6g}"
+    return f"{spanner.size} pairs, each alone in its round; least norm {least:.6g} above nu = {spanner.nu:.6g}"
 
 
-def _sigma_sum(record: Record) -> Iterator[str]:
+def _sigma_sum(record: Record) -> Findings:
+    yield from _agreeing(record, "ridge")
     expected = record.trace.spanner.sigma
     scale = float(np.abs(expected).max())
-    if record.sigma.shape != expected.shape:
-        yield f"sigma has shape {record.sigma.shape}, not {expected.shape}"
-        return
     difference = float(np.abs(record.sigma - expected).max()) / scale
     if difference > _ROUNDING:
         yield f"sigma is off lambda I + sum v v^T by {difference:.3g} of its largest entry"
     smallest = float(np.linalg.eigvalsh((record.sigma + record.sigma.T) / 2)[0])
     if smallest <= 0:
         yield f"sigma is not positive definite: its smallest eigenvalue is {smallest:.6g}"
-    yield f"sigma is lambda I + sum v v^T to {difference:.1g} relative; smallest eigenvalue {smallest:.6g}"
+    return f"sigma is lambda I + sum v v^T to {difference:.1g} relative; smallest eigenvalue {smallest:.6g}"
 
 
-def _log_determinant(record: Record) -> Iterator[str]:
+def _log_determinant(record: Record) -> Findings:
     spanner = record.trace.spanner
     factor = np.eye(spanner.dimension) / np.sqrt(spanner.ridge)
     gained = 0.0
@@ -123,10 +143,10 @@ def _log_determinant(record: Record) -> Iterator[str]:
     stated = float(log_det) - spanner.dimension * float(np.log(spanner.ridge))
     if sign <= 0 or abs(stated - gained) > _ROUNDING * max(1.0, gained):
         yield f"log det sigma grew by {stated:.9g}, but the accepted norms add up to {gained:.9g}"
-    yield f"log det sigma grew by {gained:.6g}, the sum over the accepted norms"
+    return f"log det sigma grew by {gained:.6g}, the sum over the accepted norms"
 
 
-def _spanner_size(record: Record) -> Iterator[str]:
+def _spanner_size(record: Record) -> Findings:
     spanner = record.trace.spanner
     bound = spanner_size_bound(spanner.dimension, spanner.ridge, spanner.nu)
     stated = record.summary["spanner"]["size"]
@@ -134,16 +154,17 @@ def _spanner_size(record: Record) -> Iterator[str]:
         yield f"the record states {stated} pairs, but holds {spanner.size}"
     if spanner.size > bound:
         yield f"{spanner.size} pairs, but S4 allows at most {bound}"
-    yield f"{spanner.size} pairs of at most {bound}"
+    return f"{spanner.size} pairs of at most {bound}"
 
 
-def _spanner_cost(record: Record) -> Iterator[str]:
+def _spanner_cost(record: Record) -> Findings:
     spanner, plan = record.trace.spanner, record.plan
     accepted = np.zeros(len(spanner.tries), dtype=bool)
     accepted[spanner.rounds[(spanner.rounds >= 0) & (spanner.rounds < len(spanner.tries))]] = True
     if np.any(spanner.tries < 1):
         yield f"round {int(np.argmax(spanner.tries < 1))} tried {int(spanner.tries.min())} pairs"
     if plan.budget is None:
+        yield from _agreeing(record, "prompts", "pairs_per_prompt")
         limit = plan.settings.pairs_per_prompt
         if len(spanner.tries) != plan.settings.prompts:
             yield f"{len(spanner.tries)} prompt rounds, but the settings ask for {plan.settings.prompts}"
@@ -153,10 +174,10 @@ def _spanner_cost(record: Record) -> Iterator[str]:
         if np.any(early):
             yield f"round {int(np.argmax(early))} accepted nothing, yet stopped before T_span = {limit} pairs"
     tries = sum(spanner.tries.tolist())
-    yield f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
+    return f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
 
 
-def _fits(record: Record) -> Iterator[str]:
+def _fits(record: Record) -> Findings:
     """KKT conditions of every fit: `A theta - b = -mu theta`, `mu >= 0`, `mu (||theta|| - B) = 0`."""
     spanner, exploration = record.trace.spanner, record.trace.exploration
     radius = float(record.summary["problem"]["radius"])
@@ -167,7 +188,7 @@ def _fits(record: Record) -> Iterator[str]:
         size = int(exploration.spanner_sizes[index])
         if not known <= size <= spanner.size:
             yield f"round {index} states {size} spanner pairs, after {known} and of {spanner.size}"
-            return
+            return ""
         fresh = slice(known, size)
         gram += spanner.vectors[fresh].T @ spanner.vectors[fresh]
         moment += spanner.vectors[fresh].T @ spanner.targets[fresh]
@@ -179,7 +200,7 @@ def _fits(record: Record) -> Iterator[str]:
         vector, target = exploration.vectors[index], float(exploration.targets[index])
         gram += np.outer(vector, vector)
         moment += target * vector
-    yield f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
+    return f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
 
 
 def kkt_residual(
@@ -206,7 +227,7 @@ def kkt_residual(
     """
     norm = float(np.linalg.norm(theta))
     outside = max(0.0, norm / radius - 1.0)
-    scale = float(np.linalg.norm(gram, 2)) * radius + float(np.linalg.norm(moment))
+    scale = float(np.linalg.norm(gram, 2)) * norm + float(np.linalg.norm(moment))
     if scale == 0.0:
         return outside
     gradient = gram @ theta - moment
@@ -215,7 +236,7 @@ def kkt_residual(
     return max(outside, float(np.linalg.norm(gradient + multiplier * theta)) / scale)
 
 
-def _sampler_cost(record: Record) -> Iterator[str]:
+def _sampler_cost(record: Record) -> Findings:
     exploration, plan = record.trace.exploration, record.plan
     settings = record.summary["settings"]
     multiplier, failure = settings["rejection_multiplier"], settings["rejection_failure"]
@@ -224,26 +245,32 @@ def _sampler_cost(record: Record) -> Iterator[str]:
     else:
         trials = sampler_trials(multiplier, failure)
         low, high = trials + 2, 2 * trials + 2
-    if plan.budget is not None:
+    if plan.budget is None:
+        yield from _agreeing(record, "rejection_multiplier", "rejection_failure")
+    else:
         low = 2  # earlier stages ran with smaller multipliers
     wrong = (exploration.samples < low) | (exploration.samples > high)
     if np.any(wrong):
         index = int(np.argmax(wrong))
         yield f"round {index} cost {int(exploration.samples[index])} samples, but it takes from {low} to {high}"
-    yield f"every round of phase 2 cost from {low} to {high} samples"
+    return f"every round of phase 2 cost from {low} to {high} samples"
 
 
-def _ledger_sums(record: Record) -> Iterator[str]:
+def _ledger_sums(record: Record) -> Findings:
     spanner, exploration, ledger = record.trace.spanner, record.trace.exploration, record.ledger
     samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
     rewards = 2 * spanner.size + 2 * exploration.rounds
+    if record.plan.budget is None:
+        yield from _agreeing(record, "exploration_rounds")
+        if exploration.rounds != record.plan.settings.exploration_rounds:
+            yield f"{exploration.rounds} rounds of phase 2, not {record.plan.settings.exploration_rounds} as planned"
     if ledger.samples != samples:
         yield f"the ledger states {ledger.samples} samples, but the rounds add up to {samples}"
     if ledger.rewards != rewards:
         yield f"the ledger states {ledger.rewards} rewards, but the rounds add up to {rewards}"
     if ledger.enumerated != 0:
         yield f"the ledger states {ledger.enumerated} responses enumerated, but this learner enumerates nothing"
-    yield f"{samples} samples and {rewards} rewards, the sums over all rounds"
+    return f"{samples} samples and {rewards} rewards, the sums over all rounds"
 
 
 _CHECKS = {

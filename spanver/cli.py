@@ -6,6 +6,7 @@ Exit codes: 0 holds or done, 1 a guarantee is violated, 2 could not decide or ru
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -52,7 +53,10 @@ def main() -> None:
     try:
         app()
     except SpanverError as error:
-        errors.print(f"spanver: {error}", style="red", markup=False, highlight=False)
+        errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(UNDECIDED)
+    except Exception:  # a bug of ours decides nothing: exit code 1 is for violated guarantees
+        errors.print_exception()
         sys.exit(UNDECIDED)
 
 
@@ -69,11 +73,17 @@ def _options(
     pass
 
 
+def _plain(line: str, to: Console = console) -> None:
+    """Print a line as it is: paths are not markup, and are not broken over lines."""
+    to.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 Option = typer.Option
 
 
 @app.command()
 def run(
+    context: typer.Context,
     problem: Annotated[
         str, Option(help="text, random, needle or covered_needle, then :key=value,.. (coverage=2**40 works).")
     ] = "text",
@@ -105,11 +115,15 @@ def run(
     from spanver import runs  # noqa: PLC0415 (keeps --help quick)
     from spanver.problems.catalogue import make_problem, parse_problem  # noqa: PLC0415
     from spanver.records import load_checkpoint, load_record  # noqa: PLC0415
-    from spanver.report import draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
+    from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
     if learner != "spanner_sampling":
         raise ArgumentError("learner", learner, "spanner_sampling")
     _check_outputs(out, figure)
+    if out.suffix != ".json":
+        raise ArgumentError("out", str(out), "a path that ends in .json (its arrays lie beside it, in .npz)")
+    if figure is not None:
+        check_figure(figure)
     given = {
         "prompts": prompts,
         "pairs_per_prompt": pairs_per_prompt,
@@ -120,7 +134,7 @@ def run(
         "rejection_failure": rejection_failure,
     }
     if resume:
-        _refuse_plan_options()
+        _refuse_plan_options(context)
         start = load_checkpoint(out)
         plan = start.plan
         with _status(f"building problem {plan.problem}"):
@@ -155,12 +169,17 @@ def run(
     cost = runs.planned_samples(plan)
     if plan.oracle != "counted" and cost >= LONG_RUN:
         console.print(f"about to ask for up to {cost:,} samples")
-    totals = None if plan.budget is not None else (plan.settings.prompts, plan.settings.exploration_rounds)
+    totals: dict[str, int | None] = {
+        "spanner": None if plan.budget is not None else plan.settings.prompts,
+        "exploration": None if plan.budget is not None else plan.settings.exploration_rounds,
+    }
+    totals["evaluation"] = runs.EVALUATION_PROMPTS if plan.oracle == "text" else totals["exploration"]
     with _stoppable() as stop, _progress(totals) as on_round:
         try:
             finished = runs.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
         except runs.InterruptedRunError as error:
-            errors.print(f"{error}. Go on with: spanver run --resume --out {out}", style="yellow", highlight=False)
+            errors.print(f"{error}. Go on with:", style="yellow", markup=False, highlight=False)
+            _plain(f"    spanver run --resume --out {shlex.quote(str(out))}", errors)
             raise typer.Exit(UNDECIDED) from None
     console.print(result_table(finished.summary))
     responses = responses_table(finished.summary)
@@ -168,8 +187,8 @@ def run(
         console.print(responses)
     if figure is not None:
         draw_figure(load_record(out), finished.curves, figure)
-        console.print(f"figure: {figure}")
-    console.print(f"record: {out} (check it with: spanver certify {out})")
+        _plain(f"figure: {figure}")
+    _plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
 
 
 @app.command()
@@ -237,14 +256,12 @@ def _coverage(text: str | None, budget: int | None) -> float | None:
     return parse_number("coverage", text)
 
 
-def _refuse_plan_options() -> None:
+def _refuse_plan_options(context: typer.Context) -> None:
     """Refuse options beside --resume that would change what was planned."""
-    import click  # noqa: PLC0415
-
-    context = click.get_current_context()
     for name in context.params:
         source = context.get_parameter_source(name)
-        if name not in ("resume", "out", "figure") and source is click.core.ParameterSource.COMMANDLINE:
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and name not in ("resume", "out", "figure"):
             raise ArgumentError(name, context.params[name], "left out with --resume, which goes on as planned")
 
 
@@ -295,8 +312,8 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _progress(totals: tuple[int, int] | None) -> Iterator[Callable[[str, int, Any], None] | None]:
-    """Show both phases with rate, time left and samples asked; nothing where there is no terminal."""
+def _progress(totals: dict[str, int | None]) -> Iterator[Callable[[str, int, Any], None] | None]:
+    """Show the phases with rate, time left and samples asked; nothing where there is no terminal."""
     if not console.is_terminal:
         yield None
         return
@@ -311,8 +328,7 @@ def _progress(totals: tuple[int, int] | None) -> Iterator[Callable[[str, int, An
     )
     with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {
-            phase: progress.add_task(phase, total=totals[position] if totals else None, start=False, samples="0")
-            for position, phase in enumerate(("spanner", "exploration"))
+            phase: progress.add_task(phase, total=total, start=False, samples="0") for phase, total in totals.items()
         }
 
         def on_round(phase: str, done: int, ledger: Any) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "SpanverError",
     "require",
     "require_count",
+    "require_finite",
     "require_positive",
     "require_probability",
 ]
@@ -81,6 +82,11 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 def require_positive(name: str, value: float) -> None:
     """Refuse what is not a finite number above 0 (booleans are not numbers here)."""
     require(_is_number(value) and 0 < value < math.inf, name, value, "a finite number above 0")
+
+
+def require_finite(name: str, value: float) -> None:
+    """Refuse what is not a finite number."""
+    require(_is_number(value) and -math.inf < value < math.inf, name, value, "a finite number")
 
 
 def require_probability(name: str, value: float) -> None:

@@ -6,6 +6,7 @@ evaluation prompts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,14 @@ class Evaluation:
     method: str
 
 
-def evaluate_table(problem: TabularProblem, mixture: Mixture, *, seed: int, draws: int = 2000) -> Evaluation:
+def evaluate_table(
+    problem: TabularProblem,
+    mixture: Mixture,
+    *,
+    seed: int,
+    draws: int = 2000,
+    on_step: Callable[[int], None] | None = None,
+) -> Evaluation:
     """Gap of a mixture on a table: from its exact law where `law_cost` is at most `EXACT_LIMIT`, else estimated.
 
     The estimate averages the exact gap given round, prompt and second response over draws of these; by convexity of the
@@ -96,6 +104,8 @@ def evaluate_table(problem: TabularProblem, mixture: Mixture, *, seed: int, draw
     seed : int
     draws : int
         Of (round, prompt, second response), when estimated.
+    on_step : callable, optional
+        Called with the number of rounds whose law is computed, when exact.
 
     Returns
     -------
@@ -109,6 +119,8 @@ def evaluate_table(problem: TabularProblem, mixture: Mixture, *, seed: int, draw
             total = np.logaddexp(total, law)
             round_gaps.append(gap(problem, law))
             mixture_gaps.append(gap(problem, total - np.log(done)))
+            if on_step is not None:
+                on_step(done)
         value = mixture_gaps[-1]
         return Evaluation(
             gap=Estimate(value, value, value, exact=True),
@@ -156,7 +168,14 @@ def _sampled_gaps(
 
 
 def evaluate_text(
-    oracle: Oracle, mixture: Mixture, *, prompts: int, pool: int, seed: int, shown: int = 5
+    oracle: Oracle,
+    mixture: Mixture,
+    *,
+    prompts: int,
+    pool: int,
+    seed: int,
+    shown: int = 5,
+    on_step: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Objective of a mixture on a problem that is only sampled, as the race sampler with `pool` draws outputs it.
 
@@ -178,6 +197,8 @@ def evaluate_text(
         Of the outputs that are shown.
     shown : int
         How many outputs of base policy and mixture are kept.
+    on_step : callable, optional
+        Called after each prompt with the number of prompts done.
 
     Returns
     -------
@@ -193,6 +214,8 @@ def evaluate_text(
         features[row] = responses.features
         rewards[row] = [oracle.reward(prompt, identity) for identity in responses.ids]
         asked.append((prompt, responses.ids))
+        if on_step is not None:
+            on_step(row + 1)
 
     objectives = np.empty((len(mixture.components), prompts))
     laws = np.zeros((prompts, pool))

@@ -39,7 +39,8 @@ def stream(seed: int, name: str, index: int = 0) -> Generator:
     False
     """
     require_count("seed", seed, least=0)
-    require(0 <= index < 2**64, "index", index, "an integer from 0 to 2**64 - 1")
+    require_count("index", index, least=0)
+    require(index < 2**64, "index", index, "below 2**64")
     digest = hashlib.blake2b(f"{int(seed)}/{name}".encode(), digest_size=16).digest()
     key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
     return Generator(Philox(key=key, counter=np.array([0, 0, 0, index], dtype=np.uint64)))

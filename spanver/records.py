@@ -11,7 +11,6 @@ import io
 import json
 import os
 import platform
-import zipfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import SpanverError
+from spanver.errors import SpanverError, require_positive
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Exploration, Settings, Trace
 from spanver.oracle import Ledger
@@ -37,6 +36,7 @@ __all__ = [
     "load_record",
     "save_checkpoint",
     "save_record",
+    "times_path",
 ]
 
 SCHEMA = "spanver.run/1"
@@ -117,12 +117,21 @@ class Record:
 
 def arrays_path(path: Path) -> Path:
     """Where the arrays of a record lie."""
-    return path.with_suffix(".npz")
+    return _beside(path, ".npz")
 
 
 def checkpoint_path(path: Path) -> Path:
     """Where the checkpoint of an unfinished run lies."""
-    return path.with_suffix(".checkpoint.npz")
+    return _beside(path, ".checkpoint.npz")
+
+
+def times_path(path: Path) -> Path:
+    """Where the wall times of a run lie, which are no part of its record."""
+    return _beside(path, ".times.log")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name.removesuffix(".json") + suffix)
 
 
 def save_record(
@@ -159,7 +168,7 @@ def save_record(
         "spanner": {"size": trace.spanner.size, "dimension": trace.spanner.dimension, "nu": trace.spanner.nu},
         **results,
     }
-    arrays = {**_trace_arrays(trace), "sigma": trace.spanner.sigma, **curves}
+    arrays = {**_trace_arrays(trace), **curves}
     _write(arrays_path(path), _packed(arrays))
     _write(path, (json.dumps(summary, indent=1) + "\n").encode())
     return summary
@@ -187,6 +196,8 @@ def load_record(path: Path) -> Record:
         plan = _plan(summary["plan"])
         ledger = Ledger(**summary["ledger"])
         trace = _trace(arrays, plan.settings, int(summary["spanner"]["dimension"]), float(summary["spanner"]["nu"]))
+        Settings(**summary["settings"])
+        require_positive("problem.radius", summary["problem"]["radius"])
         return Record(summary, plan, trace, ledger, arrays["sigma"])
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is damaged ({type(error).__name__}: {error})") from error
@@ -246,10 +257,12 @@ def _trace_arrays(trace: Trace) -> dict[str, np.ndarray[Any, Any]]:
         "exploration_spanner_sizes": exploration.spanner_sizes,
         "exploration_samples": exploration.samples,
         "exploration_outcomes": np.array([outcome.value for outcome in exploration.outcomes], dtype=np.str_),
+        "sigma": spanner.sigma,
     }
 
 
 def _trace(arrays: dict[str, np.ndarray[Any, Any]], settings: Settings, dimension: int, nu: float) -> Trace:
+    _check_arrays(arrays, dimension)
     spanner = Spanner(
         dimension=dimension,
         ridge=settings.ridge,
@@ -273,27 +286,36 @@ def _trace(arrays: dict[str, np.ndarray[Any, Any]], settings: Settings, dimensio
         samples=arrays["exploration_samples"],
         outcomes=tuple(Outcome(str(value)) for value in arrays["exploration_outcomes"]),
     )
-    size, rounds = spanner.size, exploration.rounds
-    expected = {
-        "spanner_vectors": (size, dimension),
-        "spanner_rounds": (size,),
-        "spanner_prompts": (size,),
-        "spanner_first": (size,),
-        "spanner_second": (size,),
-        "exploration_vectors": (rounds, dimension),
-        "exploration_thetas": (rounds, dimension),
-        "exploration_spanner_sizes": (rounds,),
-        "exploration_samples": (rounds,),
-        "exploration_outcomes": (rounds,),
-        "exploration_prompts": (rounds,),
-        "exploration_first": (rounds,),
-        "exploration_second": (rounds,),
-    }
-    for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            msg = f"{name} has shape {arrays[name].shape} where {shape} belongs"
-            raise ValueError(msg)
     return Trace(spanner, exploration)
+
+
+def _check_arrays(arrays: dict[str, np.ndarray[Any, Any]], dimension: int) -> None:
+    """Refuse arrays of another kind or shape than a trace has: `f` numbers, `i` integers, `U` texts."""
+    size, rounds = len(arrays["spanner_targets"]), len(arrays["exploration_targets"])
+    expected = {
+        "spanner_prompts": ("iU", (size,)),
+        "spanner_first": ("iU", (size,)),
+        "spanner_second": ("iU", (size,)),
+        "spanner_vectors": ("f", (size, dimension)),
+        "spanner_targets": ("f", (size,)),
+        "spanner_rounds": ("i", (size,)),
+        "spanner_tries": ("i", arrays["spanner_tries"].shape[:1]),
+        "exploration_prompts": ("iU", (rounds,)),
+        "exploration_first": ("iU", (rounds,)),
+        "exploration_second": ("iU", (rounds,)),
+        "exploration_vectors": ("f", (rounds, dimension)),
+        "exploration_targets": ("f", (rounds,)),
+        "exploration_thetas": ("f", (rounds, dimension)),
+        "exploration_spanner_sizes": ("i", (rounds,)),
+        "exploration_samples": ("i", (rounds,)),
+        "exploration_outcomes": ("U", (rounds,)),
+        "sigma": ("f", (dimension, dimension)),
+    }
+    for name, (kinds, shape) in expected.items():
+        array = arrays[name]
+        if array.dtype.kind not in kinds or array.shape != shape or len(shape) == 0:
+            msg = f"{name} is an array of {array.dtype} and shape {array.shape} where {kinds} and {shape} belong"
+            raise ValueError(msg)
 
 
 def _ids(values: tuple[Prompt | ResponseId, ...]) -> np.ndarray[Any, Any]:
@@ -314,19 +336,22 @@ def _packed(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
 
 def _unpacked(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise RecordError(f"{path} is not a readable archive of arrays ({error})") from error
+    except Exception as error:  # zip, zlib and NumPy raise what they like on damaged bytes
+        raise RecordError(f"{path} is not a readable archive of arrays ({type(error).__name__}: {error})") from error
 
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a file whole, so that a killed process leaves the old one or the new one."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be written ({error})") from error

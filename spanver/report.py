@@ -20,6 +20,7 @@ from spanver.values import FloatArray
 
 __all__ = [
     "certificate_table",
+    "check_figure",
     "draw_figure",
     "guarantee_table",
     "responses_table",
@@ -36,6 +37,7 @@ _SYMBOLS = {
     "rejection_multiplier": "M_rej",
     "rejection_failure": "delta_rej",
 }
+_FIGURES = (".png", ".svg", ".pdf")
 _COLOURS = {Verdict.HOLDS: "green", Verdict.UNDECIDED: "yellow", Verdict.VIOLATED: "red"}
 
 
@@ -186,6 +188,17 @@ def guarantee_table(registry: Iterable[Guarantee], checked_by: Mapping[str, tupl
     return table
 
 
+def check_figure(path: Path) -> None:
+    """Refuse a path whose suffix is of no format that can be drawn.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if path.suffix not in _FIGURES:
+        raise ArgumentError("figure", str(path), f"a path that ends in one of {', '.join(_FIGURES)}")
+
+
 def draw_figure(record: Record, curves: Mapping[str, FloatArray], path: Path) -> None:
     """Draw gap and ledger against rounds; the suffix of the path (png, svg, pdf) says in which format.
 
@@ -204,10 +217,8 @@ def draw_figure(record: Record, curves: Mapping[str, FloatArray], path: Path) ->
     import matplotlib as mpl  # noqa: PLC0415 (slow to import, and only figures need it)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
+    check_figure(path)
     figure = Figure(figsize=(9.5, 4.0), layout="constrained")
-    formats = figure.canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".") not in formats:
-        raise ArgumentError("figure", str(path), f"a path that ends in one of {', '.join(sorted(formats))}")
     gaps, costs = figure.subplots(1, 2)
     summary = record.summary
     _draw_gaps(gaps, summary, curves)

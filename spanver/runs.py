@@ -15,8 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from spanver.errors import ArgumentError, SpanverError, require
+from spanver.errors import (
+    ArgumentError,
+    SpanverError,
+    require,
+    require_count,
+    require_positive,
+    require_probability,
+)
 from spanver.evaluation import Evaluation, evaluate_table, evaluate_text
 from spanver.guarantees import (
     confidence_radius,
@@ -33,11 +41,12 @@ from spanver.problems.catalogue import make_problem
 from spanver.problems.exact import log_coverage, log_optimal_law
 from spanver.problems.tables import TabularProblem
 from spanver.problems.text import TextProblem
-from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record
+from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record, times_path
 from spanver.settings import TEXT_COVERAGE, derived_settings, practical_settings
 from spanver.values import Outcome
 
 __all__ = [
+    "EVALUATION_PROMPTS",
     "SAMPLERS",
     "Finished",
     "InterruptedRunError",
@@ -113,6 +122,11 @@ def make_plan(
     -------
     Plan
     """
+    require_count("seed", seed, least=0)
+    require_positive("eps", eps)
+    require_probability("delta", delta)
+    if budget is not None:
+        require_count("budget", budget)
     is_text = isinstance(problem, TextProblem)
     oracle = oracle or ("text" if is_text else "counted")
     allowed = ("text",) if is_text else ("counted", "literal")
@@ -190,7 +204,7 @@ def execute(
     start : Checkpoint, optional
         To go on from.
     on_round : callable, optional
-        Told phase, rounds done and ledger after every round.
+        Told phase (`spanner`, `exploration`, `evaluation`), steps done and ledger after every step.
     stop : callable
         Asked after every round whether to stop; the checkpoint is then written first.
     problem : TabularProblem or TextProblem, optional
@@ -205,7 +219,19 @@ def execute(
     InterruptedRunError
         When `stop` said so.
     """
-    problem = problem or make_problem(plan.problem, plan.parameters)
+    with threadpool_limits(1):
+        # Several threads inside small matrix products cost more than they give, and make sums depend on the machine.
+        return _execute(plan, path, start, on_round, stop, problem or make_problem(plan.problem, plan.parameters))
+
+
+def _execute(
+    plan: Plan,
+    path: Path,
+    start: Checkpoint | None,
+    on_round: Callable[[str, int, Ledger], None] | None,
+    stop: Callable[[], bool],
+    problem: TabularProblem | TextProblem,
+) -> Finished:
     began = time.monotonic()
     rounds_before = len(start.trace.spanner.tries) + start.trace.exploration.rounds if start else 0
     oracle = _oracle(problem, plan, start.ledger if start else None, rounds_before)
@@ -234,7 +260,15 @@ def execute(
         observer=observer,
     )
     learned = time.monotonic()
-    evaluation, evaluation_ledger = _evaluate(problem, plan, run)
+    checkpoints.write(run.trace)
+
+    def on_step(done: int) -> None:
+        if on_round is not None:
+            on_round("evaluation", done, oracle.ledger)
+        if stop():
+            raise InterruptedRunError("stopped while evaluating what was learned; nothing is lost")
+
+    evaluation, evaluation_ledger = _evaluate(problem, plan, run, on_step)
     results = _results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
     summary = save_record(
         path,
@@ -246,7 +280,7 @@ def execute(
     )
     checkpoint_path(path).unlink(missing_ok=True)
     seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": start is not None}
-    path.with_suffix(".times.log").write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
+    times_path(path).write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
     return Finished(summary, run, evaluation)
 
 
@@ -304,13 +338,17 @@ class _Checkpoints:
         self._due = ended + max(_CHECKPOINT_SECONDS, (ended - began) / _CHECKPOINT_SHARE)
 
 
-def _evaluate(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> tuple[Evaluation, Ledger]:
+def _evaluate(
+    problem: TabularProblem | TextProblem, plan: Plan, run: Run, on_step: Callable[[int], None]
+) -> tuple[Evaluation, Ledger]:
     if isinstance(problem, TabularProblem):
-        return evaluate_table(problem, run.policy, seed=plan.seed), Ledger()
+        return evaluate_table(problem, run.policy, seed=plan.seed, on_step=on_step), Ledger()
     # Another seed than that of the run: what was learned from is not what it is judged on.
     oracle = text_oracle(problem, seed=plan.seed + 1)
     pool = race_size(run.settings.rejection_multiplier, run.settings.rejection_failure)
-    evaluation = evaluate_text(oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=plan.seed)
+    evaluation = evaluate_text(
+        oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=plan.seed, on_step=on_step
+    )
     return evaluation, oracle.ledger
 
 

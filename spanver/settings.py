@@ -49,7 +49,7 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
     Settings
     """
     require(family in PRACTICAL, "family", family, f"one of {', '.join(PRACTICAL)}")
-    require(math.isfinite(coverage) and coverage >= 1.0, "coverage", coverage, "a finite number of at least 1")
+    require(1.0 <= coverage < math.inf, "coverage", coverage, "a finite number of at least 1")
     prompts, pairs_factor, nu, rounds, multiplier_factor, failure = PRACTICAL[family]
     return Settings(
         prompts=prompts,

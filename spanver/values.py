@@ -8,6 +8,8 @@ callbacks.
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, TypeAlias
@@ -17,7 +19,7 @@ import numpy as np
 from cattrs.strategies import configure_tagged_union
 from numpy.typing import NDArray
 
-from spanver.errors import ArgumentError, require, require_positive
+from spanver.errors import ArgumentError, require, require_finite, require_positive
 from spanver.kernels import linear_scores, truncated_scores
 
 __all__ = [
@@ -57,15 +59,27 @@ def read_only(array: Any, *, ndim: int, name: str) -> FloatArray:
         If the data are not numbers, not finite, or of another number of dimensions.
     """
     try:
-        result = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(array)
+    except ValueError:  # rows of different lengths
         raise ArgumentError(name, array, "an array of numbers") from None
-    require(result.ndim == ndim, f"the number of dimensions of {name}", result.ndim, str(ndim))
+    require(given.dtype.kind in "iuf" or given.size == 0, name, array, "an array of numbers")
+    require(given.ndim == ndim, f"the number of dimensions of {name}", given.ndim, str(ndim))
+    result = given.astype(np.float64, copy=False)
     require(bool(np.isfinite(result).all()), name, array, "finite everywhere")
-    if result.flags.writeable:
+    if _writeable(result):
         result = result.copy()
         result.setflags(write=False)
     return result
+
+
+def _writeable(array: NDArray[Any]) -> bool:
+    """Whether anybody could write to the memory of an array, also through an array that it is a view of."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return True
+        base = base.base
+    return base is not None
 
 
 def _freeze(value: Any, **dimensions: int) -> None:
@@ -138,7 +152,9 @@ class Counts:
     counts: IntArray
 
     def __post_init__(self) -> None:
-        counts = np.array(self.counts, dtype=np.int64)
+        counts = np.array(self.counts)
+        require(counts.dtype.kind in "iu" or counts.size == 0, "counts", self.counts, "integers below 2**63")
+        counts = counts.astype(np.int64)
         require(
             counts.shape == (len(self.responses),), "the shape of counts", counts.shape, f"({len(self.responses)},)"
         )
@@ -181,6 +197,8 @@ class TruncatedScore:
 
     def __post_init__(self) -> None:
         _freeze(self, theta=1, anchor=1, precision=2)
+        shape = self.theta.shape
+        require(self.anchor.shape == shape, "the shape of anchor", self.anchor.shape, str(shape))
         _check_precision(self.precision, len(self.theta))
         require_positive("nu", self.nu)
 
@@ -213,7 +231,7 @@ class Trial:
     samples_per_try: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        require(bool(np.isfinite(self.log_threshold)), "log_threshold", self.log_threshold, "a finite number")
+        require_finite("log_threshold", self.log_threshold)
 
 
 Score: TypeAlias = LinearScore | TruncatedScore
@@ -227,29 +245,49 @@ def _check_precision(precision: FloatArray, dimension: int) -> None:
     require(asymmetry <= 1e-9 * float(np.abs(precision).max(initial=0.0)), "precision", precision, "symmetric")
 
 
-def _structure_array(data: Any, _: Any) -> FloatArray:
+def _array_from_json(data: Any, _: Any) -> NDArray[Any]:
     if isinstance(data, dict):
-        raw = base64.b64decode(data["float64"], validate=True)
-        return np.frombuffer(raw, dtype="<f8").astype(np.float64).reshape(data["shape"])
-    return np.array(data, dtype=np.float64)
+        require(set(data) == {"shape", "float64"}, "array", data, "nested lists, or an object of shape and float64")
+        numbers = np.frombuffer(base64.b64decode(data["float64"], validate=True), dtype="<f8").astype(np.float64)
+        shape = tuple(data["shape"])
+        fits = all(type(size) is int and size >= 0 for size in shape) and math.prod(shape) == len(numbers)
+        require(fits, "the shape of an array", data["shape"], f"of {len(numbers)} numbers")
+        return numbers.reshape(shape)
+    return np.array(data)
+
+
+def _array_to_json(array: NDArray[Any]) -> Any:
+    # Nested lists of an array without elements would lose its shape.
+    return array.tolist() if array.size else {"shape": list(array.shape), "float64": ""}
+
+
+def _exactly(kind: type, *allowed: type) -> Callable[[Any, Any], Any]:
+    """Structure hook that takes values of a type as they are: of other types, only an `int` for a `float`."""
+
+    def structure(data: Any, _: Any) -> Any:
+        require(type(data) in allowed, "value", data, f"of type {kind.__name__}")
+        return kind(data)
+
+    return structure
+
+
+def _id_from_json(data: Any, _: Any) -> ResponseId:
+    require(type(data) in (int, str), "id", data, "an integer or a string")
+    result: ResponseId = data
+    return result
 
 
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_unstructure_hook(np.ndarray, lambda array: array.tolist())
-    converter.register_unstructure_hook_func(lambda t: t in (FloatArray, IntArray), lambda array: array.tolist())
-    converter.register_structure_hook_func(lambda t: t == FloatArray, _structure_array)
-    converter.register_structure_hook_func(lambda t: t == IntArray, lambda data, _: np.array(data, dtype=np.int64))
-    converter.register_structure_hook_func(lambda t: t == ResponseId, _structure_id)
+    for kind, allowed in ((int, (int,)), (float, (float, int)), (str, (str,))):
+        converter.register_structure_hook(kind, _exactly(kind, *allowed))
+    converter.register_unstructure_hook(np.ndarray, _array_to_json)
+    converter.register_unstructure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_to_json)
+    converter.register_structure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_from_json)
+    converter.register_structure_hook_func(lambda kind: kind == ResponseId, _id_from_json)
     configure_tagged_union(LinearScore | TruncatedScore, converter, tag_name="kind")
     configure_tagged_union(UncertainPair | Trial, converter, tag_name="kind")
     return converter
-
-
-def _structure_id(data: Any, _: Any) -> ResponseId:
-    require(isinstance(data, int | str) and not isinstance(data, bool), "id", data, "an integer or a string")
-    result: ResponseId = data
-    return result
 
 
 _CONVERTER = _make_converter()
@@ -279,8 +317,12 @@ def from_json(data: Any, kind: Any) -> Any:
         return _CONVERTER.structure(data, kind)
     except ArgumentError:
         raise
-    except Exception as error:
-        sentence = (
-            "; ".join(cattrs.transform_error(error)) if isinstance(error, cattrs.BaseValidationError) else str(error)
-        )
-        raise ArgumentError("data", data, f"a JSON form of {getattr(kind, '__name__', kind)} ({sentence})") from error
+    except cattrs.BaseValidationError as error:
+        sentences = cattrs.transform_error(error, format_exception=lambda cause, _: str(cause))
+        raise ArgumentError("data", data, f"the JSON form of {_name(kind)} ({'; '.join(sentences)})") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArgumentError("data", data, f"the JSON form of {_name(kind)} ({error})") from error
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))

@@ -286,7 +286,9 @@ class _Data:
 
     def fitted(self, radius: float, fit: Fit | None) -> FloatArray:
         if fit is not None:
-            return fit(self._features[: self._size], self._targets[: self._size], radius)
+            features, targets = self._features[: self._size], self._targets[: self._size]
+            features.flags.writeable = targets.flags.writeable = False
+            return np.array(fit(features, targets, radius), dtype=np.float64)
         theta: FloatArray = fit_moments(self._gram, self._moment, radius)
         return theta
 

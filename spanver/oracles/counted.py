@@ -15,7 +15,7 @@ from numpy.random import Generator
 
 from spanver.kernels import precision_norms, uncertain_mask
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.door import Door, Luck
+from spanver.oracles.door import LARGEST_COUNT, Door, Luck
 from spanver.oracles.literal import LiteralTable
 from spanver.problems.tables import TabularProblem
 from spanver.values import (
@@ -62,6 +62,9 @@ def counted_oracle(
 
 class CountedTable:
     """A `Source` that answers compressed questions from the exact law, and all others literally."""
+
+    strong = True
+    largest_count = LARGEST_COUNT
 
     def __init__(self, problem: TabularProblem, *, full_table: bool) -> None:
         literal = LiteralTable(problem, full_table=full_table)

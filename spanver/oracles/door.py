@@ -20,11 +20,24 @@ from numpy.random import Generator
 from spanver.errors import ArgumentError, require, require_count
 from spanver.oracle import AnyResponse, Budget, BudgetExceededError, Ledger, QuestionRefusedError
 from spanver.randomness import Tape, stream
-from spanver.values import Counts, FloatArray, Found, Prompt, Response, ResponseId, Responses, Rule, UncertainPair
+from spanver.values import (
+    Counts,
+    FloatArray,
+    Found,
+    Prompt,
+    Response,
+    ResponseId,
+    Responses,
+    Rule,
+    Trial,
+    UncertainPair,
+)
 
-__all__ = ["LARGEST_COUNT", "Door", "Luck", "Source"]
+__all__ = ["LARGEST_COUNT", "LARGEST_LIST", "Door", "Luck", "Source"]
 
-LARGEST_COUNT = 2**62  # of one question; sums of questions have no limit
+LARGEST_COUNT = 2**60  # of one question, up to where binomial draws are exact; sums of questions have no limit
+LARGEST_LIMIT = 2**62  # of tries in one question
+LARGEST_LIST = 2**24  # responses in one answer, which have to fit into memory
 
 
 class Luck:
@@ -32,6 +45,7 @@ class Luck:
 
     def __init__(self, seed: int, index: int) -> None:
         self._seed, self._index = seed, index
+        self.tried = 0  # tries so far of all scans, so that an interrupted one is charged for
 
     @cached_property
     def responses(self) -> Tape:
@@ -61,6 +75,8 @@ class Source(Protocol):
     beta: float
     radius: float
     reward_range: float
+    strong: bool  # whether it draws from pi_theta too
+    largest_count: int  # of draws that are counted
 
     def prompt(self, uniform: float) -> Prompt:
         """Return the prompt at this quantile of `rho`."""
@@ -173,7 +189,7 @@ class Door:
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)`; `count` samples."""
         luck = self._visit(prompt)
-        count = _counted("count", count)
+        count = _counted("count", count, LARGEST_LIST)
         if theta is not None:
             theta = self._checked_theta(theta)
         self._charge("samples", count)
@@ -182,19 +198,24 @@ class Door:
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
         luck = self._visit(prompt)
-        count = _counted("count", count)
+        count = _counted("count", count, self._source.largest_count)
         self._charge("samples", count)
         return self._source.draw_counts(prompt, count, luck)
 
     def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
         """Draw until the rule accepts, at most `limit` tries; the samples of every try."""
         luck = self._visit(prompt)
-        limit = _counted("limit", limit)
+        limit = _counted("limit", limit, LARGEST_LIMIT)
         self._check_rule(rule)
         cost = rule.samples_per_try
         left = self._left("samples")
-        affordable = limit if left is None else min(limit, left // cost)
-        found = Found(None, 0) if affordable == 0 else self._source.draw_until(prompt, rule, affordable, luck)
+        affordable = limit if left is None else min(limit, max(0, left) // cost)
+        before = luck.tried
+        try:
+            found = Found(None, 0) if affordable == 0 else self._source.draw_until(prompt, rule, affordable, luck)
+        except BaseException:
+            self._charge("samples", (luck.tried - before) * cost)
+            raise
         self._charge("samples", found.tries * cost)
         if found.responses is None and affordable < limit:
             assert left is not None
@@ -239,7 +260,13 @@ class Door:
         return identity
 
     def _checked_theta(self, theta: FloatArray) -> FloatArray:
-        array = np.asarray(theta, dtype=np.float64)
+        if not self._source.strong:
+            msg = "strong sampling is not offered by this oracle: its policies have no computable normaliser"
+            raise QuestionRefusedError(msg)
+        try:
+            array = np.asarray(theta, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ArgumentError("theta", theta, "a vector of numbers") from None
         shape = (self.dimension,)
         require(array.shape == shape, "the shape of theta", array.shape, str(shape))
         norm = float(np.linalg.norm(array))
@@ -248,6 +275,7 @@ class Door:
         return array
 
     def _check_rule(self, rule: Rule) -> None:
+        require(isinstance(rule, UncertainPair | Trial), "rule", rule, "an UncertainPair or a Trial")
         precision = rule.precision if isinstance(rule, UncertainPair) else getattr(rule.score, "precision", None)
         theta = None if isinstance(rule, UncertainPair) else rule.score.theta
         for name, array in (("precision", precision), ("theta", theta)):
@@ -266,7 +294,7 @@ class Door:
         self._spent[counter] += cost
 
 
-def _counted(name: str, count: int) -> int:
+def _counted(name: str, count: int, largest: int) -> int:
     require_count(name, count)
-    require(count <= LARGEST_COUNT, name, count, "at most 2**62 in one question")
+    require(count <= largest, name, count, f"at most 2**{largest.bit_length() - 1} in one question of this oracle")
     return int(count)

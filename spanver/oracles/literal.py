@@ -55,6 +55,9 @@ def literal_oracle(
 class LiteralTable:
     """A `Source` that draws from a table by inversion of the cumulative law."""
 
+    strong = True
+    largest_count = 2**40  # beyond that, drawing one by one does not end
+
     def __init__(self, problem: TabularProblem, *, full_table: bool) -> None:
         self._problem = problem
         self._full_table = full_table
@@ -79,7 +82,10 @@ class LiteralTable:
     def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
         """Draw one by one and count."""
         law = self._laws[int(prompt)]
-        totals = np.bincount(law(luck.responses.take(count)), minlength=self._problem.responses)
+        totals = np.zeros(self._problem.responses, dtype=np.int64)
+        for start in range(0, count, _COUNTED_TOGETHER):
+            drawn = law(luck.responses.take(min(_COUNTED_TOGETHER, count - start)))
+            totals += np.bincount(drawn, minlength=self._problem.responses)
         drawn = np.flatnonzero(totals)
         return Counts(self._responses(prompt, drawn), totals[drawn])
 
@@ -150,6 +156,7 @@ class LiteralTable:
         return laws[prompt]
 
 
+_COUNTED_TOGETHER = 1 << 16  # draws that are only counted need not be in memory at once
 _WHITEN_FROM = 256  # pairs in a block, from which whitening the whole table of a prompt pays
 
 

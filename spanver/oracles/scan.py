@@ -46,6 +46,7 @@ def first_hit(
         luck.responses.take(used * width)
         luck.acceptance.take(used)
         tried += used
+        luck.tried += used
         if len(found) > 0:
             return uniforms[used - 1], tried
         block = min(4 * block, _LARGEST_BLOCK)

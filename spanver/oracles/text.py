@@ -1,6 +1,8 @@
 """The oracle of the text problem: a real language model that is sampled, never enumerated.
 
-Every answer is drawn, so it is a literal oracle. Features of a text are computed when it is first drawn, and kept.
+Every answer is drawn, so it is a literal oracle: the texts drawn do not depend on how they are asked for. Their
+features are computed in single precision, a question at a time, and so may differ by some 1e-6 when texts are asked
+for in other batches; they are kept until the next prompt, and the same questions always give the same bits.
 """
 
 from __future__ import annotations
@@ -10,15 +12,14 @@ from collections import Counter
 import numpy as np
 
 from spanver.kernels import precision_norms
-from spanver.oracle import Budget, Ledger, QuestionRefusedError
-from spanver.oracles.door import Door, Luck
+from spanver.oracle import Budget, Ledger
+from spanver.oracles.door import LARGEST_LIST, Door, Luck
 from spanver.oracles.scan import accepted, first_hit
 from spanver.problems.text import TextProblem
 from spanver.values import Counts, FloatArray, Found, IntArray, Prompt, ResponseId, Responses, Rule, Trial
 
 __all__ = ["TextSource", "text_oracle"]
 
-_KEPT_TEXTS = 1 << 16
 _BLOCK = 32  # texts are dear, so blocks that read ahead start at what a round of phase 1 draws
 
 
@@ -41,6 +42,9 @@ def text_oracle(
 class TextSource:
     """A `Source` that samples the base model of a text problem."""
 
+    strong = False
+    largest_count = LARGEST_LIST
+
     def __init__(self, problem: TextProblem) -> None:
         self._problem = problem
         self.dimension = problem.dimension
@@ -53,14 +57,12 @@ class TextSource:
 
     def prompt(self, uniform: float) -> Prompt:
         """Return the prompt at this quantile."""
+        self._kept.clear()
         position = int(np.searchsorted(self._cumulative, uniform * self._cumulative[-1], side="right"))
         return self._problem.prompts[min(position, len(self._problem.prompts) - 1)]
 
     def draw(self, prompt: Prompt, count: int, luck: Luck, theta: FloatArray | None) -> Responses:
-        """Draw responses one by one."""
-        if theta is not None:
-            msg = "strong sampling is not offered by the text oracle: its policies have no computable normaliser"
-            raise QuestionRefusedError(msg)
+        """Draw responses one by one; the door refuses strong sampling."""
         return self._responses(prompt, self._texts(prompt, luck.responses.take(count * self._width)))
 
     def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
@@ -83,8 +85,8 @@ class TextSource:
         return Found(None if uniforms is None else self._responses(prompt, self._texts(prompt, uniforms)), tries)
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
-        """Whether a guess is a text."""
-        return isinstance(response, str)
+        """Whether a guess is a text, one that can be written down."""
+        return isinstance(response, str) and response.encode(errors="ignore").decode() == response
 
     def reward(self, prompt: Prompt, response: ResponseId, luck: Luck) -> float:
         """Return the reward, which has no noise."""
@@ -108,9 +110,6 @@ class TextSource:
 
     def _features(self, prompt: Prompt, texts: list[str]) -> FloatArray:
         fresh = [text for text in dict.fromkeys(texts) if (prompt, text) not in self._kept]
-        if len(self._kept) + len(fresh) > _KEPT_TEXTS:
-            self._kept.clear()
-            fresh = list(dict.fromkeys(texts))
         if fresh:
             for text, features in zip(fresh, self._problem.features(str(prompt), fresh), strict=True):
                 self._kept[prompt, text] = features
@@ -120,4 +119,6 @@ class TextSource:
         return Responses(tuple(texts), self._features(prompt, texts))
 
     def _mean_reward(self, prompt: Prompt, response: ResponseId) -> float:
-        return float(self._problem.mean_rewards(str(prompt), [str(response)])[0])
+        texts = [str(response)]
+        features = self._features(prompt, texts) if self._problem.reward == "projected" else None
+        return float(self._problem.mean_rewards(str(prompt), texts, features=features)[0])

@@ -115,7 +115,7 @@ def needle_problem(
     require_count("responses", responses, least=3)
     require_count("dimension", dimension)
     require_positive("beta", beta)
-    require(math.isfinite(coverage) and coverage > 1.0, "coverage", coverage, "a finite number above 1")
+    require(1.0 < coverage < math.inf, "coverage", coverage, "a finite number above 1")
     generator = stream(seed, "needle problem")
     log_coverage = min(math.log(coverage), 0.5 / beta)
     needle_free, needle = generator.permutation(responses)[:2]
@@ -154,7 +154,6 @@ def covered_needle_problem(
     responses: int = 64,
     dimension: int = 4,
     beta: float = 0.03,
-    noise: float = 0.25,
 ) -> TabularProblem:
     """A rewarded needle of chosen coverage in a cloud of ordinary responses (T2, T6).
 
@@ -171,13 +170,11 @@ def covered_needle_problem(
     dimension : int
         At least 2.
     beta : float
-    noise : float
-        As in `TabularProblem`.
 
     Returns
     -------
     TabularProblem
-        With `R_max = B = 1`.
+        With `R_max = B = 1`, so that mean rewards fill their interval and leave no room for noise.
     """
     require_count("prompts", prompts)
     require_count("responses", responses, least=2)
@@ -211,7 +208,6 @@ def covered_needle_problem(
         radius=1.0,
         reward_range=1.0,
         reward_low=np.zeros(prompts),
-        noise=noise,
         theta_star=theta,
         name="covered_needle",
         parameters={
@@ -221,7 +217,6 @@ def covered_needle_problem(
             "responses": responses,
             "dimension": dimension,
             "beta": beta,
-            "noise": noise,
         },
     )
 

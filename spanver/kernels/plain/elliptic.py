@@ -104,12 +104,15 @@ def uncertain_mask(first: Array, second: Array, precision: Array, nu: float) -> 
     left_squares = xp.sum(left_precision * left, axis=1)[:, None]
     right_squares = xp.sum((right @ precision) * right, axis=1)[None, :]
     excess = left_squares + right_squares - 2.0 * (left_precision @ right.T) - nu**2
-    rounding = 8.0 * (first.shape[1] + 1) * float(xp.finfo(first.dtype).eps)
-    doubtful = xp.abs(excess) <= rounding * (left_squares + right_squares)
-    if not bool(xp.any(doubtful)):
+    # Rounding is relative to the size of the terms, which may be far above their sum when Sigma is ill-conditioned.
+    dimension = first.shape[1]
+    rounding = 8.0 * (dimension + 1) * dimension * float(xp.finfo(first.dtype).eps) * float(xp.max(xp.abs(precision)))
+    lengths = xp.sum(left * left, axis=1)[:, None] + xp.sum(right * right, axis=1)[None, :]
+    if not bool(xp.any(xp.abs(excess) <= rounding * lengths)):
         return excess > 0.0
-    rows = max(1, _BLOCK_ELEMENTS // (second.shape[0] * second.shape[1]))
-    blocks = (first[start : start + rows, None, :] - second[None, :, :] for start in range(0, first.shape[0], rows))
+    rows = max(1, _BLOCK_ELEMENTS // (second.shape[0] * dimension))
+    starts = range(0, first.shape[0], rows)
+    blocks = (first[start : min(start + rows, first.shape[0]), None, :] - second[None, :, :] for start in starts)
     return xp.concat([precision_norms(block, precision) > nu for block in blocks], axis=0)
 
 

@@ -17,7 +17,8 @@ __all__ = ["fit", "fit_moments"]
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
 _NEWTON_STEPS = 100  # far beyond what convergence takes
-_ROUNDING = 1e-15  # of the norm: nearer to the sphere, steps are rounding
+_SETTLED = 1e-15  # nearer to the sphere, relative to the radius, steps are rounding
+_ROUNDING = 1e3  # times d eps: what eigenvalues and moments of directions outside the data come to
 
 
 def fit(features: Array, targets: Array, radius: float) -> Array:
@@ -65,31 +66,39 @@ def fit_moments(gram: Array, moment: Array, radius: float) -> Array:
     array, shape (d,)
     """
     xp = array_namespace(gram, moment)
-    eigenvalues, vectors = xp.linalg.eigh(gram)
+    # In units of the radius, and of the larger of both moments, everything is at most about 1: nothing overflows.
+    scale = max(float(xp.max(xp.abs(gram))), float(xp.max(xp.abs(moment))) / radius)
+    if scale == 0.0:
+        return xp.zeros_like(moment)
+    eigenvalues, vectors = xp.linalg.eigh(gram / scale)
     eigenvalues = xp.maximum(eigenvalues, xp.zeros_like(eigenvalues))
-    coefficients = xp.matrix_transpose(vectors) @ moment
-    rounding = gram.shape[0] * float(xp.finfo(gram.dtype).eps)
+    coefficients = xp.matrix_transpose(vectors) @ (moment / scale / radius)
+    rounding = _ROUNDING * gram.shape[0] * float(xp.finfo(gram.dtype).eps)
     # A direction is outside the data when both its curvature and its moment are rounding: there theta is 0.
     absent = (eigenvalues <= rounding * xp.max(eigenvalues)) & (
-        xp.abs(coefficients) <= rounding * xp.linalg.vector_norm(moment)
+        xp.abs(coefficients) <= rounding * xp.linalg.vector_norm(coefficients)
     )
     coefficients = xp.where(absent, xp.zeros_like(coefficients), coefficients)
     curvature = xp.where(absent, xp.ones_like(eigenvalues), eigenvalues)
 
     mu = 0.0
-    if bool(xp.any(curvature == 0.0)) or float(xp.linalg.vector_norm(coefficients / curvature)) > radius:
-        # ||theta(mu)|| >= ||c|| / (max eigenvalue + mu), so the root is not to the left of this start.
-        mu = max(0.0, float(xp.linalg.vector_norm(coefficients)) / radius - float(xp.max(eigenvalues)))
-        smallest = float(xp.min(curvature))
-        if mu + smallest == 0.0:
-            mu = math.ulp(0.0) + rounding * float(xp.max(xp.abs(coefficients))) / radius
+    smallest = float(xp.min(curvature))
+    if smallest == 0.0 or float(xp.linalg.vector_norm(coefficients / curvature)) > 1.0:
+        # ||theta(mu)|| >= ||c||/(largest + mu), and >= |c_i|/(smallest + mu) there: the root is not left of this start.
+        steepest = float(xp.max(xp.where(curvature == smallest, xp.abs(coefficients), xp.zeros_like(coefficients))))
+        mu = max(
+            float(xp.linalg.vector_norm(coefficients)) - float(xp.max(curvature)),
+            steepest * (1.0 - 1e-12) - smallest,
+            0.0,
+        )
         squares = coefficients * coefficients
         for _ in range(_NEWTON_STEPS):
             shifted = curvature + mu
             terms = squares / (shifted * shifted)
-            norm = math.sqrt(float(xp.sum(terms)))
-            step = (norm / radius - 1.0) * norm * norm / float(xp.sum(terms / shifted))
-            if norm <= radius * (1.0 + _ROUNDING) or mu + step == mu:
+            square_norm = float(xp.sum(terms))
+            norm = math.sqrt(square_norm)
+            step = (norm - 1.0) * square_norm / float(xp.sum(terms / shifted))
+            if norm <= 1.0 + _SETTLED or mu + step == mu:
                 break
             mu += step
-    return vectors @ (coefficients / (curvature + mu))
+    return radius * (vectors @ (coefficients / (curvature + mu)))

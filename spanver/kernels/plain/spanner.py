@@ -75,7 +75,7 @@ def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerScan:
             log_det += gain
     return SpannerScan(
         accepted=xp.asarray(accepted, dtype=xp.int64, device=pairs.device),
-        norms=xp.stack(norms),
+        norms=xp.stack(norms) if norms else xp.zeros(pairs.shape[:2], dtype=pairs.dtype, device=pairs.device),
         sigma=sigma,
         log_det=log_det,
     )

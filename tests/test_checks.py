@@ -1,0 +1,56 @@
+"""What checks a guarantee is found in the property files themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spanver import checks
+from spanver.certify import CERTIFIED
+from spanver.checks import checked_by
+from spanver.guarantees import REGISTRY
+
+
+def test_every_id_that_a_property_names_is_in_the_registry() -> None:
+    found = checked_by()
+    assert set(found) <= set(REGISTRY)
+    assert all(found.values())
+
+
+def test_markers_of_the_properties_are_found() -> None:
+    found = checked_by()
+    assert any(name.startswith("test_") for name in found["S4"])
+    assert any(name.startswith("test_") for name in found["E6"])
+    properties = {name for names in found.values() for name in names if name.startswith("test_")}
+    source = "\n".join(path.read_text() for path in (Path(__file__).parents[1] / "properties").glob("test_*.py"))
+    assert all(f"def {name}(" in source for name in properties)
+    # Every function that carries the marker is listed somewhere.
+    lines = source.splitlines()
+    marked = sum(line.startswith("@pytest.mark.guarantee(") for line in lines)
+    assert len(properties) == marked > 5
+
+
+def test_what_certify_checks_is_listed_under_its_name() -> None:
+    found = checked_by()
+    assert {name for name, names in found.items() if "spanver certify" in names} == set(CERTIFIED)
+
+
+def test_markers_are_read_from_any_file_of_properties_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import nothing_that_exists\n"
+        "import pytest\n\n"
+        "@pytest.mark.guarantee('S4', 'S5')\n@pytest.mark.slow\ndef test_two_at_once(): ...\n\n"
+        "@pytest.mark.parametrize('S1', [1])\ndef test_another_marker(): ...\n\n"
+        "def helper(): ...\n"
+    )
+    (tmp_path / "conftest.py").write_text("import pytest\n\n@pytest.mark.guarantee('S6')\ndef test_no(): ...\n")
+    (tmp_path / "test_notes.txt").write_text("@pytest.mark.guarantee('S6')\n")
+    monkeypatch.setattr(checks, "files", lambda package: tmp_path)
+    found = {name: tuple(n for n in names if n != "spanver certify") for name, names in checked_by().items()}
+    assert {name: names for name, names in found.items() if names} == {
+        "S4": ("test_two_at_once",),
+        "S5": ("test_two_at_once",),
+    }

@@ -1,0 +1,458 @@
+"""The command line: exit codes, one-sentence refusals, JSON, figures, and going on after Ctrl-C and kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from spanver import __version__, runs
+from spanver.certify import CERTIFIED
+from spanver.cli import main
+from spanver.guarantees import REGISTRY
+from spanver.records import checkpoint_path, load_record
+
+QUICK = ["--prompts", "30", "--exploration-rounds", "20"]
+TINY = ["--problem", "random:prompts=2,responses=6,dimension=2", *QUICK]
+
+# Some seconds of literal drawing in short rounds: time for a checkpoint, and to stop in mid-run.
+LONG = ["--problem", "random:responses=64", "--oracle", "literal", "--prompts", "12000", "--exploration-rounds", "100"]
+LONG += ["--pairs-per-prompt", "1500", "--rejection-multiplier", "50"]
+
+PROGRAM = [sys.executable, "-c", "from spanver.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to; texts have their line breaks taken out, as those depend on the width of a terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command: TypeAlias = Callable[..., Said]
+
+
+@pytest.fixture
+def spanver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command line in a fresh folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["spanver", *arguments])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        captured = capsys.readouterr()
+        assert isinstance(code, int)
+        return Said(code, " ".join(captured.out.split()), " ".join(captured.err.split()))
+
+    return command
+
+
+def environment(**changes: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+    return {**inherited, "COLUMNS": "400", **changes}
+
+
+def program(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        cwd=folder,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+# Runs
+
+
+def test_a_run_on_the_random_family_says_what_it_came_to_and_certifies(spanver: Command) -> None:
+    said = spanver("run", *TINY, "--seed", "3")
+    assert (said.code, said.err) == (0, "")
+    for words in ("counted oracle", "seed 3", "T_prompt", "derived", "ratio", "gap", "exact", "samples asked"):
+        assert words in said.out
+    for words in ("rewards asked", "spanner size", "S4", "coverage", "base policy", "run.json"):
+        assert words in said.out
+    summary = json.loads(Path("run.json").read_text())
+    assert {"schema", "plan", "settings", "ledger", "gap", "bounds"} <= set(summary)
+    assert set(summary["ledger"]) == {"samples", "rewards", "enumerated"}
+    assert f"{summary['ledger']['samples']:,}" in said.out
+    assert summary["ledger"]["samples"] <= summary["bounds"]["samples"]
+    assert summary["ledger"]["rewards"] <= summary["bounds"]["rewards"]
+    assert summary["spanner"]["size"] <= summary["bounds"]["spanner_size"]
+    assert summary["gap"]["exact"] is True
+    assert (summary["plan"]["seed"], summary["plan"]["settings"]["prompts"]) == (3, 30)
+    assert not checkpoint_path(Path("run.json")).exists()
+    assert spanver("certify", "run.json").code == 0
+
+
+@pytest.mark.parametrize("coverage", ["2**40", "1099511627776"])
+def test_a_run_at_coverage_2_to_the_40_counts_more_than_1e14_samples(spanver: Command, coverage: str) -> None:
+    said = spanver("run", "--problem", f"covered_needle:coverage={coverage}")
+    assert said.code == 0
+    samples = json.loads(Path("run.json").read_text())["ledger"]["samples"]
+    assert samples > 10**14
+    assert f"{samples:,}" in said.out
+    assert spanver("certify", "run.json").code == 0
+
+
+def test_every_setting_can_be_given(spanver: Command) -> None:
+    given = {
+        "prompts": 7,
+        "pairs_per_prompt": 3,
+        "nu": 0.7,
+        "ridge": 2.5,
+        "exploration_rounds": 4,
+        "rejection_multiplier": 9.0,
+        "rejection_failure": 0.25,
+    }
+    options = [text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    assert spanver("run", *TINY, *options, "--sampler", "race", "--oracle", "literal", "--out", "other.json").code == 0
+    plan = load_record(Path("other.json")).plan
+    assert {name: getattr(plan.settings, name) for name in given} == given
+    assert (plan.sampler, plan.oracle) == ("race", "literal")
+
+
+def test_a_run_of_unknown_coverage_names_the_coverage_it_reached(spanver: Command) -> None:
+    said = spanver("run", *TINY, "--coverage", "unknown", "--budget", "300000")
+    assert said.code == 0
+    assert "300,000" in said.out
+    assert "reached" in said.out
+    summary = json.loads(Path("run.json").read_text())
+    assert summary["coverage_reached"] >= 2.0
+    assert summary["ledger"]["samples"] <= 300_000
+    assert spanver("certify", "run.json").code == 0
+
+
+def test_a_long_drawing_run_says_what_it_is_about_to_spend_and_a_short_one_does_not(spanver: Command) -> None:
+    long = spanver("run", *TINY, "--oracle", "literal", "--prompts", "100", "--pairs-per-prompt", "10000")
+    assert "about to ask for up to 2," in long.out
+    short = spanver("run", *TINY, "--oracle", "literal", "--out", "short.json")
+    assert "about to ask" not in short.out
+
+
+def test_the_figure_is_drawn_as_png_and_as_svg(spanver: Command) -> None:
+    assert spanver("run", *TINY, "--figure", "out.png").code == 0
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert spanver("run", *TINY, "--figure", "out.svg", "--out", "two.json").code == 0
+    content = Path("out.svg").read_text()
+    assert content.startswith("<?xml")
+    assert "<svg" in content
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(spanver: Command) -> None:
+    said = spanver("run", *TINY, "--out", "run[bold].json")
+    assert said.code == 0
+    assert "record: run[bold].json" in said.out
+
+
+# Certificates and the registry
+
+
+def test_certify_writes_verdicts_and_a_footer_as_json(spanver: Command) -> None:
+    assert spanver("run", *TINY).code == 0
+    said = spanver("certify", "run.json", "--json", "good.json")
+    assert said.code == 0
+    assert "0 violated" in said.out
+    content = json.loads(Path("good.json").read_text())
+    assert content["schema"].startswith("spanver.certificate/")
+    assert [row["id"] for row in content["guarantees"]] == list(CERTIFIED)
+    assert all(row["verdict"] == "holds" and row["finding"] for row in content["guarantees"])
+    footer = content["footer"]
+    assert (footer["expected"], footer["executed"], footer["violated"]) == (len(CERTIFIED), len(CERTIFIED), [])
+
+
+def test_certify_exits_1_and_names_what_is_violated(spanver: Command) -> None:
+    assert spanver("run", *TINY).code == 0
+    summary = json.loads(Path("run.json").read_text())
+    summary["ledger"]["samples"] -= 1
+    Path("run.json").write_text(json.dumps(summary))
+    said = spanver("certify", "run.json", "--json", "bad.json")
+    assert said.code == 1
+    assert "1 violated" in said.out
+    content = json.loads(Path("bad.json").read_text())
+    assert content["footer"]["violated"] == ["O1"]
+    assert [row["id"] for row in content["guarantees"] if row["verdict"] == "violated"] == ["O1"]
+
+
+def test_guarantees_lists_every_id_of_the_registry(spanver: Command) -> None:
+    said = spanver("guarantees", "--json", "all.json")
+    assert said.code == 0
+    content = json.loads(Path("all.json").read_text())
+    assert content["schema"].startswith("spanver.guarantees/")
+    assert [row["id"] for row in content["guarantees"]] == list(REGISTRY)
+    for row in content["guarantees"]:
+        assert {"id", "statement", "kind", "source", "checked_by"} <= set(row)
+        assert row["id"] in said.out
+    assert f"{len(REGISTRY)} guarantees" in said.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-h"], ["run", "--help"], ["certify", "--help"], ["guarantees", "-h"]]
+)
+def test_help_is_there(spanver: Command, arguments: list[str]) -> None:
+    said = spanver(*arguments)
+    assert said.code == 0
+    assert "Usage" in said.out
+    if arguments[0] == "run":
+        for option in ("--problem", "--seed", "--budget", "--figure", "--resume", "--out"):
+            assert option in said.out
+
+
+def test_the_version_is_printed(spanver: Command) -> None:
+    said = spanver("--version")
+    assert (said.code, said.out) == (0, f"spanver {__version__}")
+
+
+# Refusals
+
+
+REFUSALS = [
+    (["run", "--problem", "haystack"], ["problem", "'haystack'", "covered_needle"]),
+    (["run", "--problem", "random:colour=red"], ["random", "colour=red", "responses"]),
+    (["run", "--problem", "random:responses=many"], ["responses", "'many'", "integer"]),
+    (["run", "--problem", "random:responses=0"], ["responses", "0", "at least 1"]),
+    (["run", "--problem", "random:beta=-1"], ["beta", "-1.0", "above 0"]),
+    (["run", "--problem", "covered_needle:coverage=2**60"], ["coverage", "below"]),
+    (["run", *TINY, "--learner", "gradient"], ["learner", "'gradient'", "spanner_sampling"]),
+    (["run", *TINY, "--oracle", "delphi"], ["oracle", "'delphi'", "counted", "literal"]),
+    (["run", *TINY, "--sampler", "dice"], ["sampler", "'dice'", "softmax", "race"]),
+    (["run", *TINY, "--settings", "guessed"], ["settings", "'guessed'", "practical", "derived"]),
+    (["run", *TINY, "--seed=-1"], ["seed", "-1", "at least 0"]),
+    (["run", *TINY, "--prompts", "0"], ["prompts", "0", "at least 1"]),
+    (["run", *TINY, "--pairs-per-prompt=-3"], ["pairs_per_prompt", "-3", "at least 1"]),
+    (["run", *TINY, "--nu", "0"], ["nu", "0.0", "above 0"]),
+    (["run", *TINY, "--nu", "nan"], ["nu", "nan", "above 0"]),
+    (["run", *TINY, "--ridge=-1"], ["ridge", "-1.0", "above 0"]),
+    (["run", *TINY, "--exploration-rounds", "0"], ["exploration_rounds", "0", "at least 1"]),
+    (["run", *TINY, "--rejection-multiplier", "0.5"], ["rejection_multiplier", "0.5", "at least 1"]),
+    (["run", *TINY, "--rejection-failure", "1"], ["rejection_failure", "1.0", "between 0 and 1"]),
+    (["run", *TINY, "--delta", "2"], ["delta", "2.0", "between 0 and 1"]),
+    (["run", *TINY, "--eps=-1"], ["eps", "-1.0"]),
+    (["run", *TINY, "--settings", "derived", "--eps", "0"], ["eps", "0.0"]),
+    (["run", *TINY, "--coverage", "0.5"], ["coverage", "0.5", "at least 1"]),
+    (["run", *TINY, "--coverage", "wide"], ["coverage", "'wide'", "number"]),
+    (["run", *TINY, "--coverage", "unknown"], ["budget", "None", "samples"]),
+    (["run", *TINY, "--budget", "1000"], ["coverage", "unknown", "budget"]),
+    (["run", *TINY, "--coverage", "unknown", "--budget", "10"], ["budget", "10", "first stage"]),
+    (["run", *TINY, "--coverage", "unknown", "--budget=-10"], ["budget", "-10", "at least 1"]),
+    (["run", *TINY, "--out", "nowhere/run.json"], ["nowhere", "folder"]),
+    (["run", *TINY, "--out", "."], ["out", "'.'"]),
+    (["run", *TINY, "--out", "run.npz"], ["out", "run.npz"]),
+    (["run", *TINY, "--figure", "nowhere/out.png"], ["nowhere", "folder"]),
+    (["run", *TINY, "--figure", "out.xyz"], ["figure", "out.xyz", "png", "svg"]),
+    (["run", *TINY, "--figure", "out"], ["figure", "'out'", "png", "svg"]),
+    (["run", "--resume"], ["run.checkpoint.npz", "not exist"]),
+    (["run", "--resume", "--out", "other.json"], ["other.checkpoint.npz", "not exist"]),
+    (["certify", "missing.json"], ["missing.json", "not exist"]),
+    (["guarantees", "--json", "nowhere/all.json"], ["nowhere", "folder"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), REFUSALS, ids=[" ".join(row[0][-2:]) for row in REFUSALS])
+def test_bad_input_is_refused_in_one_sentence_before_anything_is_run(
+    spanver: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+) -> None:
+    rounds: list[int] = []
+    execute = runs.execute
+
+    def watched(*positional: Any, **named: Any) -> Any:
+        on_round = named.get("on_round")
+
+        def told(phase: str, done: int, ledger: Any) -> None:
+            rounds.append(done)
+            if on_round is not None:
+                on_round(phase, done, ledger)
+
+        return execute(*positional, **{**named, "on_round": told})
+
+    monkeypatch.setattr(runs, "execute", watched)
+    said = spanver(*arguments)
+    assert said.code == 2
+    assert said.err.startswith("spanver: ")
+    assert "Traceback" not in said.err + said.out
+    assert len(said.err) < 500
+    for word in words:
+        assert word in said.err
+    assert not rounds
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--nu", "wide"], ["run", "--no-such-option"], ["flee"], ["certify"], ["run", "surplus"]],
+    ids=" ".join,
+)
+def test_what_is_no_command_line_is_refused_with_2(spanver: Command, arguments: list[str]) -> None:
+    said = spanver(*arguments)
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert "Usage" in said.err
+
+
+@pytest.mark.parametrize("content", ["", "not json", "[]", '{"schema": "spanver.run/1"}'])
+def test_certify_refuses_what_is_no_record_with_2(spanver: Command, content: str) -> None:
+    Path("run.json").write_text(content)
+    said = spanver("certify", "run.json")
+    assert said.code == 2
+    assert "run.json" in said.err or "run.npz" in said.err
+
+
+# Runs that were stopped
+
+
+@contextmanager
+def long_run(folder: Path, *, until: Path) -> Iterator[subprocess.Popen[str]]:
+    """The long run in another process, from when the file `until` exists."""
+    process = subprocess.Popen(
+        [*PROGRAM, "run", *LONG],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        limit = time.monotonic() + 60
+        while not until.exists() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.005)
+        assert process.poll() is None, "the run ended before its first checkpoint"
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    done = program(folder, "run", *LONG, PYTHONHASHSEED="1")
+    assert done.returncode == 0, done.stderr
+    return folder / "run.json"
+
+
+def assert_same_record(one: Path, two: Path) -> None:
+    assert one.read_bytes() == two.read_bytes()
+    assert one.with_suffix(".npz").read_bytes() == two.with_suffix(".npz").read_bytes()
+
+
+def test_a_killed_run_goes_on_to_the_bytes_of_an_uninterrupted_one(
+    spanver: Command, tmp_path: Path, uninterrupted: Path
+) -> None:
+    record, checkpoint = tmp_path / "run.json", tmp_path / "run.checkpoint.npz"
+    with long_run(tmp_path, until=checkpoint) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoint.exists()
+    assert not record.exists()
+
+    refused = spanver("run", *TINY)
+    assert refused.code == 2
+    assert "run.checkpoint.npz" in refused.err
+    assert "--resume" in refused.err
+    for options in (["--seed", "1"], ["--problem", "needle"], ["--exploration-rounds", "3"]):
+        changed = spanver("run", "--resume", *options)
+        assert changed.code == 2
+        assert options[0].strip("-").replace("-", "_") in changed.err.replace("-", "_")
+        assert "--resume" in changed.err
+
+    resumed = program(tmp_path, "run", "--resume", PYTHONHASHSEED="2")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_record(record, uninterrupted)
+    assert not checkpoint.exists()
+
+    again = spanver("run", "--resume")
+    assert again.code == 2
+    assert "run.checkpoint.npz" in again.err
+
+
+def test_ctrl_c_stops_between_rounds_and_says_how_to_go_on(tmp_path: Path, uninterrupted: Path) -> None:
+    record, checkpoint = tmp_path / "run.json", tmp_path / "run.checkpoint.npz"
+    with long_run(tmp_path, until=checkpoint) as process:
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "spanver run --resume --out run.json" in error
+    assert "Traceback" not in error
+    assert checkpoint.exists()
+    assert not record.exists()
+    assert list(tmp_path.glob("*.partial")) == []
+    resumed = program(tmp_path, "run", "--resume", "--out", "run.json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_record(record, uninterrupted)
+
+
+def test_a_terminated_run_says_how_to_go_on_in_one_line_however_long_the_path(tmp_path: Path) -> None:
+    folder = tmp_path / ("a folder with a long name " + "x" * 80)
+    folder.mkdir()
+    program_ = [sys.executable, "-c", STOPPED_AT_ONCE, "run", *TINY, "--out", str(folder / "run.json")]
+    done = subprocess.run(
+        program_, env=environment(COLUMNS="80"), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert str(folder / "run.json") in done.stderr
+    assert (folder / "run.checkpoint.npz").exists()
+
+
+# The process is asked to end when its run begins.
+STOPPED_AT_ONCE = """
+import os, signal
+from spanver import runs
+execute = runs.execute
+def stopped(*positional, **named):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return execute(*positional, **named)
+runs.execute = stopped
+from spanver.cli import main
+main()
+"""
+
+
+# Other processes
+
+
+def test_processes_with_other_hash_seeds_write_the_same_bytes_and_no_progress_where_there_is_no_terminal(
+    tmp_path: Path,
+) -> None:
+    outputs = []
+    for hash_seed in ("1", "2"):
+        folder = tmp_path / hash_seed
+        folder.mkdir()
+        done = program(folder, "run", *TINY, PYTHONHASHSEED=hash_seed)
+        assert (done.returncode, done.stderr) == (0, "")
+        outputs.append(done.stdout)
+    assert_same_record(tmp_path / "1" / "run.json", tmp_path / "2" / "run.json")
+    assert outputs[0] == outputs[1]
+    for sign in ("\x1b", "\r", "rounds/s"):
+        assert sign not in outputs[0]
+
+
+def test_the_installed_script_refuses_with_a_sentence_and_2(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("spanver")
+    if not script.exists():
+        pytest.skip("the script is not beside this interpreter")
+    done = subprocess.run(
+        [script, "run", "--problem", "haystack"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("spanver: problem is 'haystack'")

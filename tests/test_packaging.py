@@ -1,0 +1,36 @@
+"""What is shipped: every package, and the versions that agree."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import spanver
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_every_package_in_the_tree_is_shipped() -> None:
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "spanver").rglob("__init__.py")}
+    shipped = set(PROJECT["tool"]["setuptools"]["packages"])
+    assert shipped == found | {"spanver.properties"}
+
+
+def test_the_version_is_stated_once_and_means_the_same_everywhere() -> None:
+    assert spanver.__version__ == PROJECT["project"]["version"] == version("spanver")
+
+
+def test_the_readme_table_is_that_of_the_registry() -> None:
+    from spanver.readme import with_table  # noqa: PLC0415 (a module for maintainers, imported where it is tested)
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(readme) == readme, "bring it up to date: python -m spanver.readme README.md"
+
+
+def test_no_page_points_to_a_file_that_is_not_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = [part.split(")", 1)[0] for part in readme.split("](")[1:]]
+    missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
+    assert not missing

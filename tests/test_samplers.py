@@ -1,0 +1,565 @@
+"""A1 and A1r cost what they may, and have the laws that enumerating their pilots and pools gives (R1-R5).
+
+Laws of runs are compared by a chi-square test at a level of 1e-6 on fixed seeds; each of these tests also rejects, from
+the same sample, a law that is off by 0.05 in total variation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal, localcontext
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from spanver.errors import ArgumentError
+from spanver.learners import race_sampler
+from spanver.learners.race_sampler import race_sample, race_size
+from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.oracle import Ledger
+from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.door import Door
+from spanver.problems.exact import sampler_law
+from spanver.problems.tables import TabularProblem
+from spanver.values import (
+    Counts,
+    FloatArray,
+    Found,
+    LinearScore,
+    Outcome,
+    Response,
+    Responses,
+    Score,
+    Trial,
+    TruncatedScore,
+)
+
+MakeOracle: TypeAlias = Callable[..., Door]
+Sampler: TypeAlias = Callable[..., Response]
+
+ALPHA = 1e-6
+PLANTED = 0.05  # total variation of the wrong law that must be rejected
+
+each_oracle = pytest.mark.parametrize("make", [literal_oracle, counted_oracle])
+each_sampler = pytest.mark.parametrize("sampler", [softmax_sample, race_sample])
+
+BETA = 0.25
+BASE = [0.5, 0.3, 0.2]
+F = [0.0, 0.3, 0.8]  # weights 1, 3.3 and 24.5: coverage 3.8
+
+
+def table(base: Sequence[float] = BASE, f: Sequence[float] = F, beta: float = BETA) -> TabularProblem:
+    """One prompt; the score `<(2, 4c), phi>` of response `y` is `f(y) + c`."""
+    with np.errstate(divide="ignore"):
+        log_base = np.log([base])
+    features = np.array([[[value / 2, 0.25] for value in f]])
+    return TabularProblem(
+        prompt_law=np.ones(1),
+        log_base=log_base,
+        features=features,
+        reward=features[:, :, 0],
+        beta=beta,
+        radius=1.0,
+        theta_star=np.array([1.0, 0.0]),
+    )
+
+
+def linear(shift: float = 0.0) -> LinearScore:
+    return LinearScore(np.array([2.0, 4.0 * shift]))
+
+
+def opened(make: MakeOracle, problem: TabularProblem, seed: int = 1) -> Door:
+    oracle = make(problem, seed=seed)
+    assert oracle.prompt() == 0
+    return oracle
+
+
+def softmax(base: Sequence[float], f: Sequence[float], beta: float) -> FloatArray:
+    weights = np.array([p * math.exp((score - max(f)) / beta) for p, score in zip(base, f, strict=True)])
+    law: FloatArray = weights / weights.sum()
+    return law
+
+
+def coverage(base: Sequence[float], f: Sequence[float], beta: float) -> float:
+    law = softmax(base, f, beta)
+    return max(float(q / p) for p, q in zip(base, law, strict=True) if p > 0.0)
+
+
+def total_variation(one: FloatArray, two: FloatArray) -> float:
+    return 0.5 * float(np.abs(one - two).sum())
+
+
+def p_value(counts: Mapping[Hashable, int], law: Mapping[Hashable, float]) -> float:
+    """Chi-square p-value; cells that expect fewer than 10 are one cell."""
+    total = sum(counts.values())
+    assert set(counts) <= {cell for cell, probability in law.items() if probability > 0.0}
+    cells = [(counts.get(cell, 0), total * probability) for cell, probability in law.items()]
+    large = [cell for cell in cells if cell[1] >= 10.0]
+    small = [cell for cell in cells if cell[1] < 10.0]
+    if sum(expected for _, expected in small) > 0.0:
+        large.append((sum(observed for observed, _ in small), sum(expected for _, expected in small)))
+    observed, expected = np.array(large).T
+    return float(stats.chisquare(observed, expected * (total / expected.sum())).pvalue)
+
+
+def assert_law(counts: Mapping[Hashable, int], law: Mapping[Hashable, float]) -> None:
+    """Accept `law` and reject a law that is `PLANTED` away from it, both at level `ALPHA`."""
+    assert math.isclose(math.fsum(law.values()), 1.0, rel_tol=1e-9)
+    assert p_value(counts, law) >= ALPHA
+    heaviest = max(law, key=lambda cell: law[cell])
+    shrink = 1.0 - PLANTED / (1.0 - law[heaviest])
+    planted = {cell: shrink * probability for cell, probability in law.items()}
+    planted[heaviest] = law[heaviest] + PLANTED
+    assert p_value(counts, planted) < ALPHA
+
+
+def by_id(law: FloatArray) -> dict[Hashable, float]:
+    return {y: float(probability) for y, probability in enumerate(law)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sizes, costs and refusals (R1)
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 1, 1.5, 16.0, 87.3, 1e6, 8 * math.e * 2.0**41])
+@pytest.mark.parametrize("failure", [1e-300, 1e-12, 0.01, 0.1, 0.5, 1.0 - 1e-12])
+def test_the_numbers_of_draws_are_those_of_their_formulas(multiplier: float, failure: float) -> None:
+    with localcontext() as context:
+        context.prec = 60
+        m, delta = Decimal(multiplier), Decimal(failure)
+        pilot, race = 4 * m * (4 / delta).ln(), m / 4 * (1 / delta).ln()
+        for size, exact in ((pilot_size(multiplier, failure), pilot), (race_size(multiplier, failure), race)):
+            # The products are rounded in double precision before the next integer is taken.
+            rounding = exact * Decimal("4e-16")
+            least, most = (int((exact + sign * rounding).to_integral_value(ROUND_CEILING)) for sign in (-1, 1))
+            assert max(1, least) <= size <= max(1, most)
+            assert type(size) is int
+
+
+def test_the_sizes_of_simple_settings_are_those_worked_out_by_hand() -> None:
+    assert pilot_size(1.0, 4.0 / math.e**2.4) == 10  # 4 x 2.4 = 9.6
+    assert pilot_size(16.0, 0.1) == 237  # 64 log 40 = 236.08
+    assert race_size(16.0, 0.1) == 10  # 4 log 10 = 9.21
+    assert race_size(1.0, 0.5) == 1
+
+
+BAD_SETTINGS = [
+    (0.99, 0.1, "multiplier is 0.99"),
+    (0.0, 0.1, "multiplier is 0.0"),
+    (-4.0, 0.1, "multiplier is -4.0"),
+    (math.nan, 0.1, "multiplier is nan"),
+    (math.inf, 0.1, "multiplier is inf"),
+    (True, 0.1, "multiplier is True"),
+    ("8", 0.1, "multiplier is '8'"),
+    (8.0, 0.0, "failure is 0.0"),
+    (8.0, 1.0, "failure is 1.0"),
+    (8.0, -0.1, "failure is -0.1"),
+    (8.0, 1.5, "failure is 1.5"),
+    (8.0, math.nan, "failure is nan"),
+    (8.0, None, "failure is None"),
+]
+
+
+@each_oracle
+@each_sampler
+@pytest.mark.parametrize(("multiplier", "failure", "sentence"), BAD_SETTINGS)
+def test_settings_that_are_not_allowed_are_refused_before_anything_is_asked(
+    make: MakeOracle, sampler: Sampler, multiplier: Any, failure: Any, sentence: str
+) -> None:
+    oracle = opened(make, table())
+    with pytest.raises(ArgumentError, match="but it must be") as refusal:
+        sampler(oracle, 0, linear(), multiplier=multiplier, failure=failure, seed=0)
+    assert str(refusal.value).startswith(sentence)
+    assert oracle.ledger == Ledger(0, 0, 0)
+
+
+SETTINGS = [(1.0, 0.9), (1.0, 0.01), (4.0, 0.5), (20.0, 0.1)]
+
+
+@each_oracle
+@pytest.mark.parametrize(("multiplier", "failure"), SETTINGS)
+@pytest.mark.parametrize("f", [F, [0.0, 0.0, 0.0], [-0.8, 0.0, 0.8], [0.8, 0.8, -0.8]])
+def test_a_call_takes_a_pilot_and_at_most_as_many_trials_and_one_more_draw(
+    make: MakeOracle, multiplier: float, failure: float, f: list[float]
+) -> None:
+    oracle, size = opened(make, table(f=f)), math.ceil(4 * multiplier * math.log(4 / failure))
+    for _ in range(100):
+        before = oracle.ledger.samples
+        response = softmax_sample(oracle, 0, linear(), multiplier=multiplier, failure=failure)
+        cost = oracle.ledger.samples - before
+        if response.outcome is Outcome.FALLBACK:
+            assert cost == 2 * size + 1
+        else:
+            assert size + 1 <= cost <= 2 * size
+        assert np.array_equal(response.features, [f[int(response.id)] / 2, 0.25])
+    assert oracle.ledger.rewards == oracle.ledger.enumerated == 0
+
+
+def test_a_call_at_coverage_two_to_the_41_costs_no_more_than_its_bound() -> None:
+    rare = 2.0**-41
+    oracle = opened(counted_oracle, table([1.0 - rare, rare], [0.0, 1.0], beta=0.025))
+    size = pilot_size(8 * math.e * 2.0**41, 0.01)
+    assert size > 2**50
+    drawn = Counter[Hashable]()
+    for _ in range(50):
+        before = oracle.ledger.samples
+        drawn[softmax_sample(oracle, 0, linear(), multiplier=8 * math.e * 2.0**41, failure=0.01).id] += 1
+        assert size < oracle.ledger.samples - before <= 2 * size + 1
+    assert drawn[1] >= 45  # pi_f gives it e^40 / (e^40 + 2^41), all but 1e-5
+
+
+@each_oracle
+@pytest.mark.parametrize(("multiplier", "failure"), SETTINGS)
+def test_a_race_costs_exactly_its_size(make: MakeOracle, multiplier: float, failure: float) -> None:
+    oracle, size = opened(make, table()), max(1, math.ceil(multiplier / 4 * math.log(1 / failure)))
+    for call in range(1, 20):
+        response = race_sample(oracle, 0, linear(), multiplier=multiplier, failure=failure, seed=call)
+        assert oracle.ledger == Ledger(call * size, 0, 0)
+        assert response.outcome is Outcome.DRAWN
+        assert np.array_equal(response.features, [F[int(response.id)] / 2, 0.25])
+
+
+@each_oracle
+@each_sampler
+def test_the_same_seeds_give_the_same_responses(make: MakeOracle, sampler: Sampler) -> None:
+    def run(oracle_seed: int, seed: int) -> list[Hashable]:
+        oracle = opened(make, table(), oracle_seed)
+        return [sampler(oracle, 0, linear(), multiplier=4.0, failure=0.1, seed=seed + 1000 * i).id for i in range(60)]
+
+    assert run(1, 2) == run(1, 2)
+    assert run(1, 2) != run(3, 2)
+    assert (run(1, 2) == run(1, 4)) == (sampler is softmax_sample)  # all luck of A1 is the oracle's
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A1 question by question
+
+
+class Pilot:
+    """An oracle that answers with a given pilot, accepts a given response or none, and keeps what it was asked."""
+
+    dimension, beta, radius, reward_range = 2, BETA, 1.0, 1.0
+
+    def __init__(self, counts: Mapping[int, int], accepted: int | None, tries: int = 1) -> None:
+        self.counts, self.accepted, self.tries = counts, accepted, tries
+        self.asked: list[tuple[Any, ...]] = []
+
+    def responses(self, *ids: int) -> Responses:
+        return Responses(ids, np.array([[F[y] / 2, 0.25] for y in ids]))
+
+    def sample_counts(self, prompt: int, count: int) -> Counts:
+        self.asked.append(("sample_counts", prompt, count))
+        return Counts(self.responses(*self.counts), np.array(list(self.counts.values())))
+
+    def sample_until(self, prompt: int, rule: Trial, limit: int) -> Found:
+        self.asked.append(("sample_until", prompt, rule, limit))
+        return Found(None if self.accepted is None else self.responses(self.accepted), self.tries)
+
+    def sample(self, prompt: int, count: int) -> Responses:
+        self.asked.append(("sample", prompt, count))
+        return self.responses(2)
+
+
+def compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
+    if parts == 1:
+        yield (total,)
+    else:
+        for first in range(total + 1):
+            for rest in compositions(total - first, parts - 1):
+                yield (first, *rest)
+
+
+def call(oracle: Any, score: Score, multiplier: float = 1.25) -> Response:
+    return softmax_sample(oracle, 0, score, multiplier=multiplier, failure=0.75)
+
+
+def test_every_pilot_sets_the_threshold_m_times_the_mean_weight() -> None:
+    # N = ceil(5 log(16/3)) = 9: the threshold of each of the 55 pilots, and the law given acceptance with it.
+    size = 9
+    score = linear(0.4)
+    weights = [math.exp((f + 0.4) / BETA) for f in F]
+    enough = 0
+    for pilot in compositions(size, 3):
+        oracle = Pilot({y: count for y, count in enumerate(pilot) if count > 0}, accepted=0)
+        call(oracle, score)
+        assert oracle.asked[0] == ("sample_counts", 0, size)
+        assert [question[0] for question in oracle.asked] == ["sample_counts", "sample_until"]
+        _, prompt, rule, limit = oracle.asked[1]
+        assert (prompt, limit) == (0, size)
+        assert rule.score is score
+        mean = sum(count * weight for count, weight in zip(pilot, weights, strict=True)) / size
+        assert rule.log_threshold == pytest.approx(math.log(1.25 * mean), rel=1e-13, abs=0.0)
+        accepted = np.array(
+            [p * min(1.0, w / math.exp(rule.log_threshold)) for p, w in zip(BASE, weights, strict=True)]
+        )
+        if 1.25 * mean >= max(weights):
+            enough += 1
+            assert accepted / accepted.sum() == pytest.approx(softmax(BASE, F, BETA), rel=1e-12, abs=0.0)
+        else:
+            assert total_variation(accepted / accepted.sum(), softmax(BASE, F, BETA)) > 1e-4
+    assert enough == 4  # nine of the heaviest, eight and any other, seven and two of the second
+
+
+def test_an_accepted_response_says_whether_its_weight_passed_the_threshold() -> None:
+    # Threshold 1.25 x 24.5 with a pilot of the heaviest alone; 1.25 x 1 with one of the lightest; 1.25 x 3.3 between.
+    for pilot, clipped in ((2, []), (0, [1, 2]), (1, [2])):
+        for accepted in range(3):
+            response = call(Pilot({pilot: 9}, accepted), linear())
+            assert response.id == accepted
+            assert response.outcome is (Outcome.CLIPPED if accepted in clipped else Outcome.ACCEPTED)
+
+
+def test_a_weight_of_exactly_the_threshold_is_not_clipped() -> None:
+    response = call(Pilot({0: 12}, accepted=0), LinearScore(np.zeros(2)), multiplier=1.0)
+    assert response.outcome is Outcome.ACCEPTED
+
+
+def test_when_every_trial_fails_one_fresh_draw_is_returned() -> None:
+    oracle = Pilot({0: 5, 1: 4}, accepted=None, tries=9)
+    response = call(oracle, linear())
+    assert (response.id, response.outcome) == (2, Outcome.FALLBACK)
+    assert [question[0] for question in oracle.asked] == ["sample_counts", "sample_until", "sample"]
+    assert oracle.asked[2] == ("sample", 0, 1)
+
+
+@pytest.mark.parametrize("shift", [2500.0, -2500.0])
+def test_weights_far_beyond_floating_point_neither_overflow_nor_vanish(shift: float) -> None:
+    oracle = Pilot({0: 5, 2: 4}, accepted=2)
+    call(oracle, linear(shift))
+    mean = (5 + 4 * math.exp(0.8 / BETA)) / 9
+    assert oracle.asked[1][2].log_threshold == pytest.approx(shift / BETA + math.log(1.25 * mean), rel=1e-14, abs=0.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A1 end to end (R2, R3, R5)
+
+
+def drawn(oracle: Door, sampler: Sampler, score: Score, calls: int, **settings: float) -> Counter[Hashable]:
+    return Counter(sampler(oracle, 0, score, **settings, seed=i).id for i in range(calls))
+
+
+@each_oracle
+@pytest.mark.parametrize(("multiplier", "failure"), [(1.0, 0.9), (2.0, 0.5)])
+def test_with_a_small_multiplier_the_sampler_has_its_exact_law_and_not_the_target(
+    make: MakeOracle, multiplier: float, failure: float
+) -> None:
+    exact = sampler_law(np.array(BASE), np.array(F), BETA, multiplier, failure)
+    target = softmax(BASE, F, BETA)
+    counts = drawn(opened(make, table(), 41), softmax_sample, linear(), 8000, multiplier=multiplier, failure=failure)
+    assert_law(counts, by_id(exact.law))
+    assert total_variation(exact.law, target) > PLANTED
+    assert p_value(counts, by_id(target)) < ALPHA
+
+
+@each_oracle
+def test_with_four_times_the_coverage_the_sampler_has_the_law_of_its_target(make: MakeOracle) -> None:
+    multiplier, failure = 4 * coverage(BASE, F, BETA), 0.1
+    exact = sampler_law(np.array(BASE), np.array(F), BETA, multiplier, failure)
+    target = softmax(BASE, F, BETA)
+    assert total_variation(exact.law, target) <= failure
+    assert total_variation(exact.law, target) <= 0.006 * failure  # what it truly is
+    counts = drawn(opened(make, table(), 42), softmax_sample, linear(), 6000, multiplier=multiplier, failure=failure)
+    assert_law(counts, by_id(target))
+    assert_law(counts, by_id(exact.law))
+
+
+@pytest.mark.parametrize("failure", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize(
+    ("base", "f", "beta"),
+    [
+        ([0.5, 0.5], [0.0, 0.5], 0.5),
+        ([0.75, 0.25], [0.0, 1.0], 1e-3),
+        ([0.9, 0.1], [0.5, 0.0], 0.25),
+        ([0.9, 0.1], [0.0, 1.0], 0.1),
+        ([0.5, 0.3, 0.2], [0.0, 0.3, 0.4], 0.5),
+    ],
+)
+def test_four_times_the_coverage_keeps_the_exact_law_within_the_failure_probability(
+    base: list[float], f: list[float], beta: float, failure: float
+) -> None:
+    exact = sampler_law(np.array(base), np.array(f), beta, 4 * coverage(base, f, beta), failure)
+    distance = total_variation(exact.law, softmax(base, f, beta))
+    assert distance <= failure
+    assert distance <= 0.006 * failure  # the paired, sharper claim
+
+
+@each_oracle
+def test_a_truncated_score_gives_the_truncated_law(make: MakeOracle) -> None:
+    # Around the second response nu = 0.2 covers the first and itself, so the third keeps its base weight.
+    score = TruncatedScore(np.array([2.0, 0.0]), np.array([0.15, 0.25]), np.eye(2), 0.2)
+    f = [-0.3, 0.0, 0.0]
+    counts = drawn(opened(make, table(), 43), softmax_sample, score, 6000, multiplier=6.0, failure=0.1)
+    assert_law(counts, by_id(softmax(BASE, f, BETA)))
+    assert p_value(counts, by_id(softmax(BASE, [-0.3, 0.0, 0.5], BETA))) < ALPHA  # no truncation
+    assert (
+        p_value(counts, by_id(np.array([0.5 * math.exp(-1.2), 0.3, 0.0]) / (0.5 * math.exp(-1.2) + 0.3) + 1e-9)) < ALPHA
+    )
+
+
+def outcome_law(
+    base: Sequence[float], f: Sequence[float], beta: float, size: int, multiplier: float
+) -> dict[Hashable, float]:
+    """Law of (response, outcome) of A1 over every pilot."""
+    law: dict[Hashable, float] = {}
+    weights = [math.exp(score / beta) for score in f]
+    for pilot in compositions(size, len(base)):
+        chance = math.factorial(size) * math.prod(p**k / math.factorial(k) for p, k in zip(base, pilot, strict=True))
+        threshold = multiplier * sum(k * w for k, w in zip(pilot, weights, strict=True)) / size
+        accepted = [p * min(1.0, w / threshold) for p, w in zip(base, weights, strict=True)]
+        failed = (1.0 - sum(accepted)) ** size
+        for y, (p, a, w) in enumerate(zip(base, accepted, weights, strict=True)):
+            outcome = Outcome.CLIPPED if w > threshold else Outcome.ACCEPTED
+            for cell, probability in (
+                ((y, outcome), (1 - failed) * a / sum(accepted)),
+                ((y, Outcome.FALLBACK), failed * p),
+            ):
+                law[cell] = law.get(cell, 0.0) + chance * probability
+    return law
+
+
+@each_oracle
+def test_accepted_clipped_and_fallen_back_responses_come_in_their_exact_shares(make: MakeOracle) -> None:
+    base, f, beta = [0.75, 0.25], [0.0, 1.0], 0.3
+    law = outcome_law(base, f, beta, 7, 1.05)  # 4.2 log(4/0.9) = 6.3
+    for outcome in (Outcome.ACCEPTED, Outcome.CLIPPED, Outcome.FALLBACK):
+        assert math.fsum(probability for cell, probability in law.items() if outcome in cell) > 0.03  # type: ignore[operator]
+    oracle, counts = opened(make, table(base, f, beta), 44), Counter[Hashable]()
+    for _ in range(10_000):
+        response = softmax_sample(oracle, 0, linear(), multiplier=1.05, failure=0.9)
+        counts[response.id, response.outcome] += 1
+    assert_law(counts, law)
+
+
+@each_oracle
+@each_sampler
+@pytest.mark.parametrize("shift_over_beta", [1.0, -1.0, 1e4, -1e4])
+def test_a_constant_in_the_score_changes_no_response(
+    make: MakeOracle, sampler: Sampler, shift_over_beta: float
+) -> None:
+    def run(score: Score) -> list[tuple[Hashable, Outcome, int]]:
+        oracle = opened(make, table(), 45)
+        seen: list[tuple[Hashable, Outcome, int]] = []
+        for i in range(150):
+            response = sampler(oracle, 0, score, multiplier=2.0, failure=0.5, seed=i)
+            seen.append((response.id, response.outcome, oracle.ledger.samples))
+        return seen
+
+    plain = run(linear())
+    assert run(linear(shift_over_beta * BETA)) == plain
+    assert len({identity for identity, _, _ in plain}) == 3
+
+
+@each_oracle
+@each_sampler
+def test_what_the_base_policy_lacks_is_never_returned(make: MakeOracle, sampler: Sampler) -> None:
+    oracle = opened(make, table([0.5, 0.0, 0.5], [0.0, 0.9, 0.1]), 46)
+    counts = drawn(oracle, sampler, linear(), 500, multiplier=4.0, failure=0.5)
+    assert set(counts) == {0, 2}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A1r (R4)
+
+
+def race_law(base: Sequence[float], f: Sequence[float], beta: float, draws: int) -> FloatArray:
+    """Exact law of the race over every pool.
+
+    Given a pool, `P(max is w_i/U_i) = w_i int_0^{1/max w} prod_{j != i} (1 - w_j s) ds`: a polynomial, which Gauss
+    quadrature with as many nodes as draws integrates exactly.
+    """
+    nodes, node_weights = np.polynomial.legendre.leggauss(draws)
+    s, ds = 0.5 * (nodes + 1.0), 0.5 * node_weights
+    law = np.zeros(len(base))
+    for pool in compositions(draws, len(base)):
+        chance = math.factorial(draws) * math.prod(p**k / math.factorial(k) for p, k in zip(base, pool, strict=True))
+        heaviest = max(score for score, k in zip(f, pool, strict=True) if k > 0)
+        weights = [math.exp((score - heaviest) / beta) if k > 0 else 0.0 for score, k in zip(f, pool, strict=True)]
+        for i, k in enumerate(pool):
+            others = (
+                math.prod(
+                    (1.0 - w * s) ** (n - (j == i)) for j, (w, n) in enumerate(zip(weights, pool, strict=True)) if n > 0
+                )
+                if k > 0
+                else 0.0
+            )
+            law[i] += chance * k * weights[i] * float(np.sum(others * ds))
+    return law
+
+
+def test_the_law_of_two_racers_is_the_one_worked_out_by_hand() -> None:
+    # Weights 1 and 2: P(2/U > 1/V) = 1 - P(V < U/2) = 3/4 when both are in the pool.
+    law = race_law([0.5, 0.5], [0.0, math.log(2.0)], 1.0, 2)
+    assert law == pytest.approx([0.25 + 0.5 * 0.25, 0.25 + 0.5 * 0.75], rel=1e-14, abs=0.0)
+    assert race_law(BASE, F, BETA, 5).sum() == pytest.approx(1.0, rel=1e-13, abs=0.0)
+
+
+def test_of_two_racers_the_heavier_wins_at_the_pairs_of_uniforms_where_it_should(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Pool:
+        beta = 1.0
+
+        def sample(self, prompt: int, count: int) -> Responses:
+            assert count == 2
+            return Responses((0, 1), np.array([[0.0], [math.log(2.0)]]))
+
+    pool: Any = Pool()
+    grid = (np.arange(100) + 0.5) / 100
+    wins = 0
+    for pair in itertools.product(grid, repeat=2):
+        monkeypatch.setattr(
+            race_sampler, "stream", lambda *_, pair=pair: SimpleNamespace(random=lambda _: np.array(pair))
+        )
+        winner = race_sampler.race_sample(pool, 0, LinearScore(np.ones(1)), multiplier=4.0, failure=0.2, seed=0).id
+        ratio = (1.0 - pair[1]) / (1.0 - pair[0])  # 2/V against 1/U: the heavier wins where V < 2 U
+        assert winner == int(ratio < 2.0) or abs(ratio - 2.0) < 1e-9
+        wins += int(winner)
+    assert wins / 100**2 == pytest.approx(0.75, abs=0.01)
+
+
+@each_oracle
+@pytest.mark.parametrize(("failure", "draws"), [(0.6, 1), (0.2, 2), (0.01, 5)])
+def test_the_race_has_the_exact_law_of_its_pools(make: MakeOracle, failure: float, draws: int) -> None:
+    assert race_size(4.0, failure) == draws
+    exact = race_law(BASE, F, BETA, draws)
+    counts = drawn(opened(make, table(), 47), race_sample, linear(), 8000, multiplier=4.0, failure=failure)
+    assert_law(counts, by_id(exact))
+    target = softmax(BASE, F, BETA)
+    if total_variation(exact, target) > PLANTED:
+        assert p_value(counts, by_id(target)) < ALPHA
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_race_is_as_close_to_its_target_as_its_bound_says(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    for size, beta in itertools.product((2, 3), (1.0, 0.2, 0.02)):
+        base = generator.dirichlet(np.ones(size)).tolist()
+        f = generator.uniform(-1.0, 1.0, size=size).tolist()
+        for draws in range(1, 8):
+            bound = (1.0 - 1.0 / coverage(base, f, beta)) ** draws
+            distance = total_variation(race_law(base, f, beta, draws), softmax(base, f, beta))
+            assert distance <= bound + 1e-13
+
+
+@pytest.mark.parametrize("rare", [0.5, 0.1, 0.01])
+def test_the_bound_of_the_race_is_reached(rare: float) -> None:
+    # All weight on one response: the race is wrong exactly when the pool misses it.
+    base, f, beta = [1.0 - rare, rare], [0.0, 1.0], 0.02
+    c = coverage(base, f, beta)
+    assert c == pytest.approx(1.0 / rare, rel=1e-12, abs=0.0)
+    for draws in range(1, 8):
+        distance = total_variation(race_law(base, f, beta, draws), softmax(base, f, beta))
+        assert distance == pytest.approx((1.0 - 1.0 / c) ** draws, rel=1e-9, abs=0.0)
+
+
+def test_the_size_of_the_race_meets_the_failure_probability_that_it_is_given() -> None:
+    for failure, c in itertools.product((0.5, 0.1, 1e-3), (1.0, 2.0, 7.5, 1e6)):
+        draws = race_size(4.0 * c, failure)
+        assert draws * math.log1p(-1.0 / c) <= math.log(failure) + 1e-12 if c > 1.0 else draws >= 1
+        assert draws - 1 < c * math.log(1.0 / failure)
