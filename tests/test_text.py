@@ -127,18 +127,6 @@ def test_the_law_of_prompts_is_that_of_the_model(problem: TextProblem) -> None:
     np.testing.assert_allclose(problem.prompt_law, np.array(weights) / sum(weights), rtol=1e-12)
 
 
-def test_no_opening_of_512_can_begin_with_a_word_that_is_not_looked_at() -> None:
-    model = text._model()
-    first = np.exp(model.log_law((model.start,)))
-    order = np.argsort(-first)
-    bound = first[order[text._OPENINGS]]  # no opening that begins with another word is likelier
-    likelier = 0
-    for word in order[:60]:
-        both = first[word] * np.exp(model.log_law((model.start, int(word))))
-        likelier += int((np.delete(both, model.end) > bound).sum())
-    assert likelier >= 512
-
-
 def test_a_response_depends_on_its_own_uniforms_alone(problem: TextProblem) -> None:
     prompt, rows = problem.prompts[0], uniforms(problem, 50, seed=2)
     texts = problem.draw(prompt, rows)

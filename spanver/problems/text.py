@@ -219,7 +219,7 @@ def text_problem(
 def _frequent_openings(model: TrigramModel, count: int) -> tuple[tuple[str, ...], FloatArray]:
     """The `count` most probable two-word openings and their probabilities, normalised."""
     first = model.log_law((model.start,))
-    candidates = []
+    candidates: list[tuple[float, str]] = []
     for one in np.argsort(-first, kind="stable"):
         if one == model.end:
             continue
