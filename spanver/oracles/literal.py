@@ -94,10 +94,10 @@ class LiteralTable:
         law = self._laws[int(prompt)]
         features = self._problem.features[int(prompt)]
 
-        def hits(uniforms: FloatArray, acceptance: FloatArray) -> IntArray:
+        def hits(uniforms: FloatArray) -> IntArray:
             drawn = law(uniforms)
             if isinstance(rule, Trial):
-                return accepted(rule, self.beta, features[drawn[:, 0]], acceptance)
+                return accepted(rule, self.beta, features[drawn[:, 0]], luck)
             return self._uncertain(rule, prompt, drawn)
 
         uniforms, tries = first_hit(luck, rule.samples_per_try, limit, hits)
@@ -109,10 +109,9 @@ class LiteralTable:
             features = self._problem.features[int(prompt)]
             norms: FloatArray = precision_norms(features[pairs[:, 0]] - features[pairs[:, 1]], rule.precision)
             return np.flatnonzero(norms > rule.nu)
-        whitened, reach = self._whitened.at(rule, prompt)
-        candidates = np.flatnonzero(reach[pairs[:, 0]] + reach[pairs[:, 1]] > rule.nu)
-        vectors = whitened[pairs[candidates, 0]] - whitened[pairs[candidates, 1]]
-        return candidates[np.einsum("ij,ij->i", vectors, vectors) > rule.nu**2]
+        whitened = self._whitened.at(rule, prompt)
+        vectors = whitened[pairs[:, 0]] - whitened[pairs[:, 1]]
+        return np.flatnonzero(np.einsum("ij,ij->i", vectors, vectors) > rule.nu**2)
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
         """Whether a guess names a response of the table."""
@@ -189,29 +188,25 @@ class Inversion:
 class Whitened:
     """Features of a prompt in which elliptic norms are Euclidean, kept while the rule stays the same.
 
-    With the norms of the centred rows: by the triangle inequality a pair is certain when its two norms sum to at most
-    `nu`, which spares many pairs the rest. Kept for one rule at a time: rules change only when a pair is accepted.
+    Kept for one rule at a time: rules change only when a pair is accepted.
     """
 
     def __init__(self, problem: TabularProblem) -> None:
         self._features = problem.features
-        self._rule: tuple[bytes, float] = (b"", 0.0)
+        self._precision = b""
         self._factor: FloatArray = np.empty((0, 0))
-        self._kept: dict[Prompt, tuple[FloatArray, FloatArray]] = {}
+        self._kept: dict[Prompt, FloatArray] = {}
 
-    def at(self, rule: UncertainPair, prompt: Prompt) -> tuple[FloatArray, FloatArray]:
-        """Whitened features, shape (Y, d), and the norms of the centred ones, shape (Y,), enlarged beyond rounding."""
-        key = (rule.precision.tobytes(), rule.nu)
-        if key != self._rule:
+    def at(self, rule: UncertainPair, prompt: Prompt) -> FloatArray:
+        """Whitened features, shape (Y, d)."""
+        key = rule.precision.tobytes()
+        if key != self._precision:
             # Eigenvectors rather than Cholesky's factor: a precision on the edge of definiteness is no error here.
             eigenvalues, vectors = np.linalg.eigh(rule.precision)
-            self._rule, self._kept = key, {}
+            self._precision, self._kept = key, {}
             self._factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
         if prompt not in self._kept:
-            whitened = self._features[int(prompt)] @ self._factor
-            whitened -= whitened.mean(axis=0)
-            reach = np.sqrt(np.einsum("ij,ij->i", whitened, whitened))
-            self._kept[prompt] = whitened, reach * (1 + 1e-9) + 1e-300
+            self._kept[prompt] = self._features[int(prompt)] @ self._factor
         return self._kept[prompt]
 
 

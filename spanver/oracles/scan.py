@@ -15,7 +15,7 @@ _LARGEST_BLOCK = 8192  # tries looked at together: above that, blocks leave the 
 
 
 def first_hit(
-    luck: Luck, width: int, limit: int, hits: Callable[[FloatArray, FloatArray], IntArray], *, block: int = 16
+    luck: Luck, width: int, limit: int, hits: Callable[[FloatArray], IntArray], *, block: int = 16
 ) -> tuple[FloatArray | None, int]:
     """Find the first of `limit` tries that hits.
 
@@ -24,10 +24,10 @@ def first_hit(
     luck : Luck
         Its tapes are used up as far as the tries that are reported, and no further.
     width : int
-        Uniforms of the response tape that a try takes; it takes one of the acceptance tape.
+        Uniforms of the response tape that a try takes.
     limit : int
     hits : callable
-        Given uniforms of shapes (n, width) and (n,), the positions, increasing, of the tries that hit.
+        Given the uniforms of tries, shape (n, width), the positions, increasing, of those that hit.
     block : int
         Tries looked at together at first; blocks grow.
 
@@ -41,10 +41,9 @@ def first_hit(
     while tried < limit:
         count = min(block, limit - tried)
         uniforms = luck.responses.peek(count * width).reshape(count, width)
-        found = hits(uniforms, luck.acceptance.peek(count))
+        found = hits(uniforms)
         used = int(found[0]) + 1 if len(found) > 0 else count
         luck.responses.take(used * width)
-        luck.acceptance.take(used)
         tried += used
         luck.tried += used
         if len(found) > 0:
@@ -53,16 +52,22 @@ def first_hit(
     return None, tried
 
 
-def accepted(rule: Trial, beta: float, features: FloatArray, uniforms: FloatArray) -> IntArray:
-    """Positions of the trials that are accepted: `log U < score/beta - log_threshold`, `U` in (0, 1] (A1).
+def accepted(rule: Trial, beta: float, features: FloatArray, luck: Luck) -> IntArray:
+    """Position of the first trial that is accepted, if any: `log U < score/beta - log_threshold`, `U` in (0, 1] (A1).
 
     Parameters
     ----------
     rule : Trial
     beta : float
     features : array, shape (n, d)
-    uniforms : array, shape (n,)
-        In [0, 1).
+    luck : Luck
+        Its acceptance tape is used up as far as the trials that took place.
+
+    Returns
+    -------
+    array of int, shape (0,) or (1,)
     """
     log_acceptance = rule.score.of(features) / beta - rule.log_threshold
-    return np.flatnonzero(np.log1p(-uniforms) <= log_acceptance)
+    first = np.flatnonzero(np.log1p(-luck.acceptance.peek(len(features))) <= log_acceptance)[:1]
+    luck.acceptance.take(int(first[0]) + 1 if len(first) > 0 else len(features))
+    return first

@@ -75,10 +75,10 @@ class TextSource:
         """Draw until the rule accepts."""
         per_try = rule.samples_per_try
 
-        def hits(uniforms: FloatArray, acceptance: FloatArray) -> IntArray:
+        def hits(uniforms: FloatArray) -> IntArray:
             features = self._features(prompt, self._texts(prompt, uniforms))
             if isinstance(rule, Trial):
-                return accepted(rule, self.beta, features, acceptance)
+                return accepted(rule, self.beta, features, luck)
             return np.flatnonzero(precision_norms(features[0::2] - features[1::2], rule.precision) > rule.nu)
 
         uniforms, tries = first_hit(luck, per_try * self._width, limit, hits, block=_BLOCK)
