@@ -152,6 +152,10 @@ def _spanner_size(record: Record) -> Findings:
     stated = record.summary["spanner"]["size"]
     if stated != spanner.size:
         yield f"the record states {stated} pairs, but holds {spanner.size}"
+    vectors = np.concatenate([spanner.vectors, record.trace.exploration.vectors])
+    longest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
+    if longest > 2 * (1 + _ROUNDING):
+        yield f"a relative feature has norm {longest:.6g}, but features of the unit ball differ by at most 2"
     if spanner.size > bound:
         yield f"{spanner.size} pairs, but S4 allows at most {bound}"
     return f"{spanner.size} pairs of at most {bound}"
@@ -184,6 +188,12 @@ def _fits(record: Record) -> Findings:
     worst = 0.0
     gram, moment = np.zeros((spanner.dimension,) * 2), np.zeros(spanner.dimension)
     known = 0
+    targets = np.concatenate([spanner.targets, exploration.targets])
+    reward_range = float(record.summary["problem"]["reward_range"])
+    if np.any(np.abs(targets) > reward_range * (1 + _ROUNDING)):
+        yield f"a reward difference is {np.abs(targets).max():.6g}, beyond the range of rewards, {reward_range:.6g}"
+    if record.plan.budget is None and np.any(exploration.spanner_sizes != spanner.size):
+        yield f"a fit states {int(exploration.spanner_sizes.min())} spanner pairs in its data, not all {spanner.size}"
     for index in range(exploration.rounds):
         size = int(exploration.spanner_sizes[index])
         if not known <= size <= spanner.size:
@@ -260,6 +270,8 @@ def _ledger_sums(record: Record) -> Findings:
     spanner, exploration, ledger = record.trace.spanner, record.trace.exploration, record.ledger
     samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
     rewards = 2 * spanner.size + 2 * exploration.rounds
+    if record.plan.budget is not None and ledger.samples > record.plan.budget:
+        yield f"the ledger states {ledger.samples} samples, above the budget of {record.plan.budget} (O3)"
     if record.plan.budget is None:
         yield from _agreeing(record, "exploration_rounds")
         if exploration.rounds != record.plan.settings.exploration_rounds:

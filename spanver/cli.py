@@ -36,10 +36,11 @@ from spanver.errors import ArgumentError, SpanverError
 __all__ = ["app", "main"]
 
 HOLDS, VIOLATED, UNDECIDED = 0, 1, 2
-LONG_RUN = 10**6  # samples of a drawing oracle, from which a run says what it is about to spend
+LONG_RUN = 10**6  # samples of a drawing oracle, or rounds, from which a run says what it is about to spend
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Exploration with language models through sampling oracles: run it, and check what is guaranteed.",
@@ -55,6 +56,9 @@ def main() -> None:
     except SpanverError as error:
         errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(UNDECIDED)
+    except MemoryError as error:
+        errors.print(f"spanver: not enough memory ({error})", style="red", markup=False, highlight=False)
+        sys.exit(UNDECIDED)
     except Exception:  # a bug of ours decides nothing: exit code 1 is for violated guarantees
         errors.print_exception()
         sys.exit(UNDECIDED)
@@ -68,7 +72,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -87,25 +93,29 @@ def run(
     problem: Annotated[
         str, Option(help="text, random, needle or covered_needle, then :key=value,.. (coverage=2**40 works).")
     ] = "text",
-    learner: Annotated[str, Option(help="spanner_sampling.")] = "spanner_sampling",
+    learner: Annotated[str, Option(help="Algorithm: spanner_sampling is the only one so far.")] = "spanner_sampling",
     oracle: Annotated[str | None, Option(help="counted or literal, for tables. [default: counted]")] = None,
     sampler: Annotated[str | None, Option(help="softmax (A1) or race (A1r). [default: softmax; race on text]")] = None,
-    seed: Annotated[int, Option(help="Of the run's luck; the problem's own seed is a key of the problem.")] = 0,
-    settings: Annotated[str, Option(help="practical or derived.")] = "practical",
+    seed: Annotated[int, Option(help="Seed of the run; the problem has one of its own, a key of the problem.")] = 0,
+    settings: Annotated[
+        str, Option(help="practical, or derived: those that the theory proves, far too many rounds to run.")
+    ] = "practical",
     eps: Annotated[float, Option(help="Accuracy that derived settings are for.")] = 0.1,
     delta: Annotated[float, Option(help="Failure probability that derived settings and bounds are for.")] = 0.1,
     coverage: Annotated[
         str | None, Option(help="That settings are for, or 'unknown' (with --budget). [default: the exact one]")
     ] = None,
     budget: Annotated[int | None, Option(help="Samples that a run of unknown coverage may ask for.")] = None,
-    prompts: Annotated[int | None, Option(help="T_prompt.")] = None,
-    pairs_per_prompt: Annotated[int | None, Option(help="T_span.")] = None,
-    nu: Annotated[float | None, Option(help="nu.")] = None,
-    ridge: Annotated[float | None, Option(help="lambda.")] = None,
-    exploration_rounds: Annotated[int | None, Option(help="T_exp.")] = None,
-    rejection_multiplier: Annotated[float | None, Option(help="M_rej.")] = None,
-    rejection_failure: Annotated[float | None, Option(help="delta_rej.")] = None,
-    out: Annotated[Path, Option(help="Record; arrays lie beside it as .npz.")] = Path("run.json"),
+    prompts: Annotated[int | None, Option(help="T_prompt, prompt rounds of the spanner phase.")] = None,
+    pairs_per_prompt: Annotated[int | None, Option(help="T_span, most pairs tried in one of them.")] = None,
+    nu: Annotated[float | None, Option(help="nu, elliptic norm above which a pair is uncertain.")] = None,
+    ridge: Annotated[float | None, Option(help="lambda, ridge of Sigma.")] = None,
+    exploration_rounds: Annotated[int | None, Option(help="T_exp, exploration rounds.")] = None,
+    rejection_multiplier: Annotated[float | None, Option(help="M_rej, rejection multiplier of the sampler.")] = None,
+    rejection_failure: Annotated[
+        float | None, Option(help="delta_rej, failure probability of one sampler call.")
+    ] = None,
+    out: Annotated[Path, Option("--out", "--json", help="Record; arrays lie beside it as .npz.")] = Path("run.json"),
     figure: Annotated[Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf).")] = None,
     resume: Annotated[
         bool, Option("--resume", help="Go on with the unfinished run of --out, as it was planned.")
@@ -114,7 +124,7 @@ def run(
     """Run SpannerSampling on a problem, and show what was learned and what it cost beside its bounds."""
     from spanver import runs  # noqa: PLC0415 (keeps --help quick)
     from spanver.problems.catalogue import make_problem, parse_problem  # noqa: PLC0415
-    from spanver.records import load_checkpoint, load_record  # noqa: PLC0415
+    from spanver.records import checkpoint_path, load_checkpoint, load_record  # noqa: PLC0415
     from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
     if learner != "spanner_sampling":
@@ -168,7 +178,12 @@ def run(
         )
     cost = runs.planned_samples(plan)
     if plan.oracle != "counted" and cost >= LONG_RUN:
-        console.print(f"about to ask for up to {cost:,} samples")
+        console.print(f"about to ask for up to {cost:,} samples, one by one")
+    rounds = plan.settings.prompts + plan.settings.exploration_rounds
+    if rounds >= LONG_RUN:
+        console.print(
+            f"about to run {rounds:,} rounds, of which a thousand or so take a second; Ctrl-C keeps what is done"
+        )
     totals: dict[str, int | None] = {
         "spanner": None if plan.budget is not None else plan.settings.prompts,
         "exploration": None if plan.budget is not None else plan.settings.exploration_rounds,
@@ -179,7 +194,12 @@ def run(
             finished = runs.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
         except runs.InterruptedRunError as error:
             errors.print(f"{error}. Go on with:", style="yellow", markup=False, highlight=False)
-            _plain(f"    spanver run --resume --out {shlex.quote(str(out))}", errors)
+            _plain(_how_to_go_on(out), errors)
+            raise typer.Exit(UNDECIDED) from None
+        except KeyboardInterrupt:
+            errors.print("stopped in the middle of a round.", style="yellow")
+            if checkpoint_path(out).exists():
+                _plain(f"Go on from the last checkpoint with:\n{_how_to_go_on(out)}", errors)
             raise typer.Exit(UNDECIDED) from None
     console.print(result_table(finished.summary))
     responses = responses_table(finished.summary)
@@ -211,6 +231,7 @@ def certify(
         rows = [{"id": check.id, "verdict": check.verdict.value, "finding": check.finding} for check in checks]
         _write_json(json_file, {"schema": "spanver.certificate/1", "guarantees": rows, "footer": footer})
     console.print(f"{len(checks)} guarantees checked, {len(violated)} violated")
+    console.print("not certified, as a record alone cannot show it: gap, evaluation, and which responses were drawn")
     raise typer.Exit(VIOLATED if violated else UNDECIDED if undecided else HOLDS)
 
 
@@ -240,6 +261,10 @@ def guarantees(
             for entry in REGISTRY.values()
         ]
         _write_json(json_file, {"schema": "spanver.guarantees/1", "guarantees": rows})
+
+
+def _how_to_go_on(out: Path) -> str:
+    return f"    spanver run --resume --out {shlex.quote(str(out))}"
 
 
 def _coverage(text: str | None, budget: int | None) -> float | None:
@@ -293,6 +318,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: object) -> None:
         nonlocal asked
         asked = True
+        errors.print("stopping after this round; once more stops at once", style="yellow")
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -28,10 +28,13 @@ EXACT_LIMIT = 10**9
 
 CONFIDENCE = 0.95
 
+_LARGEST_SQUARE = 10**7  # responses times responses in memory at once
+_BLOCK = 10**7  # numbers of a race in memory at once
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, the interval that it was estimated with, and whether it is exact (then the interval is a point)."""
+    """A number, its interval (a point where it is exact, NaN where there is none), and whether it is exact."""
 
     value: float
     low: float
@@ -112,7 +115,7 @@ def evaluate_table(
     Evaluation
     """
     base_gap = gap(problem, problem.log_base)
-    if law_cost(problem, mixture) <= EXACT_LIMIT:
+    if law_cost(problem, mixture) <= EXACT_LIMIT and problem.responses**2 <= _LARGEST_SQUARE:
         round_gaps, mixture_gaps = [], []
         total = np.full(problem.log_base.shape, -np.inf)
         for done, law in enumerate(component_laws(problem, mixture), start=1):
@@ -183,8 +186,11 @@ def evaluate_text(
     Given the pool, the race outputs its member `i` with probability `p_i` (`race_law`); the KL divergence of the
     output from the base policy is at most that of the index from a uniform one, `sum p_i log(pool p_i)`, by data
     processing, and that of a mixture at most the mean of its components'. So the objective shown is a lower bound of
-    the true one in expectation. One set of pools serves every round. The optimum `beta log E exp(r/beta)` is taken
-    over all draws of a prompt together, and is biased down by little; so is the gap.
+    the true one in expectation. One set of pools serves every round.
+
+    The gap compares with the optimum `beta log E exp(r/beta)` over all draws of a prompt together: biased down, while
+    the objective is too, so the gap has no interval. The gain over the base policy has: it is a mean over independent
+    prompts.
 
     Parameters
     ----------
@@ -242,7 +248,7 @@ def evaluate_text(
         return tuple(Sample(prompt, response, reward) for (prompt, response), reward in best_first[:shown])
 
     return Evaluation(
-        gap=Estimate(base_gap - estimate.value, base_gap - estimate.high, base_gap - estimate.low, exact=False),
+        gap=Estimate(base_gap - estimate.value, np.nan, np.nan, exact=False),
         base_gap=base_gap,
         improvement=estimate,
         rounds=np.arange(1, len(gaps) + 1),
@@ -250,7 +256,7 @@ def evaluate_text(
         mixture_gaps=np.cumsum(gaps) / np.arange(1, len(gaps) + 1),
         before=top([1] * prompts),
         after=top(outputs),
-        method=f"estimated from {prompts} prompts with pools of {pool}; the objective is a lower bound in expectation",
+        method=f"estimated from {prompts} prompts; the gain, of the race of {pool}, is a lower bound in expectation",
     )
 
 
@@ -270,6 +276,9 @@ def race_law(log_weights: FloatArray) -> FloatArray:
         Probabilities.
     """
     pool = log_weights.shape[-1]
+    rows = max(1, _BLOCK // pool**2)
+    if log_weights.ndim == 2 and len(log_weights) > rows:
+        return np.concatenate([race_law(log_weights[k : k + rows]) for k in range(0, len(log_weights), rows)])
     nodes, node_weights = leggauss(pool // 2 + 1)
     nodes, node_weights = (nodes + 1.0) / 2.0, node_weights / 2.0
     scaled = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))

@@ -16,7 +16,21 @@ from numpy.typing import NDArray
 
 from spanver.errors import require, require_count
 
-__all__ = ["Tape", "stream"]
+__all__ = ["Tape", "derived_seed", "stream"]
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """Return a seed for one part of a run; from one part's nobody can tell another's.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0, of any size.
+    name : str
+        The part.
+    """
+    require_count("seed", seed, least=0)
+    return int.from_bytes(hashlib.blake2b(f"{int(seed)}/part/{name}".encode(), digest_size=8).digest(), "little")
 
 
 def stream(seed: int, name: str, index: int = 0) -> Generator:

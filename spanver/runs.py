@@ -25,7 +25,7 @@ from spanver.errors import (
     require_positive,
     require_probability,
 )
-from spanver.evaluation import Evaluation, evaluate_table, evaluate_text
+from spanver.evaluation import Estimate, Evaluation, evaluate_table, evaluate_text
 from spanver.guarantees import (
     confidence_radius,
     sampler_samples,
@@ -35,12 +35,13 @@ from spanver.learners.policies import Sampler
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling, staged_spanner_sampling
-from spanver.oracle import Ledger, Oracle
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle, text_oracle
 from spanver.problems.catalogue import make_problem
 from spanver.problems.exact import log_coverage, log_optimal_law
 from spanver.problems.tables import TabularProblem
 from spanver.problems.text import TextProblem
+from spanver.randomness import derived_seed
 from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record, times_path
 from spanver.settings import TEXT_COVERAGE, derived_settings, practical_settings
 from spanver.values import Outcome
@@ -53,6 +54,7 @@ __all__ = [
     "bounds",
     "derived_beside",
     "execute",
+    "largest_samples",
     "make_plan",
     "planned_samples",
     "refuse_unfinished",
@@ -144,6 +146,7 @@ def make_plan(
         seed=seed,
         settings=replace(settings, **(overrides or {})),
         settings_kind=settings_kind,
+        overrides=dict(overrides or {}),
         coverage=coverage,
         eps=eps,
         delta=delta,
@@ -176,11 +179,9 @@ def _settings(problem: TabularProblem | TextProblem, kind: str, coverage: float,
 
 def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callable[[float, float], Settings]:
     """Settings of the stages of a plan: as planned, except for what depends on coverage and failure probability."""
-    first = _settings(problem, plan.settings_kind, plan.coverage, plan.eps, plan.delta / 2)
-    given = {name: value for name, value in asdict(plan.settings).items() if value != getattr(first, name)}
 
     def settings(coverage: float, delta: float) -> Settings:
-        return replace(_settings(problem, plan.settings_kind, coverage, plan.eps, delta), **given)
+        return replace(_settings(problem, plan.settings_kind, coverage, plan.eps, delta), **plan.overrides)
 
     return settings
 
@@ -249,12 +250,16 @@ def _execute(
         partial(spanner_sampling, settings=plan.settings)
         if plan.budget is None
         else partial(
-            staged_spanner_sampling, budget=plan.budget, delta=plan.delta, settings=stage_settings(problem, plan)
+            staged_spanner_sampling,
+            budget=plan.budget,
+            delta=plan.delta,
+            settings=stage_settings(problem, plan),
+            cost=partial(largest_samples, plan.sampler),
         )
     )
     run = learn(
         oracle,
-        seed=plan.seed,
+        seed=derived_seed(plan.seed, "learner"),
         sampler=SAMPLERS[plan.sampler],
         start=start.trace if start else None,
         observer=observer,
@@ -291,7 +296,8 @@ def _curves(evaluation: Evaluation) -> dict[str, Any]:
 def derived_beside(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
     """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
     try:
-        return _settings(problem, "derived", plan.coverage, plan.eps, plan.delta)
+        delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
+        return _settings(problem, "derived", plan.coverage, plan.eps, delta)
     except ArgumentError as error:
         return f"no derived settings: {error}"
 
@@ -300,10 +306,13 @@ def planned_samples(plan: Plan) -> int:
     """Most samples that a plan asks for: its budget, or what its settings can cost."""
     if plan.budget is not None:
         return plan.budget
-    settings = plan.settings
-    return 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * _round_cost(
-        plan.sampler, settings
-    )
+    return largest_samples(plan.sampler, plan.settings)
+
+
+def largest_samples(sampler: str, settings: Settings) -> int:
+    """Most samples that a run can ask for (S7, R1): `2 T_prompt T_span`, and what its sampler takes in every round."""
+    phase_one = 2 * settings.prompts * settings.pairs_per_prompt
+    return phase_one + settings.exploration_rounds * _round_cost(sampler, settings)
 
 
 def _round_cost(sampler: str, settings: Settings) -> int:
@@ -314,10 +323,11 @@ def _round_cost(sampler: str, settings: Settings) -> int:
 
 
 def _oracle(problem: TabularProblem | TextProblem, plan: Plan, ledger: Ledger | None, prompts: int) -> Oracle:
+    seed, budget = derived_seed(plan.seed, "oracle"), Budget(samples=plan.budget)
     if isinstance(problem, TextProblem):
-        return text_oracle(problem, seed=plan.seed, ledger=ledger, prompts=prompts)
+        return text_oracle(problem, seed=seed, budget=budget, ledger=ledger, prompts=prompts)
     make = counted_oracle if plan.oracle == "counted" else literal_oracle
-    return make(problem, seed=plan.seed, ledger=ledger, prompts=prompts)
+    return make(problem, seed=seed, budget=budget, ledger=ledger, prompts=prompts)
 
 
 class _Checkpoints:
@@ -341,14 +351,13 @@ class _Checkpoints:
 def _evaluate(
     problem: TabularProblem | TextProblem, plan: Plan, run: Run, on_step: Callable[[int], None]
 ) -> tuple[Evaluation, Ledger]:
+    seed = derived_seed(plan.seed, "evaluation")
     if isinstance(problem, TabularProblem):
-        return evaluate_table(problem, run.policy, seed=plan.seed, on_step=on_step), Ledger()
-    # Another seed than that of the run: what was learned from is not what it is judged on.
-    oracle = text_oracle(problem, seed=plan.seed + 1)
+        return evaluate_table(problem, run.policy, seed=seed, on_step=on_step), Ledger()
+    # A seed of its own: what was learned from is not what it is judged on.
+    oracle = text_oracle(problem, seed=seed)
     pool = race_size(run.settings.rejection_multiplier, run.settings.rejection_failure)
-    evaluation = evaluate_text(
-        oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=plan.seed, on_step=on_step
-    )
+    evaluation = evaluate_text(oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=seed, on_step=on_step)
     return evaluation, oracle.ledger
 
 
@@ -373,9 +382,9 @@ def _results(
         },
         "settings": asdict(run.settings),
         "coverage_reached": run.coverage,
-        "gap": asdict(evaluation.gap),
+        "gap": _estimate(evaluation.gap),
         "base_gap": evaluation.base_gap,
-        "improvement": asdict(evaluation.improvement),
+        "improvement": _estimate(evaluation.improvement),
         "evaluation": {
             "method": evaluation.method,
             "ledger": asdict(evaluation_ledger),
@@ -385,6 +394,11 @@ def _results(
         "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
         "bounds": bounds(problem, plan, run),
     }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    """Plain data of an estimate; JSON has no NaN, so no interval is null."""
+    return {name: None if np.isnan(value) else value for name, value in asdict(estimate).items()}
 
 
 def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[str, Any]:
@@ -406,6 +420,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
     rounds = trace.exploration.rounds
     per_round = _round_cost(plan.sampler, settings)
+    largest = 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * per_round
     data = np.concatenate([trace.spanner.vectors, trace.exploration.vectors])
     _, log_det = np.linalg.slogdet(settings.ridge * np.eye(trace.spanner.dimension) + data.T @ data)
     gamma = confidence_radius(
@@ -416,7 +431,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
         log_det_ratio=float(log_det) - trace.spanner.dimension * float(np.log(settings.ridge)),
     )
     return {
-        "samples": 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * per_round,
+        "samples": largest if plan.budget is None else min(largest, plan.budget),
         "rewards": 2 * size_bound + 2 * rounds,
         "spanner_size": size_bound,
         "score_error": settings.nu * gamma,

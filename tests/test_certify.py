@@ -42,7 +42,7 @@ def violated(path: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def genuine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("genuine") / "run.json"
-    plan = make_plan(random_problem(3, prompts=3, responses=8, dimension=3), seed=5, overrides=SMALL)
+    plan = make_plan(random_problem(3, prompts=3, responses=8, dimension=3), seed=6, overrides=SMALL)
     execute(plan, path)
     return path
 
@@ -394,7 +394,7 @@ def test_a_threshold_that_cannot_be_is_refused_or_violates_s1(altered: Callable[
 def test_arrays_of_another_run_are_caught(genuine: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     problem = random_problem(3, prompts=3, responses=8, dimension=3)
-    execute(make_plan(problem, seed=6, overrides=SMALL), path)
+    execute(make_plan(problem, seed=7, overrides=SMALL), path)
     shutil.copy(genuine, path)
     found = refused_or_violated(path)
     assert found is None or "O1" in found

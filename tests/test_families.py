@@ -14,6 +14,7 @@ from spanver.errors import ArgumentError
 from spanver.problems.exact import best_objective, log_coverage, log_optimal_law
 from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
 from spanver.problems.tables import TabularProblem
+from spanver.values import FloatArray
 
 Family: TypeAlias = Callable[..., TabularProblem]
 
@@ -144,6 +145,19 @@ def test_the_labels_of_the_needle_do_not_tell_where_it_is() -> None:
 COVERAGES = [1.0, 1.0 + 1e-9, 2.0, 3.7, 2.0**10, 2.0**30, 2.0**40, 2.0**41]
 
 
+def needle_first(problem: TabularProblem, array: FloatArray) -> FloatArray:
+    """The rows of a table with the needle, which is the rewarded response, in front."""
+    order = np.argsort(-problem.reward, axis=1, kind="stable")
+    return np.stack([row[chosen] for row, chosen in zip(array, order, strict=True)])
+
+
+def test_the_label_of_the_needle_says_nothing() -> None:
+    needles = {
+        int(k) for seed in range(40) for k in np.argmax(covered_needle_problem(seed, responses=8).reward, axis=1)
+    }
+    assert needles == set(range(8))
+
+
 @pytest.mark.parametrize("coverage", COVERAGES)
 @pytest.mark.parametrize("beta", [0.03, 1e-3, 1e-4])
 def test_the_covered_needle_has_exactly_the_coverage_asked_for(coverage: float, beta: float) -> None:
@@ -155,36 +169,39 @@ def test_the_covered_needle_has_exactly_the_coverage_asked_for(coverage: float, 
     assert best_objective(problem) == pytest.approx(1.0 - beta * math.log(coverage), rel=1e-14, abs=0.0)
     # (1/C - a)/(1 - a), where a = e^{-1/beta} is below 1e-14 and 1/C above 4e-13.
     needle = (1.0 / coverage - math.exp(-1.0 / beta)) / -math.expm1(-1.0 / beta)
-    assert np.exp(problem.log_base[:, 0]) == pytest.approx(needle, rel=1e-13, abs=0.0)
-    assert np.exp(law[:, 0]) == pytest.approx(coverage * needle, rel=1e-11, abs=0.0)
+    assert np.exp(needle_first(problem, problem.log_base)[:, 0]) == pytest.approx(needle, rel=1e-13, abs=0.0)
+    assert np.exp(needle_first(problem, law)[:, 0]) == pytest.approx(coverage * needle, rel=1e-11, abs=0.0)
 
 
 def test_the_base_probability_of_the_needle_accounts_for_the_weight_of_the_cloud() -> None:
     # At e^{1/beta} = 8 and C = 4 the correction by a = 1/8 is large: p = (1/4 - 1/8)/(7/8) = 1/7.
     problem = covered_needle_problem(0, coverage=4.0, beta=1.0 / math.log(8.0))
-    assert np.exp(problem.log_base[:, 0]) == pytest.approx(1.0 / 7.0, rel=1e-14, abs=0.0)
+    assert np.exp(needle_first(problem, problem.log_base)[:, 0]) == pytest.approx(1.0 / 7.0, rel=1e-14, abs=0.0)
     assert np.exp(log_coverage(problem, log_optimal_law(problem))) == pytest.approx(4.0, rel=1e-14, abs=0.0)
 
 
 def test_along_the_ladder_of_coverage_nothing_else_changes() -> None:
     reference = covered_needle_problem(11, coverage=2.0)
-    cloud = reference.log_base[:, 1:] - reference.log_base[:, 1:2]
+    base = needle_first(reference, reference.log_base)
+    cloud = base[:, 1:] - base[:, 1:2]
     for coverage in COVERAGES[2:]:
         problem = covered_needle_problem(11, coverage=coverage)
         for name in ("prompt_law", "features", "reward", "reward_low", "theta_star"):
             assert np.array_equal(getattr(problem, name), getattr(reference, name))
-        assert problem.log_base[:, 1:] - problem.log_base[:, 1:2] == pytest.approx(cloud, abs=1e-13)
+        base = needle_first(problem, problem.log_base)
+        assert base[:, 1:] - base[:, 1:2] == pytest.approx(cloud, abs=1e-13)
         assert (problem.beta, problem.radius, problem.reward_range) == (0.03, 1.0, 1.0)
 
 
 def test_the_cloud_is_orthogonal_to_the_needle_and_earns_nothing() -> None:
     problem = covered_needle_problem(2, prompts=3, responses=40, dimension=5)
-    assert (problem.features[:, 0] == np.eye(5)[-1]).all()
-    assert (problem.features[:, 1:, -1] == 0.0).all()
-    assert (problem.reward == np.eye(40)[0]).all()
+    features = needle_first(problem, problem.features)
+    assert (features[:, 0] == np.eye(5)[-1]).all()
+    assert (features[:, 1:, -1] == 0.0).all()
+    assert (needle_first(problem, problem.reward) == np.eye(40)[0]).all()
     assert problem.noise == 0.0
-    assert np.linalg.matrix_rank(problem.features[0, 1:]) == 4
-    assert len(np.unique(problem.features[:, 1:].reshape(-1, 5), axis=0)) == 3 * 39
+    assert np.linalg.matrix_rank(features[0, 1:]) == 4
+    assert len(np.unique(features[:, 1:].reshape(-1, 5), axis=0)) == 3 * 39
 
 
 REFUSALS: list[tuple[Family, dict[str, Any], str]] = [

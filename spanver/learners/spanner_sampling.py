@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from spanver.errors import ArgumentError, require, require_count, require_positive, require_probability
+from spanver.kernels import fit as least_squares
 from spanver.kernels import fit_moments
 from spanver.learners.policies import Mixture, Sampler, TruncatedSoftmax, mixture_of_rounds
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
@@ -80,18 +81,10 @@ class Settings:
         require_probability("rejection_failure", self.rejection_failure)
 
 
-def largest_cost(settings: Settings, *, spanner: bool = True) -> int:
-    """Most samples that a run with A1 can ask for: `2 T_prompt T_span + T_exp (2N + 2)` (S7, R1).
-
-    Parameters
-    ----------
-    settings : Settings
-    spanner : bool
-        Count phase 1.
-    """
+def largest_cost(settings: Settings) -> int:
+    """Most samples that a run with A1 can ask for: `2 T_prompt T_span + T_exp (2N + 2)` (S7, R1)."""
     trials = pilot_size(settings.rejection_multiplier, settings.rejection_failure)
-    phase_one = 2 * settings.prompts * settings.pairs_per_prompt if spanner else 0
-    return phase_one + settings.exploration_rounds * (2 * trials + 2)
+    return 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * (2 * trials + 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +186,7 @@ def explore(
     failure: float,
     seed: int,
     sampler: Sampler = softmax_sample,
-    fit: Fit | None = None,
+    fit: Fit = least_squares,
     start: Exploration | None = None,
     on_round: Callable[[int, Callable[[], Exploration]], None] | None = None,
 ) -> Exploration:
@@ -211,8 +204,8 @@ def explore(
         `M_rej` and `delta_rej`.
     seed : int
     sampler : Sampler
-    fit : Fit, optional
-        Called with all data every round. Default: the least squares of `spanver.kernels` on moments kept up to date.
+    fit : Fit
+        Called with all data every round; the default, which needs the moments of the data alone, is given those.
     start : Exploration, optional
         Where to go on from; its data count.
     on_round : callable, optional
@@ -284,8 +277,8 @@ class _Data:
         self._moment += target * vector
         self._size += 1
 
-    def fitted(self, radius: float, fit: Fit | None) -> FloatArray:
-        if fit is not None:
+    def fitted(self, radius: float, fit: Fit) -> FloatArray:
+        if fit is not least_squares:
             features, targets = self._features[: self._size], self._targets[: self._size]
             features.flags.writeable = targets.flags.writeable = False
             return np.array(fit(features, targets, radius), dtype=np.float64)
@@ -308,7 +301,7 @@ def spanner_sampling(
     settings: Settings,
     sampler: Sampler = softmax_sample,
     spanner: SpannerBuilder = build_spanner,
-    fit: Fit | None = None,
+    fit: Fit = least_squares,
     start: Trace | None = None,
     observer: Observer | None = None,
 ) -> Run:
@@ -324,8 +317,8 @@ def spanner_sampling(
         `softmax_sample`, `race_sample`, or anybody's.
     spanner : SpannerBuilder
         `build_spanner`, or anybody's.
-    fit : Fit, optional
-        Called with all data every round. Default: the least squares of `spanver.kernels` on moments kept up to date.
+    fit : Fit
+        Called with all data every round; the default, which needs the moments of the data alone, is given those.
     start : Trace, optional
         Where to go on from, with an oracle that goes on from the same place.
     observer : Observer, optional
@@ -349,7 +342,7 @@ def _rounds(
     totals: Settings,
     sampler: Sampler,
     spanner: SpannerBuilder,
-    fit: Fit | None,
+    fit: Fit,
     start: Trace | None,
     observer: Observer | None,
 ) -> tuple[Mixture, Trace]:
@@ -399,9 +392,10 @@ def staged_spanner_sampling(
     budget: int,
     delta: float,
     settings: Callable[[float, float], Settings],
+    cost: Callable[[Settings], int] = largest_cost,
     sampler: Sampler = softmax_sample,
     spanner: SpannerBuilder = build_spanner,
-    fit: Fit | None = None,
+    fit: Fit = least_squares,
     start: Trace | None = None,
     observer: Observer | None = None,
 ) -> Run:
@@ -421,6 +415,8 @@ def staged_spanner_sampling(
         Failure probability of all stages together.
     settings : callable
         `settings(coverage, delta)`; its `nu` may not grow from stage to stage, and its `ridge` may not change.
+    cost : callable
+        Most samples that a stage can ask for; the default is for A1.
 
     Returns
     -------
@@ -454,14 +450,14 @@ def staged_spanner_sampling(
             totals, stage = grown, stage + 1
             continue
         begun = trace is not None and _begun(trace, totals)
-        if not begun and oracle.ledger.samples + largest_cost(current) > budget:
+        if not begun and oracle.ledger.samples + cost(current) > budget:
             break
         policy, trace = _rounds(oracle, seed, current, grown, sampler, spanner, fit, trace, observer)
         run = Run(policy, trace, current, coverage)
         totals = grown
         stage += 1
     if run is None:
-        raise ArgumentError("budget", budget, f"at least the largest cost of the first stage, {largest_cost(current)}")
+        raise ArgumentError("budget", budget, f"at least the largest cost of the first stage, {cost(current)}")
     return run
 
 

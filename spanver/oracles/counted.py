@@ -84,6 +84,7 @@ class CountedTable:
         support, probabilities = self._supports[int(prompt)]
         totals = luck.counted.multinomial(count, probabilities)
         drawn = np.flatnonzero(totals)
+        drawn = drawn[np.argsort(support[drawn])]  # by id: the order says nothing of the base policy
         return Counts(self._responses(prompt, support[drawn]), totals[drawn])
 
     def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
@@ -128,7 +129,7 @@ class CountedTable:
 def geometric(probability: float, limit: int, generator: Generator) -> int | None:
     """Number of independent tries up to and including the first success, or None if it is above `limit`.
 
-    By inversion in logs, so that a probability of 1e-300 is as good as any.
+    By inversion in logs, so that small probabilities keep their digits, up to the 2^-53 grain of the uniform number.
     """
     if probability <= 0.0:
         return None

@@ -35,7 +35,7 @@ from spanver.values import (
 
 __all__ = ["LARGEST_COUNT", "LARGEST_LIST", "Door", "Luck", "Source"]
 
-LARGEST_COUNT = 2**60  # of one question, up to where binomial draws are exact; sums of questions have no limit
+LARGEST_COUNT = 2**60  # of one question: the spread of NumPy's binomial is off above; sums have no limit
 LARGEST_LIMIT = 2**62  # of tries in one question
 LARGEST_LIST = 2**24  # responses in one answer, which have to fit into memory
 

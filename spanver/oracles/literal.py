@@ -171,7 +171,8 @@ class Inversion:
         cumulative = np.cumsum(np.exp(log_law[self._support]))
         cumulative /= cumulative[-1]
         self._cumulative = cumulative
-        self._steps = 4 * len(cumulative)
+        # A power of two, so that scaling a uniform number rounds nothing.
+        self._steps = 4 << (len(cumulative) - 1).bit_length()
         self._begins = np.searchsorted(cumulative, np.arange(self._steps) / self._steps, side="right")
 
     def __call__(self, uniforms: FloatArray) -> IntArray:

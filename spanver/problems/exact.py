@@ -16,6 +16,7 @@ from scipy.special import gammaln, logsumexp
 from spanver.errors import require, require_probability
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
 from spanver.learners.policies import LinearSoftmax, Mixture, Policy, TruncatedSoftmax
+from spanver.learners.softmax_sampler import pilot_size
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray, IntArray
 
@@ -269,9 +270,8 @@ def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float,
     base, f = np.asarray(base, dtype=np.float64), np.asarray(f, dtype=np.float64)
     require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")
     require(f.shape == base.shape, "the shape of f", f.shape, str(base.shape))
-    require(multiplier >= 1.0, "multiplier", multiplier, "at least 1")
     require_probability("delta", delta)
-    trials = int(np.ceil(4.0 * multiplier * np.log(4.0 / delta)))
+    trials = pilot_size(multiplier, delta)
     pilots = _compositions(trials, len(base))
     log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
     with np.errstate(divide="ignore"):

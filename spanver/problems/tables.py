@@ -40,7 +40,7 @@ class TabularProblem:
         `B`, above 0.
     reward_range : float, optional
         `R_max`: observed rewards of a prompt lie in `[reward_low(x), reward_low(x) + R_max]`. Default: the largest
-        difference of mean rewards at one prompt.
+        difference of mean rewards at one prompt, or 1 if there is none.
     reward_low : array, shape (X,), optional
         Default: the smallest mean reward of each prompt.
     noise : float
@@ -109,7 +109,8 @@ class TabularProblem:
         given_range: float | None = self.reward_range
         low = reward.min(axis=1) if given_low is None else _shaped("reward_low", given_low, (prompts,))
         if given_range is None:
-            object.__setattr__(self, "reward_range", max(float((reward.max(axis=1) - low).max()), np.finfo(float).tiny))
+            # Where no rewards differ any length holds them.
+            object.__setattr__(self, "reward_range", float((reward.max(axis=1) - low).max()) or 1.0)
         require_positive("reward_range", self.reward_range)
         slack = 1e-12 * max(1.0, float(np.abs(reward).max()))
         below = float((low[:, None] - reward).max())
