@@ -110,7 +110,9 @@ class LiteralTable:
             norms: FloatArray = precision_norms(features[pairs[:, 0]] - features[pairs[:, 1]], rule.precision)
             return np.flatnonzero(norms > rule.nu)
         whitened = self._whitened.at(rule, prompt)
-        vectors = whitened[pairs[:, 0]] - whitened[pairs[:, 1]]
+        # `take` gathers rows at half the price of indexing with an array.
+        vectors = whitened.take(pairs[:, 0], axis=0)
+        vectors -= whitened.take(pairs[:, 1], axis=0)
         return np.flatnonzero(np.einsum("ij,ij->i", vectors, vectors) > rule.nu**2)
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
@@ -141,7 +143,7 @@ class LiteralTable:
         return self._responses(prompt, np.arange(self._problem.responses))
 
     def _responses(self, prompt: Prompt, indices: IntArray) -> Responses:
-        features = self._problem.features[int(prompt)][indices]
+        features = self._problem.features[int(prompt)].take(indices, axis=0)
         features.setflags(write=False)
         return Responses(tuple(indices.tolist()), features)
 
@@ -177,13 +179,12 @@ class Inversion:
 
     def __call__(self, uniforms: FloatArray) -> IntArray:
         """Indices of the law at these quantiles, in the same shape."""
-        positions = self._begins[(uniforms * self._steps).astype(np.int64)]
-        behind = np.flatnonzero(self._cumulative[positions] <= uniforms)
+        positions = self._begins.take((uniforms * self._steps).astype(np.int64))
+        behind = np.flatnonzero(self._cumulative.take(positions) <= uniforms)
         if len(behind) > 0:
             flat = positions.reshape(-1)
             flat[behind] = np.searchsorted(self._cumulative, uniforms.reshape(-1)[behind], side="right")
-        indices: IntArray = self._support[positions]
-        return indices
+        return self._support.take(positions)
 
 
 class Whitened:
