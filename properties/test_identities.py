@@ -1,64 +1,127 @@
-"""Identities of policies, coverage and gap (I1-I4), on every table that Hypothesis finds."""
+"""Identities of policies, divergence and coverage (I1-I4), on every table that Hypothesis finds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
-from spanver.guarantees import log_coverage_bound
-from spanver.kernels import log_softmax
-from spanver.learners.policies import LinearSoftmax
-from spanver.problems.exact import best_objective, gap, log_coverage, log_law, log_optimal_law, objective
+from spanver.guarantees import kl_bound, log_coverage_bound
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, tabular_problems
+from spanver.values import FloatArray
+from spanver.verification.check import Check, instances
 
 ROUNDING = 1e-9
 
 
-@pytest.mark.guarantee("I1")
-@given(tabular_problems(), st.integers(-8, 8))
-def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(problem: TabularProblem, shift: int) -> None:
-    theta = realizing(problem)
-    law = log_law(problem, LinearSoftmax(theta))
-    assert np.allclose(np.exp(law).sum(axis=1), 1.0, atol=ROUNDING)
-    assert (law[problem.log_base == -np.inf] == -np.inf).all()
-    scores = problem.features @ theta
-    shifted = log_softmax(problem.log_base, scores + shift, problem.beta)
-    moved = log_softmax(problem.log_base, (problem.features + shift / 8) @ theta, problem.beta)
-    tolerance = 1e-14 * (1.0 + abs(shift)) / problem.beta + ROUNDING
-    assert np.allclose(np.exp(law), np.exp(shifted), atol=tolerance)
-    assert np.allclose(np.exp(law), np.exp(moved), atol=tolerance)
+def law_of(check: Check, log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
+    law: FloatArray = check.call("log_softmax", log_base, scores, beta)
+    assert law.shape == log_base.shape, f"a law of shape {law.shape} over {log_base.shape} responses"
+    return law
 
 
-@pytest.mark.guarantee("I2")
-@given(tabular_problems())
-def test_the_gap_is_beta_times_the_divergence_from_the_optimum(problem: TabularProblem) -> None:
-    optimum, theta = log_optimal_law(problem), realizing(problem)
-    assert np.isclose(objective(problem, optimum), best_objective(problem), atol=ROUNDING)
-    for law in (problem.log_base, log_law(problem, LinearSoftmax(-theta))):
-        assert gap(problem, law) >= 0.0
-        assert np.isclose(gap(problem, law), best_objective(problem) - objective(problem, law), atol=ROUNDING)
+def objective(law: FloatArray, log_base: FloatArray, reward: FloatArray, beta: float) -> float:
+    """`E[r*] - beta KL(law || base)` by its definition."""
+    held = law > -np.inf
+    return float(np.exp(law[held]) @ (reward[held] - beta * (law[held] - log_base[held])))
 
 
-@pytest.mark.guarantee("I3")
-@given(tabular_problems())
-def test_coverage_of_the_optimum_lies_between_one_and_its_bound(problem: TabularProblem) -> None:
-    coverage = log_coverage(problem, log_optimal_law(problem))
-    supported = np.where(problem.log_base > -np.inf, problem.reward, np.nan)
-    for log_value, reward in zip(coverage, supported, strict=True):
-        bound = log_coverage_bound(oscillation=float(np.nanmax(reward) - np.nanmin(reward)), beta=problem.beta)
-        assert -ROUNDING <= log_value <= bound + ROUNDING * (1 + bound)
-    assert np.allclose(log_coverage(problem, problem.log_base), 0.0)
+@pytest.mark.guarantee("I1", needs=["log_softmax"])
+@instances(problem=tabular_problems(), shift=st.integers(-8, 8))
+def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(
+    check: Check, problem: TabularProblem, shift: int
+) -> None:
+    theta, beta = realizing(problem), problem.beta
+    tolerance = 1e-14 * (1.0 + abs(shift)) / beta + ROUNDING
+    for log_base, features in zip(problem.log_base, problem.features, strict=True):
+        scores = features @ theta
+        law = law_of(check, log_base, scores, beta)
+        assert abs(np.exp(law).sum() - 1.0) <= ROUNDING, "probabilities do not sum to 1"
+        assert ((law == -np.inf) == (log_base == -np.inf)).all(), "the support is not that of the base policy"
+        exponents = log_base + scores / beta
+        assert np.allclose(np.exp(law), np.exp(exponents - logsumexp(exponents)), atol=tolerance), "not the softmax"
+        shifted = law_of(check, log_base, scores + shift, beta)
+        moved = law_of(check, log_base, (features + shift / 8) @ theta, beta)
+        assert np.allclose(np.exp(law), np.exp(shifted), atol=tolerance), "changed by a constant added to scores"
+        assert np.allclose(np.exp(law), np.exp(moved), atol=tolerance), "changed by a vector added to all features"
 
 
-@pytest.mark.guarantee("I3")
-@given(tabular_problems())
-def test_coverage_of_the_optimum_grows_as_beta_shrinks(problem: TabularProblem) -> None:
-    before = np.zeros(problem.prompts)
-    for beta in (4.0, 1.0, 0.1, 0.01):
-        law = log_softmax(problem.log_base, problem.reward, beta)
-        coverage = log_coverage(problem, law)
-        assert (coverage >= before - ROUNDING * (1 + before)).all()
-        before = coverage
+@pytest.mark.guarantee("I2", needs=["log_softmax", "kl_divergence"])
+@instances(problem=tabular_problems())
+def test_the_gap_is_beta_times_the_divergence_from_the_optimum(check: Check, problem: TabularProblem) -> None:
+    beta, theta = problem.beta, realizing(problem)
+    for log_base, features, reward in zip(problem.log_base, problem.features, problem.reward, strict=True):
+        optimum = law_of(check, log_base, reward, beta)
+        best = objective(optimum, log_base, reward, beta)
+        assert np.isclose(best, beta * logsumexp(log_base + reward / beta), atol=ROUNDING), "the optimum's value"
+        for law in (log_base, law_of(check, log_base, -(features @ theta), beta)):
+            divergence = check.call("kl_divergence", law, optimum)
+            assert divergence >= 0.0, f"a divergence of {divergence}"
+            gap = best - objective(law, log_base, reward, beta)
+            assert np.isclose(beta * divergence, gap, atol=ROUNDING), f"beta KL is {beta * divergence}, the gap {gap}"
+
+
+@pytest.mark.guarantee("I3", needs=["log_softmax", "log_coverage"])
+@instances(problem=tabular_problems())
+def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
+    check: Check, problem: TabularProblem
+) -> None:
+    for log_base, reward in zip(problem.log_base, problem.reward, strict=True):
+        held = log_base > -np.inf
+        assert abs(check.call("log_coverage", log_base, log_base)) <= ROUNDING, "the base policy's is not 1"
+        oscillation = float(np.ptp(reward[held]))
+        before = 0.0
+        for beta in (4.0, 1.0, problem.beta, problem.beta / 2):
+            law = law_of(check, log_base, reward, beta)
+            coverage = check.call("log_coverage", law, log_base)
+            bound = log_coverage_bound(oscillation=oscillation, beta=beta)
+            assert -ROUNDING <= coverage <= bound + ROUNDING * (1 + bound), f"log coverage {coverage}, bound {bound}"
+            expected = float((law[held] - log_base[held]).max())
+            assert np.isclose(coverage, expected, rtol=ROUNDING, atol=ROUNDING), f"{coverage}, by definition {expected}"
+            if beta <= 1.0 or before == 0.0:
+                assert coverage >= before - ROUNDING * (1 + before), "smaller at smaller beta"
+                before = coverage
+            check.slack(coverage, bound)
+
+
+@pytest.mark.guarantee("I3", needs=["log_coverage"])
+@instances(problem=tabular_problems(max_prompts=1, min_responses=2))
+def test_coverage_of_mass_outside_the_base_support_is_infinite(check: Check, problem: TabularProblem) -> None:
+    outside = np.append(problem.log_base[0], -np.inf)
+    law = np.append(problem.log_base[0] - np.log(2.0), -np.log(2.0))
+    assert check.call("log_coverage", law, outside) == np.inf
+
+
+@pytest.mark.guarantee("I4", needs=["log_softmax", "kl_divergence"])
+@instances(problem=tabular_problems(), constant=st.integers(-4, 4))
+def test_divergence_is_bounded_by_the_squared_difference_of_scores(
+    check: Check, problem: TabularProblem, constant: int
+) -> None:
+    beta, theta = problem.beta, realizing(problem)
+    for log_base, features in zip(problem.log_base, problem.features, strict=True):
+        held = log_base > -np.inf
+        f = features @ theta
+        g = np.round(f * 4.0) / 4.0 * min(1.0, beta)
+        law, other = law_of(check, log_base, f, beta), law_of(check, log_base, g + constant, beta)
+        error = f - g - float(np.mean((f - g)[held]))
+        deviation = float(np.abs(error[held]).max()) / beta
+        squared = float(np.exp(law[held]) @ error[held] ** 2)
+        bound = kl_bound(beta=beta, deviation=deviation, squared_error=squared)
+        measured = beta * check.call("kl_divergence", law, other)
+        assert measured <= bound * (1 + ROUNDING) + ROUNDING * (1 + 1e-6 / beta), f"{measured}, bound {bound}"
+        check.slack(measured, bound)
+
+
+@pytest.mark.guarantee("I4", needs=["log_softmax", "kl_divergence"])
+@instances(beta=st.sampled_from([1.0, 0.1, 0.01]), share=st.integers(1, 9).map(lambda k: k / 10))
+def test_the_bound_on_divergence_is_attained_by_small_differences(check: Check, beta: float, share: float) -> None:
+    log_base = np.log(np.array([share, 1.0 - share]))
+    small = 1e-3 * beta
+    law = law_of(check, log_base, np.array([small * (1.0 - share), -small * share]), beta)
+    probability = float(np.exp(law[0]))
+    centred = small * np.array([1.0 - probability, -probability])
+    bound = kl_bound(beta=beta, deviation=1e-3, squared_error=float(np.exp(law) @ centred**2))
+    measured = beta * check.call("kl_divergence", law, log_base)
+    assert 0.99 * bound <= measured <= bound * (1 + 1e-6), f"{measured}, where {bound} is attained"

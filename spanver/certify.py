@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeAlias
 
 import numpy as np
@@ -17,21 +16,14 @@ from spanver.guarantees import sampler_trials, spanner_size_bound
 from spanver.kernels import update_inverse_factor
 from spanver.learners.race_sampler import race_size
 from spanver.records import Record
+from spanver.verdicts import Verdict
 
-__all__ = ["CERTIFIED", "Check", "Verdict", "certify", "kkt_residual"]
+__all__ = ["CERTIFIED", "Check", "certify", "kkt_residual"]
 
 _ROUNDING = 1e-9  # relative; mathematics.md frees ties within it (S1)
 
 
 Findings: TypeAlias = Generator[str, None, str]
-
-
-class Verdict(Enum):
-    """What a check came to; `violated` is worse than `undecided`, which is worse than `holds`."""
-
-    HOLDS = "holds"
-    UNDECIDED = "undecided"
-    VIOLATED = "violated"
 
 
 @dataclass(frozen=True)

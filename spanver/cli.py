@@ -1,4 +1,4 @@
-"""The command line: `spanver run | certify | guarantees`.
+"""The command line: `spanver verify | zoo | run | certify | guarantees`.
 
 Exit codes: 0 holds or done, 1 a guarantee is violated, 2 could not decide or run. Bad input is refused in one sentence.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 holds or done, 1 a guarantee is violated, 2 could not decide or ru
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
 import signal
 import sys
@@ -30,8 +31,8 @@ from rich.progress import (
 from rich.text import Text
 
 from spanver import __version__
-from spanver.certify import Verdict
 from spanver.errors import ArgumentError, SpanverError
+from spanver.verdicts import Verdict
 
 __all__ = ["app", "main"]
 
@@ -85,6 +86,48 @@ def _plain(line: str, to: Console = console) -> None:
 
 
 Option = typer.Option
+
+
+@app.command()
+def verify(
+    subject: Annotated[
+        str, typer.Argument(help="What to verify: module:attribute, reference, zoo:NAME, or a library (see below).")
+    ] = "reference",
+    command: Annotated[str | None, Option(help="Verify the program that this command starts, over a pipe.")] = None,
+    profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "quick",
+    only: Annotated[str, Option(help="Guarantees, or groups by letter, separated by commas: S,R3.")] = "",
+    alpha: Annotated[float, Option(help="Probability that a correct subject fails, over the whole run.")] = 1e-6,
+    entropy: Annotated[
+        str, Option(help="A number: the same one repeats the run exactly. 'fresh' makes it a new experiment.")
+    ] = "0",
+    expected_failures: Annotated[
+        Path | None, Option(help="File of lines `guarantee: part of the message` that have to fail just so.")
+    ] = None,
+    workers: Annotated[int | None, Option(help="Processes. [default: one a processor, at most 4]")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
+    junit: Annotated[Path | None, Option(help="Write a JUnit file.")] = None,
+) -> None:
+    """Verify an implementation: which guarantees hold, and a smallest counterexample where one does not.
+
+    Libraries: numpy, scipy, scikit-learn-svd, river, vowpal-wabbit and more; the reference also on other array
+    libraries: reference-torch, reference-jax, reference-array_api_strict, reference-cupy.
+    """
+    from spanver.guarantees import REGISTRY  # noqa: PLC0415 (keeps --help quick)
+    from spanver.verification import runner, tables  # noqa: PLC0415
+
+    _check_outputs(json_file, junit)
+    request = runner.Request(subject, command, profile, only, alpha, _entropy(entropy))
+    known = runner.expected_failures(expected_failures) if expected_failures is not None else {}
+    with _counting("verifying") as tick:
+        report = runner.verify(request, workers=workers, junit=junit, known=known, on_finding=tick)
+    console.print(tables.verdict_table(report, {name: entry.title for name, entry in REGISTRY.items()}))
+    for line in tables.footer_lines(report):
+        _plain(line)
+    for sentence, replay in tables.violation_lines(report):
+        _plain(f"\n{sentence}\n  again: {replay}")
+    if json_file is not None:
+        _write_json(json_file, report.to_json())
+    raise typer.Exit({Verdict.HOLDS: HOLDS, Verdict.VIOLATED: VIOLATED, Verdict.UNDECIDED: UNDECIDED}[report.verdict])
 
 
 @app.command()
@@ -261,6 +304,30 @@ def guarantees(
             for entry in REGISTRY.values()
         ]
         _write_json(json_file, {"schema": "spanver.guarantees/1", "guarantees": rows})
+
+
+def _entropy(text: str) -> int:
+    if text == "fresh":
+        return secrets.randbits(32)
+    if not text.isdecimal():
+        raise ArgumentError("entropy", text, "a number of at least 0, or 'fresh'")
+    return int(text)
+
+
+@contextmanager
+def _counting(words: str) -> Iterator[Callable[[Any], None]]:
+    """Show what ends, with a count and the time; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield lambda found: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.completed} done: {task.fields[last]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(words, total=None, last="")
+        yield lambda found: progress.update(task, advance=1, last=str(found)[:60])
 
 
 def _how_to_go_on(out: Path) -> str:

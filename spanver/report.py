@@ -10,13 +10,14 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from spanver.certify import Check, Verdict
+from spanver.certify import Check
 from spanver.errors import ArgumentError
 from spanver.guarantees import Guarantee
 from spanver.learners.spanner_sampling import Settings
 from spanver.records import Record
 from spanver.settings import SETTING_NAMES
 from spanver.values import FloatArray
+from spanver.verdicts import Verdict
 
 __all__ = [
     "certificate_table",

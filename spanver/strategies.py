@@ -1,8 +1,8 @@
-"""Hypothesis strategies for instances: tabular problems, and pairs for the spanner scan.
+"""Hypothesis strategies for instances: tabular problems, scans, regressions, laws, sets of vectors.
 
 Hypothesis searches instances and never luck: seeds of oracles and learners are not drawn here. Numbers are drawn on
 coarse grids, so that failing instances shrink to ones that a person can read; zeros, ties and duplicates come by
-themselves.
+themselves, and extremes - tiny probabilities, tiny beta, nearly collinear features - are among the values drawn.
 """
 
 from __future__ import annotations
@@ -11,48 +11,71 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray
 
-__all__ = ["realizing", "regressions", "relative_features", "tabular_problems"]
+__all__ = [
+    "laws",
+    "realizing",
+    "regressions",
+    "relative_features",
+    "run_settings",
+    "spanning_sets",
+    "tabular_problems",
+]
 
 _GRID = st.integers(-8, 8).map(lambda k: k / 8)
+_BETAS = (1.0, 0.25, 0.05, 1e-2, 1e-4)
+_WEIGHTS = (1.0, 0.0, 0.25, 1e-3, 1e-12, 1e-300)
 
 
 @st.composite
 def tabular_problems(
-    draw: st.DrawFn, *, max_prompts: int = 3, max_responses: int = 5, max_dimension: int = 3
+    draw: st.DrawFn,
+    *,
+    max_prompts: int = 3,
+    min_responses: int = 1,
+    max_responses: int = 4,
+    max_dimension: int = 3,
+    betas: tuple[float, ...] = _BETAS,
+    weights: tuple[float, ...] = _WEIGHTS,
+    noises: tuple[float, ...] = (0.0, 1.0),
 ) -> TabularProblem:
-    """Small realizable problems: any support, rank-deficient and repeated features, any scale of beta.
+    """Small realizable problems: any support, rank-deficient, repeated and nearly collinear features, any beta.
 
     Parameters
     ----------
-    max_prompts, max_responses, max_dimension : int
+    max_prompts, min_responses, max_responses, max_dimension : int
+    betas, weights, noises : tuple of float
+        Values to draw from; base probabilities are in proportion to the weights.
     """
     prompts = draw(st.integers(1, max_prompts))
-    responses = draw(st.integers(1, max_responses))
+    responses = draw(st.integers(min_responses, max_responses))
     dimension = draw(st.integers(1, max_dimension))
-    features = draw(arrays(np.float64, (prompts, responses, dimension), elements=_GRID))
+    features = draw(arrays(np.float64, (prompts, responses, dimension), elements=_GRID, fill=st.nothing()))
+    if draw(st.booleans()):
+        # Nearly collinear: all but the first coordinate hardly matter.
+        features = features * np.where(np.arange(dimension) == 0, 1.0, 1e-6)
     features = features / np.sqrt(dimension)
-    weights = draw(arrays(np.float64, (prompts, responses), elements=st.sampled_from([1.0, 0.0, 0.25, 1e-3, 1e-12])))
-    weights[weights.sum(axis=1) == 0.0, 0] = 1.0
+    base = draw(arrays(np.float64, (prompts, responses), elements=st.sampled_from(weights), fill=st.nothing()))
+    base[base.sum(axis=1) == 0.0, 0] = 1.0
     with np.errstate(divide="ignore"):
-        log_base = np.log(weights) - np.log(weights.sum(axis=1, keepdims=True))
-    theta = draw(arrays(np.float64, dimension, elements=_GRID)) / np.sqrt(dimension)
-    shift = draw(arrays(np.float64, (prompts, 1), elements=_GRID))
-    reward = features @ theta + shift
-    mass = draw(arrays(np.float64, prompts, elements=st.sampled_from([1.0, 0.5, 0.0])))
+        log_base = np.log(base) - np.log(base.sum(axis=1, keepdims=True))
+    theta = draw(arrays(np.float64, dimension, elements=_GRID, fill=st.nothing())) / np.sqrt(dimension)
+    shift = draw(arrays(np.float64, (prompts, 1), elements=_GRID, fill=st.nothing()))
+    mass = draw(arrays(np.float64, prompts, elements=st.sampled_from([1.0, 0.5, 0.0]), fill=st.nothing()))
     mass[0] += float(mass.sum() == 0.0)
     return TabularProblem(
         prompt_law=mass / mass.sum(),
         log_base=log_base,
         features=features,
-        reward=reward,
-        beta=draw(st.sampled_from([1.0, 0.25, 0.05, 1e-2, 1e-4])),
+        reward=features @ theta + shift,
+        beta=draw(st.sampled_from(betas)),
         radius=1.0,
         reward_range=2.0,
         reward_low=shift[:, 0] - 1.0,
-        noise=draw(st.sampled_from([0.0, 1.0])),
+        noise=draw(st.sampled_from(noises)),
         theta_star=theta,
     )
 
@@ -64,10 +87,30 @@ def realizing(problem: TabularProblem) -> FloatArray:
 
 
 @st.composite
+def run_settings(draw: st.DrawFn, *, exploration_rounds: int = 4) -> Settings:
+    """Settings of a short run of SpannerSampling.
+
+    Parameters
+    ----------
+    exploration_rounds : int
+        At most.
+    """
+    return Settings(
+        prompts=draw(st.integers(1, 4)),
+        pairs_per_prompt=draw(st.integers(1, 4)),
+        nu=draw(st.sampled_from([0.3, 1.0, 0.05])),
+        ridge=draw(st.sampled_from([1.0, 0.1, 4.0])),
+        exploration_rounds=draw(st.integers(1, exploration_rounds)),
+        rejection_multiplier=draw(st.sampled_from([1.0, 2.5])),
+        rejection_failure=draw(st.sampled_from([0.9, 0.3])),
+    )
+
+
+@st.composite
 def relative_features(
     draw: st.DrawFn, *, max_prompts: int = 12, max_pairs: int = 4, max_dimension: int = 4
 ) -> FloatArray:
-    """Relative features of pairs, shape (T, n, d), each of norm at most 2.
+    """Relative features of pairs for the spanner scan, shape (T, n, d), each of norm at most 2.
 
     Parameters
     ----------
@@ -83,7 +126,7 @@ def relative_features(
 
 
 @st.composite
-def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 4) -> tuple[FloatArray, FloatArray, float]:
+def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -> tuple[FloatArray, FloatArray, float]:
     """Features, targets and radius of a least squares problem on the ball, of any rank and of very different scales.
 
     Parameters
@@ -91,7 +134,49 @@ def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 4) -
     max_rows, max_dimension : int
     """
     shape = (draw(st.integers(1, max_rows)), draw(st.integers(1, max_dimension)))
-    features: FloatArray = draw(arrays(np.float64, shape, elements=_GRID))
-    targets: FloatArray = draw(arrays(np.float64, shape[0], elements=_GRID))
+    features: FloatArray = draw(arrays(np.float64, shape, elements=_GRID, fill=st.nothing()))
+    targets: FloatArray = draw(arrays(np.float64, shape[0], elements=_GRID, fill=st.nothing()))
     scale = draw(st.sampled_from([1.0, 1e-6, 1e6]))
     return features * scale, targets, draw(st.sampled_from([1.0, 0.1, 10.0]))
+
+
+@st.composite
+def laws(draw: st.DrawFn, *, min_size: int = 2, max_size: int = 4) -> FloatArray:
+    """Finite laws with at least two outcomes of positive probability, shape (n,); others may be impossible.
+
+    Parameters
+    ----------
+    min_size, max_size : int
+    """
+    size = draw(st.integers(min_size, max_size))
+    weights: FloatArray = draw(arrays(np.float64, size, elements=st.integers(0, 4).map(float), fill=st.nothing()))
+    weights[:2] += 1.0
+    return weights / weights.sum()
+
+
+@st.composite
+def spanning_sets(
+    draw: st.DrawFn, *, max_vectors: int = 8, max_dimension: int = 4, conditioning: float = 0.15
+) -> FloatArray:
+    """Sets of vectors that span their space, shape (n, d), well enough that rounding decides nothing.
+
+    Parameters
+    ----------
+    max_vectors, max_dimension : int
+    conditioning : float
+        Smallest singular value, at least, by the largest.
+    """
+    dimension = draw(st.integers(1, max_dimension))
+    count = draw(st.integers(dimension, max_vectors))
+    tenths = st.integers(-10, 10).map(lambda k: k / 10)
+    vectors: FloatArray = draw(
+        arrays(np.float64, (count, dimension), elements=tenths, fill=st.nothing()).filter(
+            lambda each: _is_well_conditioned(each, conditioning)
+        )
+    )
+    return vectors
+
+
+def _is_well_conditioned(vectors: FloatArray, conditioning: float) -> bool:
+    values = np.linalg.svd(vectors, compute_uv=False)
+    return bool(values[-1] >= conditioning * values[0] > 0.0)

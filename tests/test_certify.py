@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from spanver.certify import CERTIFIED, Verdict, certify, kkt_residual
+from spanver.certify import CERTIFIED, certify, kkt_residual
+from spanver.verdicts import Verdict
 from spanver.errors import SpanverError
 from spanver.problems.families import covered_needle_problem, random_problem
 from spanver.records import arrays_path, load_record

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from decimal import Decimal, localcontext
 from functools import partial
 from importlib.util import find_spec
@@ -366,6 +367,29 @@ def test_pairs_at_exactly_nu_are_certain_also_when_only_their_difference_is_exac
             assert not kernels.uncertain_mask(first[None], others, np.eye(2), math.sqrt(squared))[0, 0]
 
 
+@pytest.mark.parametrize("scale", [2.0**-20, 1.0, 2.0**20])
+def test_pairs_are_certain_also_when_every_one_is_at_exactly_nu(scale: float) -> None:
+    circle = [point for point in itertools.product(range(-5, 6), repeat=2) if point[0] ** 2 + point[1] ** 2 == 25]
+    precision = scale**2 * np.eye(2)
+    for three in itertools.combinations(circle, 3):  # the mean of three rounds
+        others = np.array(three, dtype=np.float64)
+        assert not kernels.uncertain_mask(np.zeros((1, 2)), others, precision, 5.0 * scale).any()
+
+
+def test_pairs_in_one_dimension_are_certain_also_when_every_one_is_at_exactly_nu() -> None:
+    for nu in map(float, range(1, 50)):
+        for others in (np.array([[nu], [nu], [-nu]]), np.array([[-nu], [nu], [-nu]])):  # their mean rounds
+            assert not kernels.uncertain_mask(np.zeros((1, 1)), others, np.eye(1), nu).any()
+
+
+def test_pairs_at_exactly_nu_are_certain_also_where_many_dimensions_add_up_their_rounding() -> None:
+    rng = generator(20)
+    for _ in range(100):
+        others = rng.integers(-1000, 1001, size=(3, 64)).astype(np.float64)
+        others[:, 0] += 1000.0 - others.sum(axis=1)  # the precision below sees the sum alone
+        assert not kernels.uncertain_mask(np.zeros((1, 64)), others, np.ones((64, 64)), 1000.0).any()
+
+
 def test_duplicates_have_equal_rows_and_columns_and_are_certain_with_each_other(backend: Backend) -> None:
     rng = generator(9)
     points = rng.normal(size=(6, 4))[[0, 1, 2, 0, 3, 1, 1, 4, 5]]
@@ -417,6 +441,28 @@ def test_long_lists_are_taken_in_blocks_without_a_seam() -> None:
     squares = ((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=-1)  # small integers: exact
     assert first.shape[0] * second.size > 4 * 2**20
     assert np.array_equal(mask, squares > 9.0)
+
+
+def test_a_list_that_is_longer_than_a_block_is_taken_row_by_row() -> None:
+    rng = generator(22)
+    first, second = (rng.integers(-2, 3, size=(rows, 64)).astype(np.float64) for rows in (2, 2**14 + 1))
+    squares = ((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=-1)  # small integers: exact
+    assert second.size > 2**20
+    mask = kernels.uncertain_mask(first, second, np.eye(64), math.sqrt(squares[0, 0]))
+    assert np.array_equal(mask, squares > squares[0, 0])
+
+
+def test_long_lists_take_the_memory_of_a_block_and_not_of_all_differences() -> None:
+    rng = generator(21)
+    first, second = (rng.integers(-2, 3, size=(512, 32)).astype(np.float64) for _ in range(2))
+    nu = math.sqrt(float(((first[0] - second[0]) ** 2).sum()))  # a tie, so that differences are formed
+    tracemalloc.start()
+    try:
+        kernels.uncertain_mask(first, second, np.eye(32), nu)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 8 * 2**20 < peak < 32 * 2**20  # bytes; all differences alone are 64 MiB
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -548,6 +594,7 @@ def least_squares_data() -> dict[str, tuple[Array, Array]]:
         "no data": (np.zeros((0, 3)), np.zeros(0)),
         "zero features": (np.zeros((5, 3)), rng.normal(size=5)),
         "zero targets": (rng.normal(size=(5, 3)), np.zeros(5)),
+        "zero targets of rank 2 of 5": (thin, np.zeros(40)),
         "one observation": (rng.normal(size=(1, 4)), rng.normal(size=1)),
         "one dimension": (rng.normal(size=(6, 1)), rng.normal(size=6)),
         "fewer observations than dimensions": (rng.normal(size=(5, 12)), rng.normal(size=5)),
@@ -639,6 +686,30 @@ def test_fit_takes_all_data_whose_moments_are_numbers(feature_exponent: int, tar
     assert_fit_scales(BACKENDS["numpy"](), feature_exponent, target_exponent)
 
 
+def test_targets_whose_squares_vanish_are_fitted_like_others(backend: Backend) -> None:
+    features, targets = LEAST_SQUARES["well conditioned"]
+    expected = np.linalg.lstsq(features, targets)[0]
+    theta = backend.get(kernels.fit(backend.put(features), backend.put(np.ldexp(targets, -600)), 1.0))
+    close(np.ldexp(theta, 600), expected, 1e-12)
+
+
+def test_a_direction_without_moment_stays_at_zero_on_the_sphere(backend: Backend) -> None:
+    """Of the direction of least curvature too, from which the multiplier starts otherwise."""
+    gram, moment = np.diag([1.0, 2.0, 4.0]), np.array([0.0, 2.2, 0.0])
+    theta = backend.get(kernels.fit_moments(backend.put(gram), backend.put(moment), 1.0))
+    close(theta, np.array([0.0, 1.0, 0.0]), 1e-15)
+
+
+def test_what_is_rounding_is_measured_against_the_largest_curvature() -> None:
+    """Curvatures 8 and `4 r`, where `r` is the rounding of 8 dimensions that `fit_moments` allows for, and zeros."""
+    rounding = 1e3 * 8 * EPS
+    large, small = np.ones(8), np.array([1.0, -1.0] * 4) / math.sqrt(8.0)
+    gram = np.outer(large, large) + 4.0 * rounding * np.outer(small, small)
+    moment = large + 0.5 * rounding * small
+    theta = kernels.fit_moments(gram, moment, 10.0)
+    close(theta, large / 8.0, 1e-9)  # the small direction would have had 1/8 of its own
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The spanner scan.
 
@@ -670,6 +741,15 @@ def test_the_scan_accepts_what_explicit_inverses_accept(
     close(backend.get(scan.sigma), sigma, 1e-14)
     assert isinstance(scan.log_det, float)
     assert scan.log_det == pytest.approx(np.linalg.slogdet(sigma)[1], abs=1e-11)
+
+
+def test_a_scan_cannot_be_written_to_and_equals_itself_alone() -> None:
+    one, two = (kernels.spanner_trace(np.ones((2, 1, 2)), 1.0, 0.5) for _ in range(2))
+    with pytest.raises(FrozenInstanceError):
+        one.log_det = 0.0  # type: ignore[misc]
+    assert one == one  # noqa: PLR0124 - arrays cannot be compared by a single truth, so scans are not
+    assert one != two
+    assert len({one, two}) == 2
 
 
 def test_the_scan_picks_the_same_pairs_on_every_backend(backend: Backend) -> None:

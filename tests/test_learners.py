@@ -162,13 +162,28 @@ def test_build_spanner_refuses_settings_before_asking_anything(name: str, value:
     assert oracle.ledger == Ledger()
 
 
+def test_the_settings_of_build_spanner_go_by_their_names_alone() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        build_spanner(literal_oracle(small_problem(), seed=0), 3, pairs_per_prompt=3, nu=0.3, ridge=1.0)  # type: ignore[call-arg]
+
+
 def test_build_spanner_refuses_to_go_on_with_another_ridge_or_a_larger_nu() -> None:
     oracle = literal_oracle(small_problem(), seed=0)
     start = small_spanner(oracle)
     with pytest.raises(ArgumentError, match="nu of start"):
         build_spanner(oracle, prompts=20, pairs_per_prompt=6, nu=0.41, ridge=RIDGE, start=start)
-    with pytest.raises(ArgumentError, match="ridge of start"):
-        build_spanner(oracle, prompts=20, pairs_per_prompt=6, nu=0.4, ridge=2.0, start=start)
+    for other in (2.0, 8.0):
+        with pytest.raises(ArgumentError, match=f"the ridge of start is {RIDGE}, but it must be ridge = {other}"):
+            build_spanner(oracle, prompts=20, pairs_per_prompt=6, nu=0.4, ridge=other, start=start)
+
+
+def test_a_spanner_cannot_be_written_to_and_equals_itself_alone() -> None:
+    one, two = Spanner.empty(3, RIDGE, 0.4), Spanner.empty(3, RIDGE, 0.4)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.nu = 0.1  # type: ignore[misc]
+    assert one == one  # noqa: PLR0124 - arrays cannot be compared by a single truth, so spanners are not
+    assert one != two
+    assert len({one, two}) == 2
 
 
 @ORACLES

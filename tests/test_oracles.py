@@ -24,7 +24,7 @@ from scipy import stats
 from spanver.errors import ArgumentError, SpanverError
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Budget, BudgetExceededError, Ledger, QuestionRefusedError
-from spanver.oracles import counted, counted_oracle, literal_oracle, text_oracle
+from spanver.oracles import counted, counted_oracle, door, literal_oracle, text_oracle
 from spanver.oracles.counted import CountedTable, geometric
 from spanver.oracles.door import LARGEST_COUNT, Door
 from spanver.oracles.literal import Inversion, LiteralTable
@@ -253,9 +253,12 @@ class Interrupting:
         return np.full(len(features), -1e6)
 
 
-def test_an_interrupted_question_is_charged_for_what_it_used_up() -> None:
+@pytest.mark.parametrize("earlier", [[], [100], [1, 30]])
+def test_an_interrupted_question_is_charged_for_what_it_used_up(earlier: list[int]) -> None:
     path = at_prompt(literal_oracle).sample(0, 2000).ids
     oracle = at_prompt(literal_oracle)
+    for limit in earlier:
+        oracle.sample_until(0, NEVER, limit)
     with pytest.raises(KeyboardInterrupt):
         oracle.sample_until(0, Trial(Interrupting(), 0.0), 10_000)  # type: ignore[arg-type]
     charged = oracle.ledger.samples
@@ -298,10 +301,17 @@ BAD_QUESTIONS: list[tuple[str, Callable[[Door], Any], str]] = [
     ),
     ("a theta that does not fit", lambda oracle: oracle.sample(0, 2, theta=np.zeros(3)), "the shape of theta is (3,)"),
     ("a table of thetas", lambda oracle: oracle.sample(0, 2, theta=np.zeros((1, 2))), "the shape of theta is (1, 2)"),
+    ("a word for a theta", lambda oracle: oracle.sample(0, 2, theta="up"), "theta is 'up'"),  # type: ignore[arg-type]
+    ("an object for a theta", lambda oracle: oracle.sample(0, 2, theta={}), "theta is {}"),  # type: ignore[arg-type]
     (
         "a precision that does not fit",
         lambda oracle: oracle.sample_until(0, UncertainPair(np.eye(3), 1.0), 5),
         "the shape of precision is (3, 3)",
+    ),
+    (
+        "a precision that is too small",
+        lambda oracle: oracle.sample_until(0, UncertainPair(np.eye(1), 1.0), 5),
+        "the shape of precision is (1, 1)",
     ),
     (
         "a score that does not fit",
@@ -328,6 +338,20 @@ def test_a_bad_question_is_refused_and_leaves_no_trace(
     assert oracle.sample(0, 20).ids == undisturbed.sample(0, 20).ids
     assert [oracle.reward(0, 1) for _ in range(20)] == [undisturbed.reward(0, 1) for _ in range(20)]
     assert ids_of(oracle.sample_until(0, TRIAL, 50)) == ids_of(undisturbed.sample_until(0, TRIAL, 50))
+
+
+@pytest.mark.parametrize(
+    ("ask", "largest"),
+    [
+        (lambda oracle: oracle.sample(0, 2**24 + 1), "2**24"),
+        (lambda oracle: oracle.sample_counts(0, 2**60 + 1), "2**60"),
+        (lambda oracle: oracle.sample_until(0, NO_PAIR, 2**62 + 1), "2**62"),
+    ],
+)
+def test_a_question_that_is_too_large_is_told_how_large_it_may_be(ask: Callable[[Door], Any], largest: str) -> None:
+    with pytest.raises(ArgumentError) as refusal:
+        ask(at_prompt(counted_oracle, budget=Budget(samples=1)))
+    assert refusal.value.allowed == f"at most {largest} in one question of this oracle"
 
 
 @each_oracle
@@ -406,6 +430,15 @@ def test_tries_stop_at_the_last_one_that_the_budget_pays_for(
 
 
 @each_oracle
+def test_a_try_that_the_budget_does_not_pay_for_uses_up_no_luck(make: MakeOracle) -> None:
+    for seed in range(20):
+        tried, undisturbed = (at_prompt(make, seed=seed, budget=Budget(samples=1)) for _ in range(2))
+        with pytest.raises(BudgetExceededError):
+            tried.sample_until(0, RULE, 5)
+        assert tried.sample_counts(0, 1).responses.ids == undisturbed.sample_counts(0, 1).responses.ids
+
+
+@each_oracle
 @pytest.mark.parametrize(("rule", "width"), [(NO_PAIR, 2), (NEVER, 1)])
 def test_a_limit_that_the_budget_just_pays_for_is_no_error(make: MakeOracle, rule: Any, width: int) -> None:
     oracle = at_prompt(make, budget=Budget(samples=9 * width))
@@ -434,10 +467,11 @@ def test_a_budget_changes_no_answer_that_it_pays_for(make: MakeOracle, rule: Any
 
 @each_oracle
 @pytest.mark.parametrize("rule", [NO_PAIR, NEVER, ALWAYS])
+@pytest.mark.parametrize("spent", [13, 15])
 def test_an_oracle_that_goes_on_beyond_a_smaller_budget_answers_and_refunds_nothing(
-    make: MakeOracle, rule: Any
+    make: MakeOracle, rule: Any, spent: int
 ) -> None:
-    oracle = at_prompt(make, budget=Budget(samples=12), ledger=Ledger(samples=15))
+    oracle = at_prompt(make, budget=Budget(samples=12), ledger=Ledger(samples=spent))
     for ask in (
         lambda: oracle.sample_until(0, rule, 10),
         lambda: oracle.sample(0, 1),
@@ -445,7 +479,7 @@ def test_an_oracle_that_goes_on_beyond_a_smaller_budget_answers_and_refunds_noth
     ):
         with pytest.raises(BudgetExceededError):
             ask()
-        assert oracle.ledger.samples == 15
+        assert oracle.ledger.samples == spent
 
 
 def test_the_ledger_has_no_largest_value() -> None:
@@ -646,6 +680,19 @@ def test_rewards_do_not_depend_on_how_many_responses_were_drawn(make: MakeOracle
     curious.sample(0, 1000)
     curious.sample_until(0, TRIAL, 100)
     assert [curious.reward(0, 2) for _ in range(50)] == [terse.reward(0, 2) for _ in range(50)]
+
+
+def test_a_door_without_a_past_hands_out_the_first_prompt_and_has_answered_nothing() -> None:
+    oracle, first = Door(CountedTable(PROBLEM, full_table=False), seed=1), counted_oracle(PROBLEM, seed=1, prompts=0)
+    assert (oracle.ledger, oracle.budget) == (Ledger(0, 0, 0), Budget(None, None, None))
+    assert [oracle.prompt() for _ in range(20)] == [first.prompt() for _ in range(20)]
+
+
+def test_what_is_optional_at_the_door_goes_by_its_name_alone() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Door(CountedTable(PROBLEM, full_table=False), 1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional"):
+        at_prompt(counted_oracle).sample(0, 1, np.zeros(2))  # type: ignore[call-arg]
 
 
 @each_oracle
@@ -1117,6 +1164,27 @@ def test_a_preference_beyond_doubt_is_always_given(make: MakeOracle) -> None:
     best, worst = int(np.argmax(problem.reward[0])), int(np.argmin(problem.reward[0]))
     oracle = at_prompt(make, problem=problem)
     assert all(oracle.compare(0, best, worst) and not oracle.compare(0, worst, best) for _ in range(200))
+
+
+@each_oracle
+def test_a_label_of_no_probability_is_given_at_no_quantile(make: MakeOracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = table(reward=800.0 * PROBLEM.reward, reward_range=None, reward_low=None, theta_star=None)
+    best, worst = int(np.argmax(problem.reward[0])), int(np.argmin(problem.reward[0]))
+    for uniform in (0.0, 1.0 - 2.0**-53):
+        oracle = at_prompt(make, problem=problem)
+        monkeypatch.setattr(door, "stream", lambda *_, uniform=uniform: Script(*[uniform] * 4))
+        assert oracle.compare(0, best, worst)
+        assert not oracle.compare(0, worst, best)
+        monkeypatch.undo()
+
+
+@each_oracle
+def test_a_label_takes_as_much_luck_as_a_reward(make: MakeOracle) -> None:
+    labelled, rewarded = at_prompt(make), at_prompt(make)
+    for _ in range(20):
+        labelled.compare(0, 0, 1)
+        rewarded.reward(0, 0)
+        assert labelled.reward(0, 1) == rewarded.reward(0, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -179,6 +179,14 @@ def test_settings_that_are_not_allowed_are_refused_before_anything_is_asked(
     assert oracle.ledger == Ledger(0, 0, 0)
 
 
+@each_sampler
+def test_settings_go_by_their_names_alone(sampler: Sampler) -> None:
+    oracle = opened(counted_oracle, table())
+    with pytest.raises(TypeError, match="positional"):
+        sampler(oracle, 0, linear(), 4.0, failure=0.1, seed=0)
+    assert oracle.ledger == Ledger(0, 0, 0)
+
+
 SETTINGS = [(1.0, 0.9), (1.0, 0.01), (4.0, 0.5), (20.0, 0.1)]
 
 
@@ -316,7 +324,9 @@ def test_an_accepted_response_says_whether_its_weight_passed_the_threshold() -> 
 
 
 def test_a_weight_of_exactly_the_threshold_is_not_clipped() -> None:
-    response = call(Pilot({0: 12}, accepted=0), LinearScore(np.zeros(2)), multiplier=1.0)
+    oracle = Pilot({0: pilot_size(1.0, 0.75)}, accepted=0)
+    response = call(oracle, LinearScore(np.zeros(2)), multiplier=1.0)
+    assert oracle.asked[1][2].log_threshold == 0.0  # the premise: that of a weight of 1
     assert response.outcome is Outcome.ACCEPTED
 
 

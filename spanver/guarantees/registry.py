@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from spanver.errors import ArgumentError
 from spanver.guarantees import bounds, gaps, needle
 
-__all__ = ["REGISTRY", "BoundFunction", "Guarantee", "Kind", "Provenance", "guarantee"]
+__all__ = ["DEMANDS", "REGISTRY", "BoundFunction", "Demand", "Guarantee", "Kind", "Provenance", "guarantee"]
 
 BoundFunction: TypeAlias = Callable[..., Any]
 
@@ -52,6 +52,28 @@ class Provenance(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """What a statistical test of a guarantee must come to.
+
+    Attributes
+    ----------
+    discrepancy : float
+        Violation, in total variation or in probability, that it must detect with probability 0.99.
+    instances : int
+        On how many instances.
+    """
+
+    discrepancy: float
+    instances: int
+
+
+DEMANDS: Mapping[str, Demand] = MappingProxyType(
+    {"quick": Demand(0.10, 8), "ci": Demand(0.03, 8), "deep": Demand(0.01, 16)}
+)
+"""By profile (mathematics.md, section 6)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Guarantee:
     """One promise that an implementation is held to.
 
@@ -79,6 +101,11 @@ class Guarantee:
     provenance: Provenance
     bound: BoundFunction | None = None
     given: str | None = None
+
+    @property
+    def demands(self) -> Mapping[str, Demand]:
+        """What its statistical tests must come to, by profile; empty for guarantees that have none."""
+        return DEMANDS if Kind.STATISTICAL in self.kind else MappingProxyType({})
 
     @property
     def kind_text(self) -> str:

@@ -15,12 +15,15 @@ from spanver.kernels.plain.elliptic import (
     uncertain_mask,
     update_inverse_factor,
 )
+from spanver.kernels.plain.lists import barycentric_spanner, covering_list, ridge_regression
 from spanver.kernels.plain.regression import fit, fit_moments
 from spanver.kernels.plain.softmax import linear_scores, log_normaliser, log_softmax, truncated_scores
 from spanver.kernels.plain.spanner import SpannerScan, spanner_trace
 
 __all__ = [
     "SpannerScan",
+    "barycentric_spanner",
+    "covering_list",
     "elliptic_norms",
     "fit",
     "fit_moments",
@@ -29,6 +32,7 @@ __all__ = [
     "log_normaliser",
     "log_softmax",
     "precision_norms",
+    "ridge_regression",
     "spanner_trace",
     "truncated_scores",
     "uncertain_mask",

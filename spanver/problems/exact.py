@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ __all__ = [
     "log_law",
     "log_laws_given_second",
     "log_optimal_law",
+    "log_ratio",
     "objective",
     "sampler_law",
     "uncertain_probability",
@@ -151,10 +153,26 @@ def log_coverage(problem: TabularProblem, law: FloatArray) -> FloatArray:
     -------
     array, shape (X,)
     """
-    inside = problem.log_base > -np.inf
+    return log_ratio(law, problem.log_base)
+
+
+def log_ratio(law: FloatArray, log_base: FloatArray) -> FloatArray:
+    """`max_y log law(y) - log base(y)` over the last axis; infinite for mass outside the base support.
+
+    Parameters
+    ----------
+    law, log_base : array, shape (..., Y)
+        Log laws.
+
+    Returns
+    -------
+    array, shape (...)
+    """
+    inside = log_base > -np.inf
     with np.errstate(invalid="ignore"):
-        ratios = np.where(inside, law - problem.log_base, np.where(law > -np.inf, np.inf, -np.inf))
-    return ratios.max(axis=1)
+        ratios = np.where(inside, law - log_base, np.where(law > -np.inf, np.inf, -np.inf))
+    largest: FloatArray = ratios.max(axis=-1)
+    return largest
 
 
 def kl_divergence(law: FloatArray, reference: FloatArray) -> FloatArray:
@@ -290,6 +308,7 @@ def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float,
     )
 
 
+@lru_cache(maxsize=64)
 def _compositions(total: int, parts: int) -> FloatArray:
     """Every way to write `total` as an ordered sum of `parts` counts, one a row."""
     if parts == 1:

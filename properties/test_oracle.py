@@ -1,0 +1,326 @@
+"""Oracles that a subject provides: their ledgers (O1), their law (O2) and their budgets (O3).
+
+Laws are checked question by question against the exact law of a small table; answers to different prompts handed out are
+independent, so one oracle gives many observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from spanver.errors import ArgumentError
+from spanver.evidence import log_e_same_law, min_samples_same_law
+from spanver.kernels import precision_norms
+from spanver.learners.spanner import build_spanner
+from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle
+from spanver.problems.tables import TabularProblem
+from spanver.strategies import realizing, tabular_problems
+from spanver.values import LinearScore, Trial, UncertainPair
+from spanver.verification.check import Check, Experiment, ViolationError, experiments, instances
+from spanver.verification.recording import RecordingOracle, counted
+
+QUESTIONS = ("prompt", "sample", "sample_counts", "pairs", "trial", "reward", "compare", "unknown", "none")
+SCRIPTS = st.lists(st.tuples(st.sampled_from(QUESTIONS), st.integers(1, 6)), min_size=1, max_size=8)
+# Three outcomes that all happen: events of every size are there, and none is certain.
+SMALL = tabular_problems(
+    max_prompts=1, min_responses=2, max_responses=3, max_dimension=2, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
+)
+TRIES = 3
+
+
+def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, size: int) -> None:
+    """One question of a script, also of those that are refused."""
+    pair = UncertainPair(np.eye(problem.dimension), 0.25)
+    trial = Trial(LinearScore(realizing(problem)), 0.5 + realizing(problem).sum() / problem.beta)
+    match question:
+        case "sample":
+            oracle.sample(prompt, size)
+        case "sample_counts":
+            oracle.sample_counts(prompt, size)
+        case "pairs":
+            oracle.sample_until(prompt, pair, size)
+        case "trial":
+            oracle.sample_until(prompt, trial, size)
+        case "reward":
+            oracle.reward(prompt, size % problem.responses)
+        case "compare":
+            oracle.compare(prompt, 0, size % problem.responses)
+        case "unknown":
+            oracle.sample(-1, size)
+        case "none":
+            oracle.sample(prompt, 0)
+
+
+def ledger_is_kept(check: Check, factory: str, problem: TabularProblem, script: list[tuple[str, int]]) -> None:
+    oracle = RecordingOracle(check.call(factory, problem, seed=check.seed("oracle")))
+    prompt = oracle.prompt()
+    for question, size in script:
+        try:
+            ask(oracle, problem, prompt, question, size)
+        except ArgumentError:
+            refused = True
+        else:
+            refused = False
+        assert refused == (question in ("unknown", "none")), f"{question} was {'refused' if refused else 'answered'}"
+        expected = counted(oracle.asked)
+        assert oracle.ledger == expected, f"after {question} the ledger is {oracle.ledger}, answered were {expected}"
+
+
+@pytest.mark.guarantee("O1", needs=["literal_oracle"])
+@instances(problem=tabular_problems(), script=SCRIPTS)
+def test_the_ledger_of_a_literal_oracle_counts_every_answer(
+    check: Check, problem: TabularProblem, script: list[tuple[str, int]]
+) -> None:
+    ledger_is_kept(check, "literal_oracle", problem, script)
+
+
+@pytest.mark.guarantee("O1", needs=["counted_oracle"])
+@instances(problem=tabular_problems(), script=SCRIPTS)
+def test_the_ledger_of_a_counted_oracle_counts_every_answer_it_stands_for(
+    check: Check, problem: TabularProblem, script: list[tuple[str, int]]
+) -> None:
+    ledger_is_kept(check, "counted_oracle", problem, script)
+
+
+def budget_holds(
+    check: Check, factory: str, problem: TabularProblem, samples: int, rewards: int, script: list[tuple[str, int]]
+) -> None:
+    budget = Budget(samples=samples, rewards=rewards)
+    oracle: Oracle = check.call(factory, problem, seed=check.seed("oracle"), budget=budget)
+    prompt = oracle.prompt()
+    for question, size in script:
+        if question in ("unknown", "none"):
+            continue
+        before = oracle.ledger
+        width = {"pairs": 2, "trial": 1}.get(question)
+        cost = 1 if question in ("reward", "compare") else size * (width or 1)
+        left = rewards - before.rewards if question in ("reward", "compare") else samples - before.samples
+        try:
+            ask(oracle, problem, prompt, question, size)
+        except BudgetExceededError:
+            assert cost > left, f"{question} of cost {cost} was refused, though {left} were left"
+            spent = left - left % width if width else 0
+            charged = oracle.ledger.samples - before.samples + oracle.ledger.rewards - before.rewards
+            assert charged == spent, f"{question} that did not fit was charged {charged}, answered were {spent}"
+        except Exception as error:
+            raise ViolationError(f"{question} on a budget raised {type(error).__name__}: {error}", "raised") from error
+        else:
+            assert width or question == "prompt" or cost <= left, f"{question} cost {cost}, only {left} were left"
+        after = oracle.ledger
+        assert after.samples <= samples, f"{after.samples} samples on a budget of {samples}"
+        assert after.rewards <= rewards, f"{after.rewards} rewards on a budget of {rewards}"
+
+
+@pytest.mark.guarantee("O3", needs=["literal_oracle"])
+@instances(problem=tabular_problems(), samples=st.integers(0, 12), rewards=st.integers(0, 3), script=SCRIPTS)
+def test_a_literal_oracle_keeps_its_budget(
+    check: Check, problem: TabularProblem, samples: int, rewards: int, script: list[tuple[str, int]]
+) -> None:
+    budget_holds(check, "literal_oracle", problem, samples, rewards, script)
+
+
+@pytest.mark.guarantee("O3", needs=["counted_oracle"])
+@instances(problem=tabular_problems(), samples=st.integers(0, 12), rewards=st.integers(0, 3), script=SCRIPTS)
+def test_a_counted_oracle_keeps_its_budget(
+    check: Check, problem: TabularProblem, samples: int, rewards: int, script: list[tuple[str, int]]
+) -> None:
+    budget_holds(check, "counted_oracle", problem, samples, rewards, script)
+
+
+def answers(
+    check: Check, factory: str, problem: TabularProblem, outcome: Callable[[Oracle, Any], int]
+) -> Callable[[int, int], Sequence[int]]:
+    """Observe the outcome of one question for each of many prompts handed out."""
+
+    def observe(count: int, seed: int) -> Sequence[int]:
+        oracle = check.call(factory, problem, seed=seed)
+        return [outcome(oracle, oracle.prompt()) for _ in range(count)]
+
+    return observe
+
+
+def base_of(problem: TabularProblem) -> Any:
+    return np.exp(problem.log_base[0])
+
+
+def capped_geometric(hit: float) -> Any:
+    """Law of the number of tries, up to TRIES, and of none of them having hit."""
+    law = [hit * (1.0 - hit) ** tries for tries in range(TRIES)]
+    return np.array([*law, (1.0 - hit) ** TRIES])
+
+
+def tries_of(oracle: Oracle, prompt: Any, rule: Any) -> int:
+    found = oracle.sample_until(prompt, rule, TRIES)
+    if found.responses is not None:
+        return found.tries - 1
+    assert found.tries == TRIES, f"{found.tries} tries of {TRIES} without a hit"
+    return TRIES
+
+
+def uncertain(problem: TabularProblem) -> tuple[UncertainPair, Any]:
+    """A rule for pairs, and which ordered pairs it accepts, shape (Y, Y)."""
+    rule = UncertainPair(np.eye(problem.dimension) / 0.7, 0.3)
+    features = problem.features[0]
+    norms = precision_norms(features[:, None, :] - features[None, :, :], rule.precision)
+    return rule, np.asarray(norms) > rule.nu
+
+
+def trial_of(problem: TabularProblem) -> tuple[Trial, Any]:
+    """A rule for trials, and the probability with which it accepts each response, shape (Y,)."""
+    scores = problem.features[0] @ realizing(problem)
+    rule = Trial(LinearScore(realizing(problem)), float(np.median(scores)) / problem.beta + 0.5)
+    return rule, np.exp(np.minimum(0.0, scores / problem.beta - rule.log_threshold))
+
+
+@pytest.mark.guarantee("O2", needs=["literal_oracle"])
+@experiments(problem=SMALL)
+def test_responses_of_a_literal_oracle_have_the_base_law(check: Check, problem: TabularProblem) -> Experiment:
+    def two(oracle: Oracle, prompt: Any) -> int:
+        first, second = oracle.sample(prompt, 2).ids
+        return int(first) if problem.responses > 2 else 2 * int(first) + int(second)
+
+    base = base_of(problem)
+    law = base if problem.responses > 2 else np.outer(base, base).ravel()
+    return check.law_experiment(answers(check, "literal_oracle", problem, two), law)
+
+
+def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
+    """Two rewards of one response: fresh noise, at the ends of the interval, with the right mean."""
+    low, mean = float(problem.reward_low[0]), float(problem.reward[0, 0])
+    share = (mean - low) / problem.reward_range
+
+    def two(oracle: Oracle, prompt: Any) -> int:
+        first, second = (oracle.reward(prompt, 0) for _ in range(2))
+        if problem.noise == 0.0:
+            return int(not np.allclose([first, second], mean))
+        high = low + problem.reward_range
+        assert all(np.isclose(each, low) or np.isclose(each, high) for each in (first, second)), "neither end"
+        return 2 * int(first > mean) + int(second > mean)
+
+    law = np.array([1.0, 0.0]) if problem.noise == 0.0 else np.outer([1 - share, share], [1 - share, share]).ravel()
+    return check.law_experiment(answers(check, factory, problem, two), law)
+
+
+NOISY = tabular_problems(max_prompts=1, min_responses=2, max_responses=2, max_dimension=1, noises=(1.0, 0.0))
+
+
+@pytest.mark.guarantee("O2", needs=["literal_oracle"])
+@experiments(problem=NOISY)
+def test_rewards_of_a_literal_oracle_have_fresh_noise_and_the_right_mean(
+    check: Check, problem: TabularProblem
+) -> Experiment:
+    return rewards_law(check, "literal_oracle", problem)
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=SMALL)
+def test_counts_of_a_counted_oracle_have_the_law_of_many_draws(check: Check, problem: TabularProblem) -> Experiment:
+    size, base = problem.responses, base_of(problem)
+    pairs = [(one, two) for one in range(size) for two in range(one, size)]
+    law = np.array([base[one] * base[two] * (1 if one == two else 2) for one, two in pairs])
+
+    def drawn(oracle: Oracle, prompt: Any) -> int:
+        counts = oracle.sample_counts(prompt, 2)
+        ids = [int(each) for each, count in zip(counts.responses.ids, counts.counts, strict=True) for _ in range(count)]
+        one, two = sorted(ids)
+        return pairs.index((one, two))
+
+    return check.law_experiment(answers(check, "counted_oracle", problem, drawn), law / law.sum())
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=SMALL)
+def test_pairs_of_a_counted_oracle_take_as_many_tries_as_drawn_ones(
+    check: Check, problem: TabularProblem
+) -> Experiment:
+    rule, hits = uncertain(problem)
+    base = base_of(problem)
+    law = capped_geometric(float(base @ hits @ base))
+    return check.law_experiment(
+        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)), law
+    )
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=SMALL)
+def test_accepted_pairs_of_a_counted_oracle_have_the_law_of_drawn_ones(
+    check: Check, problem: TabularProblem
+) -> Experiment:
+    rule, hits = uncertain(problem)
+    base = base_of(problem)
+    masses = hits * np.outer(base, base)
+    pairs = [(one, two) for one, two in product(range(problem.responses), repeat=2) if hits[one, two]]
+    missed = float(1.0 - masses.sum()) ** TRIES
+    law = [(1.0 - missed) * masses[pair] / masses.sum() for pair in pairs] + [missed]
+
+    def pair_of(oracle: Oracle, prompt: Any) -> int:
+        found = oracle.sample_until(prompt, rule, TRIES)
+        if found.responses is None:
+            return len(pairs)
+        one, two = map(int, found.responses.ids)
+        assert (one, two) in pairs, f"the pair {one}, {two} is not uncertain"
+        return pairs.index((one, two))
+
+    return check.law_experiment(answers(check, "counted_oracle", problem, pair_of), np.array(law))
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=SMALL)
+def test_trials_of_a_counted_oracle_take_as_many_tries_as_drawn_ones(
+    check: Check, problem: TabularProblem
+) -> Experiment:
+    rule, acceptance = trial_of(problem)
+    law = capped_geometric(float(base_of(problem) @ acceptance))
+    return check.law_experiment(
+        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)), law
+    )
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=SMALL)
+def test_accepted_trials_of_a_counted_oracle_have_the_law_of_drawn_ones(
+    check: Check, problem: TabularProblem
+) -> Experiment:
+    rule, acceptance = trial_of(problem)
+    masses = base_of(problem) * acceptance
+    missed = float(1.0 - masses.sum()) ** TRIES
+    law = np.append((1.0 - missed) * masses / masses.sum(), missed)
+
+    def response_of(oracle: Oracle, prompt: Any) -> int:
+        found = oracle.sample_until(prompt, rule, TRIES)
+        return problem.responses if found.responses is None else int(found.responses.ids[0])
+
+    return check.law_experiment(answers(check, "counted_oracle", problem, response_of), law)
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=NOISY)
+def test_rewards_of_a_counted_oracle_have_fresh_noise_and_the_right_mean(
+    check: Check, problem: TabularProblem
+) -> Experiment:
+    return rewards_law(check, "counted_oracle", problem)
+
+
+@pytest.mark.guarantee("O2", needs=["literal_oracle", "counted_oracle"])
+@experiments(problem=SMALL)
+def test_whole_runs_on_both_oracles_accept_and_cost_the_same(check: Check, problem: TabularProblem) -> Experiment:
+    def outcome(oracle: Oracle) -> int:
+        before: Ledger = oracle.ledger
+        spanner = build_spanner(oracle, prompts=2, pairs_per_prompt=2, nu=0.3, ridge=0.7)
+        tries = (oracle.ledger.samples - before.samples) // 2
+        return min(spanner.size, 1) * 2 + int(tries > 2)
+
+    def observe(count: int, seed: int) -> Sequence[tuple[int, int]]:
+        both = [check.call(each, problem, seed=seed) for each in ("literal_oracle", "counted_oracle")]
+        return [(outcome(both[0]), outcome(both[1])) for _ in range(count)]
+
+    def log_e(observed: Sequence[tuple[int, int]]) -> float:
+        return log_e_same_law([one for one, _ in observed], [two for _, two in observed], 4)
+
+    return Experiment(observe, log_e, min_samples_same_law(4, 2 * check.discrepancy, alpha=check.alpha))

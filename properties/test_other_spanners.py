@@ -1,0 +1,54 @@
+"""Spanners of a given set, as other people's code computes them (B1-B3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from spanver.guarantees.barycentric import barycentric_coefficient, swap_factor
+from spanver.kernels import elliptic_norms
+from spanver.strategies import spanning_sets
+from spanver.values import FloatArray
+from spanver.verification.check import Check, instances
+
+SINGLE = 1e-4  # relative: libraries that compute in single precision are judged as such
+
+
+@pytest.mark.guarantee("B1", needs=["barycentric_spanner"])
+@instances(vectors=spanning_sets())
+def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation(
+    check: Check, vectors: FloatArray
+) -> None:
+    promised = check.subject.approximation
+    chosen = check.call("barycentric_spanner", vectors, promised).tolist()
+    measured = barycentric_coefficient(vectors, chosen)
+    check.slack(measured, promised)
+    assert measured <= promised * (1 + SINGLE), f"members {chosen} need a coefficient of {measured}, C is {promised}"
+
+
+@pytest.mark.guarantee("B2", needs=["barycentric_spanner"])
+@instances(vectors=spanning_sets())
+def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, vectors: FloatArray) -> None:
+    promised = check.subject.approximation
+    chosen = check.call("barycentric_spanner", vectors, promised).tolist()
+    measured = swap_factor(vectors, chosen)
+    check.slack(measured, promised)
+    assert measured <= promised * (1 + SINGLE), f"a swap raises the volume of {chosen} by {measured}, C is {promised}"
+
+
+@pytest.mark.guarantee("B2", needs=["pivoted_diagonal"])
+@instances(vectors=spanning_sets())
+def test_no_later_pivot_is_larger(check: Check, vectors: FloatArray) -> None:
+    diagonal = check.call("pivoted_diagonal", vectors)
+    assert (np.diff(diagonal) <= 1e-12 * diagonal[0]).all(), f"diagonal {diagonal.tolist()} grows"
+
+
+@pytest.mark.guarantee("B3", needs=["covering_list"])
+@instances(vectors=spanning_sets(), ridge=st.sampled_from([1.0, 0.1]), nu=st.sampled_from([1.0, 0.3]))
+def test_a_chosen_list_leaves_nothing_uncovered(check: Check, vectors: FloatArray, ridge: float, nu: float) -> None:
+    chosen = check.call("covering_list", vectors, ridge, nu)
+    assert ((chosen >= 0) & (chosen < len(vectors))).all(), f"members {chosen.tolist()} of {len(vectors)} vectors"
+    members = vectors[chosen]
+    largest = float(elliptic_norms(vectors, ridge * np.eye(vectors.shape[1]) + members.T @ members).max())
+    assert largest <= nu * (1 + 1e-9), f"a norm of {largest} is left, nu is {nu}"

@@ -1,0 +1,128 @@
+"""Whether chosen members of a set are a `C`-approximate barycentric spanner (B1, B2), measured two independent ways.
+
+`barycentric_coefficient` writes every vector as a combination of the chosen ones and returns the largest coefficient
+(B1). `swap_factor` replaces each chosen vector by each vector of the set and compares determinants (B2). By Cramer's
+rule the two agree; the set is spanned with constant `C` when they are at most `C`. What is no basis made of members
+(too few, too many, repeated, out of range, dependent) measures infinity, never a number.
+
+The rank of a set is the number of singular values above `max(n, d) * eps * s_max` (`eps` of float64); the same
+threshold decides whether chosen vectors are dependent. Near that threshold the verdict rests on rounding: judge sets
+whose singular values lie well above it or at 0.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spanver.errors import require
+
+__all__ = ["barycentric_coefficient", "swap_factor"]
+
+
+def barycentric_coefficient(vectors: ArrayLike, chosen: Sequence[int]) -> float:
+    """Return the largest absolute coefficient that writing the set in the chosen vectors takes (B1).
+
+    [Awerbuch & Kleinberg 2008].
+
+    Parameters
+    ----------
+    vectors : (n, d) array
+        The set.
+    chosen : sequence of int
+        Indices of its members that should span it.
+
+    Returns
+    -------
+    float
+        At least 1 (a chosen vector has coefficient 1); infinity where the chosen are not a basis of the span out of
+        the set; 1 where the span is `{0}` and nothing is chosen.
+
+    Raises
+    ------
+    ArgumentError
+        If `vectors` is not a finite matrix.
+
+    Examples
+    --------
+    >>> round(barycentric_coefficient([[1.0, 0.0], [0.0, 1.0], [3.0, -1.0]], [0, 1]), 12)
+    3.0
+    >>> barycentric_coefficient([[1.0, 0.0], [0.0, 1.0], [3.0, -1.0]], [0])
+    inf
+    """
+    split = _coordinates(vectors, chosen)
+    if split is None:
+        return math.inf
+    coordinates, basis = split
+    coefficients = np.linalg.solve(basis.T, coordinates.T)
+    return max(1.0, float(np.max(np.abs(coefficients), initial=0.0)))
+
+
+def swap_factor(vectors: ArrayLike, chosen: Sequence[int]) -> float:
+    """Return the largest factor by which one swap raises the absolute determinant of the chosen vectors (B2).
+
+    [Awerbuch & Kleinberg 2008]. Determinants are `r x r`, in an orthonormal basis of the span, as logarithms.
+
+    Parameters
+    ----------
+    vectors : (n, d) array
+        The set.
+    chosen : sequence of int
+        Indices of its members that should span it.
+
+    Returns
+    -------
+    float
+        At least 1; infinity where the chosen are not a basis of the span out of the set.
+
+    Raises
+    ------
+    ArgumentError
+        If `vectors` is not a finite matrix.
+
+    Examples
+    --------
+    >>> round(swap_factor([[1.0, 0.0], [0.0, 1.0], [3.0, -1.0]], [0, 1]), 12)
+    3.0
+    """
+    split = _coordinates(vectors, chosen)
+    if split is None:
+        return math.inf
+    coordinates, basis = split
+    before = np.linalg.slogdet(basis)[1]
+    largest = 0.0
+    for place in range(len(basis)):
+        swapped = np.repeat(basis[None], len(coordinates), axis=0)
+        swapped[:, place] = coordinates
+        largest = max(largest, float(np.max(np.linalg.slogdet(swapped)[1] - before)))
+    try:
+        return math.exp(largest)
+    except OverflowError:
+        return math.inf
+
+
+def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Coordinates `(n, r)` of the set in an orthonormal basis of its span, and those of the chosen; `None` if no basis.
+
+    Scaled so that the longest direction is 1: neither coefficients nor factors depend on scale.
+    """
+    matrix = np.asarray(vectors, dtype=np.float64)
+    require(matrix.ndim == 2 and bool(np.all(np.isfinite(matrix))), "vectors", vectors, "a finite (n, d) matrix")
+    largest = float(np.max(np.abs(matrix), initial=0.0))
+    if largest > 0.0:
+        matrix = matrix / largest
+    left, scales, _ = np.linalg.svd(matrix, full_matrices=False)
+    threshold = max(matrix.shape) * np.finfo(np.float64).eps * float(np.max(scales, initial=0.0))
+    rank = int(np.count_nonzero(scales > threshold))
+    indices = [operator.index(index) for index in chosen]
+    if len(indices) != rank or len(set(indices)) != rank or not all(0 <= index < len(matrix) for index in indices):
+        return None
+    coordinates = left[:, :rank] * scales[:rank]
+    basis = coordinates[indices]
+    if rank and np.linalg.svd(basis, compute_uv=False)[-1] <= threshold:
+        return None
+    return coordinates, basis

@@ -1,0 +1,9 @@
+"""What can be verified: the reference, Python objects, programs behind a pipe, other people's libraries, and the zoo.
+
+Every one of them is a `Subject`: a name, and some of the functions of `spanver.subjects.contract`.
+"""
+
+from spanver.subjects.contract import ContractError, Subject, subject_from
+from spanver.subjects.loading import NAMED, load_subject
+
+__all__ = ["NAMED", "ContractError", "Subject", "load_subject", "subject_from"]

@@ -1,0 +1,145 @@
+"""What travels over the pipe: JSON lines, arrays, and the questions of an oracle (docs/protocol.md).
+
+Both sides use this page: the harness (`process.py`) and the server for Python subjects (`serve.py`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import ArgumentError, require
+from spanver.oracle import Oracle
+from spanver.values import (
+    Counts,
+    FloatArray,
+    Found,
+    LinearScore,
+    Response,
+    Responses,
+    Rule,
+    Score,
+    Trial,
+    TruncatedScore,
+    UncertainPair,
+    from_json,
+    read_only,
+    to_json,
+)
+
+__all__ = ["PROTOCOL", "answer", "decode", "decoded", "encode", "encoded"]
+
+PROTOCOL = 1
+"""Version of the protocol."""
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One line."""
+    return (json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n").encode()
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Return the message of a line.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a JSON object, or holds NaN or infinities, which JSON does not have.
+    """
+    shown = line[:60].decode(errors="replace")
+    try:
+        message = json.loads(line, parse_constant=lambda name: _refuse(name, shown))
+    except ArgumentError:
+        raise
+    except (ValueError, RecursionError):  # also bytes that are no text, and integers of thousands of digits
+        raise ArgumentError("line", shown, "one JSON object") from None
+    require(isinstance(message, dict), "line", shown, "one JSON object")
+    return message
+
+
+def _refuse(name: str, shown: str) -> None:
+    raise ArgumentError("line", shown, f"JSON, which has no {name}")
+
+
+def encoded(value: Any) -> Any:  # noqa: PLR0911 (one return a kind of value)
+    """JSON data of an argument or an answer: arrays as nested lists, or in base64 where a number is not finite."""
+    if isinstance(value, np.ndarray):
+        if np.isfinite(value).all():
+            return value.tolist() if value.size else {"shape": list(value.shape), "float64": ""}
+        data = base64.b64encode(np.ascontiguousarray(value, dtype="<f8").tobytes()).decode()
+        return {"shape": list(value.shape), "float64": data}
+    if isinstance(value, LinearScore | TruncatedScore):
+        return to_json(value, Score)
+    if isinstance(value, UncertainPair | Trial):
+        return to_json(value, Rule)
+    if isinstance(value, Response | Responses | Counts | Found):
+        return to_json(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return encoded(asdict(value))
+    if isinstance(value, Mapping):
+        return {key: encoded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [encoded(each) for each in value]
+    if isinstance(value, np.generic):
+        return encoded(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return encoded(np.array(value))
+    return value
+
+
+def decoded(value: Any) -> Any:
+    """Data of a message, with arrays in place of what stands for them in base64."""
+    if isinstance(value, dict):
+        if set(value) == {"shape", "float64"}:
+            return from_json(value, FloatArray)
+        return {key: decoded(each) for key, each in value.items()}
+    return [decoded(each) for each in value] if isinstance(value, list) else value
+
+
+def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
+    """Ask an oracle the question of a message.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    message : mapping
+        `ask`, and the arguments of the question by name.
+
+    Returns
+    -------
+    object
+        JSON data.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such question, or its arguments are not those it has.
+    """
+    arguments = {key: value for key, value in message.items() if key not in ("seq", "ask")}
+    question = message["ask"]
+    if not isinstance(question, str) or question not in _QUESTIONS:
+        raise ArgumentError("ask", question, f"one of {', '.join(_QUESTIONS)}")
+    required, optional = _QUESTIONS[question]
+    fits = required <= set(arguments) <= required | optional
+    require(fits, f"the arguments of {question}", sorted(arguments), f"{', '.join(sorted(required)) or 'none'}")
+    if "rule" in arguments:
+        arguments["rule"] = from_json(arguments["rule"], Rule)
+    if "theta" in arguments:
+        arguments["theta"] = read_only(decoded(arguments["theta"]), ndim=1, name="theta")
+    return encoded(getattr(oracle, question)(**arguments))
+
+
+_QUESTIONS: dict[str, tuple[set[str], set[str]]] = {
+    "prompt": (set(), set()),
+    "sample": ({"prompt", "count"}, {"theta"}),
+    "sample_counts": ({"prompt", "count"}, set()),
+    "sample_until": ({"prompt", "rule", "limit"}, set()),
+    "reward": ({"prompt", "response"}, set()),
+    "compare": ({"prompt", "first", "second"}, set()),
+    "enumerate": ({"prompt"}, set()),
+}

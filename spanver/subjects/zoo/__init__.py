@@ -1,0 +1,32 @@
+"""Implementations with one realistic bug each, which the properties must kill, and correct variants, which must survive.
+
+A check that was never seen to fail is not known to check anything. Each mutant says in a sentence what is wrong with it,
+and which guarantees should show it.
+"""
+
+from spanver.errors import ArgumentError
+from spanver.subjects.contract import Subject
+from spanver.subjects.zoo.mutants import Mutant, mutated
+from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
+
+__all__ = ["MUTANTS", "VARIANTS", "Mutant", "mutant"]
+
+MUTANTS: dict[str, Mutant] = {}
+"""Mutants by name."""
+
+VARIANTS: dict[str, Mutant] = {each.name: each for each in _VARIANTS}
+"""Correct variants by name."""
+
+
+def mutant(name: str) -> Subject:
+    """Return the subject of a mutant or of a correct variant.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none of this name.
+    """
+    found = MUTANTS.get(name) or VARIANTS.get(name)
+    if found is None:
+        raise ArgumentError("subject", f"zoo:{name}", f"one of {', '.join([*MUTANTS, *VARIANTS])}, after zoo:")
+    return mutated(found)

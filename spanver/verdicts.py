@@ -1,0 +1,15 @@
+"""The three values of a verdict."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["Verdict"]
+
+
+class Verdict(Enum):
+    """What a check came to; `violated` is worse than `undecided`, which is worse than `holds`."""
+
+    HOLDS = "holds"
+    UNDECIDED = "undecided"
+    VIOLATED = "violated"

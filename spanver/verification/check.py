@@ -1,0 +1,350 @@
+"""What a property is given: a way to call the subject, to search instances, and to gather evidence.
+
+A property is a plain function of a `Check` and of an instance. Hypothesis searches the instances, and never the luck: all
+seeds are derived by hash from (entropy, property, instance, purpose), so a failing instance replays exactly and a fresh
+entropy is a new experiment (mathematics.md, section 6).
+
+*Exact* properties (`@instances`) assert. *Statistical* ones (`@experiments`) return an `Experiment`: how to observe, and
+the e-value of what was observed. A fixed number of instances is tested, each with its share of the false-alarm budget
+and with the sample size that its discrepancy needs; e-values may be looked at any time, so gross faults die early. Only
+when a violation is decided does Hypothesis look for a smaller instance, on fresh luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis import strategies as st
+
+from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
+from spanver.oracle import BudgetExceededError
+from spanver.subjects.contract import ContractError, Subject, result_of
+from spanver.subjects.process import ProtocolError
+from spanver.values import FloatArray
+from spanver.verdicts import Verdict
+from spanver.verification.profiles import Profile
+
+__all__ = ["Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
+
+FIRST_LOOK = 64  # observations; every later look has four times as many
+
+
+class ViolationError(AssertionError):
+    """A guarantee does not hold on an instance.
+
+    Parameters
+    ----------
+    message : str
+    cause : str
+        `guarantee`, `raised` (the subject raised an error), `contract` or `protocol`.
+    final : bool
+        Whether to look for no smaller instance, as after a time limit.
+    """
+
+    def __init__(self, message: str, cause: str = "guarantee", *, final: bool = False) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.final = final
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A statistical claim about one instance.
+
+    Attributes
+    ----------
+    observe : callable
+        `observe(count, seed)`: that many further observations.
+    log_e : callable
+        Logarithm of the e-value of all observations so far, against the guarantee.
+    samples : int
+        Observations after which a violation of the discrepancy demanded was seen with probability 0.99.
+    """
+
+    observe: Callable[[int, int], Sequence[Any]]
+    log_e: Callable[[Sequence[Any]], float]
+    samples: int
+
+
+@dataclass
+class Finding:
+    """What a property came to: plain data.
+
+    Attributes
+    ----------
+    property : str
+        Name of the property.
+    guarantees : tuple of str
+    verdict : Verdict
+    kind : str
+        `exact` or `statistical`.
+    examples : int
+        Instances on which the subject was run before the verdict.
+    alpha_spent : float
+        Share of the false-alarm budget; 0 for exact properties.
+    power : float or None
+        The violation that would have been seen with probability 0.99, for statistical ones.
+    slack : float or None
+        Largest ratio of what was measured to its bound.
+    cause, message : str
+        Of the violation, if any.
+    counterexample : mapping or None
+        The smallest instance found, as plain data.
+    seconds : float
+    """
+
+    property: str
+    guarantees: tuple[str, ...]
+    verdict: Verdict = Verdict.UNDECIDED
+    kind: str = "exact"
+    examples: int = 0
+    alpha_spent: float = 0.0
+    power: float | None = None
+    slack: float | None = None
+    cause: str = ""
+    message: str = ""
+    counterexample: Mapping[str, Any] | None = None
+    seconds: float = 0.0
+
+
+Body: TypeAlias = Callable[..., Any]
+
+
+@dataclass
+class Check:
+    """One property at work on one subject.
+
+    Attributes
+    ----------
+    subject : Subject
+    name : str
+        Of the property.
+    guarantees : tuple of str
+    profile : Profile
+    entropy : int
+    alpha : float
+        Of one statistical test: the share of one instance of one property.
+    discrepancy, tested : float, int
+        What statistical tests must detect, and on how many instances.
+    """
+
+    subject: Subject
+    name: str
+    guarantees: tuple[str, ...]
+    profile: Profile
+    entropy: int
+    alpha: float
+    discrepancy: float
+    tested: int
+    finding: Finding = field(init=False)
+    _digest: str = ""
+    _ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        self.finding = Finding(self.name, self.guarantees)
+
+    def call(self, function: str, *arguments: Any, **named: Any) -> Any:
+        """Call a function of the subject; its result has the form of the contract.
+
+        Raises
+        ------
+        ViolationError
+            If it raises anything but the oracle's own `BudgetExceededError`, or breaks the contract.
+        """
+        for argument in (*arguments, *named.values()):
+            if isinstance(argument, np.ndarray):
+                argument.setflags(write=False)
+        try:
+            return result_of(function, self.subject.functions[function](*arguments, **named))
+        except (BudgetExceededError, ViolationError, hypothesis.errors.HypothesisException):
+            raise
+        except ProtocolError as error:
+            raise ViolationError(str(error), "protocol", final=error.final) from error
+        except ContractError as error:
+            raise ViolationError(str(error), "contract") from error
+        except Exception as error:
+            raise ViolationError(f"{function} raised {type(error).__name__}: {error}", "raised") from error
+
+    def seed(self, purpose: str, replicate: int = 0) -> int:
+        """Seed for one purpose on the instance at hand, below 2**63."""
+        text = f"{self.entropy}/{self.name}/{self._digest}/{purpose}/{replicate}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+
+    def slack(self, measured: float, bound: float) -> None:
+        """Keep track of how near a bound comes, and steer the search of an exact property towards it."""
+        ratio = measured / bound if bound > 0 else float(measured > 0)
+        if math.isfinite(ratio):
+            self._ratio = max(ratio, self._ratio or 0.0)
+
+    def law_experiment(self, observe: Callable[[int, int], Sequence[Any]], law: FloatArray) -> Experiment:
+        """Experiment: observations, indices, are independent with this law, up to the discrepancy in total variation."""
+        samples = min_samples_law(law, self.discrepancy, alpha=self.alpha)
+        return Experiment(observe, lambda drawn: log_e_law(drawn, law), samples)
+
+    def mean_experiment(self, observe: Callable[[int, int], Sequence[Any]], bound: float) -> Experiment:
+        """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy."""
+        samples = min_samples_mean(bound, self.discrepancy, alpha=self.alpha)
+        return Experiment(observe, lambda drawn: log_e_mean(float(np.sum(drawn)), len(drawn), bound), samples)
+
+    def search(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]]) -> None:
+        """Search the instances for one on which an exact property fails."""
+        self._run(lambda **instance: body(self, **instance), strategies, self.profile.examples, self.profile.shrinks)
+
+    def gather(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]]) -> None:
+        """Test a statistical property on a fixed number of instances."""
+        self.finding.kind = "statistical"
+        self.finding.alpha_spent = self.alpha * self.tested
+        self.finding.power = self.discrepancy
+        self._run(lambda **instance: self._experiment(body(self, **instance)), strategies, self.tested, 60)
+        if self.finding.examples < self.tested and self.finding.verdict is Verdict.HOLDS:
+            self.finding.verdict = Verdict.UNDECIDED
+            self.finding.message = f"{self.finding.examples} of {self.tested} instances were tested"
+
+    def _experiment(self, experiment: Experiment) -> None:
+        observations: list[Any] = []
+        count, look = min(FIRST_LOOK, experiment.samples), 0
+        while len(observations) < experiment.samples:
+            observations.extend(experiment.observe(count, self.seed("observations", look)))
+            evidence = experiment.log_e(observations)
+            if evidence >= -math.log(self.alpha):
+                raise ViolationError(
+                    f"e-value e^{evidence:.1f} after {len(observations)} observations, where less than "
+                    f"1/alpha = e^{-math.log(self.alpha):.1f} was to be expected"
+                )
+            count, look = min(3 * len(observations), experiment.samples - len(observations)), look + 1
+
+    def _run(
+        self,
+        body: Callable[..., None],
+        strategies: Mapping[str, st.SearchStrategy[Any]],
+        examples: int,
+        shrinks: int,
+    ) -> None:
+        started = time.perf_counter()
+        failures: dict[str, tuple[ViolationError, Mapping[str, Any]]] = {}
+        passed: set[str] = set()
+        after_failure = 0
+        last: tuple[ViolationError, Mapping[str, Any]] | None = None
+
+        def on_instance(instance: Mapping[str, Any]) -> None:
+            nonlocal after_failure, last
+            described = plain(instance)
+            digest = hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
+            if digest not in failures:
+                if digest in passed or (failures and (after_failure >= shrinks or last is None or last[0].final)):
+                    return
+                if not failures and self.finding.examples >= examples:
+                    return
+                self._digest, self._ratio = digest, None
+                if failures:
+                    after_failure += 1
+                else:
+                    self.finding.examples += 1
+                try:
+                    body(**instance)
+                except AssertionError as error:
+                    violation = (
+                        error
+                        if isinstance(error, ViolationError)
+                        else ViolationError(str(error) or "an assertion failed")
+                    )
+                    failures[digest] = (violation, described)
+                else:
+                    passed.add(digest)
+                    if self._ratio is not None:
+                        self.finding.slack = max(self._ratio, self.finding.slack or 0.0)
+                        hypothesis.target(self._ratio)
+                    return
+            last = failures[digest]
+            # One place raises, whatever failed, so that the search shrinks across kinds of failure.
+            raise _FailingInstanceError
+
+        searched = hypothesis.given(st.fixed_dictionaries(dict(strategies)))(on_instance)
+        searched = hypothesis.settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            derandomize=False,
+            print_blob=False,
+            report_multiple_bugs=False,
+            verbosity=Verbosity.quiet,
+            phases=(Phase.generate, Phase.target, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        )(searched)
+        try:
+            hypothesis.seed(self.seed("search"))(searched)()
+        except _FailingInstanceError:
+            assert last is not None
+            violation, counterexample = last
+            self.finding.verdict = Verdict.VIOLATED
+            self.finding.cause, self.finding.message = violation.cause, str(violation)
+            self.finding.counterexample = counterexample
+            raise ViolationError(f"{violation}; smallest instance: {json.dumps(counterexample)}") from None
+        else:
+            self.finding.verdict = Verdict.HOLDS
+        finally:
+            self.finding.seconds = time.perf_counter() - started
+
+
+class _FailingInstanceError(Exception):
+    """Tells Hypothesis that an instance fails."""
+
+
+def instances(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callable[[Check], None]]:
+    """Make an exact property of a function of a check and of an instance, which asserts."""
+
+    def decorate(body: Body) -> Callable[[Check], None]:
+        def searched(check: Check) -> None:
+            check.search(body, strategies)
+
+        return _named_as(body, searched)
+
+    return decorate
+
+
+def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callable[[Check], None]]:
+    """Make a statistical property of a function of a check and of an instance, which returns an `Experiment`."""
+
+    def decorate(body: Body) -> Callable[[Check], None]:
+        def gathered(check: Check) -> None:
+            check.gather(body, strategies)
+
+        return _named_as(body, gathered)
+
+    return decorate
+
+
+def _named_as(body: Body, test: Callable[[Check], None]) -> Callable[[Check], None]:
+    # Not functools.wraps: pytest would look for fixtures of the names of the instance's parts.
+    test.__name__, test.__qualname__ = body.__name__, body.__qualname__
+    test.__doc__, test.__module__ = body.__doc__, body.__module__
+    return test
+
+
+def plain(value: Any) -> Any:
+    """Plain data of an instance, as JSON has it: what is shown of a counterexample, and what seeds are derived from."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if callable(value):
+        return getattr(value, "__name__", str(value))
+    return value

@@ -1,0 +1,100 @@
+"""The pytest plugin: the properties of `spanver.properties` on a subject, in anybody's test run.
+
+    pytest --pyargs spanver.properties --subject their_module:subject
+
+It adds options, gives each property its `check`, and attaches to each report what the property found. It does nothing
+in a run without such properties. Nothing of spanver is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from spanver.verification.check import Check
+
+__all__ = ["ATTACHED"]
+
+ATTACHED = "spanver"  # name under which a finding is attached to a report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("spanver", "guarantees of exploration with language models")
+    group.addoption("--subject", default="reference", help="what spanver's properties verify: module:attribute")
+    group.addoption("--subject-command", help="verify the program that this command starts, over a pipe")
+    group.addoption("--spanver-profile", default="quick", choices=("quick", "ci", "deep"), help="how hard to look")
+    group.addoption("--spanver-only", default="", help="guarantees, or groups of them by letter, separated by commas")
+    group.addoption("--spanver-alpha", type=float, default=1e-6, help="false-alarm budget of the whole run")
+    group.addoption("--spanver-entropy", type=int, default=0, help="the same entropy gives the same run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers", "guarantee(id, ..., needs=[function, ...]): what a property checks, and needs of a subject"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out properties of guarantees that were not asked for; run those that take long first on many workers."""
+    only = config.getoption("--spanver-only")
+    marked = [item for item in items if item.get_closest_marker("guarantee")]
+    if not marked:
+        return
+    if only:
+        from spanver.verification.selection import is_selected  # noqa: PLC0415 (nothing before it is needed)
+
+        left_out = [item for item in marked if not is_selected(item.get_closest_marker("guarantee").args, only)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    first = hasattr(config, "workerinput")
+    items.sort(key=lambda item: _is_statistical(item) != first)
+
+
+def _is_statistical(item: pytest.Item) -> bool:
+    return getattr(getattr(item, "obj", None), "statistical", False)
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Return the subject of the run."""
+    from spanver.subjects import load_subject  # noqa: PLC0415 (nothing before it is needed)
+
+    command = request.config.getoption("--subject-command")
+    if command:
+        from spanver.subjects.process import process_subject  # noqa: PLC0415 (likewise)
+
+        found = process_subject(command)
+    else:
+        found = load_subject(request.config.getoption("--subject"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
+    """Give a property what it needs, and attach what it found to its report."""
+    from spanver.verification.selection import make_check  # noqa: PLC0415 (nothing before it is needed)
+
+    marker = request.node.get_closest_marker("guarantee")
+    missing = sorted(set(marker.kwargs.get("needs", ())) - subject.provides)
+    if missing:
+        pytest.skip(f"not provided: {', '.join(missing)}")
+    option = request.config.getoption
+    made = make_check(
+        subject,
+        request.node.name,
+        marker.args,
+        profile=option("--spanver-profile"),
+        alpha=option("--spanver-alpha"),
+        entropy=option("--spanver-entropy"),
+    )
+    yield made
+    finding = dataclasses.asdict(made.finding)
+    finding["verdict"] = made.finding.verdict.value
+    request.node.user_properties.append((ATTACHED, finding))

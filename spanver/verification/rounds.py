@@ -1,0 +1,87 @@
+"""What a learner did, read off the record of its questions: round by round, and without asking the learner.
+
+A round is what was asked between one prompt and the next. Its *data* are the pair of responses whose rewards were asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spanver.problems.tables import TabularProblem
+from spanver.values import FloatArray, Found, Prompt, ResponseId, Responses, UncertainPair
+from spanver.verification.recording import Asked
+
+__all__ = ["Round", "data_of", "rounds_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Everything asked about one prompt.
+
+    Attributes
+    ----------
+    prompt : int
+    asked : tuple of Asked
+        Without the question for the prompt.
+    """
+
+    prompt: Prompt
+    asked: tuple[Asked, ...]
+
+    @property
+    def rewards(self) -> list[tuple[ResponseId, float]]:
+        """Responses whose rewards were asked, with their rewards."""
+        return [(entry.arguments[0], entry.answer) for entry in self.asked if entry.question == "reward"]
+
+    @property
+    def samples(self) -> int:
+        """Samples handed out."""
+        return sum(entry.samples for entry in self.asked)
+
+    @property
+    def drawn(self) -> list[ResponseId]:
+        """Responses of all plain draws, in order."""
+        return [
+            each
+            for entry in self.asked
+            if isinstance(entry.answer, Responses) and entry.question == "sample"
+            for each in entry.answer.ids
+        ]
+
+    @property
+    def seen(self) -> set[ResponseId]:
+        """Every response that an answer named."""
+        named = set(self.drawn)
+        for entry in self.asked:
+            responses = getattr(entry.answer, "responses", None)
+            if responses is not None:
+                named |= set(responses.ids)
+        return named
+
+    @property
+    def searches(self) -> list[tuple[UncertainPair, int, Found]]:
+        """Compressed searches for an uncertain pair: rule, limit and answer."""
+        return [
+            (entry.arguments[0], entry.arguments[1], entry.answer)
+            for entry in self.asked
+            if entry.question == "sample_until" and isinstance(entry.arguments[0], UncertainPair)
+        ]
+
+
+def rounds_of(asked: list[Asked]) -> list[Round]:
+    """Split a record into rounds."""
+    starts = [position for position, entry in enumerate(asked) if entry.question == "prompt"]
+    ends = [*starts[1:], len(asked)]
+    return [Round(asked[start].prompt, tuple(asked[start + 1 : end])) for start, end in zip(starts, ends, strict=True)]
+
+
+def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:
+    """Regression data of all rounds that asked two rewards: relative features (n, d), and reward differences (n,)."""
+    pairs = [(round_.prompt, *round_.rewards) for round_ in rounds if len(round_.rewards) == 2]
+    vectors = [
+        problem.features[int(x), int(one)] - problem.features[int(x), int(two)] for x, (one, _), (two, _) in pairs
+    ]
+    targets = [first - second for _, (_, first), (_, second) in pairs]
+    return np.array(vectors, dtype=np.float64).reshape(-1, problem.dimension), np.array(targets, dtype=np.float64)

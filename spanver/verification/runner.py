@@ -1,0 +1,348 @@
+"""What stands behind `spanver verify`: pytest over the properties, and one verdict for each guarantee.
+
+The same properties run as in anybody's `pytest --pyargs spanver.properties`; the runner chooses options, collects what
+each found, and compares what ran with what had to run. A guarantee is `violated` if one of its properties is, else
+`undecided` if one of them did not decide, or did not run, else `holds`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spanver.checks import Property, find_properties
+from spanver.errors import ArgumentError, SpanverError, require
+from spanver.evidence import share
+from spanver.guarantees import REGISTRY, Kind
+from spanver.guarantees.registry import DEMANDS
+from spanver.subjects import Subject, load_subject
+from spanver.verdicts import Verdict
+from spanver.verification.plugin import ATTACHED
+from spanver.verification.selection import expected_properties, is_selected, statistical_properties
+
+__all__ = ["Report", "Request", "Row", "expected_failures", "run_properties", "verify"]
+
+NOT_PROVIDED, NOT_IN_PROFILE, MEASURED, EXPECTED = "not provided", "not in profile", "measured", "expected failure"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to verify, and how.
+
+    Attributes
+    ----------
+    subject : str
+        Name of the subject.
+    command : str or None
+        The program that is the subject, instead.
+    profile : str
+    only : str
+        Ids or groups, separated by commas; empty for all.
+    alpha : float
+    entropy : int
+    """
+
+    subject: str = "reference"
+    command: str | None = None
+    profile: str = "quick"
+    only: str = ""
+    alpha: float = 1e-6
+    entropy: int = 0
+
+    def replay(self, guarantee: str) -> str:
+        """Command that runs the properties of one guarantee again, with the same instances and the same luck."""
+        parts = ["spanver", "verify", *(["--command", self.command] if self.command else [self.subject])]
+        parts += ["--only", guarantee, "--profile", self.profile, "--entropy", str(self.entropy)]
+        return shlex.join(parts + (["--alpha", repr(self.alpha)] if self.alpha != Request.alpha else []))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Verdict on one guarantee.
+
+    Attributes
+    ----------
+    id : str
+    verdict : str
+        `holds`, `undecided` or `violated`; or why it was not judged: `not provided`, `not in profile`, `measured`,
+        `expected failure`.
+    findings : tuple of mapping
+        What its properties found.
+    message : str
+        Of the violation or of what is undecided.
+    """
+
+    id: str
+    verdict: str
+    findings: tuple[Mapping[str, Any], ...] = ()
+    message: str = ""
+
+    def first(self, key: str) -> Any:
+        """Return this part of the finding that decided."""
+        return next((each[key] for each in self.findings if each["verdict"] == "violated"), None)
+
+    def largest(self, key: str) -> float | None:
+        """Largest number of this name among the findings."""
+        return max((each[key] for each in self.findings if each[key] is not None), default=None)
+
+    def total(self, key: str) -> Any:
+        """Sum of the numbers of this name over the findings."""
+        return sum(each[key] for each in self.findings)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a verification came to.
+
+    Attributes
+    ----------
+    request : Request
+    subject : str
+        The subject's own name.
+    rows : tuple of Row
+        In the order of the registry.
+    expected, executed : int
+        Properties that had to run, and that did.
+    """
+
+    request: Request
+    subject: str
+    rows: tuple[Row, ...]
+    expected: int
+    executed: int
+
+    def ids(self, verdict: str) -> list[str]:
+        """Guarantees with this verdict."""
+        return [row.id for row in self.rows if row.verdict == verdict]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verdict on the whole: `violated` > `undecided` > `holds`."""
+        if self.ids(Verdict.VIOLATED.value):
+            return Verdict.VIOLATED
+        complete = self.executed == self.expected and self.executed > 0
+        return Verdict.HOLDS if complete and not self.ids(Verdict.UNDECIDED.value) else Verdict.UNDECIDED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        rows = [
+            {
+                "id": row.id,
+                "verdict": row.verdict,
+                "kind": REGISTRY[row.id].kind_text,
+                "examples": row.total("examples"),
+                "alpha_spent": row.total("alpha_spent"),
+                "power": row.largest("power"),
+                "slack": row.largest("slack"),
+                "cause": row.first("cause"),
+                "message": row.message or None,
+                "counterexample": row.first("counterexample"),
+                "replay": self.request.replay(row.id) if row.findings else None,
+                "seconds": row.total("seconds"),
+                "properties": [each["property"] for each in row.findings],
+            }
+            for row in self.rows
+        ]
+        footer = {
+            "expected": self.expected,
+            "executed": self.executed,
+            "verdict": self.verdict.value,
+            **{verdict.value: self.ids(verdict.value) for verdict in Verdict},
+            "not_provided": self.ids(NOT_PROVIDED),
+            "not_in_profile": self.ids(NOT_IN_PROFILE),
+            "measured": self.ids(MEASURED),
+            "expected_failures": self.ids(EXPECTED),
+            "alpha": self.request.alpha,
+            "alpha_of_one_test": self.alpha_of_one_test,
+            "entropy": self.request.entropy,
+            "profile": self.request.profile,
+        }
+        return {"schema": "spanver.verify/1", "subject": self.subject, "guarantees": rows, "footer": footer}
+
+    @property
+    def alpha_of_one_test(self) -> float:
+        """Share of one instance of one statistical property."""
+        return share(self.request.alpha, statistical_properties(), DEMANDS[self.request.profile].instances)
+
+
+def expected_failures(path: Path) -> dict[str, str]:
+    """Read a file of expected failures, a line each: `S4: part of the message of the failure`.
+
+    Lines that begin with `#` are comments.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such file, or a line names no guarantee or no reason.
+    """
+    require(path.is_file(), "expected_failures", str(path), "a file")
+    entries: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            name, _, reason = (part.strip() for part in line.partition(":"))
+            require(name in REGISTRY and reason != "", "expected_failures", line, "lines of `guarantee: reason`")
+            entries[name] = reason
+    return entries
+
+
+def run_properties(
+    request: Request,
+    *,
+    workers: int = 0,
+    junit: Path | None = None,
+    stop_at_first: bool = False,
+    on_finding: Callable[[str], None] | None = None,
+) -> list[Mapping[str, Any]]:
+    """Run the properties under pytest and return what each found, in the order in which they ended.
+
+    Raises
+    ------
+    SpanverError
+        If pytest could not run them, or a property ended in an error of its own.
+    """
+    collector = _Collector(on_finding)
+    with tempfile.TemporaryDirectory() as folder:
+        # A configuration of its own: whatever pytest is told where the user stands does not reach the properties.
+        settings = Path(folder) / "pytest.ini"
+        settings.write_text("[pytest]\naddopts = --import-mode=importlib\n", encoding="utf-8")
+        options = ["--pyargs", "spanver.properties", "-c", str(settings), "--rootdir", folder, "-q"]
+        options += ["-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore", "--tb=short"]
+        if "spanver.verification.plugin" not in _entry_points():
+            options += ["-p", "spanver.verification.plugin"]
+        options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
+        options += ["--spanver-profile", request.profile, "--spanver-only", request.only]
+        options += ["--spanver-alpha", repr(request.alpha), "--spanver-entropy", str(request.entropy)]
+        options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
+        options += ["-x"] if stop_at_first else []
+        options += [f"--junitxml={junit}"] if junit else []
+        output = Path(folder) / "output.txt"
+        with output.open("w", encoding="utf-8") as sink, redirect_stdout(sink), redirect_stderr(sink):
+            code = pytest.main(options, plugins=[collector])
+        text = output.read_text(encoding="utf-8")
+    if collector.errors:
+        raise SpanverError(f"a property ended in an error that is not the subject's:\n{collector.errors[0]}")
+    ran = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if code not in ran and not collector.findings:
+        raise SpanverError(f"the properties could not run (pytest exit code {int(code)}):\n{text[-3000:]}")
+    return collector.findings
+
+
+def verify(
+    request: Request,
+    *,
+    workers: int | None = None,
+    junit: Path | None = None,
+    known: Mapping[str, str] | None = None,
+    on_finding: Callable[[str], None] | None = None,
+) -> Report:
+    """Verify a subject.
+
+    Parameters
+    ----------
+    request : Request
+    workers : int, optional
+        Processes; default: as many as there are processors, at most 4.
+    junit : Path, optional
+        Also write a JUnit file.
+    known : mapping, optional
+        Expected failures: part of the message, by guarantee.
+    on_finding : callable, optional
+        Called with the name of each property, as soon as it ends.
+
+    Returns
+    -------
+    Report
+    """
+    subject = _subject(request)
+    try:
+        expected = expected_properties(subject, request.only)
+    finally:
+        subject.close()
+    workers = min(4, os.cpu_count() or 1) if workers is None else workers
+    findings = run_properties(request, workers=workers, junit=junit, on_finding=on_finding) if expected else []
+    rows = tuple(
+        _row(name, subject, findings, [each for each in expected if name in each.guarantees], known or {})
+        for name in REGISTRY
+        if is_selected([name], request.only)
+    )
+    return Report(request, subject.name, rows, len(expected), len(findings))
+
+
+def _subject(request: Request) -> Subject:
+    if request.command is None:
+        return load_subject(request.subject)
+    from spanver.subjects.process import process_subject  # noqa: PLC0415 (where it is needed)
+
+    return process_subject(request.command)
+
+
+def _row(
+    name: str,
+    subject: Subject,
+    findings: Sequence[Mapping[str, Any]],
+    expected: Sequence[Property],
+    known: Mapping[str, str],
+) -> Row:
+    mine = tuple(each for each in findings if name in each["guarantees"])
+    if not expected:
+        checked = any(name in each.guarantees for each in find_properties())
+        return Row(name, NOT_PROVIDED if checked else NOT_IN_PROFILE)
+    measured = {each.name for each in expected if each.needs & subject.measured}
+    judged = [each for each in mine if each["property"] not in measured]
+    if not judged and len(measured) == len(expected) and mine:
+        worst = next((each["message"] for each in mine if each["verdict"] == Verdict.VIOLATED.value), "")
+        return Row(name, MEASURED, mine, worst)
+    violated = [each for each in judged if each["verdict"] == Verdict.VIOLATED.value]
+    if name in known:
+        if any(known[name] in each["message"] for each in violated):
+            return Row(name, EXPECTED, mine, known[name])
+        return Row(name, Verdict.VIOLATED.value, mine, f"expected failure did not occur: {known[name]}")
+    if violated:
+        return Row(name, Verdict.VIOLATED.value, mine, violated[0]["message"])
+    open_ones = [each["message"] for each in judged if each["verdict"] != Verdict.HOLDS.value]
+    missing = len(expected) - len(mine)
+    if missing or open_ones:
+        message = open_ones[0] if open_ones else f"{missing} of {len(expected)} properties did not run"
+        return Row(name, Verdict.UNDECIDED.value, mine, message)
+    if Kind.SCALING in REGISTRY[name].kind and len(REGISTRY[name].kind) == 1:
+        raise ArgumentError("guarantee", name, "decided by a study")
+    return Row(name, Verdict.HOLDS.value, mine)
+
+
+def _entry_points() -> set[str]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 (once a run)
+
+    return {each.value for each in entry_points(group="pytest11")}
+
+
+class _Collector:
+    """Plugin of one run that keeps what the properties found."""
+
+    def __init__(self, on_finding: Callable[[str], None] | None) -> None:
+        self.findings: list[Mapping[str, Any]] = []
+        self.errors: list[str] = []
+        self._on_finding = on_finding
+        self._failed: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Read reports where they are logged, which also happens on the near side of workers."""
+        if report.failed:
+            self._failed[report.nodeid] = report.longreprtext
+        if report.when != "teardown":
+            return
+        found = dict(report.user_properties).get(ATTACHED)
+        if isinstance(found, Mapping) and (found["verdict"] != Verdict.UNDECIDED.value or found["message"]):
+            self.findings.append(found)
+            if self._on_finding is not None:
+                self._on_finding(found["property"])
+        elif report.nodeid in self._failed:
+            # It ended without a verdict: the fault is not the subject's.
+            self.errors.append(self._failed[report.nodeid])

@@ -1,0 +1,86 @@
+"""Which properties a run has, and what share of its false-alarm budget each gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from spanver.checks import Property, find_properties
+from spanver.errors import ArgumentError, require, require_probability
+from spanver.evidence import share
+from spanver.guarantees import REGISTRY, guarantee
+from spanver.guarantees.registry import DEMANDS
+from spanver.subjects.contract import Subject
+from spanver.verification.check import Check
+from spanver.verification.profiles import PROFILES
+
+__all__ = ["expected_properties", "is_selected", "make_check", "statistical_properties"]
+
+
+def is_selected(guarantees: Iterable[str], only: str) -> bool:
+    """Whether one of the guarantees was asked for.
+
+    Parameters
+    ----------
+    guarantees : iterable of str
+    only : str
+        Ids, or letters for whole groups, separated by commas: `S,R3`. Empty asks for all.
+
+    Raises
+    ------
+    ArgumentError
+        If a part of `only` is the id of no guarantee, and no letter of one.
+    """
+    wanted = {part.strip().upper() for part in only.split(",") if part.strip()}
+    known = set(REGISTRY) | {name[0] for name in REGISTRY}
+    unknown = sorted(wanted - known)
+    require(
+        not unknown, "only", ", ".join(unknown), f"ids of guarantees, or of {', '.join(sorted(known - set(REGISTRY)))}"
+    )
+    return not wanted or any(name in wanted or name[0] in wanted for name in guarantees)
+
+
+def expected_properties(subject: Subject, only: str = "") -> tuple[Property, ...]:
+    """Properties that have to run on a subject: all that it provides the functions for."""
+    return tuple(
+        each for each in find_properties() if each.needs <= subject.provides and is_selected(each.guarantees, only)
+    )
+
+
+@cache
+def statistical_properties() -> int:
+    """Number of statistical properties there are; the budget is divided over all, also when fewer run."""
+    return sum(each.statistical for each in find_properties())
+
+
+def make_check(
+    subject: Subject, name: str, guarantees: tuple[str, ...], *, profile: str, alpha: float, entropy: int
+) -> Check:
+    """Make the check of one property.
+
+    Parameters
+    ----------
+    subject : Subject
+    name : str
+        Of the property.
+    guarantees : tuple of str
+        Its first one says what a statistical test must detect, and on how many instances.
+    profile : str
+    alpha : float
+        False-alarm budget of the whole run.
+    entropy : int
+    """
+    if profile not in PROFILES:
+        raise ArgumentError("profile", profile, f"one of {', '.join(PROFILES)}")
+    require_probability("alpha", alpha)
+    demand = (guarantee(guarantees[0]).demands or DEMANDS)[profile]
+    return Check(
+        subject=subject,
+        name=name,
+        guarantees=guarantees,
+        profile=PROFILES[profile],
+        entropy=entropy,
+        alpha=share(alpha, statistical_properties(), demand.instances),
+        discrepancy=demand.discrepancy,
+        tested=demand.instances,
+    )

@@ -1,0 +1,151 @@
+"""Where the transcripts of docs/protocol.md come from: conversations with this program, as they went over the pipe.
+
+`python tests/transcripts.py docs/protocol.md` brings the page up to date; `python tests/transcripts.py serve` is the
+program at the other end: the reference, and the plainest possible version of what the reference does not provide.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from spanver.learners.spanner_sampling import Settings
+from spanver.oracle import Budget, BudgetExceededError
+from spanver.oracles import literal_oracle
+from spanver.oracles.door import Door
+from spanver.problems.tables import TabularProblem
+from spanver.subjects import Subject, process, reference
+from spanver.subjects.serve import serve
+from spanver.values import LinearScore
+
+__all__ = ["RUNS", "page_transcripts", "transcript"]
+
+PAGE = re.compile(r"<!-- transcript: (\w+) -->\n```text\n(.*?)```\n", re.DOTALL)
+PLAIN: dict[str, Callable[..., Any]] = {
+    "ridge_regression": lambda v, y, ridge: np.linalg.solve(v.T @ v + ridge * np.eye(v.shape[1]), v.T @ y),
+    "barycentric_spanner": lambda vectors, _: np.arange(vectors.shape[1]),  # right where the first are the longest
+    "covering_list": lambda vectors, _ridge, _nu: np.arange(len(vectors)),
+    "pivoted_diagonal": lambda vectors: np.abs(np.diag(vectors)),  # right for a diagonal in falling order
+}
+SUBJECT = Subject(
+    name="transcripts",
+    functions={each: reference.subject.functions[each] for each in reference.subject.provides & process.REMOTE} | PLAIN,
+)
+
+
+def _oracle(samples: int | None = None) -> Door:
+    problem = TabularProblem(
+        prompt_law=np.array([1.0]),
+        log_base=np.log([[0.5, 0.25, 0.25]]),
+        features=np.array([[[0.5, 0.0], [-0.5, 0.0], [0.0, 1.0]]]),
+        reward=np.array([[1.0, 0.0, 0.5]]),
+        beta=0.5,
+        radius=2.0,
+    )
+    return literal_oracle(problem, seed=1, budget=Budget(samples=samples))
+
+
+_FEATURES, _TARGETS = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([3.0, 4.0])
+_LAW, _BASE = np.log([0.75, 0.25]), np.log([0.5, 0.5])
+_CALL: dict[str, Any] = {"multiplier": 1.0, "failure": 0.5, "seed": 7}
+_SETTINGS = Settings(
+    prompts=1,
+    pairs_per_prompt=4,
+    nu=0.5,
+    ridge=1.0,
+    exploration_rounds=1,
+    rejection_multiplier=1.0,
+    rejection_failure=0.5,
+)
+
+
+def _sampled(function: Callable[..., Any], samples: int | None = None) -> Any:
+    oracle = _oracle(samples)
+    return function(oracle, oracle.prompt(), LinearScore(np.array([1.0, 0.0])), **_CALL)
+
+
+RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
+    "elliptic_norms": ("elliptic_norms", lambda run: run(np.array([[3.0, 4.0]]), 4.0 * np.eye(2))),
+    "log_softmax": ("log_softmax", lambda run: run(np.array([0.0, -np.inf]), np.array([1.0, 2.0]), 0.5)),
+    "truncated_scores": (
+        "truncated_scores",
+        lambda run: run(_FEATURES, np.zeros(2), np.array([1.0, 1.0]), np.eye(2), 1.5),
+    ),
+    "kl_divergence": ("kl_divergence", lambda run: run(_LAW, _BASE)),
+    "log_coverage": ("log_coverage", lambda run: run(_LAW, _BASE)),
+    "fit": ("fit", lambda run: run(_FEATURES, _TARGETS, 5.0)),
+    "ridge_regression": ("ridge_regression", lambda run: run(_FEATURES, _TARGETS, 1.0)),
+    "draw": ("draw", lambda run: run(np.array([0.5, 0.0, 0.5]), 4, 7)),
+    "barycentric_spanner": ("barycentric_spanner", lambda run: run(_FEATURES, 2.0)),
+    "covering_list": ("covering_list", lambda run: run(_FEATURES, 1.0, 0.5)),
+    "pivoted_diagonal": ("pivoted_diagonal", lambda run: run(np.diag([2.0, 1.0]))),
+    "softmax_sample": ("softmax_sample", _sampled),
+    "race_sample": ("race_sample", _sampled),
+    "build_spanner": (
+        "build_spanner",
+        lambda run: run(_oracle(), prompts=1, pairs_per_prompt=4, nu=0.5, ridge=1.0, seed=7),
+    ),
+    "spanner_sampling": ("spanner_sampling", lambda run: run(_oracle(), seed=7, settings=_SETTINGS)),
+    "refused": ("softmax_sample", lambda run: _sampled(run, samples=5)),
+}
+"""What is run for each transcript: the function, and how it is called."""
+
+
+def transcript(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Run one conversation, and return its messages with their senders, `harness` or `program`."""
+    said: list[tuple[str, dict[str, Any]]] = []
+    encode, decode = process.encode, process.decode
+
+    def sent(message: Mapping[str, Any]) -> bytes:
+        line = encode(message)
+        said.append(("harness", json.loads(line)))
+        return line
+
+    def received(line: bytes) -> dict[str, Any]:
+        said.append(("program", json.loads(line)))
+        return decode(line)
+
+    with patch.object(process, "encode", sent), patch.object(process, "decode", received):
+        subject = process.process_subject(shlex.join([sys.executable, __file__, "serve"]))
+        function, call = RUNS[name]
+        try:
+            call(subject.functions[function])
+        except BudgetExceededError:
+            pass
+        finally:
+            subject.close()
+    return said if name == "refused" else said[2:]
+
+
+def page_transcripts(page: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Return the transcripts that stand in a page."""
+    senders = {">": "harness", "<": "program"}
+    return {
+        name: [(senders[line[0]], json.loads(line[1:])) for line in lines.splitlines()]
+        for name, lines in PAGE.findall(page)
+    }
+
+
+def _brought_up_to_date(page: str) -> str:
+    def block(match: re.Match[str]) -> str:
+        marks = {"harness": ">", "program": "<"}
+        lines = [f"{marks[sender]} {json.dumps(message)}\n" for sender, message in transcript(match[1])]
+        return f"<!-- transcript: {match[1]} -->\n```text\n{''.join(lines)}```\n"
+
+    return PAGE.sub(block, page)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(SUBJECT, sys.stdin.buffer, sys.stdout.buffer)
+    else:
+        path = Path(sys.argv[1])
+        path.write_text(_brought_up_to_date(path.read_text(encoding="utf-8")), encoding="utf-8")
