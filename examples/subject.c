@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 static jmp_buf run_ends;
 static const char *reason; /* why it ended */
 static void fail(const char *why) {
@@ -157,7 +156,7 @@ static void read_base64(const Value *text, double *into, size_t count) {
     size_t done = 0;
     for (size_t i = 1; i + 1 < text->length && done < count; i++) {
         const char *digit = strchr(digits, text->text[i]);
-        if (digit == NULL) break; /* filling at the end */
+        if (digit == NULL) break; /* the filling at the end */
         group = (group << 6 | (unsigned)(digit - digits)) & 0xffff;
         if ((bits += 6) < 8) continue;
         bits -= 8;
@@ -203,6 +202,7 @@ static Array get_array(const Value *object, const char *key) { return read_array
 typedef struct Text { char *at; size_t length, room; } Text;
 
 static void put(Text *text, const char *letters, size_t length) {
+    if (length == 0) return; /* of an empty text there may be no letters at all */
     if (text->length + length > text->room) {
         size_t room = 2 * (text->room + length);
         char *larger = keep(room, 1);
@@ -347,7 +347,6 @@ static double uniform(uint64_t *state) {
 }
 
 /* ---- The oracle. */
-
 static double seq; /* of the run */
 
 static void put_argument(Text *text, const char *key) {

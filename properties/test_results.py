@@ -16,7 +16,7 @@ from spanver.problems.families import needle_problem
 from spanver.verification.check import Check, Experiment, experiments
 from spanver.verification.recording import RecordingOracle
 
-RESPONSES, BETA = 512, 0.02  # coverage up to exp(1/(2 beta)) = 7e10
+RESPONSES, BETA = 256, 0.02  # coverage up to exp(1/(2 beta)) = 7e10
 
 
 @pytest.mark.guarantee("T1", needs=["spanner_sampling"])
@@ -46,8 +46,15 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
             )
             oracle = RecordingOracle(counted_oracle(problem, seed=check.seed("oracle", index)))
             policy = check.call("spanner_sampling", oracle, seed=check.seed("learner", index), settings=settings)
-            arguments = {"multiplier": 2.0, "failure": 0.5, "seed": check.seed("output", index)}
-            output = sample_policy(policy, oracle, oracle.prompt(), sampler=softmax_sample, **arguments)
+            output = sample_policy(
+                policy,
+                oracle,
+                oracle.prompt(),
+                sampler=softmax_sample,
+                multiplier=2.0,
+                failure=0.5,
+                seed=check.seed("output", index),
+            )
             ledger = oracle.ledger
             assert ledger.samples <= most_samples, f"{ledger.samples} samples, the settings allow {most_samples}"
             assert ledger.rewards <= 2 * (2 + rounds), f"{ledger.rewards} rewards"

@@ -131,6 +131,44 @@ def verify(
 
 
 @app.command()
+def zoo(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these mutants. [default: all]")] = None,
+    profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "ci",
+    matrix: Annotated[bool, Option("--matrix", help="All guarantees, not just the expected ones, to the end.")] = False,
+    repeats: Annotated[int, Option(help="Runs with fresh luck, for kill probabilities.")] = 1,
+    entropy: Annotated[str, Option(help="A number: the same one repeats the run exactly; or 'fresh'.")] = "0",
+    workers: Annotated[int, Option(help="Processes.")] = 2,
+    json_file: Annotated[Path | None, Option("--json", help="Write what became of each mutant to this file.")] = None,
+) -> None:
+    """Run the zoo: implementations with one bug each, which the properties must kill, and correct ones to survive."""
+    from spanver.subjects.zoo import MUTANTS, VARIANTS  # noqa: PLC0415 (keeps --help quick)
+    from spanver.verification import tables  # noqa: PLC0415
+    from spanver.verification.zoo import visit  # noqa: PLC0415
+
+    _check_outputs(json_file)
+    unknown = sorted(set(names or ()) - set(MUTANTS) - set(VARIANTS))
+    if unknown:
+        raise ArgumentError("names", ", ".join(unknown), "names of mutants; `spanver zoo --json` lists them")
+    with _counting("hunting") as tick:
+        found = visit(
+            profile=profile,
+            names=names or (),
+            matrix=matrix,
+            repeats=repeats,
+            entropy=_entropy(entropy),
+            workers=workers,
+            on_hunt=tick,
+        )
+    console.print(tables.zoo_table(found))
+    for line in tables.zoo_lines(found, whole=not names):
+        _plain(line)
+    if json_file is not None:
+        _write_json(json_file, found.to_json())
+    bad = found.verdict is not Verdict.HOLDS if not names else bool(found.survivors or found.wronged)
+    raise typer.Exit(VIOLATED if bad else HOLDS)
+
+
+@app.command()
 def run(
     context: typer.Context,
     problem: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -52,12 +53,16 @@ def stream(seed: int, name: str, index: int = 0) -> Generator:
     >>> stream(7, "prompt", 3).random() == stream(7, "prompt", 4).random()
     False
     """
-    require_count("seed", seed, least=0)
     require_count("index", index, least=0)
     require(index < 2**64, "index", index, "below 2**64")
+    return Generator(Philox(key=_key(seed, name), counter=np.array([0, 0, 0, index], dtype=np.uint64)))
+
+
+@lru_cache(maxsize=1024)
+def _key(seed: int, name: str) -> NDArray[np.uint64]:
+    require_count("seed", seed, least=0)
     digest = hashlib.blake2b(f"{int(seed)}/{name}".encode(), digest_size=16).digest()
-    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
-    return Generator(Philox(key=key, counter=np.array([0, 0, 0, index], dtype=np.uint64)))
+    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
 
 
 @dataclass(slots=True)

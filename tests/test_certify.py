@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from spanver.certify import CERTIFIED, certify, kkt_residual
-from spanver.verdicts import Verdict
 from spanver.errors import SpanverError
 from spanver.problems.families import covered_needle_problem, random_problem
 from spanver.records import arrays_path, load_record
 from spanver.runs import execute, make_plan
+from spanver.verdicts import Verdict
 
 Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]
 

@@ -23,6 +23,7 @@ from spanver.oracles import literal_oracle
 from spanver.oracles.door import Door
 from spanver.problems.tables import TabularProblem
 from spanver.subjects import Subject, process, reference
+from spanver.subjects.messages import decode, encode
 from spanver.subjects.serve import serve
 from spanver.values import LinearScore
 
@@ -32,7 +33,7 @@ PAGE = re.compile(r"<!-- transcript: (\w+) -->\n```text\n(.*?)```\n", re.DOTALL)
 PLAIN: dict[str, Callable[..., Any]] = {
     "ridge_regression": lambda v, y, ridge: np.linalg.solve(v.T @ v + ridge * np.eye(v.shape[1]), v.T @ y),
     "barycentric_spanner": lambda vectors, _: np.arange(vectors.shape[1]),  # right where the first are the longest
-    "covering_list": lambda vectors, _ridge, _nu: np.arange(len(vectors)),
+    "covering_list": lambda vectors, _ridge, _nu: np.arange(len(vectors)),  # right where once each is enough
     "pivoted_diagonal": lambda vectors: np.abs(np.diag(vectors)),  # right for a diagonal in falling order
 }
 SUBJECT = Subject(
@@ -83,9 +84,9 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "log_coverage": ("log_coverage", lambda run: run(_LAW, _BASE)),
     "fit": ("fit", lambda run: run(_FEATURES, _TARGETS, 5.0)),
     "ridge_regression": ("ridge_regression", lambda run: run(_FEATURES, _TARGETS, 1.0)),
-    "draw": ("draw", lambda run: run(np.array([0.5, 0.0, 0.5]), 4, 7)),
+    "draw": ("draw", lambda run: run(np.array([0.5, 0.0, 0.5]), 4, 3)),
     "barycentric_spanner": ("barycentric_spanner", lambda run: run(_FEATURES, 2.0)),
-    "covering_list": ("covering_list", lambda run: run(_FEATURES, 1.0, 0.5)),
+    "covering_list": ("covering_list", lambda run: run(_FEATURES, 1.0, 0.95)),
     "pivoted_diagonal": ("pivoted_diagonal", lambda run: run(np.diag([2.0, 1.0]))),
     "softmax_sample": ("softmax_sample", _sampled),
     "race_sample": ("race_sample", _sampled),
@@ -102,7 +103,6 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
 def transcript(name: str) -> list[tuple[str, dict[str, Any]]]:
     """Run one conversation, and return its messages with their senders, `harness` or `program`."""
     said: list[tuple[str, dict[str, Any]]] = []
-    encode, decode = process.encode, process.decode
 
     def sent(message: Mapping[str, Any]) -> bytes:
         line = encode(message)
@@ -113,7 +113,8 @@ def transcript(name: str) -> list[tuple[str, dict[str, Any]]]:
         said.append(("program", json.loads(line)))
         return decode(line)
 
-    with patch.object(process, "encode", sent), patch.object(process, "decode", received):
+    where = "spanver.subjects.process"
+    with patch(f"{where}.encode", sent), patch(f"{where}.decode", received):
         subject = process.process_subject(shlex.join([sys.executable, __file__, "serve"]))
         function, call = RUNS[name]
         try:

@@ -208,7 +208,7 @@ def result_of(name: str, value: Any) -> Any:
     """
     try:
         return FUNCTIONS[name](value)
-    except (ArgumentError, TypeError, ValueError) as error:
+    except (ArgumentError, OverflowError, TypeError, ValueError) as error:
         raise ContractError(f"{name} broke the contract: {error}") from error
 
 

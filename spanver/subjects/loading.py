@@ -36,21 +36,21 @@ def load_subject(name: str) -> Subject:
     MissingExtraError
         If a library that it needs is missing.
     """
+    module, colon, attribute = name.partition(":")
+    found: Subject
     if name in REFERENCES:
         reference = importlib.import_module("spanver.subjects.reference")
         library = name.partition("-")[2]
-        found: Subject = reference.on(library) if library else reference.subject
-        return found
-    if name in LIBRARIES:
+        found = reference.on(library) if library else reference.subject
+    elif name in LIBRARIES:
         found = importlib.import_module("spanver.subjects.third_party").subject(name)
-        return found
-    module, colon, attribute = name.partition(":")
-    if not colon or not module or not attribute:
+    elif not colon or not module or not attribute:
         raise ArgumentError("subject", name, f"module:attribute, zoo:NAME, or one of {', '.join(NAMED)}")
-    if module == "zoo":
+    elif module == "zoo":
         found = importlib.import_module("spanver.subjects.zoo").mutant(attribute)
-        return found
-    return subject_from(_imported(name, module, attribute), name)
+    else:
+        found = subject_from(_imported(name, module, attribute), name)
+    return found
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:

@@ -53,7 +53,7 @@ def decode(line: bytes) -> dict[str, Any]:
     """
     shown = line[:60].decode(errors="replace")
     try:
-        message = json.loads(line, parse_constant=lambda name: _refuse(name, shown))
+        message: dict[str, Any] = json.loads(line, parse_constant=lambda name: _refuse(name, shown))
     except ArgumentError:
         raise
     except (ValueError, RecursionError):  # also bytes that are no text, and integers of thousands of digits

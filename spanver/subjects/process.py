@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from spanver.errors import ArgumentError, SpanverError, require, require_positive
 from spanver.oracle import BudgetExceededError, QuestionRefusedError
-from spanver.subjects.contract import FUNCTIONS, Subject
+from spanver.subjects.contract import FUNCTIONS, ContractError, Subject, result_of
 from spanver.subjects.messages import PROTOCOL, answer, decode, decoded, encode, encoded
 
 __all__ = ["HandshakeError", "ProtocolError", "process_subject"]
@@ -118,8 +118,11 @@ class _Conversation:
             self._program = None
 
     def run(self, name: str, *arguments: Any, **named: Any) -> Any:
-        if self._program is None:
-            self.greet()
+        try:
+            if self._program is None:
+                self.greet()
+        except HandshakeError as error:
+            raise ProtocolError(f"{name}: {error}", final=True) from error
         program = self._program
         assert program is not None
         try:
@@ -134,6 +137,10 @@ class _Conversation:
             raise
         if "error" in message:
             raise refused or RuntimeError(str(message["error"]))
+        try:
+            result_of(name, result)
+        except ContractError as error:
+            raise ProtocolError(str(error)) from error
         return result
 
     def _converse(
@@ -200,6 +207,7 @@ def _checked_hello(message: Mapping[str, Any]) -> dict[str, Any]:
     assert isinstance(hello, dict)
     require(hello.get("protocol") == PROTOCOL, "protocol", hello.get("protocol"), str(PROTOCOL))
     require(isinstance(hello.get("name"), str), "name", hello.get("name"), "a string")
+    require_positive("approximation", hello.get("approximation", 2.0))
     provides = hello.get("provides")
     is_list = isinstance(provides, list) and all(isinstance(each, str) for each in provides)
     require(

@@ -1,13 +1,13 @@
 """What a property is given: a way to call the subject, to search instances, and to gather evidence.
 
-A property is a plain function of a `Check` and of an instance. Hypothesis searches the instances, and never the luck: all
-seeds are derived by hash from (entropy, property, instance, purpose), so a failing instance replays exactly and a fresh
-entropy is a new experiment (mathematics.md, section 6).
+A property is a plain function of a `Check` and of an instance. Hypothesis searches the instances, and never the luck:
+all seeds are derived by hash from (entropy, property, instance, purpose), so a failing instance replays exactly and a
+fresh entropy is a new experiment (mathematics.md, section 6).
 
-*Exact* properties (`@instances`) assert. *Statistical* ones (`@experiments`) return an `Experiment`: how to observe, and
-the e-value of what was observed. A fixed number of instances is tested, each with its share of the false-alarm budget
-and with the sample size that its discrepancy needs; e-values may be looked at any time, so gross faults die early. Only
-when a violation is decided does Hypothesis look for a smaller instance, on fresh luck.
+*Exact* properties (`@instances`) assert. *Statistical* ones (`@experiments`) return an `Experiment`: how to observe,
+and the e-value of what was observed. A fixed number of instances is tested, each with its share of the false-alarm
+budget and with the sample size that its discrepancy needs; e-values may be looked at any time, so gross faults die
+early. Only when a violation is decided does Hypothesis look for a smaller instance, on fresh luck.
 """
 
 from __future__ import annotations
@@ -181,13 +181,23 @@ class Check:
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
     def slack(self, measured: float, bound: float) -> None:
-        """Keep track of how near a bound comes, and steer the search of an exact property towards it."""
+        """Say how near a bound came on the instance at hand."""
         ratio = measured / bound if bound > 0 else float(measured > 0)
         if math.isfinite(ratio):
             self._ratio = max(ratio, self._ratio or 0.0)
 
+    def begin(self, digest: str) -> None:
+        """Turn to the next instance."""
+        self._digest, self._ratio = digest, None
+
+    def finish(self) -> None:
+        """Keep the slack of an instance that passed, and steer the search of an exact property towards more."""
+        if self._ratio is not None:
+            self.finding.slack = max(self._ratio, self.finding.slack or 0.0)
+            hypothesis.target(self._ratio)
+
     def law_experiment(self, observe: Callable[[int, int], Sequence[Any]], law: FloatArray) -> Experiment:
-        """Experiment: observations, indices, are independent with this law, up to the discrepancy in total variation."""
+        """Experiment: observations, which are indices, are independent with this law, up to the discrepancy."""
         samples = min_samples_law(law, self.discrepancy, alpha=self.alpha)
         return Experiment(observe, lambda drawn: log_e_law(drawn, law), samples)
 
@@ -231,47 +241,10 @@ class Check:
         shrinks: int,
     ) -> None:
         started = time.perf_counter()
-        failures: dict[str, tuple[ViolationError, Mapping[str, Any]]] = {}
-        passed: set[str] = set()
-        after_failure = 0
-        last: tuple[ViolationError, Mapping[str, Any]] | None = None
-
-        def on_instance(instance: Mapping[str, Any]) -> None:
-            nonlocal after_failure, last
-            described = plain(instance)
-            digest = hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
-            if digest not in failures:
-                if digest in passed or (failures and (after_failure >= shrinks or last is None or last[0].final)):
-                    return
-                if not failures and self.finding.examples >= examples:
-                    return
-                self._digest, self._ratio = digest, None
-                if failures:
-                    after_failure += 1
-                else:
-                    self.finding.examples += 1
-                try:
-                    body(**instance)
-                except AssertionError as error:
-                    violation = (
-                        error
-                        if isinstance(error, ViolationError)
-                        else ViolationError(str(error) or "an assertion failed")
-                    )
-                    failures[digest] = (violation, described)
-                else:
-                    passed.add(digest)
-                    if self._ratio is not None:
-                        self.finding.slack = max(self._ratio, self.finding.slack or 0.0)
-                        hypothesis.target(self._ratio)
-                    return
-            last = failures[digest]
-            # One place raises, whatever failed, so that the search shrinks across kinds of failure.
-            raise _FailingInstanceError
-
-        searched = hypothesis.given(st.fixed_dictionaries(dict(strategies)))(on_instance)
+        search = _Search(self, body, examples, shrinks)
+        searched = hypothesis.given(st.fixed_dictionaries(dict(strategies)))(search.offer)
         searched = hypothesis.settings(
-            max_examples=examples,
+            max_examples=4 * examples,  # instances may come twice; of the others no more than asked for are run
             database=None,
             deadline=None,
             derandomize=False,
@@ -283,21 +256,76 @@ class Check:
         )(searched)
         try:
             hypothesis.seed(self.seed("search"))(searched)()
-        except _FailingInstanceError:
-            assert last is not None
-            violation, counterexample = last
+        except _FailingInstanceError as failing:
             self.finding.verdict = Verdict.VIOLATED
-            self.finding.cause, self.finding.message = violation.cause, str(violation)
-            self.finding.counterexample = counterexample
-            raise ViolationError(f"{violation}; smallest instance: {json.dumps(counterexample)}") from None
+            self.finding.cause, self.finding.message = failing.violation.cause, str(failing.violation)
+            self.finding.counterexample = failing.instance
+            raise ViolationError(f"{failing.violation}; smallest instance: {json.dumps(failing.instance)}") from None
         else:
             self.finding.verdict = Verdict.HOLDS
         finally:
             self.finding.seconds = time.perf_counter() - started
 
 
+@dataclass
+class _Search:
+    """Which of the instances that Hypothesis offers are run, and what became of them.
+
+    Each is run once; after the first failure only so many more as it takes to find a small one; and what failed fails
+    again when it is offered again.
+    """
+
+    check: Check
+    body: Callable[..., None]
+    examples: int
+    shrinks: int
+    failures: dict[str, _FailingInstanceError] = field(default_factory=dict)
+    passed: set[str] = field(default_factory=set)
+    shrunk: int = 0
+
+    def offer(self, instance: Mapping[str, Any]) -> None:
+        described = plain(instance)
+        digest = hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
+        if digest in self.failures:
+            self._fail(digest)
+        if digest in self.passed or not self._has_turns_left():
+            return
+        self.check.begin(digest)
+        if self.failures:
+            self.shrunk += 1
+        else:
+            self.check.finding.examples += 1
+        try:
+            self.body(**instance)
+        except AssertionError as error:
+            violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
+            self.failures[digest] = _FailingInstanceError(violation, described)
+            self._fail(digest)
+        self.passed.add(digest)
+        self.check.finish()
+
+    def _has_turns_left(self) -> bool:
+        if not self.failures:
+            return self.check.finding.examples < self.examples
+        return self.shrunk < self.shrinks and not any(each.violation.final for each in self.failures.values())
+
+    def _fail(self, digest: str) -> None:
+        # One place raises, whatever failed, so that the search shrinks across kinds of failure.
+        raise self.failures[digest]
+
+
 class _FailingInstanceError(Exception):
     """Tells Hypothesis that an instance fails."""
+
+    def __init__(self, violation: ViolationError, instance: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.violation = violation
+        self.instance = instance
+
+
+def _sentence(error: AssertionError) -> str:
+    """What an assertion says, without what pytest adds to it."""
+    return str(error).partition("\n")[0] or "an assertion failed"
 
 
 def instances(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callable[[Check], None]]:
@@ -319,6 +347,7 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
         def gathered(check: Check) -> None:
             check.gather(body, strategies)
 
+        gathered.statistical = True  # type: ignore[attr-defined]  # the plugin runs these first or last
         return _named_as(body, gathered)
 
     return decorate

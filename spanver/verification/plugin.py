@@ -43,13 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out properties of guarantees that were not asked for; run those that take long first on many workers."""
     only = config.getoption("--spanver-only")
-    marked = [item for item in items if item.get_closest_marker("guarantee")]
+    marked = [(item, marker) for item in items for marker in item.iter_markers("guarantee")]
     if not marked:
         return
     if only:
         from spanver.verification.selection import is_selected  # noqa: PLC0415 (nothing before it is needed)
 
-        left_out = [item for item in marked if not is_selected(item.get_closest_marker("guarantee").args, only)]
+        left_out = [item for item, marker in marked if not is_selected(marker.args, only)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     first = hasattr(config, "workerinput")
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_statistical(item: pytest.Item) -> bool:
-    return getattr(getattr(item, "obj", None), "statistical", False)
+    return bool(getattr(getattr(item, "obj", None), "statistical", False))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What a learner did, read off the record of its questions: round by round, and without asking the learner.
 
-A round is what was asked between one prompt and the next. Its *data* are the pair of responses whose rewards were asked.
+A round is what was asked between one prompt and the next. Its *data* are the pair of responses whose rewards were
+asked.
 """
 
 from __future__ import annotations
@@ -79,9 +80,11 @@ def rounds_of(asked: list[Asked]) -> list[Round]:
 
 def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:
     """Regression data of all rounds that asked two rewards: relative features (n, d), and reward differences (n,)."""
-    pairs = [(round_.prompt, *round_.rewards) for round_ in rounds if len(round_.rewards) == 2]
-    vectors = [
-        problem.features[int(x), int(one)] - problem.features[int(x), int(two)] for x, (one, _), (two, _) in pairs
-    ]
-    targets = [first - second for _, (_, first), (_, second) in pairs]
+    vectors, targets = [], []
+    for each in rounds:
+        if len(each.rewards) == 2:
+            (one, first), (two, second) = each.rewards
+            features = problem.features[int(each.prompt)]
+            vectors.append(features[int(one)] - features[int(two)])
+            targets.append(first - second)
     return np.array(vectors, dtype=np.float64).reshape(-1, problem.dimension), np.array(targets, dtype=np.float64)

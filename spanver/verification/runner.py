@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from spanver.checks import Property, find_properties
-from spanver.errors import ArgumentError, SpanverError, require
+from spanver.errors import SpanverError, require
 from spanver.evidence import share
-from spanver.guarantees import REGISTRY, Kind
+from spanver.guarantees import REGISTRY
 from spanver.guarantees.registry import DEMANDS
 from spanver.subjects import Subject, load_subject
 from spanver.verdicts import Verdict
@@ -291,30 +291,30 @@ def _row(
     expected: Sequence[Property],
     known: Mapping[str, str],
 ) -> Row:
-    mine = tuple(each for each in findings if name in each["guarantees"])
     if not expected:
         checked = any(name in each.guarantees for each in find_properties())
         return Row(name, NOT_PROVIDED if checked else NOT_IN_PROFILE)
+    mine = tuple(each for each in findings if name in each["guarantees"])
     measured = {each.name for each in expected if each.needs & subject.measured}
     judged = [each for each in mine if each["property"] not in measured]
-    if not judged and len(measured) == len(expected) and mine:
-        worst = next((each["message"] for each in mine if each["verdict"] == Verdict.VIOLATED.value), "")
-        return Row(name, MEASURED, mine, worst)
-    violated = [each for each in judged if each["verdict"] == Verdict.VIOLATED.value]
-    if name in known:
-        if any(known[name] in each["message"] for each in violated):
-            return Row(name, EXPECTED, mine, known[name])
-        return Row(name, Verdict.VIOLATED.value, mine, f"expected failure did not occur: {known[name]}")
-    if violated:
-        return Row(name, Verdict.VIOLATED.value, mine, violated[0]["message"])
-    open_ones = [each["message"] for each in judged if each["verdict"] != Verdict.HOLDS.value]
-    missing = len(expected) - len(mine)
-    if missing or open_ones:
-        message = open_ones[0] if open_ones else f"{missing} of {len(expected)} properties did not run"
-        return Row(name, Verdict.UNDECIDED.value, mine, message)
-    if Kind.SCALING in REGISTRY[name].kind and len(REGISTRY[name].kind) == 1:
-        raise ArgumentError("guarantee", name, "decided by a study")
-    return Row(name, Verdict.HOLDS.value, mine)
+    violated = [each["message"] for each in mine if each["verdict"] == Verdict.VIOLATED.value]
+    if len(measured) == len(expected) == len(mine):
+        return Row(name, MEASURED, mine, violated[0] if violated else "")
+    verdict, message = _judged(judged, len(expected) - len(mine))
+    if name not in known:
+        return Row(name, verdict.value, mine, message)
+    if any(known[name] in each["message"] for each in judged if each["verdict"] == Verdict.VIOLATED.value):
+        return Row(name, EXPECTED, mine, known[name])
+    return Row(name, Verdict.VIOLATED.value, mine, f"expected failure did not occur: {known[name]}")
+
+
+def _judged(findings: Sequence[Mapping[str, Any]], missing: int) -> tuple[Verdict, str]:
+    """Worst verdict, and its message."""
+    for verdict in (Verdict.VIOLATED, Verdict.UNDECIDED):
+        messages = [each["message"] for each in findings if each["verdict"] == verdict.value]
+        if messages:
+            return verdict, messages[0]
+    return (Verdict.UNDECIDED, f"{missing} of its properties did not run") if missing else (Verdict.HOLDS, "")
 
 
 def _entry_points() -> set[str]:

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from spanver.verdicts import Verdict
 from spanver.verification.runner import Report
+from spanver.verification.zoo import Zoo, interval
 
-__all__ = ["footer_lines", "verdict_table", "violation_lines"]
+__all__ = ["footer_lines", "verdict_table", "violation_lines", "zoo_lines", "zoo_table"]
 
 _COLOURS = {"holds": "green", "undecided": "yellow", "violated": "red", "measured": "cyan"}
 
@@ -27,11 +28,10 @@ def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
         Title of each guarantee.
     """
     table = Table(title=f"verdicts on {report.subject}", title_justify="left", box=box.SIMPLE_HEAD)
-    for column, justify in (("id", "left"), ("guarantee", "left"), ("verdict", "left"), ("instances", "right")):
-        table.add_column(column, justify=justify, no_wrap=column != "guarantee")
-    table.add_column("power", justify="right", no_wrap=True)
-    table.add_column("slack", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
+    for column in ("id", "guarantee", "verdict"):
+        table.add_column(column, no_wrap=column != "guarantee")
+    for column in ("instances", "power", "slack", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in report.rows:
         if not row.findings and row.verdict not in _COLOURS:
             continue
@@ -78,3 +78,34 @@ def footer_lines(report: Report) -> Iterator[str]:
         f"profile {request.profile}, entropy {request.entropy}; a correct subject fails with probability at most "
         f"{request.alpha:g} ({report.alpha_of_one_test:.1e} each test)"
     )
+
+
+def zoo_table(zoo: Zoo) -> Table:
+    """What became of every mutant, one row each; correct variants below."""
+    table = Table(title="zoo", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("mutant", "bug", "expected", "killed by"):
+        table.add_column(column, no_wrap=column == "mutant")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for hunt in zoo.hunts:
+        low, high = interval(hunt.killed, hunt.repeats)
+        often = f" {hunt.killed}/{hunt.repeats} [{low:.2f}, {high:.2f}]" if hunt.repeats > 1 else ""
+        killer = ", ".join(hunt.killed_by) or "SURVIVED"
+        style = "" if hunt.killed == hunt.repeats else "red"
+        expected = ", ".join(hunt.mutant.breaks)
+        table.add_row(hunt.mutant.name, hunt.mutant.bug, expected, Text(killer + often, style), f"{hunt.seconds:.1f}")
+    for hunt in zoo.variants:
+        fate = Text(f"KILLED by {', '.join(hunt.killed_by)}", "red") if hunt.kills else Text("survives, as it must")
+        expected = f"none of {', '.join(hunt.mutant.breaks)}"
+        table.add_row(hunt.mutant.name, f"correct: {hunt.mutant.bug}", expected, fate, f"{hunt.seconds:.1f}")
+    return table
+
+
+def zoo_lines(zoo: Zoo, *, whole: bool) -> Iterator[str]:
+    """Counts, and what fails the build."""
+    times = sorted(hunt.seconds / hunt.repeats for hunt in zoo.hunts) median = f", median {times[len(times) // 2]:.1f}
+    s" if times else "" yield f"{len(zoo.hunts) - len(zoo.survivors)} of {len(zoo.hunts)} mutants killed{median};
+    {zoo.seconds:.0f} s in all" yield f"{len(zoo.variants) - len(zoo.wronged)} of {len(zoo.variants)} correct variants
+    survived" if whole:
+        for exact, words in ((True, "exact guarantees that killed nothing"), (False, "others that killed nothing")):
+            if zoo.idle(exact=exact):
+                yield f"{words}: {', '.join(zoo.idle(exact=exact))}"

@@ -6,12 +6,15 @@ and which guarantees should show it.
 
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
+from spanver.subjects.zoo import exploration, fitting, spanners
 from spanver.subjects.zoo.mutants import Mutant, mutated
 from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
 
 __all__ = ["MUTANTS", "VARIANTS", "Mutant", "mutant"]
 
-MUTANTS: dict[str, Mutant] = {}
+MUTANTS: dict[str, Mutant] = {
+    each.name: each for each in (*spanners.MUTANTS, *fitting.MUTANTS, *exploration.MUTANTS)
+}
 """Mutants by name."""
 
 VARIANTS: dict[str, Mutant] = {each.name: each for each in _VARIANTS}

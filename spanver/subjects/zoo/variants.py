@@ -2,8 +2,168 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from scipy.linalg import qr
+
+from spanver.learners.race_sampler import race_sample
+from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.spanner_sampling import spanner_sampling
+from spanver.oracle import Oracle
+from spanver.subjects.zoo.exploration import phase_two
+from spanver.subjects.zoo.fitting import bisected_fit, scores
 from spanver.subjects.zoo.mutants import Mutant
+from spanver.subjects.zoo.spanners import (
+    covariance,
+    covering,
+    each_pair,
+    greedy_start,
+    pairs_in_one_block,
+    phase_one,
+    search,
+    swapped_members,
+)
+from spanver.values import FloatArray, Prompt, Response
 
 __all__ = ["VARIANTS"]
 
-VARIANTS: tuple[Mutant, ...] = ()
+_SPANNER = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "O1", "O3")
+_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R3", "O3", "T1")
+
+
+def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
+    precision = np.linalg.inv(covariance(ridge, dimension, vectors[::-1]))
+    return (precision + precision.T) / 2
+
+
+def _backwards(one: Response, two: Response) -> FloatArray:
+    dimensions = range(len(one.features) - 1, -1, -1)
+    return np.array([one.features[k] - two.features[k] for k in dimensions])[::-1]
+
+
+def _second_reward_first(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
+    subtracted = oracle.reward(prompt, two)
+    return oracle.reward(prompt, one) - subtracted
+
+
+def _solved_norms(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
+    values, basis = np.linalg.eigh(sigma)
+    norms: FloatArray = np.linalg.norm(vectors @ basis / np.sqrt(values), axis=1)
+    return norms
+
+
+def _damped_fit(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    """Newton's method on the multiplier, each step a solve, as in trust-region methods."""
+    scale = float(np.abs(features).max())
+    if scale == 0.0:
+        return np.zeros(features.shape[1])
+    left, values, basis = np.linalg.svd(features / scale, full_matrices=False)
+    kept = values > 1e-12 * values[0]
+    gram, moment = np.diag(values[kept] ** 2), values[kept] * (left.T @ targets)[kept]
+    multiplier, ball = 0.0, radius * scale
+    for _ in range(200):
+        shifted = gram + multiplier * np.eye(len(moment))
+        theta = np.linalg.solve(shifted, moment)
+        norm = float(np.linalg.norm(theta))
+        if norm <= ball * (1 + 1e-15):
+            break
+        step = (norm - ball) / ball * norm**2 / float(theta @ np.linalg.solve(shifted, theta))
+        if multiplier + step == multiplier:
+            break
+        multiplier += step
+    result: FloatArray = basis[kept].T @ (theta / scale)
+    return result
+
+
+def _pivoted_start(vectors: FloatArray, rank: int) -> list[int]:
+    pivots: list[int] = qr(vectors.T, mode="r", pivoting=True)[1].tolist()
+    return pivots[:rank]
+
+
+VARIANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "variant-pair-by-pair",
+        "draws pair by pair, and keeps Sigma's inverse by Sherman and Morrison",
+        _SPANNER,
+        {"build_spanner": phase_one},
+    ),
+    Mutant(
+        "variant-blocks",
+        "draws and pays for all pairs of a round at once",
+        _SPANNER,
+        {"build_spanner": partial(phase_one, pairs=pairs_in_one_block)},
+    ),
+    Mutant(
+        "variant-inverted",
+        "asks the compressed question, and inverts Sigma, summed from the last pair to the first",
+        _SPANNER,
+        {"build_spanner": partial(phase_one, pairs=search, precision=_inverted)},
+    ),
+    Mutant(
+        "variant-ties",
+        "accepts a pair whose norm is nu",
+        _SPANNER,
+        {
+            "build_spanner": partial(
+                phase_one,
+                pairs=partial(each_pair, accepts=lambda v, p, nu: math.sqrt(max(0.0, float(v @ p @ v))) >= nu),
+            )
+        },
+    ),
+    Mutant(
+        "variant-backwards",
+        "sums features from the last to the first, and asks the second reward first",
+        _SPANNER,
+        {
+            "build_spanner": partial(
+                phase_one, pairs=partial(each_pair, relative=_backwards), target=_second_reward_first
+            )
+        },
+    ),
+    Mutant("variant-norms", "measures norms in the eigenbasis of Sigma", ("S8",), {"elliptic_norms": _solved_norms}),
+    Mutant("variant-bisection", "fits by bisection of the multiplier", ("E4", "E6"), {"fit": bisected_fit}),
+    Mutant("variant-newton", "fits as trust-region methods do", ("E4", "E6"), {"fit": _damped_fit}),
+    Mutant("variant-scores", "truncates by the definition", ("E2", "E3", "E5"), {"truncated_scores": scores}),
+    Mutant("variant-phase-two", "explores by another implementation", _EXPLORATION, {"spanner_sampling": phase_two}),
+    Mutant(
+        "variant-rewards-backwards",
+        "asks the reward of the second response first",
+        _EXPLORATION,
+        {"spanner_sampling": partial(phase_two, target=_second_reward_first)},
+    ),
+    Mutant(
+        "variant-race",
+        "samples by the race in place of rejection, so that the exact law of A1 does not apply",
+        tuple(name for name in _EXPLORATION if name != "R3"),
+        {"spanner_sampling": partial(spanner_sampling, sampler=race_sample)},
+    ),
+    Mutant(
+        "variant-bisecting-learner",
+        "fits by bisection in the learner",
+        _EXPLORATION,
+        {"spanner_sampling": partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)},
+    ),
+    Mutant(
+        "variant-pivoted",
+        "starts barycentric spanners from a pivoted QR, and swaps at the root of C",
+        ("B1", "B2"),
+        {"barycentric_spanner": partial(swapped_members, start=_pivoted_start, factor=math.sqrt)},
+    ),
+    Mutant(
+        "variant-unsorted",
+        "starts barycentric spanners from the first independent members",
+        ("B1", "B2"),
+        {"barycentric_spanner": swapped_members},
+    ),
+    Mutant(
+        "variant-greedy-start",
+        "starts barycentric spanners greedily and swaps place after place",
+        ("B1", "B2"),
+        {"barycentric_spanner": partial(swapped_members, start=greedy_start)},
+    ),
+    Mutant("variant-covering", "covers with Sigma inverted afresh", ("B3",), {"covering_list": covering}),
+)
+"""Correct variants, by the guarantees that their difference touches."""
