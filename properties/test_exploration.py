@@ -115,7 +115,9 @@ def test_a_ridge_regression_solves_its_normal_equations(
     theta = check.call("ridge_regression", features, targets, ridge)
     normal = features.T @ features + ridge * np.eye(features.shape[1])
     residual = float(np.abs(normal @ theta - features.T @ targets).max())
-    scale = float(np.abs(normal).max() * np.abs(theta).max(initial=0.0) + np.abs(features.T @ targets).max())
+    # Rounding is relative to the terms, which may be far above their sums.
+    terms = np.abs(normal) @ np.abs(theta) + np.abs(features).T @ np.abs(targets)
+    scale = max(float(terms.max()), np.finfo(np.float64).tiny)
     assert residual <= check.subject.rounding * scale, f"theta {theta.tolist()} misses by {residual}"
 
 

@@ -13,10 +13,16 @@ from spanver.values import FloatArray
 from spanver.verification.check import Check, instances
 
 SINGLE = 1e-4  # relative: libraries that compute in single precision are judged as such
+EFFORT = 5  # production code passes most sets: the few that it fails take a search guided by the coefficient
+# A greedy choice needs a coefficient of 2.8 (nearly the columns of Kahan's matrix), and the first place has to be
+# looked at again after a swap in another: both are too rare to wait for.
+GREEDY_FAILS = np.array([[1.0, 0.0, 0.0], [-0.8, 0.59, 0.0], [-0.78, -0.47, 0.35], [0.77, 0.47, 0.35]])
+PLACE_AGAIN = np.array([[0.0, 0.4], [0.4, 0.0], [1.0, 0.8], [0.9, -0.8]])
+SETS = st.one_of(*[spanning_sets()] * 3, st.sampled_from([GREEDY_FAILS, PLACE_AGAIN]))
 
 
 @pytest.mark.guarantee("B1", needs=["barycentric_spanner"])
-@instances(vectors=spanning_sets())
+@instances(EFFORT, vectors=SETS)
 def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation(
     check: Check, vectors: FloatArray
 ) -> None:
@@ -28,7 +34,7 @@ def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation
 
 
 @pytest.mark.guarantee("B2", needs=["barycentric_spanner"])
-@instances(vectors=spanning_sets())
+@instances(EFFORT, vectors=SETS)
 def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, vectors: FloatArray) -> None:
     promised = check.subject.approximation
     chosen = check.call("barycentric_spanner", vectors, promised).tolist()

@@ -53,15 +53,15 @@ def stream(seed: int, name: str, index: int = 0) -> Generator:
     >>> stream(7, "prompt", 3).random() == stream(7, "prompt", 4).random()
     False
     """
+    require_count("seed", seed, least=0)
     require_count("index", index, least=0)
     require(index < 2**64, "index", index, "below 2**64")
-    return Generator(Philox(key=_key(seed, name), counter=np.array([0, 0, 0, index], dtype=np.uint64)))
+    return Generator(Philox(key=_key(int(seed), name), counter=np.array([0, 0, 0, index], dtype=np.uint64)))
 
 
 @lru_cache(maxsize=1024)
 def _key(seed: int, name: str) -> NDArray[np.uint64]:
-    require_count("seed", seed, least=0)
-    digest = hashlib.blake2b(f"{int(seed)}/{name}".encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
     return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
 
 

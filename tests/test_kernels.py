@@ -163,7 +163,11 @@ def calls() -> dict[str, tuple[Callable[..., Any], tuple[Array, ...]]]:
         "log_normaliser": (partial(kernels.log_normaliser, beta=0.3), (log_base, scores)),
         "log_softmax": (partial(kernels.log_softmax, beta=0.3), (log_base, scores)),
         "spanner_trace": (partial(kernels.spanner_trace, ridge=1.0, nu=0.4), (rng.normal(size=(8, 5, 3)),)),
+        "ridge_regression": (partial(kernels.ridge_regression, ridge=0.5), (features, targets)),
     }
+
+
+LISTS = {"barycentric_spanner", "covering_list"}  # they return indices, not arrays
 
 
 def arrays_in(result: Any) -> Iterator[Any]:
@@ -176,7 +180,52 @@ def arrays_in(result: Any) -> Iterator[Any]:
 
 
 def test_every_kernel_is_called_on_every_backend() -> None:
-    assert {name.partition("-")[0] for name in calls()} == set(kernels.__all__) - {"SpannerScan"}
+    assert {name.partition("-")[0] for name in calls()} == set(kernels.__all__) - {"SpannerScan"} - LISTS
+
+
+def test_lists_are_chosen_alike_on_every_backend(backend: Backend) -> None:
+    vectors = generator(5).normal(size=(9, 3))
+    given = backend.put(vectors)
+    assert kernels.barycentric_spanner(given, 1.5) == kernels.barycentric_spanner(vectors, 1.5)
+    assert kernels.covering_list(given, 1.0, 0.6) == kernels.covering_list(vectors, 1.0, 0.6)
+
+
+def test_a_barycentric_spanner_swaps_until_no_coefficient_is_above_the_approximation() -> None:
+    for seed in range(200):
+        vectors = generator(seed).normal(size=(12, 3))
+        chosen = kernels.barycentric_spanner(vectors, 1.05)
+        coefficients = np.linalg.solve(vectors[chosen].T, vectors.T)
+        assert np.abs(coefficients).max() <= 1.05 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_a_barycentric_spanner_of_a_deficient_set_has_as_many_members_as_its_rank(rank: int) -> None:
+    rng = generator(3)
+    vectors = rng.normal(size=(6, rank)) @ rng.normal(size=(rank, 3))
+    chosen = kernels.barycentric_spanner(vectors, 2.0)
+    assert len(chosen) == rank
+    coefficients = np.linalg.lstsq(vectors[chosen].T, vectors.T, rcond=None)[0] if rank else np.zeros((0, 6))
+    assert np.allclose(vectors[chosen].T @ coefficients, vectors.T)
+    assert np.abs(coefficients).max(initial=0.0) <= 2.0 + 1e-9
+
+
+def test_a_covering_list_leaves_no_norm_above_nu_and_is_no_longer_than_a_spanner_may_be() -> None:
+    vectors = generator(4).uniform(-0.5, 0.5, size=(40, 3))
+    chosen = kernels.covering_list(vectors, 0.5, 0.4)
+    sigma = 0.5 * np.eye(3) + vectors[chosen].T @ vectors[chosen]
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors @ np.linalg.inv(sigma), vectors))
+    assert norms.max() <= 0.4
+    for length in range(len(chosen)):
+        shorter = 0.5 * np.eye(3) + vectors[chosen[:length]].T @ vectors[chosen[:length]]
+        assert np.einsum("ij,ij->i", vectors @ np.linalg.inv(shorter), vectors).max() > 0.4**2
+
+
+def test_a_ridge_regression_is_that_of_the_augmented_least_squares_problem() -> None:
+    rng = generator(6)
+    features, targets = rng.normal(size=(5, 3)), rng.normal(size=5)
+    augmented = np.concatenate([features, np.sqrt(0.7) * np.eye(3)])
+    expected = np.linalg.lstsq(augmented, np.append(targets, np.zeros(3)), rcond=None)[0]
+    assert np.allclose(kernels.ridge_regression(features, targets, 0.7), expected)
 
 
 @pytest.mark.parametrize("name", list(calls()))

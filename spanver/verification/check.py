@@ -206,9 +206,10 @@ class Check:
         samples = min_samples_mean(bound, self.discrepancy, alpha=self.alpha)
         return Experiment(observe, lambda drawn: log_e_mean(float(np.sum(drawn)), len(drawn), bound), samples)
 
-    def search(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]]) -> None:
-        """Search the instances for one on which an exact property fails."""
-        self._run(lambda **instance: body(self, **instance), strategies, self.profile.examples, self.profile.shrinks)
+    def search(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]], effort: int = 1) -> None:
+        """Search the instances, `effort` times the profile's number of them, for one on which a property fails."""
+        examples = effort * self.profile.examples
+        self._run(lambda **instance: body(self, **instance), strategies, examples, self.profile.shrinks)
 
     def gather(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]]) -> None:
         """Test a statistical property on a fixed number of instances."""
@@ -328,12 +329,20 @@ def _sentence(error: AssertionError) -> str:
     return str(error).partition("\n")[0] or "an assertion failed"
 
 
-def instances(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callable[[Check], None]]:
-    """Make an exact property of a function of a check and of an instance, which asserts."""
+def instances(effort: int = 1, /, **strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callable[[Check], None]]:
+    """Make an exact property of a function of a check and of an instance, which asserts.
+
+    Parameters
+    ----------
+    effort : int
+        How many times the profile's number of instances are searched: more where violations are rare.
+    **strategies : strategy
+        Parts of the instance.
+    """
 
     def decorate(body: Body) -> Callable[[Check], None]:
         def searched(check: Check) -> None:
-            check.search(body, strategies)
+            check.search(body, strategies, effort)
 
         return _named_as(body, searched)
 
@@ -360,7 +369,7 @@ def _named_as(body: Body, test: Callable[[Check], None]) -> Callable[[Check], No
     return test
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 (a kind of value a line)
     """Plain data of an instance, as JSON has it: what is shown of a counterexample, and what seeds are derived from."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}

@@ -102,10 +102,12 @@ def zoo_table(zoo: Zoo) -> Table:
 
 def zoo_lines(zoo: Zoo, *, whole: bool) -> Iterator[str]:
     """Counts, and what fails the build."""
-    times = sorted(hunt.seconds / hunt.repeats for hunt in zoo.hunts) median = f", median {times[len(times) // 2]:.1f}
-    s" if times else "" yield f"{len(zoo.hunts) - len(zoo.survivors)} of {len(zoo.hunts)} mutants killed{median};
-    {zoo.seconds:.0f} s in all" yield f"{len(zoo.variants) - len(zoo.wronged)} of {len(zoo.variants)} correct variants
-    survived" if whole:
+    times = sorted(hunt.seconds / hunt.repeats for hunt in zoo.hunts)
+    median = f", median {times[len(times) // 2]:.1f} s" if times else ""
+    killed = len(zoo.hunts) - len(zoo.survivors)
+    yield f"{killed} of {len(zoo.hunts)} mutants killed{median}; {zoo.seconds:.0f} s in all"
+    yield f"{len(zoo.variants) - len(zoo.wronged)} of {len(zoo.variants)} correct variants survived"
+    if whole:
         for exact, words in ((True, "exact guarantees that killed nothing"), (False, "others that killed nothing")):
             if zoo.idle(exact=exact):
                 yield f"{words}: {', '.join(zoo.idle(exact=exact))}"

@@ -1,7 +1,7 @@
-"""Implementations with one realistic bug each, which the properties must kill, and correct variants, which must survive.
+"""Implementations with one realistic bug each, which the properties must kill, and correct ones, which must survive.
 
-A check that was never seen to fail is not known to check anything. Each mutant says in a sentence what is wrong with it,
-and which guarantees should show it.
+A check that was never seen to fail is not known to check anything. Each mutant says in a sentence what is wrong with
+it, and which guarantees should show it.
 """
 
 from spanver.errors import ArgumentError
@@ -12,9 +12,7 @@ from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
 
 __all__ = ["MUTANTS", "VARIANTS", "Mutant", "mutant"]
 
-MUTANTS: dict[str, Mutant] = {
-    each.name: each for each in (*spanners.MUTANTS, *fitting.MUTANTS, *exploration.MUTANTS)
-}
+MUTANTS: dict[str, Mutant] = {each.name: each for each in (*spanners.MUTANTS, *fitting.MUTANTS, *exploration.MUTANTS)}
 """Mutants by name."""
 
 VARIANTS: dict[str, Mutant] = {each.name: each for each in _VARIANTS}

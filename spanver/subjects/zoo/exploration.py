@@ -262,7 +262,10 @@ def _exploration(name: str, bug: str, *breaks: str, **parts: Any) -> Mutant:
 
 MUTANTS: tuple[Mutant, ...] = (
     _exploration(
-        "without-spanner-data", "leaves the spanner's data out of the fit", "E6", data=lambda progress: progress.explored
+        "without-spanner-data",
+        "leaves the spanner's data out of the fit",
+        "E6",
+        data=lambda progress: progress.explored,
     ),
     _exploration(
         "spanner-data-twice",
@@ -311,18 +314,14 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("no-spanner", "skips the first phase", "S2", "E6", begin=_no_spanner),
     _exploration("round-less", "builds the spanner with a round less", "S2", "E6", begin=_round_less),
     _exploration("sampled-second", "draws the second response from the policy too", "R3", second=_sampled_second),
-    _exploration("previous-second", "keeps the second response of the round before", "R1", "R3", second=_previous_second),
+    _exploration(
+        "previous-second", "keeps the second response of the round before", "R1", "R3", second=_previous_second
+    ),
     _exploration("best-response", "takes the best of the pilot, not a sample", "R3", sampler=_best),
     _exploration("base-response", "draws both responses from the base policy", "R3", sampler=_base),
-    _exploration(
-        "without-beta", "leaves beta out of the weights", "R3", sampler=partial(_other_temperature, power=1)
-    ),
-    _exploration(
-        "beta-for-inverse", "multiplies scores by beta", "R3", sampler=partial(_other_temperature, power=2)
-    ),
-    _exploration(
-        "not-truncated", "does not truncate the score", "R3", score=lambda theta, *_: LinearScore(theta)
-    ),
+    _exploration("without-beta", "leaves beta out of the weights", "R3", sampler=partial(_other_temperature, power=1)),
+    _exploration("beta-for-inverse", "multiplies scores by beta", "R3", sampler=partial(_other_temperature, power=2)),
+    _exploration("not-truncated", "does not truncate the score", "R3", score=lambda theta, *_: LinearScore(theta)),
     _exploration("nu-squared", "truncates at nu squared", "R3", score=_all_uncertain_truncated),
     _exploration("score-not-relative", "scores features, not their differences", "R3", score=_not_relative),
     _exploration(
@@ -332,7 +331,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "multiplier-for-coverage", "takes M for the coverage", "R1", sampler=partial(_with_settings, larger=4.0)
     ),
     _exploration(
-        "failure-shared-out", "shares delta_rej out over many rounds", "R1", sampler=partial(_with_settings, smaller=100.0)
+        "failure-shared-out",
+        "shares delta_rej out over many rounds",
+        "R1",
+        sampler=partial(_with_settings, smaller=100.0),
     ),
     _exploration(
         "swallowed-budget", "returns the rounds so far when the budget ends", "O3", swallowed=(BudgetExceededError,)

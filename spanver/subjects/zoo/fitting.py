@@ -26,26 +26,33 @@ def bisected_fit(
     cutoff: float = 1e-12,
     halvings: int = _HALVINGS,
 ) -> FloatArray:
-    """Least squares on the ball in the right singular vectors of the features, with the multiplier found by bisection."""
+    """Least squares on the ball, in the singular vectors of the features, with a bisection for the multiplier."""
+    if not features.any():
+        return np.zeros(features.shape[1])
     left, values, basis = np.linalg.svd(features, full_matrices=False)
-    kept = values > cutoff * max(values[0], np.finfo(np.float64).tiny)
+    kept = values > cutoff * values[0]
     values, basis, moments = values[kept], basis[kept], (left.T @ targets)[kept]
 
     def theta(multiplier: float) -> FloatArray:
-        return values * moments / (values**2 + ridge + multiplier)
+        coefficients: FloatArray = values * moments / (values**2 + ridge + multiplier)
+        return basis.T @ coefficients
 
     if np.linalg.norm(theta(0.0)) <= radius:
-        return basis.T @ theta(0.0)
+        return theta(0.0)
     low, high = 0.0, float(np.linalg.norm(values * moments)) / radius
     for _ in range(halvings):
         middle = (low + high) / 2
         low, high = (middle, high) if np.linalg.norm(theta(middle)) > radius else (low, middle)
-    return basis.T @ theta(sign * high)
+    return theta(sign * high)
+
+
+def _solved(matrix: FloatArray, right: FloatArray, cutoff: float | None = 1e-12) -> FloatArray:
+    theta: FloatArray = np.asarray(np.linalg.lstsq(matrix, right, rcond=cutoff)[0], dtype=np.float64)
+    return theta
 
 
 def _anywhere(features: FloatArray, targets: FloatArray, _: float = 0.0) -> FloatArray:
-    theta: FloatArray = np.linalg.lstsq(features, targets, rcond=None)[0]
-    return theta
+    return _solved(features, targets, None)
 
 
 def _projected(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
@@ -65,20 +72,20 @@ def _unit_rows(features: FloatArray) -> FloatArray:
 def _one_newton_step(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
     gram, moment = features.T @ features, features.T @ targets
     scale = max(float(np.abs(gram).max()), 1e-300)
-    theta: FloatArray = np.linalg.lstsq(gram / scale, moment / scale, rcond=1e-12)[0]
+    theta = _solved(gram / scale, moment / scale)
     norm = float(np.linalg.norm(theta))
     if norm <= radius:
         return theta
-    slope = float(theta @ np.linalg.lstsq(gram / scale, theta, rcond=1e-12)[0]) / norm
+    slope = float(theta @ _solved(gram / scale, theta)) / norm
     shifted = gram / scale + (norm - radius) / slope * np.eye(len(theta))
-    return np.linalg.lstsq(shifted, moment / scale, rcond=1e-12)[0]
+    return _solved(shifted, moment / scale)
 
 
 def _descent(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
     theta = np.zeros(features.shape[1])
     step = 1.0 / max(float(np.linalg.norm(features, 2)) ** 2, 1e-300)
     for _ in range(10):
-        theta = theta - step * features.T @ (features @ theta - targets)
+        theta -= step * features.T @ (features @ theta - targets)
         theta *= min(1.0, radius / max(float(np.linalg.norm(theta)), 1e-300))
     return theta
 
@@ -113,7 +120,7 @@ FITS = (
 
 def _normal(features: FloatArray, targets: FloatArray, ridge: float) -> FloatArray:
     gram = features.T @ features + ridge * np.eye(features.shape[1])
-    return np.linalg.solve(gram, features.T @ targets)
+    return _solved(gram, features.T @ targets)
 
 
 def _ridge(name: str, bug: str, fit: Callable[..., Any]) -> Mutant:
@@ -123,9 +130,17 @@ def _ridge(name: str, bug: str, fit: Callable[..., Any]) -> Mutant:
 RIDGES = (
     _ridge("none", "forgets the ridge", _anywhere),
     _ridge("squared", "squares the ridge", lambda v, y, ridge: _normal(v, y, ridge**2)),
-    _ridge("mean-loss", "divides the loss but not the ridge by the number of rows", lambda v, y, r: _normal(v, y, r * len(y))),
+    _ridge(
+        "mean-loss",
+        "divides the loss but not the ridge by the number of rows",
+        lambda v, y, r: _normal(v, y, r * len(y)),
+    ),
     _ridge("intercept", "fits an intercept", lambda v, y, r: _normal(v - v.mean(axis=0), y - y.mean(), r)),
-    _ridge("all-entries", "adds the ridge to all entries of the Gram matrix", lambda v, y, r: np.linalg.lstsq(v.T @ v + r, v.T @ y, rcond=None)[0]),
+    _ridge(
+        "all-entries",
+        "adds the ridge to all entries of the Gram matrix",
+        lambda v, y, r: _solved(v.T @ v + r, v.T @ y),
+    ),
 )
 
 
@@ -159,12 +174,18 @@ SCORES = (
     _score("one", "gives the score 1, for the weight 1, to what is uncertain", otherwise=1.0),
     _score("nu-squared", "compares norms with nu squared", keeps=lambda norms, nu: norms <= nu**2),
     _score("squared", "compares squared norms with nu", keeps=lambda norms, nu: norms**2 <= nu),
-    _score("anchor-added", "adds the features of the second response", relative=lambda features, anchor: features + anchor),
+    _score(
+        "anchor-added", "adds the features of the second response", relative=lambda features, anchor: features + anchor
+    ),
     _score("anchor-left-out", "scores features, not their differences", scored=lambda features, _: features),
     _score("not-truncated", "truncates nothing", keeps=lambda norms, _: norms >= 0.0),
     _score("sigma", "measures in Sigma and not in its inverse", matrix=np.linalg.inv),
     _score("euclidean", "measures lengths", matrix=lambda precision: np.eye(len(precision))),
-    _score("all-or-nothing", "truncates all scores as soon as one response is uncertain", keeps=lambda norms, nu: bool((norms <= nu).all())),
+    _score(
+        "all-or-nothing",
+        "truncates all scores as soon as one response is uncertain",
+        keeps=lambda norms, nu: bool((norms <= nu).all()),
+    ),
 )
 
 MUTANTS: tuple[Mutant, ...] = (*FITS, *RIDGES, *SCORES)

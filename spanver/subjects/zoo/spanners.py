@@ -38,6 +38,12 @@ def covariance(ridge: float, dimension: int, vectors: Vectors) -> FloatArray:
     return sigma
 
 
+def inverse(matrix: Any) -> FloatArray:
+    """Inverse of a matrix."""
+    inverted: FloatArray = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    return inverted
+
+
 def updated_precision(
     ridge: float, dimension: int, vectors: Vectors, *, sign: float = -1.0, one: float = 1.0
 ) -> FloatArray:
@@ -201,7 +207,6 @@ def _doubled_diagonal(ridge: float, dimension: int, vectors: Vectors) -> FloatAr
     return upper + upper.T if vectors else updated_precision(ridge, dimension, vectors)
 
 
-
 def _single_precision(ridge: float, dimension: int, vectors: Vectors) -> FloatArray:
     return covariance(ridge, dimension, vectors).astype(np.float32).astype(np.float64)
 
@@ -224,7 +229,7 @@ PHASE_ONE = (
     _accepting(
         "sigma-for-inverse",
         "measures pairs in Sigma and not in its inverse",
-        lambda v, p, nu: is_uncertain(v, np.linalg.inv(p), nu),
+        lambda v, p, nu: is_uncertain(v, inverse(p), nu),
     ),
     _accepting("squared", "compares the squared norm with nu", lambda v, p, nu: float(v @ p @ v) > nu),
     _accepting("nu-squared", "compares the norm with nu squared", lambda v, p, nu: is_uncertain(v, p, nu**2)),
@@ -249,20 +254,18 @@ PHASE_ONE = (
         "rule-of-sigma",
         "puts Sigma into the compressed question",
         "S1",
-        pairs=partial(search, rule=lambda precision, nu: UncertainPair(np.linalg.inv(precision), nu)),
+        pairs=partial(search, rule=lambda precision, nu: UncertainPair(inverse(precision), nu)),
     ),
     _spanner(
         "features-of-first",
         "uses the features of the first response, not their difference",
         "S1",
-        "S2",
         pairs=partial(each_pair, relative=_one_by_mistake),
     ),
     _spanner(
         "features-added",
         "adds the features of both responses",
         "S1",
-        "S2",
         pairs=partial(each_pair, relative=lambda one, two: one.features + two.features),
     ),
     _spanner(
@@ -281,22 +284,18 @@ PHASE_ONE = (
         "no-ridge-in-sigma",
         "returns Sigma without its ridge",
         "S2",
-        "S3",
         sigma=lambda _, dimension, vectors: covariance(0.0, dimension, vectors),
     ),
     _spanner(
         "updated-twice",
         "adds each pair to Sigma twice",
         "S1",
-        "S2",
-        "S3",
         precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, [*vectors, *vectors]),
         sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, [*vectors, *vectors]),
     ),
     _spanner(
         "never-updated",
         "goes on with the first precision",
-        "S1",
         "S4",
         precision=lambda ridge, dimension, _: updated_precision(ridge, dimension, []),
     ),
@@ -304,13 +303,11 @@ PHASE_ONE = (
         "stale",
         "uses a precision without the pair accepted last",
         "S1",
-        "S4",
         precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, vectors[:-1]),
     ),
     _spanner(
         "sigma-without-last",
         "returns Sigma as it was before the last pair",
-        "S2",
         "S3",
         sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, vectors[:-1]),
     ),
@@ -324,8 +321,6 @@ PHASE_ONE = (
         "all-of-a-round",
         "accepts every uncertain pair of a round",
         "S1",
-        "S4",
-        "S7",
         pairs=partial(each_pair, most=2**30),
     ),
     _spanner(
@@ -335,9 +330,9 @@ PHASE_ONE = (
         pairs=partial(pairs_in_one_block, keep=_longest),
     ),
     _spanner("chained", "pairs each response with the one drawn before it", "S1", pairs=_chained),
-    _spanner("one-anchor", "pairs all responses of a round with one second response", "S1", "S5", pairs=_one_anchor),
-    _spanner("all-rewards", "asks the rewards of every pair tried", "S7", "S1", pairs=_all_rewards),
-    _spanner("reward-twice", "asks the first reward twice and averages", "S7", "S1", target=_averaged),
+    _spanner("one-anchor", "pairs all responses of a round with one second response", "S5", pairs=_one_anchor),
+    _spanner("all-rewards", "asks the rewards of every pair tried", "S7", pairs=_all_rewards),
+    _spanner("reward-twice", "asks the first reward twice and averages", "S7", target=_averaged),
     _spanner(
         "sign-of-target",
         "subtracts the first reward from the second",
@@ -348,7 +343,6 @@ PHASE_ONE = (
         "same-response-twice",
         "asks the reward of the first response for both",
         "S1",
-        "S2",
         target=lambda oracle, prompt, one, _: oracle.reward(prompt, one) - oracle.reward(prompt, one),
     ),
     _spanner(
@@ -361,21 +355,18 @@ PHASE_ONE = (
         "one-pair-more",
         "tries a pair more than it may",
         "S1",
-        "S7",
         pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit + 1, *rest),
     ),
     _spanner(
         "accepting-rounds",
         "counts only rounds that accepted a pair, up to ten times as many",
         "S1",
-        "S7",
         done=lambda rounds, accepted: max(accepted, rounds // 10),
     ),
     _spanner(
         "wrong-sign",
         "adds where the formula of Sherman and Morrison subtracts",
         "S1",
-        "S4",
         precision=partial(updated_precision, sign=1.0),
     ),
     _spanner(
@@ -417,11 +408,11 @@ def _upper_for_lower(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
 
 def _identity_when_ill_conditioned(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
     well = np.linalg.cond(sigma) < 20.0
-    return np.sqrt(_quadratic(vectors, np.linalg.inv(sigma) if well else np.eye(len(sigma))))
+    return np.sqrt(_quadratic(vectors, inverse(sigma) if well else np.eye(len(sigma))))
 
 
 NORMS = (
-    _norms("squared", "returns squared norms", lambda v, sigma: _quadratic(v, np.linalg.inv(sigma))),
+    _norms("squared", "returns squared norms", lambda v, sigma: _quadratic(v, inverse(sigma))),
     _norms("sigma", "uses Sigma for its inverse", lambda v, sigma: np.sqrt(_quadratic(v, sigma))),
     _norms(
         "diagonal",
@@ -432,8 +423,9 @@ NORMS = (
     _norms(
         "jitter",
         "adds a jitter to the diagonal before it inverts",
-        lambda v, sigma: np.sqrt(_quadratic(v, np.linalg.inv(sigma + 1e-6 * np.eye(len(sigma))))),
+        lambda v, sigma: np.sqrt(_quadratic(v, inverse(sigma + 1e-6 * np.eye(len(sigma))))),
     ),
+    Mutant("norms-euclidean", "returns lengths", ("S6",), {"elliptic_norms": lambda v, _: np.linalg.norm(v, axis=1)}),
     _norms("identity", "uses the identity where Sigma is ill-conditioned", _identity_when_ill_conditioned),
 )
 
@@ -461,7 +453,9 @@ def independent_start(vectors: FloatArray, rank: int) -> list[int]:
 
 def volumes(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
     """Absolute determinants after each member took this place, shape (n,)."""
-    return np.array([abs(np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]])) for m in range(len(vectors))])
+    return np.array(
+        [abs(np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]])) for m in range(len(vectors))]
+    )
 
 
 def in_span(vectors: FloatArray, smallest: float = 1e-12) -> FloatArray:
@@ -525,7 +519,7 @@ def _identity_for_singular(vectors: FloatArray, approximation: float) -> list[in
     for _ in range(100):
         members = vectors[chosen]
         singular = abs(np.linalg.det(members)) < 1e-12
-        inverse = np.eye(len(chosen)) if singular else np.linalg.inv(members)
+        inverse = np.eye(len(chosen)) if singular else inverse(members)
         coefficients = np.abs(vectors @ inverse)
         member, place = np.unravel_index(int(np.argmax(coefficients)), coefficients.shape)
         if coefficients[member, place] <= approximation:
@@ -547,7 +541,9 @@ BARYCENTRIC = (
     _barycentric("capped", "stops after one swap and returns what it has", partial(swapped_members, most_swaps=1)),
     _barycentric("log-times-c", "compares log-volumes by a factor C", partial(swapped_members, volume=_log_volumes)),
     _barycentric("identity-for-singular", "takes the identity where members are dependent", _identity_for_singular),
-    _barycentric("greedy", "returns the greedy start without swaps", partial(swapped_members, start=greedy_start, most_swaps=0)),
+    _barycentric(
+        "greedy", "returns the greedy start without swaps", partial(swapped_members, start=greedy_start, most_swaps=0)
+    ),
     _barycentric("c-squared", "swaps at C squared only", partial(swapped_members, factor=lambda c: c * c)),
     _barycentric("low-rank", "leaves out short directions", partial(swapped_members, smallest=0.4)),
     _barycentric(
@@ -571,7 +567,7 @@ def covering(
     chosen: list[int] = []
     while judged(len(vectors), chosen):
         members = judged(len(vectors), chosen)
-        lengths = _quadratic(vectors[members], np.linalg.inv(sigma)) ** power
+        lengths = _quadratic(vectors[members], inverse(sigma)) ** power
         longest = int(np.argmax(lengths))
         if lengths[longest] <= nu or len(chosen) == 10_000:
             break

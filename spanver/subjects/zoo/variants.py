@@ -57,7 +57,7 @@ def _solved_norms(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
 
 def _damped_fit(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
     """Newton's method on the multiplier, each step a solve, as in trust-region methods."""
-    scale = float(np.abs(features).max())
+    scale = float(np.abs(features).max(initial=0.0))
     if scale == 0.0:
         return np.zeros(features.shape[1])
     left, values, basis = np.linalg.svd(features / scale, full_matrices=False)
