@@ -13,7 +13,7 @@ from spanver.values import FloatArray
 from spanver.verification.check import Check, instances
 
 SINGLE = 1e-4  # relative: libraries that compute in single precision are judged as such
-EFFORT = 5  # production code passes most sets: the few that it fails take a search guided by the coefficient
+EFFORT = 5  # production code passes most sets: those it fails take a search guided by the coefficient
 # A greedy choice needs a coefficient of 2.8 (nearly the columns of Kahan's matrix), and the first place has to be
 # looked at again after a swap in another: both are too rare to wait for.
 GREEDY_FAILS = np.array([[1.0, 0.0, 0.0], [-0.8, 0.59, 0.0], [-0.78, -0.47, 0.35], [0.77, 0.47, 0.35]])

@@ -198,9 +198,10 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
     def observe(count: int, seed: int) -> Sequence[tuple[int, float, float]]:
         seen: list[tuple[int, float, float]] = []
         runs = 0
+        door = literal_oracle(problem, seed=seed)
         # Rounds in which nothing can happen, or all is certain, tell nothing by chance; they are judged all the same.
         while len(seen) < count and runs < 4 * count:
-            oracle = RecordingOracle(literal_oracle(problem, seed=seed + runs))
+            oracle = RecordingOracle(door)
             arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
             tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
             check.call("build_spanner", oracle, **tried, **arguments)

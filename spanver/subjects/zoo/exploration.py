@@ -163,10 +163,6 @@ def _growing(progress: Progress) -> FloatArray:
     return (inverse + inverse.T) / 2
 
 
-def _growing_score(theta: FloatArray, two: Response, progress: Progress) -> Score:
-    return TruncatedScore(theta, two.features, _growing(progress), progress.spanner.nu)
-
-
 def _growing_policy(thetas: list[FloatArray], progress: Progress) -> list[TruncatedSoftmax]:
     return [TruncatedSoftmax(theta, _growing(progress), progress.spanner.nu) for theta in thetas]
 
@@ -248,14 +244,6 @@ def _no_spanner(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     return Spanner.empty(oracle.dimension, settings.ridge, settings.nu)
 
 
-def _all_uncertain_truncated(theta: FloatArray, two: Response, progress: Progress) -> Score:
-    return TruncatedScore(theta, two.features, progress.spanner.precision, progress.spanner.nu**2)
-
-
-def _not_relative(theta: FloatArray, two: Response, progress: Progress) -> Score:
-    return TruncatedScore(theta, 0.0 * two.features, progress.spanner.precision, progress.spanner.nu)
-
-
 def _exploration(name: str, bug: str, *breaks: str, **parts: Any) -> Mutant:
     return Mutant(f"exploration-{name}", bug, breaks, {"spanner_sampling": partial(phase_two, **parts)})
 
@@ -308,7 +296,6 @@ MUTANTS: tuple[Mutant, ...] = (
         output=lambda thetas, progress: policy_of([*thetas, thetas[-1]], progress),
     ),
     _exploration("growing-sigma", "goes on updating Sigma and returns the last", "S2", output=_growing_policy),
-    _exploration("growing-score", "truncates by a Sigma that goes on growing", "R3", score=_growing_score),
     _exploration("doubled-nu", "truncates at twice the threshold", "S2", begin=_other_nu),
     _exploration("other-ridge", "inverts Sigma with a ridge of 1", "S2", begin=_other_ridge),
     _exploration("no-spanner", "skips the first phase", "S2", "E6", begin=_no_spanner),
@@ -321,9 +308,6 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("base-response", "draws both responses from the base policy", "R3", sampler=_base),
     _exploration("without-beta", "leaves beta out of the weights", "R3", sampler=partial(_other_temperature, power=1)),
     _exploration("beta-for-inverse", "multiplies scores by beta", "R3", sampler=partial(_other_temperature, power=2)),
-    _exploration("not-truncated", "does not truncate the score", "R3", score=lambda theta, *_: LinearScore(theta)),
-    _exploration("nu-squared", "truncates at nu squared", "R3", score=_all_uncertain_truncated),
-    _exploration("score-not-relative", "scores features, not their differences", "R3", score=_not_relative),
     _exploration(
         "wrong-sign", "prefers what the fit says is worse", "R3", score=lambda theta, *rest: truncated(-theta, *rest)
     ),

@@ -519,8 +519,7 @@ def _identity_for_singular(vectors: FloatArray, approximation: float) -> list[in
     for _ in range(100):
         members = vectors[chosen]
         singular = abs(np.linalg.det(members)) < 1e-12
-        inverse = np.eye(len(chosen)) if singular else inverse(members)
-        coefficients = np.abs(vectors @ inverse)
+        coefficients = np.abs(vectors @ (np.eye(len(chosen)) if singular else inverse(members)))
         member, place = np.unravel_index(int(np.argmax(coefficients)), coefficients.shape)
         if coefficients[member, place] <= approximation:
             break
