@@ -37,6 +37,7 @@ from spanver.verification.profiles import Profile
 __all__ = ["Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
 
 FIRST_LOOK = 64  # observations; every later look has four times as many
+SHRINKS = 8  # instances tried to find a smaller one for a statistical violation
 
 
 class ViolationError(AssertionError):
@@ -149,6 +150,7 @@ class Check:
     finding: Finding = field(init=False)
     _digest: str = ""
     _ratio: float | None = None
+    _enough: int | None = None
 
     def __post_init__(self) -> None:
         self.finding = Finding(self.name, self.guarantees)
@@ -216,23 +218,26 @@ class Check:
         self.finding.kind = "statistical"
         self.finding.alpha_spent = self.alpha * self.tested
         self.finding.power = self.discrepancy
-        self._run(lambda **instance: self._experiment(body(self, **instance)), strategies, self.tested, 60)
+        self._run(lambda **instance: self._experiment(body(self, **instance)), strategies, self.tested, SHRINKS)
         if self.finding.examples < self.tested and self.finding.verdict is Verdict.HOLDS:
             self.finding.verdict = Verdict.UNDECIDED
             self.finding.message = f"{self.finding.examples} of {self.tested} instances were tested"
 
     def _experiment(self, experiment: Experiment) -> None:
         observations: list[Any] = []
-        count, look = min(FIRST_LOOK, experiment.samples), 0
-        while len(observations) < experiment.samples:
+        # A smaller instance that needs far more observations than the one that failed is not worth its time.
+        most = experiment.samples if self._enough is None else min(experiment.samples, 2 * self._enough)
+        count, look = min(FIRST_LOOK, most), 0
+        while len(observations) < most:
             observations.extend(experiment.observe(count, self.seed("observations", look)))
             evidence = experiment.log_e(observations)
             if evidence >= -math.log(self.alpha):
+                self._enough = min(len(observations), self._enough or len(observations))
                 raise ViolationError(
                     f"e-value e^{evidence:.1f} after {len(observations)} observations, where less than "
                     f"1/alpha = e^{-math.log(self.alpha):.1f} was to be expected"
                 )
-            count, look = min(3 * len(observations), experiment.samples - len(observations)), look + 1
+            count, look = min(3 * len(observations), most - len(observations)), look + 1
 
     def _run(
         self,

@@ -56,6 +56,7 @@ class Request:
     only: str = ""
     alpha: float = 1e-6
     entropy: int = 0
+    touching: str = ""
 
     def replay(self, guarantee: str) -> str:
         """Command that runs the properties of one guarantee again, with the same instances and the same luck."""
@@ -219,6 +220,7 @@ def run_properties(
             options += ["-p", "spanver.verification.plugin"]
         options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
         options += ["--spanver-profile", request.profile, "--spanver-only", request.only]
+        options += ["--spanver-touching", request.touching]
         options += ["--spanver-alpha", repr(request.alpha), "--spanver-entropy", str(request.entropy)]
         options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
         options += ["-x"] if stop_at_first else []

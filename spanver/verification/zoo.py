@@ -207,11 +207,22 @@ def _hunt(name: str, profile: str, is_variant: bool, matrix: bool, repeats: int,
     started = time.perf_counter()
     kills: list[Mapping[str, Any]] = []
     killed = 0
+    whole = matrix or is_variant
     for repeat in range(repeats):
-        only = "" if matrix else ",".join(mutant.breaks)
-        request = Request(subject=f"zoo:{name}", profile=profile, only=only, entropy=entropy + repeat)
-        findings = run_properties(request, stop_at_first=not (matrix or is_variant))
-        failed = [each for each in findings if each["verdict"] == Verdict.VIOLATED.value]
+        failed: list[Mapping[str, Any]] = []
+        # What dies under a gentler profile need not be hunted under a harder one, which sees more.
+        for hardness in dict.fromkeys([profile] if whole else ["quick", profile]):
+            request = Request(
+                subject=f"zoo:{name}",
+                profile=hardness,
+                only="" if matrix else ",".join(mutant.breaks),
+                entropy=entropy + repeat,
+                touching=",".join(mutant.functions),  # all else is as in the reference
+            )
+            findings = run_properties(request, stop_at_first=not whole)
+            failed = [each for each in findings if each["verdict"] == Verdict.VIOLATED.value]
+            if failed:
+                break
         kills += [{**each, "repeat": repeat} for each in failed]
         killed += any(set(each["guarantees"]) & set(mutant.breaks) for each in failed)
     return Hunt(mutant, tuple(kills), killed, repeats, time.perf_counter() - started)
