@@ -235,10 +235,14 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
                 scores = np.where(uncertain, 0.0, (features - features[two]) @ component.theta)
                 law = np.exp(log_softmax(problem.log_base[x], scores, problem.beta))
                 ratios = law / base[x]
-                # What is known before the first response is drawn: what is most preferred, and what is least, in turn.
-                event = int(np.argmax(ratios) if t % 2 == 0 else np.argmin(ratios))
+                # In turn whether the most preferred response comes, and whether another than the least preferred does:
+                # a law too near to the base policy has both too seldom.
                 if sampler_multiplier(max(1.0, float(ratios.max()))) <= multiplier:
-                    seen.append((int(one == event), min(1.0, float(law[event]))))
+                    if t % 2 == 0:
+                        event, share = one == int(np.argmax(ratios)), float(law[np.argmax(ratios)])
+                    else:
+                        event, share = one != int(np.argmin(ratios)), 1.0 - float(law[np.argmin(ratios)])
+                    seen.append((int(event), min(1.0, max(0.0, share))))
         return seen
 
     def log_e(seen: Sequence[tuple[int, float]]) -> float:

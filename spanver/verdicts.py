@@ -1,4 +1,4 @@
-"""The three values of a verdict."""
+"""The three values of a verdict, shared by everything that judges."""
 
 from __future__ import annotations
 

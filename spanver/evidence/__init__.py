@@ -1,50 +1,68 @@
-"""Evidence instead of tolerances: statistical claims tested by e-values, with both error rates stated.
+r"""Tests of statistical claims by e-values, with both error rates stated (section 6 of mathematics.md).
 
-*Contract.* `log_e_...` functions return the logarithm of an e-value: a number that under the claim has a mean of at most
-1, at any time that one cares to look. A claim is rejected when its e-value reaches `1/alpha`; that happens to a true claim
-with probability at most `alpha`, however often one looks (Ville's inequality). `min_samples_...` returns how many
-observations show a violation of a given size with probability `power`; `min_discrepancy_...` is its inverse: the smallest
-violation that so many observations would have shown. `assert_...` raises `EvidenceError`, which says both.
+**Contract.** An *e-value* is a non-negative statistic whose mean is at most 1 while the claim is true. By Markov's
+inequality it reaches `1/alpha` with probability at most `alpha`; that is the only way in which a claim is rejected
+here. Nothing is asymptotic and no tolerance is picked by hand. Names say what a function does:
 
-*Example.* Is this coin's mean at most one half?
+- `log_e_...` returns the logarithm of an e-value (`inf`: the data are impossible under the claim);
+- `min_samples_...` returns how many samples catch a violation of a given size with probability `power`, when the test
+  has level `alpha`; `min_discrepancy_...` inverts it: the smallest violation that so many samples catch;
+- `assert_...` raises `EvidenceError`, an `AssertionError` that states e-value, `1/alpha`, the number of samples and the
+  smallest violation that so many samples catch with probability 0.99.
+
+A false alarm has probability at most `alpha`, a miss of the designed violation at most `1 - power`. Both are meant for
+*one* test: a run divides its `alpha` over its tests by `share`.
+
+**Example.** Design first, then draw as many samples as the design says, then assert:
 
 >>> import numpy as np
->>> tosses = np.random.default_rng(0).random(2000) < 0.6
->>> min_samples_mean(0.5, 0.1, alpha=1e-6) <= 2000
+>>> law = [0.5, 0.3, 0.2]
+>>> samples = min_samples_law(law, 0.1, alpha=1e-6)
+>>> observations = np.random.default_rng(1).choice(3, size=samples, p=law)
+>>> assert_law(observations, law, alpha=1e-6)
+>>> min_discrepancy_law(law, samples, alpha=1e-6) <= 0.1 * (1 + 1e-8)
 True
->>> assert_mean_at_most(tosses, 0.5, alpha=1e-6)
+>>> assert_law(np.zeros(samples, dtype=int), law, alpha=1e-6)  # doctest: +ELLIPSIS
 Traceback (most recent call last):
 ...
-spanver.evidence.means.EvidenceError: the mean of 2000 observations is 0.6..., at most 0.5 was claimed...
+spanver.evidence.assertions.EvidenceError: the observations do not follow the law...
 
-*Theory.* For observations in [0, 1] with conditional means of at most `p`, `prod (q/p)^x ((1-q)/(1-p))^(1-x)` is a
-supermartingale for every `q > p`, and so is its average over `q`. A law is tested through its events: the e-values of all
-events are averaged where there are few outcomes, and one event is chosen on half of the data where there are many. One
-budget `alpha` of false alarms serves a whole run: `share` divides it.
+**Theory.** A coin of chance at most `p` that is bet against at the odds of a chance `q > p` multiplies the stake by
+`q/p` or `(1-q)/(1-p)`: the stake is a non-negative supermartingale. `log_e_mean` averages this bet over all `q` in
+`(p, 1)`, so that one e-value is powerful against every larger chance. By Ville's inequality a supermartingale that
+starts at 1 *ever* reaches `1/alpha` with probability at most `alpha`; hence one may look after every sample and stop as
+soon as it does. This holds for `log_e_mean`, `log_e_chances` and `log_e_uncovered`, and for `log_e_law` and
+`log_e_same_law` up to 8 categories, whose e-values are averages of such processes over all events `A`. With more
+categories, half of the sample chooses the event and the other half tests it: then the number of samples must be fixed
+in advance. A law at total variation `D` gives some event an excess of exactly `D`, which is why a test of events is a
+test of laws.
+
+Scaling claims are no e-values: `slope` fits a power law for each independent seed and takes Student's interval over the
+seeds (level 0.95 unless told otherwise; it supposes that the seeds' slopes are about normal), and `judge` compares the
+*whole* interval with a band. A ladder that is too short comes out `UNDECIDED`, which `assert_slope` does not let pass.
 """
 
-from spanver.evidence.laws import (
-    assert_law,
-    assert_same_law,
-    log_e_law,
-    log_e_same_law,
-    min_discrepancy_law,
-    min_discrepancy_same_law,
-    min_samples_law,
-    min_samples_same_law,
-)
-from spanver.evidence.means import (
+from __future__ import annotations
+
+from spanver.evidence.assertions import (
     EvidenceError,
+    assert_law,
     assert_mean_at_most,
-    log_e_chances,
-    log_e_mean,
-    log_e_uncovered,
-    min_discrepancy_mean,
-    min_samples_chances,
-    min_samples_mean,
+    assert_same_law,
+    assert_slope,
     share,
 )
-from spanver.evidence.scaling import Slope, assert_slope, judge, slope
+from spanver.evidence.design import (
+    min_discrepancy_law,
+    min_discrepancy_mean,
+    min_discrepancy_same_law,
+    min_samples_chances,
+    min_samples_law,
+    min_samples_mean,
+    min_samples_same_law,
+)
+from spanver.evidence.e_values import log_e_chances, log_e_law, log_e_mean, log_e_same_law, log_e_uncovered
+from spanver.evidence.slopes import Slope, judge, slope
 
 __all__ = [
     "EvidenceError",

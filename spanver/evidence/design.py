@@ -15,22 +15,24 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc
+from scipy.special import betainc, logsumexp
 
 from spanver.errors import require, require_count, require_finite, require_probability
 from spanver.evidence.doors import require_tolerance, require_unit, to_law
-from spanver.evidence.e_values import MOST_ENUMERATED, events, log_e_means
+from spanver.evidence.e_values import MOST_ENUMERATED, TILTS, events, log_e_means
 
 __all__ = [
     "min_discrepancy_law",
     "min_discrepancy_mean",
     "min_discrepancy_same_law",
+    "min_samples_chances",
     "min_samples_law",
     "min_samples_mean",
     "min_samples_same_law",
 ]
 
-_MOST_SAMPLES = 2**53  # beyond, counts are no longer exact as floats
+_MOST_SAMPLES = 2**40  # rounding of a log e-value grows like the number of samples, here to about 1e-2
+_FEW = 200  # samples up to which an earlier tooth of the saw is looked for
 _CELLS = 16  # into which a discrepancy is cut where the worst case is over an interval
 _DUST = 1e-12  # by which a sum of probabilities may pass 1
 Caught = Callable[[int, float], bool]
@@ -56,12 +58,12 @@ def min_samples_mean(bound: float, discrepancy: float, *, alpha: float, power: f
     Raises
     ------
     ArgumentError
-        If an argument is out of range, or more than `2^53` samples are needed.
+        If an argument is out of range, or more than `2^40` samples are needed.
 
     Examples
     --------
     >>> min_samples_mean(0.0, 0.01, alpha=1e-6)
-    459
+    460
     """
     _require_rates(alpha, power)
     require_unit("bound", bound)
@@ -81,6 +83,49 @@ def min_discrepancy_mean(bound: float, samples: int, *, alpha: float, power: flo
     require_unit("bound", bound)
     require_count("samples", samples, least=0)
     return _smallest(_caught_mean(bound, alpha, power), samples, 0.0, 1.0 - bound)
+
+
+def min_samples_chances(discrepancy: float, *, alpha: float, power: float = 0.99) -> int:
+    """Return how many outcomes of chance `1/2 + discrepancy` reject `log_e_chances`' claim that it is one half.
+
+    One half is where outcomes vary most; the same discrepancy from other chances takes fewer.
+
+    Parameters
+    ----------
+    discrepancy : float
+        Above 0 and at most 1/2.
+    alpha, power : float
+        Level of the test, and the least probability of rejecting at the returned number of outcomes.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range, or more than `2^40` samples are needed.
+
+    Examples
+    --------
+    >>> min_samples_chances(0.5, alpha=1e-6)
+    27
+    """
+    _require_rates(alpha, power)
+    _require_discrepancy(discrepancy, least=0.0, most=0.5)
+    return _fewest_chances(float(discrepancy), alpha, power)
+
+
+@lru_cache(maxsize=256)
+def _fewest_chances(discrepancy: float, alpha: float, power: float) -> int:
+    tilts = np.array(TILTS)
+    log_odds = np.logaddexp(0.0, tilts) - math.log(2.0)
+
+    def caught(samples: int, excess: float) -> bool:
+        hits = _reached(samples, np.array([0.5 + excess]), power)
+        return bool(logsumexp(tilts * hits - samples * log_odds) - math.log(len(tilts)) >= -math.log(alpha))
+
+    return _fewest(caught, discrepancy)
 
 
 def min_samples_law(
@@ -123,12 +168,12 @@ def min_samples_law(
     Raises
     ------
     ArgumentError
-        If an argument is out of range, or more than `2^53` samples are needed.
+        If an argument is out of range, or more than `2^40` samples are needed.
 
     Examples
     --------
     >>> min_samples_law([1.0, 0.0], 0.01, alpha=1e-6)
-    459
+    460
     """
     _require_rates(alpha, power)
     p = to_law(law)
@@ -161,8 +206,8 @@ def min_samples_same_law(categories: int, discrepancy: float, *, alpha: float, p
     Q(A)(1-P(A))`, where `u = v + D` and `v <= (1-D)^2/4`. The e-value grows with the wins and falls with the losses, so
     it suffices that it rejects at the `(1-power)/2` quantile of the wins together with that of the losses, for all `v`
     (in cells `[b, b+w]`: wins of `b + D` against losses of `b + w`); a larger `D` only adds wins. The average over
-    events and the halves beyond 8 categories are those of `min_samples_law`; the event is chosen by two samples' shares,
-    so the loss is at most `sqrt(2(k-1)/(4m)) + sqrt(4 log(1/d)/m)`. Conservative: the two quantiles seldom coincide.
+    events and the halves beyond 8 categories are those of `min_samples_law`; two samples choose the event, so the loss
+    is at most `sqrt(2(k-1)/(4m)) + sqrt(4 log(1/d)/m)`. Conservative: the two quantiles meet seldom.
 
     Parameters
     ----------
@@ -180,7 +225,7 @@ def min_samples_same_law(categories: int, discrepancy: float, *, alpha: float, p
     Raises
     ------
     ArgumentError
-        If an argument is out of range, or more than `2^53` samples are needed.
+        If an argument is out of range, or more than `2^40` samples are needed.
     """
     _require_rates(alpha, power)
     require_count("categories", categories)
@@ -225,11 +270,14 @@ def _fewest(caught: Caught, discrepancy: float) -> int:
     low, high = 0, 1
     while not caught(high, discrepancy):
         low, high = high, 2 * high
-        require(high <= _MOST_SAMPLES, "discrepancy", discrepancy, "large enough for 2^53 samples to catch it")
+        require(high <= _MOST_SAMPLES, "discrepancy", discrepancy, "large enough for 2^40 samples to catch it")
     while high - low > max(1, high // 100):
         middle = (low + high) // 2
         low, high = (low, middle) if caught(middle, discrepancy) else (middle, high)
-    return high
+    if high > _FEW:
+        return high
+    # The power of few samples is a coarse saw-tooth: an earlier tooth may do.
+    return next(fewer for fewer in range(3 * high // 4, high + 1) if caught(fewer, discrepancy))
 
 
 def _smallest(caught: Caught, samples: int, low: float, high: float) -> float:

@@ -26,7 +26,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
+from spanver.errors import require
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
+from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import BudgetExceededError
 from spanver.subjects.contract import ContractError, Subject, result_of
 from spanver.subjects.process import ProtocolError
@@ -199,7 +201,11 @@ class Check:
             hypothesis.target(self._ratio)
 
     def law_experiment(self, observe: Callable[[int, int], Sequence[Any]], law: FloatArray) -> Experiment:
-        """Experiment: observations, which are indices, are independent with this law, up to the discrepancy."""
+        """Experiment: observations, which are indices, are independent with this law, up to the discrepancy.
+
+        At most 8 outcomes, so that one may look at any time.
+        """
+        require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
         samples = min_samples_law(law, self.discrepancy, alpha=self.alpha)
         return Experiment(observe, lambda drawn: log_e_law(drawn, law), samples)
 

@@ -6,13 +6,15 @@ it, and which guarantees should show it.
 
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
-from spanver.subjects.zoo import exploration, fitting, spanners
+from spanver.subjects.zoo import exploration, fitting, laws, oracles, sampling, spanners
 from spanver.subjects.zoo.mutants import Mutant, mutated
 from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
 
 __all__ = ["MUTANTS", "VARIANTS", "Mutant", "mutant"]
 
-MUTANTS: dict[str, Mutant] = {each.name: each for each in (*spanners.MUTANTS, *fitting.MUTANTS, *exploration.MUTANTS)}
+MUTANTS: dict[str, Mutant] = {
+    each.name: each for module in (laws, oracles, sampling, spanners, fitting, exploration) for each in module.MUTANTS
+}
 """Mutants by name."""
 
 VARIANTS: dict[str, Mutant] = {each.name: each for each in _VARIANTS}

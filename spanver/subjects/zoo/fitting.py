@@ -90,15 +90,15 @@ def _descent(features: FloatArray, targets: FloatArray, radius: float) -> FloatA
     return theta
 
 
-def _fit(name: str, bug: str, fit: Callable[..., Any]) -> Mutant:
-    return Mutant(f"fit-{name}", bug, ("E6",), {"fit": fit})
+def _fit(name: str, bug: str, fit: Callable[..., Any], breaks: tuple[str, ...] = ("E6",)) -> Mutant:
+    return Mutant(f"fit-{name}", bug, breaks, {"fit": fit})
 
 
 FITS = (
     _fit("no-ball", "ignores the ball", _anywhere),
     _fit("projected", "scales the unconstrained fit into the ball", _projected),
     _fit("boxed", "keeps every coordinate within the radius, not the norm", _boxed),
-    _fit("ridge", "adds a ridge", partial(bisected_fit, ridge=1e-3)),
+    _fit("ridge", "adds a ridge", partial(bisected_fit, ridge=1e-3), ("E4",)),
     _fit("sign-of-multiplier", "subtracts the multiplier from the curvature", partial(bisected_fit, sign=-1.0)),
     _fit("cutoff", "drops directions of small curvature", partial(bisected_fit, cutoff=0.1)),
     _fit("few-halvings", "stops the search for the multiplier early", partial(bisected_fit, halvings=8)),
@@ -164,21 +164,21 @@ def scores(
     return np.where(keeps(norms, nu), kept, otherwise)
 
 
-def _score(name: str, bug: str, **parts: Any) -> Mutant:
-    return Mutant(f"scores-{name}", bug, ("E2",), {"truncated_scores": partial(scores, **parts)})
+def _score(name: str, bug: str, breaks: tuple[str, ...] = ("E2",), **parts: Any) -> Mutant:
+    return Mutant(f"scores-{name}", bug, breaks, {"truncated_scores": partial(scores, **parts)})
 
 
 SCORES = (
     _score("wrong-side", "keeps the scores of what is uncertain", keeps=lambda norms, nu: norms > nu),
-    _score("weight", "sets the weight of what is uncertain to zero, not its score", otherwise=-1e6),
-    _score("one", "gives the score 1, for the weight 1, to what is uncertain", otherwise=1.0),
+    _score("weight", "sets the weight of what is uncertain to zero, not its score", ("E5", "E2"), otherwise=-1e6),
+    _score("one", "gives the score 1, for the weight 1, to what is uncertain", ("E5",), otherwise=1.0),
     _score("nu-squared", "compares norms with nu squared", keeps=lambda norms, nu: norms <= nu**2),
     _score("squared", "compares squared norms with nu", keeps=lambda norms, nu: norms**2 <= nu),
     _score(
         "anchor-added", "adds the features of the second response", relative=lambda features, anchor: features + anchor
     ),
     _score("anchor-left-out", "scores features, not their differences", scored=lambda features, _: features),
-    _score("not-truncated", "truncates nothing", keeps=lambda norms, _: norms >= 0.0),
+    _score("not-truncated", "truncates nothing", ("E3",), keeps=lambda norms, _: norms >= 0.0),
     _score("sigma", "measures in Sigma and not in its inverse", matrix=np.linalg.inv),
     _score("euclidean", "measures lengths", matrix=lambda precision: np.eye(len(precision))),
     _score(

@@ -527,8 +527,10 @@ def _identity_for_singular(vectors: FloatArray, approximation: float) -> list[in
     return chosen
 
 
-def _barycentric(name: str, bug: str, spanner: Callable[[FloatArray, float], list[int]]) -> Mutant:
-    return Mutant(f"barycentric-{name}", bug, ("B1", "B2"), {"barycentric_spanner": spanner})
+def _barycentric(
+    name: str, bug: str, spanner: Callable[[FloatArray, float], list[int]], breaks: tuple[str, ...] = ("B1", "B2")
+) -> Mutant:
+    return Mutant(f"barycentric-{name}", bug, breaks, {"barycentric_spanner": spanner})
 
 
 BARYCENTRIC = (
@@ -543,7 +545,7 @@ BARYCENTRIC = (
     _barycentric(
         "greedy", "returns the greedy start without swaps", partial(swapped_members, start=greedy_start, most_swaps=0)
     ),
-    _barycentric("c-squared", "swaps at C squared only", partial(swapped_members, factor=lambda c: c * c)),
+    _barycentric("c-squared", "swaps at C squared only", partial(swapped_members, factor=lambda c: c * c), ("B2",)),
     _barycentric("low-rank", "leaves out short directions", partial(swapped_members, smallest=0.4)),
     _barycentric(
         "counted-from-1", "counts members from 1", lambda v, c: [member + 1 for member in swapped_members(v, c)]

@@ -13,9 +13,11 @@ from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
+from spanver.oracles import literal_oracle
 from spanver.subjects.zoo.exploration import phase_two
 from spanver.subjects.zoo.fitting import bisected_fit, scores
 from spanver.subjects.zoo.mutants import Mutant
+from spanver.subjects.zoo.sampling import drawn_sampler, sampler
 from spanver.subjects.zoo.spanners import (
     covariance,
     covering,
@@ -26,7 +28,7 @@ from spanver.subjects.zoo.spanners import (
     search,
     swapped_members,
 )
-from spanver.values import FloatArray, Prompt, Response
+from spanver.values import FloatArray, IntArray, Prompt, Response
 
 __all__ = ["VARIANTS"]
 
@@ -83,7 +85,53 @@ def _pivoted_start(vectors: FloatArray, rank: int) -> list[int]:
     return pivots[:rank]
 
 
+_SAMPLER = ("R1", "R2", "R3", "R5")
+
+
+def _alias(probabilities: FloatArray, count: int, seed: int) -> IntArray:
+    """Draw by Walker's table of aliases."""
+    size = len(probabilities)
+    kept, alias = probabilities * size, np.arange(size)
+    small, large = list(np.flatnonzero(kept < 1.0)), list(np.flatnonzero(kept >= 1.0))
+    while small and large:
+        less, more = small.pop(), large.pop()
+        alias[less] = more
+        kept[more] -= 1.0 - kept[less]
+        (small if kept[more] < 1.0 else large).append(more)
+    generator = np.random.default_rng(seed)
+    columns = generator.integers(size, size=count)
+    drawn: IntArray = np.where(generator.random(count) < kept[columns], columns, alias[columns])
+    return drawn
+
+
+def _stable_softmax(log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
+    exponents = log_base + (scores - scores.max()) / beta
+    normalised: FloatArray = exponents - np.logaddexp.reduce(exponents[::-1])
+    return normalised
+
+
 VARIANTS: tuple[Mutant, ...] = (
+    Mutant("variant-sampler", "A1 with every step in the open", _SAMPLER, {"softmax_sample": sampler}),
+    Mutant(
+        "variant-own-trials",
+        "A1 by plain draws, accepted by its own random numbers",
+        _SAMPLER,
+        {"softmax_sample": drawn_sampler},
+    ),
+    Mutant(
+        "variant-reused-pilot",
+        "the trials are the pilot's draws: seen in the ledger alone",
+        ("R1", "R2", "R3"),
+        {"softmax_sample": partial(drawn_sampler, reuse=True)},
+    ),
+    Mutant("variant-alias", "draws by a table of aliases", ("R6",), {"draw": _alias}),
+    Mutant(
+        "variant-softmax",
+        "the normaliser summed backwards",
+        ("I1", "I2", "I3", "I4", "R5"),
+        {"log_softmax": _stable_softmax},
+    ),
+    Mutant("variant-drawn-counts", "counted draws are drawn", ("O1", "O2", "O3"), {"counted_oracle": literal_oracle}),
     Mutant(
         "variant-pair-by-pair",
         "draws pair by pair, and keeps Sigma's inverse by Sherman and Morrison",

@@ -1,0 +1,273 @@
+"""Mutants of the oracles: their ledgers, budgets, laws and noise.
+
+Each is the reference's oracle behind `Altered`, which puts its own answer to one question in the place of the oracle's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import ArgumentError
+from spanver.oracle import Budget, BudgetExceededError, Ledger
+from spanver.oracles import counted_oracle, literal_oracle
+from spanver.problems.tables import TabularProblem
+from spanver.subjects.zoo.mutants import Mutant
+from spanver.values import Counts, Found, Responses, UncertainPair
+
+__all__ = ["MUTANTS"]
+
+Change = Callable[..., Any]
+
+
+class Altered:
+    """An oracle with other answers to some questions.
+
+    Parameters
+    ----------
+    oracle : Oracle
+        Asked for everything else.
+    problem : TabularProblem
+    changes : mapping
+        By name of the question: a function of this object and of the question's arguments.
+    """
+
+    def __init__(self, oracle: Any, problem: TabularProblem, changes: Mapping[str, Change]) -> None:
+        self.oracle, self.problem, self._changes = oracle, problem, changes
+        self.uncounted = Ledger()
+        self.kept: dict[Any, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        change = self._changes.get(name)
+        return getattr(self.oracle, name) if change is None else partial(change, self)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The oracle's, less what was answered and not counted."""
+        ledger, less = self.oracle.ledger, self.uncounted
+        return Ledger(ledger.samples - less.samples, ledger.rewards - less.rewards, ledger.enumerated)
+
+    def forget(self, samples: int = 0, rewards: int = 0) -> None:
+        """Leave answers out of the ledger."""
+        self.uncounted = Ledger(self.uncounted.samples + samples, self.uncounted.rewards + rewards)
+
+
+def _made(
+    factory: Callable[..., Any],
+    changes: Mapping[str, Change],
+    budget_of: Callable[[Budget], Budget],
+    problem: TabularProblem,
+    *,
+    seed: int,
+    budget: Budget | None = None,
+) -> Altered:
+    given = None if budget is None else budget_of(budget)
+    return Altered(factory(problem, seed=seed, budget=given), problem, changes)
+
+
+def _accepted_only(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    self.forget((found.tries - (found.responses is not None)) * rule.samples_per_try)
+    return found
+
+
+def _pairs_as_one(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    self.forget(found.tries if isinstance(rule, UncertainPair) else 0)
+    return found
+
+
+def _counts_as_one(self: Altered, prompt: Any, count: int) -> Counts:
+    counts: Counts = self.oracle.sample_counts(prompt, count)
+    self.forget(count - 1)
+    return counts
+
+
+def _batch_as_one(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    responses: Responses = self.oracle.sample(prompt, count, theta=theta)
+    self.forget(count - 1)
+    return responses
+
+
+def _distinct(self: Altered, prompt: Any, count: int) -> Counts:
+    counts: Counts = self.oracle.sample_counts(prompt, count)
+    self.forget(count - len(counts.counts))
+    return counts
+
+
+def _free_labels(self: Altered, prompt: Any, first: Any, second: Any) -> bool:
+    label: bool = self.oracle.compare(prompt, first, second)
+    self.forget(rewards=1)
+    return label
+
+
+def _unasked(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    try:
+        responses: Responses = self.oracle.sample(prompt, count, theta=theta)
+    except ArgumentError:
+        self.oracle.sample(self.oracle.prompt(), 1)  # what was refused is charged
+        raise
+    return responses
+
+
+def _any_prompt(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    try:
+        responses: Responses = self.oracle.sample(prompt, count, theta=theta)
+    except ArgumentError:
+        responses = self.oracle.sample(self.oracle.prompt(), max(1, count), theta=theta)
+    return responses
+
+
+def _what_is_left(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    budget = self.oracle.budget.samples
+    left = count if budget is None else budget - self.oracle.ledger.samples
+    if count > left > 0:
+        count = left
+    responses: Responses = self.oracle.sample(prompt, count, theta=theta)
+    return responses
+
+
+def _plain_error(self: Altered, *arguments: Any, **named: Any) -> Any:
+    try:
+        return self.oracle.sample(*arguments, **named)
+    except BudgetExceededError as error:
+        raise RuntimeError("budget") from error
+
+
+def _nothing_found(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    try:
+        found: Found = self.oracle.sample_until(prompt, rule, limit)
+    except BudgetExceededError:
+        return Found(None, limit)
+    return found
+
+
+def _one_try_less(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    return replace(found, tries=max(1, found.tries - (found.responses is not None)))
+
+
+def _one_try(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    return replace(found, tries=1 if found.responses is not None else limit)
+
+
+def _longest(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    """The pair, or response, that the rule likes best, in place of one at random."""
+    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    if found.responses is None:
+        return found
+    features = self.problem.features[int(prompt)]
+    held = np.flatnonzero(self.problem.log_base[int(prompt)] > -np.inf)
+    if isinstance(rule, UncertainPair):
+        relative = features[held][:, None, :] - features[held][None, :, :]
+        lengths = ((relative @ rule.precision) * relative).sum(axis=2)
+        chosen = [held[k] for k in np.unravel_index(int(lengths.argmax()), lengths.shape)]
+    else:
+        chosen = [held[int(np.argmax(rule.score.of(features[held])))]]
+    return Found(Responses(tuple(map(int, chosen)), features[chosen]), found.tries)
+
+
+def _expected(self: Altered, prompt: Any, count: int) -> Counts:
+    self.oracle.sample_counts(prompt, count)
+    law = np.exp(self.problem.log_base[int(prompt)])
+    order = np.argsort(-law, kind="stable")
+    counts = np.floor(count * law).astype(np.int64)
+    counts[order[: count - int(counts.sum())]] += 1
+    drawn = np.flatnonzero(counts)
+    return Counts(Responses(tuple(drawn.tolist()), self.problem.features[int(prompt)][drawn]), counts[drawn])
+
+
+def _repeated(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    drawn: Responses = self.oracle.sample(prompt, count, theta=theta)
+    return Responses(drawn.ids[:1] * count, np.repeat(drawn.features[:1], count, axis=0))
+
+
+def _uniform(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    drawn: Responses = self.oracle.sample(prompt, count, theta=theta)
+    held = np.flatnonzero(self.problem.log_base[int(prompt)] > -np.inf)
+    self.kept["turn"] = self.kept.get("turn", -1) + 1
+    ids = [int(held[(self.kept["turn"] + k) % len(held)]) for k in range(len(drawn))]
+    return Responses(tuple(ids), self.problem.features[int(prompt)][ids])
+
+
+def _same_luck(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    """Every search at a prompt starts from the same random numbers."""
+    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    first: Found = self.kept.setdefault((prompt, type(rule)), found)
+    return first
+
+
+def _persistent(self: Altered, prompt: Any, response: Any) -> float:
+    value: float = self.oracle.reward(prompt, response)
+    return float(self.kept.setdefault((prompt, getattr(response, "id", response)), value))
+
+
+def _half_noise(self: Altered, prompt: Any, response: Any) -> float:
+    value: float = self.oracle.reward(prompt, response)
+    identity = getattr(response, "id", response)
+    return (value + float(self.problem.reward[int(prompt), int(identity)])) / 2
+
+
+def _highest(self: Altered, prompt: Any, response: Any) -> float:
+    values = [self.oracle.reward(prompt, response) for _ in range(2)]
+    self.forget(rewards=1)
+    return float(max(values))
+
+
+def _mutant(
+    name: str,
+    bug: str,
+    breaks: tuple[str, ...],
+    *,
+    literal: bool = False,
+    budget_of: Callable[[Budget], Budget] = lambda budget: budget,
+    **changes: Change,
+) -> Mutant:
+    provided, factory = ("literal_oracle", literal_oracle) if literal else ("counted_oracle", counted_oracle)
+    return Mutant(f"oracle-{name}", bug, breaks, {provided: partial(_made, factory, changes, budget_of)})
+
+
+def _larger(by: int) -> Callable[[Budget], Budget]:
+    return lambda budget: Budget(
+        samples=None if budget.samples is None else max(0, budget.samples + by), rewards=budget.rewards
+    )
+
+
+# fmt: off
+MUTANTS: tuple[Mutant, ...] = (
+    _mutant("accepted-only", "Only accepted tries are charged.", ("O1",), sample_until=_accepted_only),
+    _mutant("pairs-as-one", "A pair is charged as one sample.", ("O1",), sample_until=_pairs_as_one),
+    _mutant("counts-as-one", "Draws that are counted are charged as one.", ("O1",), sample_counts=_counts_as_one),
+    _mutant("distinct-only", "Of draws that are counted only distinct ones are charged.", ("O1",),
+        sample_counts=_distinct),
+    _mutant("batch-as-one", "A batch is charged as one sample.", ("O1",), literal=True, sample=_batch_as_one),
+    _mutant("free-labels", "Preference labels are free.", ("O1",), compare=_free_labels),
+    _mutant("charges-refused", "Questions that were refused are charged.", ("O1",), literal=True, sample=_unasked),
+    _mutant("any-prompt", "Prompts that were never handed out are answered.", ("O1",), literal=True,
+        sample=_any_prompt),
+    _mutant("budget-plus-one", "The budget can be exceeded by one.", ("O3",), budget_of=_larger(1)),
+    _mutant("budget-less-one", "The last sample of the budget is never handed out.", ("O3",), budget_of=_larger(-1)),
+    _mutant("no-budget", "The budget is ignored.", ("O3",), budget_of=lambda _: Budget()),
+    _mutant("what-is-left", "A question that does not fit the budget is answered in part.", ("O3",), literal=True,
+        sample=_what_is_left),
+    _mutant("plain-error", "Running out is an error of no particular type.", ("O3",), literal=True,
+        sample=_plain_error),
+    _mutant("nothing-found", "A search that the budget ended reports that nothing was found.", ("O3",),
+        sample_until=_nothing_found),
+    _mutant("one-try-less", "Tries are counted before the one that was accepted.", ("O2",),
+        sample_until=_one_try_less),
+    _mutant("one-try", "A search that finds something takes one try.", ("O2",), sample_until=_one_try),
+    _mutant("longest", "A search returns what its rule likes best.", ("O2",), sample_until=_longest),
+    _mutant("expected-counts", "Counts are their expectation, rounded.", ("O2",), sample_counts=_expected),
+    _mutant("same-luck", "Every search at one prompt has the same luck.", ("O2",), sample_until=_same_luck),
+    _mutant("repeated", "A batch is one response, repeated.", ("O2",), literal=True, sample=_repeated),
+    _mutant("in-turn", "Responses come in turn.", ("O2",), literal=True, sample=_uniform),
+    _mutant("persistent-noise", "The noise of a response is drawn once.", ("O2",), reward=_persistent),
+    _mutant("half-noise", "The noise has half of its range.", ("O2",), literal=True, reward=_half_noise),
+    _mutant("highest-reward", "Of two noisy rewards the higher one is answered.", ("O2",), reward=_highest),
+)
