@@ -34,27 +34,29 @@ TRIES = 3
 ASKED_OF_A_PROMPT = 16
 
 
-def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, size: int) -> None:
-    """One question of a script, also of those that are refused."""
+def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, size: int) -> Any:
+    """Answer to one question of a script, also of those that are refused."""
+    answer: Any = None
     pair = UncertainPair(np.eye(problem.dimension), 0.25)
     trial = Trial(LinearScore(realizing(problem)), 0.5 + realizing(problem).sum() / problem.beta)
     match question:
         case "sample":
-            oracle.sample(prompt, size)
+            answer = oracle.sample(prompt, size)
         case "sample_counts":
-            oracle.sample_counts(prompt, size)
+            answer = oracle.sample_counts(prompt, size)
         case "pairs":
-            oracle.sample_until(prompt, pair, size)
+            answer = oracle.sample_until(prompt, pair, size)
         case "trial":
-            oracle.sample_until(prompt, trial, size)
+            answer = oracle.sample_until(prompt, trial, size)
         case "reward":
-            oracle.reward(prompt, size % problem.responses)
+            answer = oracle.reward(prompt, size % problem.responses)
         case "compare":
-            oracle.compare(prompt, 0, size % problem.responses)
+            answer = oracle.compare(prompt, 0, size % problem.responses)
         case "unknown":
-            oracle.sample(-1, size)
+            answer = oracle.sample(-1, size)
         case "none":
-            oracle.sample(prompt, 0)
+            answer = oracle.sample(prompt, 0)
+    return answer
 
 
 def ledger_is_kept(check: Check, factory: str, problem: TabularProblem, script: list[tuple[str, int]]) -> None:
@@ -102,7 +104,7 @@ def budget_holds(
         cost = 1 if question in ("reward", "compare") else size * (width or 1)
         left = rewards - before.rewards if question in ("reward", "compare") else samples - before.samples
         try:
-            ask(oracle, problem, prompt, question, size)
+            answer = ask(oracle, problem, prompt, question, size)
         except BudgetExceededError:
             assert cost > left, f"{question} of cost {cost} was refused, though {left} were left"
             spent = left - left % width if width else 0
@@ -111,7 +113,9 @@ def budget_holds(
         except Exception as error:
             raise ViolationError(f"{question} on a budget raised {type(error).__name__}: {error}", "raised") from error
         else:
-            assert width or question == "prompt" or cost <= left, f"{question} cost {cost}, only {left} were left"
+            # A search may end before its limit, but not without a hit.
+            complete = not width or answer.responses is None
+            assert question == "prompt" or not complete or cost <= left, f"{question} cost {cost}, {left} were left"
         after = oracle.ledger
         assert after.samples <= samples, f"{after.samples} samples on a budget of {samples}"
         assert after.rewards <= rewards, f"{after.rewards} rewards on a budget of {rewards}"

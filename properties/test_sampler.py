@@ -217,3 +217,6 @@ def test_draws_are_as_many_as_asked_and_possible(check: Check, law: Any, count: 
     drawn = check.call("draw", law, count, check.seed("draw"))
     assert len(drawn) == count, f"{len(drawn)} draws, {count} were asked"
     assert all(0 <= each < len(law) and law[each] > 0.0 for each in drawn), "an impossible outcome was drawn"
+    # Equal by chance with a probability below 1e-50: no outcome of these laws is as likely as 7/8.
+    one, two = (check.call("draw", law, 1000, check.seed("draws", replicate)) for replicate in (0, 1))
+    assert (one != two).any(), "two seeds gave the same draws"

@@ -211,7 +211,7 @@ class Check:
 
     def mean_experiment(self, observe: Callable[[int, int], Sequence[Any]], bound: float) -> Experiment:
         """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy."""
-        samples = min_samples_mean(bound, self.discrepancy, alpha=self.alpha)
+        samples = min_samples_mean(bound, min(self.discrepancy, 1.0 - bound), alpha=self.alpha)
         return Experiment(observe, lambda drawn: log_e_mean(float(np.sum(drawn)), len(drawn), bound), samples)
 
     def search(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]], effort: int = 1) -> None:
