@@ -63,6 +63,16 @@ def test_the_gap_is_beta_times_the_divergence_from_the_optimum(check: Check, pro
             assert np.isclose(beta * divergence, gap, atol=ROUNDING), f"beta KL is {beta * divergence}, the gap {gap}"
 
 
+@pytest.mark.guarantee("I2", needs=["kl_divergence"])
+@instances(problem=tabular_problems(max_prompts=1, min_responses=2))
+def test_divergence_is_infinite_where_the_second_law_lacks_mass(check: Check, problem: TabularProblem) -> None:
+    narrow = np.append(problem.log_base[0], -np.inf)
+    wide = np.append(problem.log_base[0] - np.log(2.0), -np.log(2.0))
+    assert check.call("kl_divergence", wide, narrow) == np.inf, "finite, though it lacks mass"
+    divergence = check.call("kl_divergence", narrow, wide)
+    assert np.isclose(divergence, np.log(2.0), atol=ROUNDING), f"{divergence}, and log 2 the other way round"
+
+
 @pytest.mark.guarantee("I3", needs=["log_softmax", "log_coverage"])
 @instances(problem=tabular_problems())
 def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(

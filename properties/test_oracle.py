@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from spanver.errors import ArgumentError
 from spanver.kernels import precision_norms
@@ -168,6 +169,7 @@ def capped_geometric(hit: float) -> Any:
 def tries_of(oracle: Oracle, prompt: Any, rule: Any) -> int:
     found = oracle.sample_until(prompt, rule, TRIES)
     if found.responses is not None:
+        assert 1 <= found.tries <= TRIES, f"a hit after {found.tries} tries of {TRIES}"
         return found.tries - 1
     assert found.tries == TRIES, f"{found.tries} tries of {TRIES} without a hit"
     return TRIES
@@ -201,19 +203,24 @@ def test_responses_of_a_literal_oracle_have_the_base_law(check: Check, problem: 
 
 
 def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
-    """Two rewards of one response: fresh noise, at the ends of the interval, with the right mean."""
+    """Two rewards, with fresh noise at the ends of the interval and the right mean, and a label, by its own law."""
     low, mean = float(problem.reward_low[0]), float(problem.reward[0, 0])
     share = (mean - low) / problem.reward_range
 
     def two(oracle: Oracle, prompt: Any) -> int:
         first, second = (oracle.reward(prompt, 0) for _ in range(2))
+        label = int(oracle.compare(prompt, 0, 1))
         if problem.noise == 0.0:
-            return int(not np.allclose([first, second], mean))
+            assert np.allclose([first, second], mean), f"rewards {first} and {second} without noise, mean {mean}"
+            return label
         high = low + problem.reward_range
         assert all(np.isclose(each, low) or np.isclose(each, high) for each in (first, second)), "neither end"
-        return 2 * int(first > mean) + int(second > mean)
+        return 4 * int(first > mean) + 2 * int(second > mean) + label
 
-    law = np.array([1.0, 0.0]) if problem.noise == 0.0 else np.outer([1 - share, share], [1 - share, share]).ravel()
+    preferred = float(expit(mean - problem.reward[0, 1]))
+    law = np.array([1.0 - preferred, preferred])
+    if problem.noise > 0.0:
+        law = np.outer(np.outer([1 - share, share], [1 - share, share]), law).ravel()
     return check.law_experiment(answers(check, factory, problem, two), law)
 
 

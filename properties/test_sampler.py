@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from spanver.evaluation import race_law
 from spanver.guarantees import race_draws, sampler_multiplier, sampler_samples, sampler_trials
 from spanver.kernels import log_softmax
+from spanver.oracle import Oracle
 from spanver.oracles import literal_oracle
 from spanver.problems.exact import sampler_law
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
-from spanver.values import Counts, LinearScore, Responses, Trial
+from spanver.values import Counts, Found, LinearScore, Responses, Trial
 from spanver.verification.check import Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
 
@@ -83,6 +84,44 @@ def test_a_call_costs_at_most_twice_its_pilot_and_one(
     assert cost >= 1, "no sample was asked for"
     assert problem.log_base[int(prompt), response] > -np.inf, f"the response {response} has base probability 0"
     check.slack(cost, bound)
+
+
+class Unlucky:
+    """An oracle of which no trial is accepted: rare luck of an oracle that is right."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._oracle, name)
+
+    def sample_until(self, prompt: Any, rule: Any, limit: int) -> Found:
+        """Charge for the trials."""
+        self._oracle.sample(prompt, rule.samples_per_try * limit)
+        return Found(None, limit)
+
+
+@pytest.mark.guarantee("R3", needs=["softmax_sample"])
+@instances(
+    problem=tabular_problems(min_responses=2),
+    multiplier=st.sampled_from([2.5, 8.0]),
+    failure=st.sampled_from([0.9, 0.3]),
+)
+def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
+    check: Check, problem: TabularProblem, multiplier: float, failure: float
+) -> None:
+    """So rare where R3 promises a law that no sample shows it. Samplers that accept by their own luck are not seen."""
+    oracle = RecordingOracle(Unlucky(literal_oracle(problem, seed=check.seed("oracle"))))
+    prompt = oracle.prompt()
+    arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
+    response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
+    tried = [entry.answer.tries for entry in oracle.asked if entry.question == "sample_until"]
+    if tried:
+        trials, cost = sampler_trials(multiplier, failure), oracle.ledger.samples
+        assert sum(tried) == trials, f"gave up after {sum(tried)} trials, by A1 after {trials}"
+        assert cost == 2 * trials + 1, f"{cost} samples when all trials failed, by A1 {2 * trials + 1}"
+        drawn = [entry.answer.ids[-1] for entry in oracle.asked if entry.question == "sample"]
+        assert response in drawn[-1:], f"the response {response} is not the draw to fall back on"
 
 
 @pytest.mark.guarantee("R2", needs=["softmax_sample"])

@@ -88,8 +88,8 @@ def min_discrepancy_mean(bound: float, samples: int, *, alpha: float, power: flo
 def min_samples_chances(discrepancy: float, *, alpha: float, power: float = 0.99) -> int:
     """Return how many outcomes of chance `1/2 + discrepancy` reject `log_e_chances`' claim that it is one half.
 
-    One half is where outcomes vary most. The power stated is that at one half: elsewhere it may be a little less for small
-    discrepancies (.9897 at worst for a discrepancy of .1 at `alpha = 1e-8`), and less for large ones.
+    One half is where outcomes vary most. The power stated is that at one half: elsewhere it may be a little less for
+    small discrepancies (.9897 at worst for a discrepancy of .1 at `alpha = 1e-8`), and less for large ones.
 
     Parameters
     ----------

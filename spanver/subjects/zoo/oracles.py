@@ -1,6 +1,7 @@
 """Mutants of the oracles: their ledgers, budgets, laws and noise.
 
-Each is the reference's oracle behind `Altered`, which puts its own answer to one question in the place of the oracle's.
+Each is the reference's oracle behind `Altered`, which puts its own answer to one question in the place of the oracle's;
+those of counted searches stand in `searches`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from spanver.errors import ArgumentError
 from spanver.oracle import Budget, BudgetExceededError, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.tables import TabularProblem
+from spanver.subjects.zoo import searches
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.values import Counts, Found, Responses, UncertainPair
 
@@ -219,6 +221,52 @@ def _highest(self: Altered, prompt: Any, response: Any) -> float:
     return float(max(values))
 
 
+def _any_noise(self: Altered, prompt: Any, response: Any) -> float:
+    """One end of the interval or the other, by a fair coin."""
+    value: float = self.oracle.reward(prompt, response)
+    if self.problem.noise == 0.0:
+        return value
+    coin = self.kept.setdefault("coin", np.random.default_rng(self.problem.responses)).random() < 0.5
+    return float(self.problem.reward_low[int(prompt)] + self.problem.reward_range * coin)
+
+
+def _other_label(self: Altered, prompt: Any, first: Any, second: Any) -> bool:
+    label: bool = self.oracle.compare(prompt, second, first)
+    return label
+
+
+def _sure_label(self: Altered, prompt: Any, first: Any, second: Any) -> bool:
+    self.oracle.compare(prompt, first, second)
+    one, two = (int(getattr(each, "id", each)) for each in (first, second))
+    return bool(self.problem.reward[int(prompt), one] > self.problem.reward[int(prompt), two])
+
+
+def _by_size(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    """What a batch holds, sorted."""
+    drawn: Responses = self.oracle.sample(prompt, count, theta=theta)
+    order = np.argsort(np.array(drawn.ids), kind="stable")
+    return Responses(tuple(drawn.ids[k] for k in order), drawn.features[order])
+
+
+def _free_when_short(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    before = self.oracle.ledger.samples
+    try:
+        found: Found = self.oracle.sample_until(prompt, rule, limit)
+    except BudgetExceededError:
+        self.forget(self.oracle.ledger.samples - before)
+        raise
+    return found
+
+
+def _odd_one_too(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+    try:
+        found: Found = self.oracle.sample_until(prompt, rule, limit)
+    except BudgetExceededError:
+        self.forget(self.oracle.ledger.samples - self.oracle.budget.samples)  # all that was left is charged
+        raise
+    return found
+
+
 def _mutant(
     name: str,
     bug: str,
@@ -270,4 +318,16 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant("persistent-noise", "The noise of a response is drawn once.", ("O2",), reward=_persistent),
     _mutant("half-noise", "The noise has half of its range.", ("O2",), literal=True, reward=_half_noise),
     _mutant("highest-reward", "Of two noisy rewards the higher one is answered.", ("O2",), reward=_highest),
+    _mutant("any-noise", "Rewards are one end of their interval or the other by a fair coin.", ("O2",), literal=True,
+        reward=_any_noise),
+    _mutant("other-label", "Labels say which response is worse.", ("O2",), literal=True, compare=_other_label),
+    _mutant("sure-label", "Labels name the better response without noise.", ("O2",), literal=True, compare=_sure_label),
+    _mutant("sorted-batch", "A batch is sorted.", ("O2",), literal=True, sample=_by_size),
+    _mutant("free-when-short", "A search that the budget ended is not charged.", ("O3",),
+        sample_until=_free_when_short),
+    _mutant("odd-one-too", "The odd sample that a pair does not fit into is charged.", ("O3",),
+        sample_until=_odd_one_too),
+    _mutant("endless-rewards", "The budget of rewards is ignored.", ("O3",),
+        budget_of=lambda budget: Budget(samples=budget.samples)),
+    *searches.MUTANTS,
 )

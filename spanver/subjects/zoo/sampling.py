@@ -78,18 +78,24 @@ def drawn_sampler(
     seed: int,
     log_weights: Callable[[FloatArray], FloatArray] = lambda exponents: exponents,
     luck: Callable[[int], int] = lambda seed: seed,
+    accepts: Callable[[FloatArray, FloatArray], Any] = lambda log_uniforms, acceptance: log_uniforms <= acceptance,
+    block: int | None = None,
     reuse: bool = False,
 ) -> Response:
-    """A1 by plain draws and uniforms of its own; with `reuse` the trials are the pilot's draws."""
+    """A1 by plain draws, in blocks, and uniforms of its own; with `reuse` the trials are the pilot's draws."""
     trials = pilot_size(multiplier, failure)
     pilot = oracle.sample(prompt, trials)
+    generator = stream(luck(seed), "acceptance")
     exponents = log_weights(score.of(pilot.features) / oracle.beta)
     peak = float(exponents.max())
     threshold = math.log(multiplier) + peak + math.log(float(np.exp(exponents - peak).mean()))
-    tried = pilot if reuse else oracle.sample(prompt, trials)
-    log_uniforms = np.log1p(-stream(luck(seed), "acceptance").random(trials))
-    accepted = np.flatnonzero(log_uniforms <= log_weights(score.of(tried.features) / oracle.beta) - threshold)
-    return tried[int(accepted[0])] if len(accepted) else oracle.sample(prompt, 1)[0]
+    for start in range(0, trials, block or trials):
+        tried = pilot if reuse else oracle.sample(prompt, min(block or trials, trials - start))
+        acceptance = log_weights(score.of(tried.features) / oracle.beta) - threshold
+        accepted = np.flatnonzero(accepts(np.log1p(-generator.random(len(tried))), acceptance))
+        if len(accepted) > 0:
+            return tried[int(accepted[0])]
+    return oracle.sample(prompt, 1)[0]
 
 
 def race(
@@ -125,6 +131,31 @@ def _mean_of_logs(pilot: Counts, score: Score, beta: float) -> float:
 def _mean_of_distinct(pilot: Counts, score: Score, beta: float) -> float:
     shares = np.full(len(pilot.counts), -math.log(len(pilot.counts)))
     return float(log_normaliser(shares, score.of(pilot.responses.features), beta))
+
+
+def _median(pilot: Counts, score: Score, beta: float) -> float:
+    return float(np.median(np.repeat(score.of(pilot.responses.features), pilot.counts))) / beta
+
+
+def _largest(pilot: Counts, score: Score, beta: float) -> float:
+    return float(score.of(pilot.responses.features).max()) / beta
+
+
+def _pilots_first(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
+    del oracle, prompt, score
+    return pilot.responses[0]
+
+
+def _pilots_best(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
+    oracle.sample(prompt, 1)
+    return pilot.responses[int(np.argmax(score.of(pilot.responses.features)))]
+
+
+def _any_of_the_pilots(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
+    del score
+    generator = stream(int(pilot.counts[0]), "fallback")
+    oracle.sample(prompt, 1)
+    return pilot.responses[int(generator.integers(len(pilot.counts)))]
 
 
 def _best(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accepted: Response) -> Response:
@@ -172,6 +203,21 @@ def _shifted(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     return (draw(probabilities, count, seed) + 1) % len(probabilities)
 
 
+def _unpaid(probabilities: FloatArray, count: int, seed: int) -> IntArray:
+    """Walker's aliases, where columns that gave to others keep what they gave."""
+    size = len(probabilities)
+    kept, alias = probabilities * size, np.arange(size)
+    small, large = np.flatnonzero(kept < 1.0), np.flatnonzero(kept >= 1.0)
+    alias[small] = np.resize(large, len(small))
+    generator = stream(seed, "draw")
+    columns = generator.integers(size, size=count)
+    return np.asarray(np.where(generator.random(count) < kept[columns], columns, alias[columns]))
+
+
+def _repeated(probabilities: FloatArray, count: int, seed: int) -> IntArray:
+    return draw(probabilities, 1, seed).repeat(count)
+
+
 def _softmax(name: str, bug: str, breaks: tuple[str, ...], **parts: Any) -> Mutant:
     return Mutant(f"sampler-{name}", bug, breaks, {"softmax_sample": partial(sampler, **parts)})
 
@@ -202,6 +248,9 @@ MUTANTS: tuple[Mutant, ...] = (
         mean=_mean_of_logs),
     _softmax("mean-of-distinct", "The pilot's mean counts every distinct response once.", ("R2",),
         mean=_mean_of_distinct),
+    _softmax("median", "The threshold has the median of the pilot's weights.", ("R2",), mean=_median),
+    _softmax("largest", "The threshold is the largest weight of the pilot.", ("R2",),
+        mean=_largest, threshold=lambda _, log_z: log_z),
     _softmax("half-pilot", "The pilot has half of the draws.", ("R2",),
         size=lambda multiplier, failure: pilot_size(multiplier, failure) // 2),
     _softmax("no-four", "N lacks its factor 4.", ("R2",),
@@ -209,6 +258,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _softmax("log-of-failure", "N has log(1/delta) for log(4/delta).", ("R2",),
         size=lambda multiplier, failure: math.ceil(4 * multiplier * math.log(1 / failure)) + 1),
     _softmax("twice-the-trials", "Up to 2N trials.", ("R1",), limit=lambda trials: 2 * trials),
+    _softmax("half-the-trials", "Gives up after N/2 trials.", ("R3",), limit=lambda trials: trials // 2),
+    _softmax("pilots-first", "Falls back on the first response of the pilot.", ("R3",), finish=_pilots_first),
+    _softmax("pilots-best", "Falls back on the best response of the pilot.", ("R3",), finish=_pilots_best),
+    _softmax("pilots-any", "Falls back on any distinct response of the pilot.", ("R3",), finish=_any_of_the_pilots),
     _softmax("two-pilots", "The pilot is drawn twice.", ("R1",), pilots=2),
     _softmax("peeks", "Accepted responses of low reward are replaced.", ("R1",), keep=_rewarded),
     _softmax("wrong-sign", "Low scores are preferred.", ("R2",), rule_score=_times(-1.0)),
@@ -219,6 +272,12 @@ MUTANTS: tuple[Mutant, ...] = (
     _softmax("most-frequent", "The most frequent response of the pilot is returned.", ("R3",), keep=_most_frequent),
     _softmax("base-policy", "What was accepted is thrown away, and a base response returned.", ("R3",), keep=_fresh),
     _by_drawing("one-stream", "All calls accept by the same uniform numbers.", ("R2", "R3"), luck=lambda _: 0),
+    _by_drawing("wrong-side", "A trial is accepted when its uniform number is above the ratio.", ("R2", "R3"),
+        accepts=lambda log_uniforms, acceptance: log_uniforms >= acceptance),
+    _by_drawing("without-uniforms", "A trial is accepted when its weight is above M Z, without luck.", ("R2", "R3"),
+        accepts=lambda _, acceptance: acceptance > 0),
+    _by_drawing("uniform-not-logged", "The uniform number is compared with the logarithm of the ratio.", ("R2", "R3"),
+        accepts=lambda log_uniforms, acceptance: np.exp(log_uniforms) <= acceptance),
     _by_drawing("clipped-exponents", "Exponents are clipped at 50 before anything is subtracted.", ("R5",),
         log_weights=lambda exponents: np.clip(exponents, -50.0, 50.0)),
     _by_drawing("overflow", "Weights are exponentiated before anything is subtracted.", ("R5",),
@@ -234,6 +293,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _race("without-beta", "Scores are not divided by beta.", ("R4",), beta=lambda _: 1.0),
     _race("one-draw-less", "One draw too few.", ("R4",),
         size=lambda multiplier, failure: max(1, race_size(multiplier, failure) - 1)),
+    _race("rounded-down", "The number of draws is rounded down.", ("R4",),
+        size=lambda multiplier, failure: max(1, math.floor(multiplier / 4 * math.log(1 / failure)))),
+    _race("log-of-failure-dropped", "C draws, whatever the failure.", ("R4",),
+        size=lambda multiplier, failure: math.ceil(multiplier / 4)),
     _race("multiplier-for-coverage", "The multiplier is taken for the coverage: four times the draws.", ("R4",),
         size=lambda multiplier, failure: race_size(4 * multiplier, failure)),
     _draw("uniform", "All outcomes are drawn alike.", _drawn(lambda p: np.ones_like(p) / len(p))),
@@ -241,6 +304,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _draw("by-rank", "Ranks are returned for outcomes.", _by_rank),
     _draw("without-last", "The last outcome is never drawn.", _without_last),
     _draw("off-by-one", "Outcomes are counted from 1.", _shifted),
+    _draw("unpaid-aliases", "In the table of aliases, columns keep what they gave to others.", _unpaid),
+    _draw("repeated", "One draw is repeated.", _repeated),
     _draw("one-short", "One draw too few.", lambda p, count, seed: draw(p, count, seed)[: count - 1]),
     _draw("one-seed", "The seed is ignored.", lambda p, count, seed: draw(p, count, 0)),
     Mutant("learner-through-the-wall", "The learner reads the rewards of the table behind the oracle.", ("T1",),

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+import scipy.special
 from scipy.linalg import qr
 
-from spanver.learners.race_sampler import race_sample
+from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
@@ -18,6 +19,7 @@ from spanver.subjects.zoo.exploration import phase_two
 from spanver.subjects.zoo.fitting import bisected_fit, scores
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.subjects.zoo.sampling import drawn_sampler, sampler
+from spanver.subjects.zoo.searches import searching_oracle
 from spanver.subjects.zoo.spanners import (
     covariance,
     covering,
@@ -28,7 +30,7 @@ from spanver.subjects.zoo.spanners import (
     search,
     swapped_members,
 )
-from spanver.values import FloatArray, IntArray, Prompt, Response
+from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 
 __all__ = ["VARIANTS"]
 
@@ -104,6 +106,18 @@ def _alias(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     return drawn
 
 
+def _choice(probabilities: FloatArray, count: int, seed: int) -> IntArray:
+    drawn: IntArray = np.random.default_rng(seed).choice(len(probabilities), size=count, p=probabilities)
+    return drawn
+
+
+def _clocks(oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int) -> Response:
+    responses = oracle.sample(prompt, race_size(multiplier, failure))
+    waits = np.random.default_rng(seed).exponential(size=len(responses))
+    exponents = score.of(responses.features) / oracle.beta
+    return responses[int(np.argmin(waits * np.exp(exponents.max() - exponents)))]
+
+
 def _stable_softmax(log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
     exponents = log_base + (scores - scores.max()) / beta
     normalised: FloatArray = exponents - np.logaddexp.reduce(exponents[::-1])
@@ -124,12 +138,34 @@ VARIANTS: tuple[Mutant, ...] = (
         ("R1", "R2", "R3"),
         {"softmax_sample": partial(drawn_sampler, reuse=True)},
     ),
+    Mutant(
+        "variant-blocks-of-trials",
+        "A1 by plain draws in blocks of three, so that trials cost what is drawn ahead",
+        _SAMPLER,
+        {"softmax_sample": partial(drawn_sampler, block=3)},
+    ),
+    Mutant(
+        "variant-clocks", "the race as exponential clocks: the first to ring wins", ("R4",), {"race_sample": _clocks}
+    ),
+    Mutant("variant-choice", "draws as NumPy's generators do", ("R6",), {"draw": _choice}),
     Mutant("variant-alias", "draws by a table of aliases", ("R6",), {"draw": _alias}),
     Mutant(
         "variant-softmax",
         "the normaliser summed backwards",
         ("I1", "I2", "I3", "I4", "R5"),
         {"log_softmax": _stable_softmax},
+    ),
+    Mutant(
+        "variant-scipy",
+        "the softmax of SciPy",
+        ("I1", "I2", "I3", "I4", "R5"),
+        {"log_softmax": lambda log_base, scores, beta: scipy.special.log_softmax(log_base + scores / beta)},
+    ),
+    Mutant(
+        "variant-dense-search",
+        "counted searches over the table of all pairs",
+        ("O1", "O2", "O3"),
+        {"counted_oracle": searching_oracle},
     ),
     Mutant("variant-drawn-counts", "counted draws are drawn", ("O1", "O2", "O3"), {"counted_oracle": literal_oracle}),
     Mutant(
