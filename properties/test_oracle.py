@@ -202,6 +202,29 @@ def test_responses_of_a_literal_oracle_have_the_base_law(check: Check, problem: 
     return check.law_experiment(answers(check, "literal_oracle", problem, two), law)
 
 
+def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
+    def observe(count: int, seed: int) -> Sequence[int]:
+        oracle = check.call(factory, problem, seed=seed)
+        return [int(oracle.prompt()) for _ in range(count)]
+
+    return check.law_experiment(observe, problem.prompt_law)
+
+
+SEVERAL = tabular_problems(max_responses=1, max_dimension=1).filter(lambda problem: problem.prompts > 1)
+
+
+@pytest.mark.guarantee("O2", needs=["literal_oracle"])
+@experiments(problem=SEVERAL)
+def test_prompts_of_a_literal_oracle_have_their_law(check: Check, problem: TabularProblem) -> Experiment:
+    return prompts_law(check, "literal_oracle", problem)
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@experiments(problem=SEVERAL)
+def test_prompts_of_a_counted_oracle_have_their_law(check: Check, problem: TabularProblem) -> Experiment:
+    return prompts_law(check, "counted_oracle", problem)
+
+
 def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
     """Two rewards, with fresh noise at the ends of the interval and the right mean, and a label, by its own law."""
     low, mean = float(problem.reward_low[0]), float(problem.reward[0, 0])

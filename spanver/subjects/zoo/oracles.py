@@ -40,7 +40,7 @@ class Altered:
 
     def __init__(self, oracle: Any, problem: TabularProblem, changes: Mapping[str, Change]) -> None:
         self.oracle, self.problem, self._changes = oracle, problem, changes
-        self.uncounted = Ledger()
+        self.uncounted_samples, self.uncounted_rewards = 0, 0
         self.kept: dict[Any, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -50,12 +50,15 @@ class Altered:
     @property
     def ledger(self) -> Ledger:
         """The oracle's, less what was answered and not counted."""
-        ledger, less = self.oracle.ledger, self.uncounted
-        return Ledger(ledger.samples - less.samples, ledger.rewards - less.rewards, ledger.enumerated)
+        ledger = self.oracle.ledger
+        return Ledger(
+            ledger.samples - self.uncounted_samples, ledger.rewards - self.uncounted_rewards, ledger.enumerated
+        )
 
     def forget(self, samples: int = 0, rewards: int = 0) -> None:
-        """Leave answers out of the ledger."""
-        self.uncounted = Ledger(self.uncounted.samples + samples, self.uncounted.rewards + rewards)
+        """Leave answers out of the ledger, or, below zero, charge for what was not answered."""
+        self.uncounted_samples += samples
+        self.uncounted_rewards += rewards
 
 
 def _made(
@@ -248,6 +251,14 @@ def _by_size(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Re
     return Responses(tuple(drawn.ids[k] for k in order), drawn.features[order])
 
 
+def _prompts_in_turn(self: Altered) -> Any:
+    held = np.flatnonzero(self.problem.prompt_law)
+    self.kept["prompt"] = self.kept.get("prompt", -1) + 1
+    while (prompt := self.oracle.prompt()) != held[self.kept["prompt"] % len(held)]:
+        pass
+    return prompt
+
+
 def _free_when_short(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
     before = self.oracle.ledger.samples
     try:
@@ -315,6 +326,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant("same-luck", "Every search at one prompt has the same luck.", ("O2",), sample_until=_same_luck),
     _mutant("repeated", "A batch is one response, repeated.", ("O2",), literal=True, sample=_repeated),
     _mutant("in-turn", "Responses come in turn.", ("O2",), literal=True, sample=_uniform),
+    _mutant("prompts-in-turn", "Prompts come in turn, whatever their law.", ("O2",), prompt=_prompts_in_turn),
     _mutant("persistent-noise", "The noise of a response is drawn once.", ("O2",), reward=_persistent),
     _mutant("half-noise", "The noise has half of its range.", ("O2",), literal=True, reward=_half_noise),
     _mutant("highest-reward", "Of two noisy rewards the higher one is answered.", ("O2",), reward=_highest),
