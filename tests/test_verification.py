@@ -376,7 +376,7 @@ def test_what_promises_nothing_is_measured_and_not_judged() -> None:
     given = Subject("given", reference.functions, measured=frozenset({"elliptic_norms"}))
     assert given.measured == {"elliptic_norms"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spanver.verification.runner.load_subject", lambda name: given)
+        patch.setattr("spanver.verification.runner.open_subject", lambda name, command: given)
         report = verify(Request(only="S8"), workers=1)
     # One property of S8 needs the norms, the other the spanner: the second still judges.
     assert report.rows[0].verdict == "holds"

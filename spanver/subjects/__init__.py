@@ -4,6 +4,6 @@ Every one of them is a `Subject`: a name, and some of the functions of `spanver.
 """
 
 from spanver.subjects.contract import ContractError, Subject, subject_from
-from spanver.subjects.loading import NAMED, load_subject
+from spanver.subjects.loading import NAMED, load_subject, open_subject
 
-__all__ = ["NAMED", "ContractError", "Subject", "load_subject", "subject_from"]
+__all__ = ["NAMED", "ContractError", "Subject", "load_subject", "open_subject", "subject_from"]

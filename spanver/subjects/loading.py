@@ -10,7 +10,7 @@ from typing import Any
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject, subject_from
 
-__all__ = ["NAMED", "load_subject"]
+__all__ = ["NAMED", "load_subject", "open_subject"]
 
 LIBRARIES = (
     *("numpy", "scipy", "scikit-learn-cholesky", "scikit-learn-svd", "scikit-learn-lsqr", "scikit-learn-sparse-cg"),
@@ -51,6 +51,21 @@ def load_subject(name: str) -> Subject:
     else:
         found = subject_from(_imported(name, module, attribute), name)
     return found
+
+
+def open_subject(name: str, command: str | None) -> Subject:
+    """Return the subject of a name, or the program that a command starts where one is given.
+
+    Parameters
+    ----------
+    name : str
+    command : str or None
+    """
+    if not command:
+        return load_subject(name)
+    from spanver.subjects.process import process_subject  # noqa: PLC0415 (where it is needed)
+
+    return process_subject(command)
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:

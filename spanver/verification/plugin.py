@@ -70,15 +70,9 @@ def _is_statistical(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return the subject of the run."""
-    from spanver.subjects import load_subject  # noqa: PLC0415 (nothing before it is needed)
+    from spanver.subjects import open_subject  # noqa: PLC0415 (nothing before it is needed)
 
-    command = request.config.getoption("--subject-command")
-    if command:
-        from spanver.subjects.process import process_subject  # noqa: PLC0415 (likewise)
-
-        found = process_subject(command)
-    else:
-        found = load_subject(request.config.getoption("--subject"))
+    found = open_subject(request.config.getoption("--subject"), request.config.getoption("--subject-command"))
     yield found
     found.close()
 

@@ -23,7 +23,7 @@ from spanver.errors import SpanverError, require
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY
 from spanver.guarantees.registry import DEMANDS
-from spanver.subjects import Subject, load_subject
+from spanver.subjects import Subject, open_subject
 from spanver.verdicts import Verdict
 from spanver.verification.plugin import ATTACHED
 from spanver.verification.selection import expected_properties, is_selected, statistical_properties
@@ -263,27 +263,22 @@ def verify(
     -------
     Report
     """
-    subject = _subject(request)
+    subject = open_subject(request.subject, request.command)
     try:
         expected = expected_properties(subject, request.only)
     finally:
         subject.close()
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
     findings = run_properties(request, workers=workers, junit=junit, on_finding=on_finding) if expected else []
+    checked = {name for each in find_properties() for name in each.guarantees}
     rows = tuple(
         _row(name, subject, findings, [each for each in expected if name in each.guarantees], known or {})
+        if name in checked
+        else Row(name, NOT_IN_PROFILE)
         for name in REGISTRY
         if is_selected([name], request.only)
     )
     return Report(request, subject.name, rows, len(expected), len(findings))
-
-
-def _subject(request: Request) -> Subject:
-    if request.command is None:
-        return load_subject(request.subject)
-    from spanver.subjects.process import process_subject  # noqa: PLC0415 (where it is needed)
-
-    return process_subject(request.command)
 
 
 def _row(
@@ -294,8 +289,7 @@ def _row(
     known: Mapping[str, str],
 ) -> Row:
     if not expected:
-        checked = any(name in each.guarantees for each in find_properties())
-        return Row(name, NOT_PROVIDED if checked else NOT_IN_PROFILE)
+        return Row(name, NOT_PROVIDED)
     mine = tuple(each for each in findings if name in each["guarantees"])
     measured = {each.name for each in expected if each.needs & subject.measured}
     judged = [each for each in mine if each["property"] not in measured]
