@@ -17,6 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeAlias
@@ -267,7 +268,9 @@ class Check:
             suppress_health_check=list(HealthCheck),
         )(searched)
         try:
-            hypothesis.seed(self.seed("search"))(searched)()
+            with suppress(_EnoughInstances):
+                hypothesis.seed(self.seed("search"))(searched)()
+            search.raise_smallest()
         except _FailingInstanceError as failing:
             self.finding.verdict = Verdict.VIOLATED
             self.finding.cause, self.finding.message = failing.violation.cause, str(failing.violation)
@@ -300,7 +303,7 @@ class _Search:
         digest = hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
         if digest in self.failures:
             self._fail(digest)
-        if digest in self.passed or not self._has_turns_left():
+        if digest in self.passed:
             return
         self.check.begin(digest)
         if self.failures:
@@ -312,9 +315,18 @@ class _Search:
         except AssertionError as error:
             violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
             self.failures[digest] = _FailingInstanceError(violation, described)
+        else:
+            self.passed.add(digest)
+            self.check.finish()
+        if not self._has_turns_left():
+            raise _EnoughInstances
+        if digest in self.failures:
             self._fail(digest)
-        self.passed.add(digest)
-        self.check.finish()
+
+    def raise_smallest(self) -> None:
+        """Raise the failure with the shortest description, the last of several; none if nothing failed."""
+        if self.failures:
+            raise min(reversed(self.failures.values()), key=lambda failing: len(json.dumps(failing.instance)))
 
     def _has_turns_left(self) -> bool:
         if not self.failures:
@@ -324,6 +336,10 @@ class _Search:
     def _fail(self, digest: str) -> None:
         # One place raises, whatever failed, so that the search shrinks across kinds of failure.
         raise self.failures[digest]
+
+
+class _EnoughInstances(BaseException):
+    """Ends a search that has had its turns; Hypothesis takes only what is an `Exception` for a failure."""
 
 
 class _FailingInstanceError(Exception):

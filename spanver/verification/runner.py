@@ -215,7 +215,17 @@ def run_properties(
         settings = Path(folder) / "pytest.ini"
         settings.write_text("[pytest]\naddopts = --import-mode=importlib\n", encoding="utf-8")
         options = ["--pyargs", "spanver.properties", "-c", str(settings), "--rootdir", folder, "-q"]
-        options += ["-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore", "--tb=short"]
+        options += [
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            "-p",
+            "no:unraisableexception",
+            "-W",
+            "ignore",
+            "--tb=short",
+        ]
         if "spanver.verification.plugin" not in _entry_points():
             options += ["-p", "spanver.verification.plugin"]
         options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]

@@ -306,10 +306,18 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _exploration("best-response", "takes the best of the pilot, not a sample", "R3", sampler=_best),
     _exploration("base-response", "draws both responses from the base policy", "R3", sampler=_base),
-    _exploration("without-beta", "leaves beta out of the weights", "R3", sampler=partial(_other_temperature, power=1)),
-    _exploration("beta-for-inverse", "multiplies scores by beta", "R3", sampler=partial(_other_temperature, power=2)),
     _exploration(
-        "wrong-sign", "prefers what the fit says is worse", "R3", score=lambda theta, *rest: truncated(-theta, *rest)
+        "without-beta", "leaves beta out of the weights", "R2", "R3", sampler=partial(_other_temperature, power=1)
+    ),
+    _exploration(
+        "beta-for-inverse", "multiplies scores by beta", "R2", "R3", sampler=partial(_other_temperature, power=2)
+    ),
+    _exploration(
+        "wrong-sign",
+        "prefers what the fit says is worse",
+        "R2",
+        "R3",
+        score=lambda theta, *rest: truncated(-theta, *rest),
     ),
     _exploration(
         "multiplier-for-coverage", "takes M for the coverage", "R1", sampler=partial(_with_settings, larger=4.0)

@@ -227,7 +227,7 @@ VARIANTS: tuple[Mutant, ...] = (
     Mutant(
         "variant-bisecting-learner",
         "fits by bisection in the learner",
-        _EXPLORATION,
+        tuple(name for name in _EXPLORATION if name not in ("R1", "R3")),  # how responses are drawn is the same
         {"spanner_sampling": partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)},
     ),
     Mutant(
