@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from spanver.certify import CERTIFIED
 from spanver.cli import main
 from spanver.guarantees import REGISTRY
 from spanver.records import checkpoint_path, load_record
+from spanver.subjects.reference import subject as reference
+from spanver.subjects.zoo import MUTANTS, Mutant
 
 QUICK = ["--prompts", "30", "--exploration-rounds", "20"]
 TINY = ["--problem", "random:prompts=2,responses=6,dimension=2", *QUICK]
@@ -204,6 +208,71 @@ def test_guarantees_lists_every_id_of_the_registry(spanver: Command) -> None:
     assert f"{len(REGISTRY)} guarantees" in said.out
 
 
+# Verification
+
+
+def test_verify_prints_a_verdict_on_each_guarantee_and_writes_it(spanver: Command) -> None:
+    said = spanver("verify", "--only", "I1,E7,I5", "--workers", "1", "--json", "all.json", "--junit", "all.xml")
+    assert said.code == 0
+    assert "2 guarantees hold, 0 violated, 0 undecided" in said.out
+    assert "decided by no property yet: I5" in said.out
+    content = json.loads(Path("all.json").read_text())
+    assert content["schema"] == "spanver.verify/1"
+    assert {row["id"]: row["verdict"] for row in content["guarantees"]} == {
+        "I1": "holds", "I5": "not in profile", "E7": "holds",
+    }  # fmt: skip
+    assert content["footer"]["expected"] == content["footer"]["executed"] > 1
+    assert Path("all.xml").read_text().count("<testcase") == content["footer"]["expected"]
+
+
+def test_verify_exits_1_and_prints_a_command_that_shows_the_violation_again(spanver: Command) -> None:
+    first = spanver("verify", "zoo:norms-squared", "--only", "S8", "--workers", "1", "--json", "first.json")
+    assert first.code == 1
+    row = json.loads(Path("first.json").read_text())["guarantees"][0]
+    assert f"S8 is violated: {row['message'].partition('; ')[0]}" in first.out
+    assert f"again: {row['replay']}" in first.out
+    again = spanver(*shlex.split(row["replay"])[1:], "--workers", "1", "--json", "again.json")
+    assert again.code == 1
+    repeated = json.loads(Path("again.json").read_text())["guarantees"][0]
+    assert {**repeated, "seconds": 0} == {**row, "seconds": 0}
+
+
+def test_verify_exits_0_where_failures_are_expected_and_1_where_they_do_not_occur(spanver: Command) -> None:
+    Path("known.txt").write_text("# squares\nS8: e\n")
+    options = ["--only", "S8", "--workers", "1", "--expected-failures", "known.txt"]
+    known = spanver("verify", "zoo:norms-squared", *options)
+    assert (known.code, "failed as expected: S8" in known.out) == (0, True)
+    fixed = spanver("verify", *options)
+    assert (fixed.code, "expected failure did not occur" in fixed.out) == (1, True)
+
+
+def test_verify_exits_2_where_nothing_was_decided(spanver: Command) -> None:
+    said = spanver("verify", "--only", "I5")
+    assert (said.code, "0 of 0 properties ran" in said.out) == (2, True)
+
+
+def test_zoo_names_the_killer_of_each_mutant_and_writes_it(spanver: Command) -> None:
+    said = spanver("zoo", "norms-squared", "variant-unsorted", "--workers", "1", "--json", "zoo.json")
+    assert said.code == 0
+    assert "1 of 1 mutants killed" in said.out
+    assert "1 of 1 correct variants survived" in said.out
+    content = json.loads(Path("zoo.json").read_text())
+    assert content["schema"] == "spanver.zoo/1"
+    (mutant,) = content["mutants"]
+    assert (mutant["name"], mutant["killed_by"]) == ("norms-squared", ["S8"])
+    assert mutant["counterexample"] is not None
+
+
+def test_zoo_exits_1_where_a_mutant_survives(spanver: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    harmless = Mutant("harmless", "None.", ("E7",), {"ridge_regression": reference.functions["ridge_regression"]})
+    monkeypatch.setitem(MUTANTS, "harmless", harmless)
+    monkeypatch.setattr("spanver.verification.zoo.ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    said = spanver("zoo", "harmless", "--profile", "quick")
+    assert said.code == 1
+    assert "SURVIVED" in said.out
+    assert "0 of 1 mutants killed" in said.out
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["-h"], ["run", "--help"], ["certify", "--help"], ["guarantees", "-h"]]
 )
@@ -262,6 +331,23 @@ REFUSALS = [
     (["run", "--resume"], ["run.checkpoint.npz", "not exist"]),
     (["run", "--resume", "--out", "other.json"], ["other.checkpoint.npz", "not exist"]),
     (["certify", "missing.json"], ["missing.json", "not exist"]),
+    (["verify", "no_such_module:subject"], ["no_such_module"]),
+    (["verify", "nonsense"], ["nonsense", "module:attribute"]),
+    (["verify", "zoo:nobody"], ["nobody"]),
+    (["verify", "--profile", "hasty"], ["profile", "hasty", "quick"]),
+    (["verify", "--only", "Q7"], ["only", "Q7"]),
+    (["verify", "--alpha", "2"], ["alpha", "2"]),
+    (["verify", "--entropy", "some"], ["entropy", "some", "fresh"]),
+    (["verify", "--workers", "0"], ["workers", "0"]),
+    (["verify", "--command", ""], ["command"]),
+    (["verify", "numpy", "--command", "cat"], ["subject", "'numpy'", "command"]),
+    (["verify", "--command", "no-such-program-anywhere"], ["no-such-program-anywhere"]),
+    (["verify", "--expected-failures", "missing.txt"], ["missing.txt"]),
+    (["verify", "--json", "nowhere/all.json"], ["nowhere", "folder"]),
+    (["zoo", "norm-squared"], ["name", "'norm-squared'", "norms-squared"]),
+    (["zoo", "--profile", "hasty"], ["profile", "hasty", "quick"]),
+    (["zoo", "--repeats", "0"], ["repeats", "0"]),
+    (["zoo", "--workers", "0"], ["workers", "0"]),
     (["guarantees", "--json", "nowhere/all.json"], ["nowhere", "folder"]),
 ]
 

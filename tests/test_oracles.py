@@ -1,7 +1,7 @@
 """Oracles charge what they answer, give nothing else away, and have exactly the laws that they promise (O1-O3).
 
-Laws are compared exactly where a scripted generator reaches every outcome, and otherwise by a chi-square test at a
-level of 1e-6 on fixed seeds. Each of these tests also rejects, from the same sample, a law that is off by 0.05 in total
+Laws are compared exactly where a scripted generator reaches every outcome, and otherwise by an e-value at a level of
+1e-6 on fixed seeds. Each of these tests also rejects, from the same sample, a law that is off by 0.05 in total
 variation, so that a pass means something.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from scipy import stats
+from laws import assert_law
 
 from spanver.errors import ArgumentError, SpanverError
 from spanver.learners.softmax_sampler import softmax_sample
@@ -44,9 +44,6 @@ from spanver.values import (
 )
 
 MakeOracle: TypeAlias = Callable[..., Door]
-
-ALPHA = 1e-6
-PLANTED = 0.05  # total variation of the wrong law that must be rejected
 
 
 def table(**changes: Any) -> TabularProblem:
@@ -103,30 +100,6 @@ def at_both(make: MakeOracle, seed: int) -> Door:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Evidence
-
-
-def p_value(counts: Mapping[Hashable, int], law: Mapping[Hashable, float]) -> float:
-    """Chi-square p-value; cells that expect fewer than 10 are one cell."""
-    total = sum(counts.values())
-    assert set(counts) <= {cell for cell, probability in law.items() if probability > 0.0}
-    cells = [(counts.get(cell, 0), total * probability) for cell, probability in law.items()]
-    large = [cell for cell in cells if cell[1] >= 10.0]
-    small = [cell for cell in cells if cell[1] < 10.0]
-    if sum(expected for _, expected in small) > 0.0:
-        large.append((sum(observed for observed, _ in small), sum(expected for _, expected in small)))
-    observed, expected = np.array(large).T
-    return float(stats.chisquare(observed, expected * (total / expected.sum())).pvalue)
-
-
-def assert_law(counts: Mapping[Hashable, int], law: Mapping[Hashable, float]) -> None:
-    """Accept `law` and reject a law that is `PLANTED` away from it, both at level `ALPHA`."""
-    assert math.isclose(math.fsum(law.values()), 1.0, rel_tol=1e-12)
-    assert p_value(counts, law) >= ALPHA
-    heaviest = max(law, key=lambda cell: law[cell])
-    shrink = 1.0 - PLANTED / (1.0 - law[heaviest])
-    planted = {cell: shrink * probability for cell, probability in law.items()}
-    planted[heaviest] = law[heaviest] + PLANTED
-    assert p_value(counts, planted) < ALPHA
 
 
 def base_of(problem: TabularProblem, prompt: int) -> list[float]:
@@ -952,14 +925,14 @@ def test_long_blocks_of_literal_pairs_have_the_exact_law() -> None:
     hit = math.fsum(masses.values())
     assert 1e-4 < hit < 1e-2
     oracle, counts = at_prompt(literal_oracle, problem=problem, seed=2), Counter[Hashable]()
-    for _ in range(4000):
+    for _ in range(16_000):
         found = oracle.sample_until(0, rule, 10**6)
         assert found.responses is not None
         counts[found.responses.ids] += 1
     conditional: dict[Hashable, float] = {ids: mass / hit for ids, mass in masses.items()}
     assert_law(counts, conditional)
     # The mean number of tries is 1/p, and its standard deviation almost that too.
-    assert oracle.ledger.samples / 2 / 4000 == pytest.approx(1 / hit, rel=6 / math.sqrt(4000), abs=0.0)
+    assert oracle.ledger.samples / 2 / 16_000 == pytest.approx(1 / hit, rel=6 / math.sqrt(16_000), abs=0.0)
 
 
 @each_oracle
@@ -1091,7 +1064,7 @@ def test_the_sampler_has_the_exact_joint_law_of_response_and_cost(make: MakeOrac
         radius=1.0,
     )
     oracle, counts = at_prompt(make, problem=problem, seed=29), Counter[Hashable]()
-    for _ in range(10_000):
+    for _ in range(30_000):
         before = oracle.ledger.samples
         response = softmax_sample(oracle, 0, LinearScore(np.ones(1)), multiplier=1.0, failure=0.9)
         counts[response.id, oracle.ledger.samples - before] += 1

@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 
 from spanver.checks import Property, find_properties
-from spanver.errors import SpanverError, require
+from spanver.errors import SpanverError, require, require_count, require_probability
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY
 from spanver.guarantees.registry import DEMANDS
 from spanver.subjects import Subject, open_subject
 from spanver.verdicts import Verdict
 from spanver.verification.plugin import ATTACHED
+from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import expected_properties, is_selected, statistical_properties
 
 __all__ = ["Report", "Request", "Row", "expected_failures", "run_properties", "verify"]
@@ -48,6 +49,13 @@ class Request:
         Ids or groups, separated by commas; empty for all.
     alpha : float
     entropy : int
+    touching : str
+        Functions, separated by commas, of which a property has to need one; empty for all properties.
+
+    Raises
+    ------
+    ArgumentError
+        If a value is out of range, or both a subject and a command are given.
     """
 
     subject: str = "reference"
@@ -57,6 +65,15 @@ class Request:
     alpha: float = 1e-6
     entropy: int = 0
     touching: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.profile in PROFILES, "profile", self.profile, f"one of {', '.join(PROFILES)}")
+        require_probability("alpha", self.alpha)
+        require_count("entropy", self.entropy, least=0)
+        is_selected((), self.only)
+        if self.command is not None:
+            require(self.command.strip() != "", "command", self.command, "a program, with its arguments")
+            require(self.subject == Request.subject, "subject", self.subject, "left out where there is a command")
 
     def replay(self, guarantee: str) -> str:
         """Command that runs the properties of one guarantee again, with the same instances and the same luck."""
@@ -215,17 +232,10 @@ def run_properties(
         settings = Path(folder) / "pytest.ini"
         settings.write_text("[pytest]\naddopts = --import-mode=importlib\n", encoding="utf-8")
         options = ["--pyargs", "spanver.properties", "-c", str(settings), "--rootdir", folder, "-q"]
-        options += [
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:randomly",
-            "-p",
-            "no:unraisableexception",
-            "-W",
-            "ignore",
-            "--tb=short",
-        ]
+        # Nothing is left behind in the user's folder, and nothing is collected or watched that no verdict needs.
+        for plugin in ("cacheprovider", "benchmark", "randomly", "unraisableexception"):
+            options += ["-p", f"no:{plugin}"]
+        options += ["-W", "ignore", "--tb=short"]
         if "spanver.verification.plugin" not in _entry_points():
             options += ["-p", "spanver.verification.plugin"]
         options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
@@ -235,6 +245,7 @@ def run_properties(
         options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
         options += ["-x"] if stop_at_first else []
         options += [f"--junitxml={junit}"] if junit else []
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "hypothesis"))
         output = Path(folder) / "output.txt"
         with output.open("w", encoding="utf-8") as sink, redirect_stdout(sink), redirect_stderr(sink):
             code = pytest.main(options, plugins=[collector])
@@ -273,12 +284,13 @@ def verify(
     -------
     Report
     """
+    workers = min(4, os.cpu_count() or 1) if workers is None else workers
+    require_count("workers", workers)
     subject = open_subject(request.subject, request.command)
     try:
         expected = expected_properties(subject, request.only)
     finally:
         subject.close()
-    workers = min(4, os.cpu_count() or 1) if workers is None else workers
     findings = run_properties(request, workers=workers, junit=junit, on_finding=on_finding) if expected else []
     checked = {name for each in find_properties() for name in each.guarantees}
     rows = tuple(

@@ -17,9 +17,11 @@ from typing import Any
 from scipy.stats import beta
 
 from spanver.checks import find_properties
+from spanver.errors import require, require_count
 from spanver.guarantees import REGISTRY, Kind
-from spanver.subjects.zoo import MUTANTS, VARIANTS, Mutant
+from spanver.subjects.zoo import MUTANTS, VARIANTS, Mutant, find
 from spanver.verdicts import Verdict
+from spanver.verification.profiles import PROFILES
 from spanver.verification.runner import Request, run_properties
 
 __all__ = ["Hunt", "Zoo", "interval", "visit"]
@@ -180,7 +182,15 @@ def visit(
     Returns
     -------
     Zoo
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not positive, or there is no such profile.
     """
+    require(profile in PROFILES, "profile", profile, f"one of {', '.join(PROFILES)}")
+    require_count("repeats", repeats)
+    require_count("workers", workers)
     started = time.perf_counter()
     wanted = set(names)
     mutants = [each for each in MUTANTS.values() if not wanted or each.name in wanted]
@@ -191,7 +201,7 @@ def visit(
     hunts: dict[str, Hunt] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name, future in [(job[0], pool.submit(_hunt, *job)) for job in jobs]:
-            hunts[name] = Hunt(MUTANTS.get(name) or VARIANTS[name], *future.result())
+            hunts[name] = Hunt(find(name), *future.result())
             if on_hunt is not None:
                 on_hunt(name)
     return Zoo(
@@ -205,7 +215,7 @@ def _hunt(
     name: str, profile: str, is_variant: bool, matrix: bool, repeats: int, entropy: int
 ) -> tuple[tuple[Mapping[str, Any], ...], int, int, float]:
     """Kills, repeats with a kill by an expected guarantee, repeats, and seconds: what travels between processes."""
-    mutant = (VARIANTS if is_variant else MUTANTS)[name]
+    mutant = find(name)
     started = time.perf_counter()
     kills: list[Mapping[str, Any]] = []
     killed = 0

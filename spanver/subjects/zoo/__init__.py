@@ -4,13 +4,15 @@ A check that was never seen to fail is not known to check anything. Each mutant 
 it, and which guarantees should show it.
 """
 
+from difflib import get_close_matches
+
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
 from spanver.subjects.zoo import exploration, fitting, laws, oracles, sampling, spanners
 from spanver.subjects.zoo.mutants import Mutant, mutated
 from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
 
-__all__ = ["MUTANTS", "VARIANTS", "Mutant", "mutant"]
+__all__ = ["MUTANTS", "VARIANTS", "Mutant", "find", "mutant"]
 
 MUTANTS: dict[str, Mutant] = {
     each.name: each for module in (laws, oracles, sampling, spanners, fitting, exploration) for each in module.MUTANTS
@@ -21,8 +23,8 @@ VARIANTS: dict[str, Mutant] = {each.name: each for each in _VARIANTS}
 """Correct variants by name."""
 
 
-def mutant(name: str) -> Subject:
-    """Return the subject of a mutant or of a correct variant.
+def find(name: str) -> Mutant:
+    """Return the mutant, or the correct variant, of a name.
 
     Raises
     ------
@@ -31,5 +33,17 @@ def mutant(name: str) -> Subject:
     """
     found = MUTANTS.get(name) or VARIANTS.get(name)
     if found is None:
-        raise ArgumentError("subject", f"zoo:{name}", f"one of {', '.join([*MUTANTS, *VARIANTS])}, after zoo:")
-    return mutated(found)
+        alike = get_close_matches(name, [*MUTANTS, *VARIANTS], cutoff=0.3)
+        raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")
+    return found
+
+
+def mutant(name: str) -> Subject:
+    """Return the subject that is a mutant or a correct variant.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none of this name.
+    """
+    return mutated(find(name))
