@@ -91,6 +91,7 @@ def confident(problem: TabularProblem, run: Explored, ridge: float) -> list[tupl
 
 def first_and_second(asked: Round) -> tuple[int, int]:
     """Response of the sampler, and the one drawn before it, in whichever order their rewards were asked."""
+    assert len(asked.rewards) == 2, f"{len(asked.rewards)} rewards were asked in an exploration round"
     (one, _), (two, _) = asked.rewards
     return (int(two), int(one)) if asked.drawn[:1] == [one] else (int(one), int(two))
 

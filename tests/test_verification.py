@@ -423,3 +423,15 @@ def test_demands_are_those_of_the_mathematics() -> None:
     assert {name: demand.discrepancy for name, demand in DEMANDS.items()} == {"quick": 0.1, "ci": 0.03, "deep": 0.01}
     assert DEMANDS["quick"].instances == 8
     assert all(bool(entry.demands) == ("statistical" in entry.kind_text) for entry in REGISTRY.values())
+
+
+def test_a_property_that_ends_in_an_error_accuses_nobody() -> None:
+    def body(check: Check, number: int) -> None:
+        del check
+        raise ValueError(f"too many values to unpack: {number}")
+
+    check = a_check()
+    with pytest.raises(ValueError, match="too many"):
+        instances(number=NUMBERS)(body)(check)
+    assert check.finding.verdict is Verdict.UNDECIDED
+    assert check.finding.message.startswith("the property ended in ValueError: too many")

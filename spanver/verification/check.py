@@ -276,6 +276,10 @@ class Check:
             self.finding.cause, self.finding.message = failing.violation.cause, str(failing.violation)
             self.finding.counterexample = failing.instance
             raise ViolationError(f"{failing.violation}; smallest instance: {json.dumps(failing.instance)}") from None
+        except Exception as error:
+            # Neither side is accused: the subject did what the property has no words for, or the property is wrong.
+            self.finding.message = f"the property ended in {type(error).__name__}: {error}"
+            raise
         else:
             self.finding.verdict = Verdict.HOLDS
         finally:

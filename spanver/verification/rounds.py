@@ -7,6 +7,7 @@ asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -74,8 +75,7 @@ class Round:
 def rounds_of(asked: list[Asked]) -> list[Round]:
     """Split a record into rounds."""
     starts = [position for position, entry in enumerate(asked) if entry.question == "prompt"]
-    ends = [*starts[1:], len(asked)]
-    return [Round(asked[start].prompt, tuple(asked[start + 1 : end])) for start, end in zip(starts, ends, strict=True)]
+    return [Round(asked[start].prompt, tuple(asked[start + 1 : end])) for start, end in pairwise([*starts, len(asked)])]
 
 
 def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:

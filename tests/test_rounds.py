@@ -1,0 +1,83 @@
+"""The record of a run: what was asked, what it cost, and which rounds it fell into."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spanver.oracle import Budget, BudgetExceededError, Ledger
+from spanver.oracles import literal_oracle
+from spanver.problems.tables import TabularProblem
+from spanver.values import LinearScore, Trial, UncertainPair
+from spanver.verification.recording import RecordingOracle, counted
+from spanver.verification.rounds import data_of, rounds_of
+
+PROBLEM = TabularProblem(
+    prompt_law=np.ones(1),
+    log_base=np.log([[0.5, 0.25, 0.25]]),
+    features=np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]),
+    reward=np.array([[0.0, 0.5, 0.25]]),
+    beta=0.5,
+    radius=1.0,
+    reward_range=2.0,
+    reward_low=np.array([-1.0]),
+)
+ALL = UncertainPair(np.eye(2), 0.1)  # every pair of two different responses
+
+
+def recorded(**options: object) -> RecordingOracle:
+    return RecordingOracle(literal_oracle(PROBLEM, seed=3, **options))  # type: ignore[arg-type]
+
+
+def test_everything_that_was_answered_is_recounted() -> None:
+    oracle = recorded(full_table=True)
+    prompt = oracle.prompt()
+    oracle.sample(prompt, 5)
+    oracle.sample(prompt, 2, theta=np.array([0.5, 0.0]))
+    oracle.sample_counts(prompt, 7)
+    pair = oracle.sample_until(prompt, ALL, 100)
+    trial = oracle.sample_until(prompt, Trial(LinearScore(np.array([1.0, 0.0])), 4.0), 100)
+    oracle.reward(prompt, 1)
+    oracle.compare(prompt, 0, 1)
+    oracle.enumerate(prompt)
+    samples = 5 + 2 + 7 + 2 * pair.tries + trial.tries
+    assert counted(oracle.asked) == Ledger(samples=samples, rewards=2, enumerated=3)
+    assert counted(oracle.asked) == oracle.ledger
+
+
+def test_what_was_refused_is_not_in_the_record() -> None:
+    oracle = recorded(budget=Budget(samples=3))
+    prompt = oracle.prompt()
+    with pytest.raises(BudgetExceededError):
+        oracle.sample(prompt, 4)
+    assert [entry.question for entry in oracle.asked] == ["prompt"]
+    assert oracle.budget == Budget(samples=3)
+
+
+def test_a_record_falls_into_one_round_a_prompt_with_its_data() -> None:
+    oracle = recorded()
+    first = oracle.prompt()
+    drawn = oracle.sample(first, 2)
+    oracle.reward(first, drawn[0])
+    second = oracle.prompt()
+    found = oracle.sample_until(second, ALL, 100)
+    assert found.responses is not None
+    one, two = map(int, found.responses.ids)
+    oracle.reward(second, one)
+    oracle.reward(second, two)
+    before, after = rounds_of(oracle.asked)
+    assert (before.samples, after.samples) == (2, 2 * found.tries)
+    assert before.drawn == list(drawn.ids)
+    assert before.seen == set(drawn.ids)
+    assert after.seen == {one, two}
+    assert after.searches == [(ALL, 100, found)]
+    assert [response for response, _ in after.rewards] == [one, two]
+    # A round that asked for one reward has no pair, and gives no data.
+    features, targets = data_of(PROBLEM, [before, after])
+    assert features.tolist() == [(PROBLEM.features[0, one] - PROBLEM.features[0, two]).tolist()]
+    assert targets == pytest.approx([PROBLEM.reward[0, one] - PROBLEM.reward[0, two]])
+
+
+def test_no_rounds_give_no_data() -> None:
+    features, targets = data_of(PROBLEM, rounds_of([]))
+    assert (features.shape, targets.shape) == ((0, 2), (0,))

@@ -1,0 +1,110 @@
+"""Strategies give valid instances of every kind that they promise, and shrink to the smallest one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+
+from spanver.problems.tables import TabularProblem
+from spanver.strategies import (
+    laws,
+    realizing,
+    regressions,
+    relative_features,
+    run_settings,
+    spanning_sets,
+    tabular_problems,
+)
+from spanver.values import FloatArray
+
+SEARCH = settings(
+    max_examples=5000, database=None, derandomize=True, phases=(Phase.generate, Phase.shrink), deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+def found(strategy: st.SearchStrategy[Any], wanted: Callable[[Any], bool] = lambda _: True) -> Any:
+    return find(strategy, wanted, settings=SEARCH)
+
+
+def rank(features: FloatArray) -> int:
+    return int(np.linalg.matrix_rank(features.reshape(-1, features.shape[-1])))
+
+
+@given(tabular_problems())
+@settings(max_examples=200, database=None, derandomize=True, deadline=None)
+def test_problems_are_realizable_within_their_ball_and_interval(problem: TabularProblem) -> None:
+    theta = realizing(problem)
+    assert np.linalg.norm(theta) <= problem.radius
+    assert np.linalg.norm(problem.features, axis=-1).max() <= 1.0 + 1e-12
+    differences = problem.reward - problem.features @ theta
+    assert np.ptp(differences, axis=1).max() <= 1e-12  # a constant a prompt is invisible
+    low, high = problem.reward_low[:, None], problem.reward_low[:, None] + problem.reward_range
+    assert ((low - 1e-12 <= problem.reward) & (problem.reward <= high + 1e-12)).all()
+    assert np.logaddexp.reduce(problem.log_base, axis=1) == pytest.approx(np.zeros(problem.prompts), abs=1e-12)
+
+
+KINDS: dict[str, Callable[[TabularProblem], bool]] = {
+    "impossible responses": lambda p: bool((p.log_base == -np.inf).any()),
+    "impossible prompts": lambda p: bool((p.prompt_law == 0).any()),
+    "very rare responses": lambda p: bool(((p.log_base < -500) & (p.log_base > -np.inf)).any()),
+    "very small beta": lambda p: p.beta <= 1e-4 and float(np.ptp(p.reward)) / p.beta > 1e3,
+    "duplicates": lambda p: p.responses > 1 and bool((p.features[0, 0] == p.features[0, 1]).all()),
+    "rank-deficient features": lambda p: p.dimension == 3 and rank(p.features) == 2,
+    "nearly collinear features": lambda p: (
+        rank(p.features) == 2 and float(np.abs(p.features[..., 1:]).max()) < 1e-5 < float(np.abs(p.features).max())
+    ),
+    "the largest size": lambda p: p.features.shape == (3, 4, 3),
+    "noise": lambda p: p.noise == 1.0,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_problems_of_every_kind_are_there(kind: str) -> None:
+    assert KINDS[kind](found(tabular_problems(), KINDS[kind]))
+
+
+def test_a_problem_shrinks_to_one_prompt_one_response_and_one_dimension() -> None:
+    assert found(tabular_problems()).features.shape == (1, 1, 1)
+    spread = found(tabular_problems(), lambda problem: float(np.ptp(problem.reward)) > 0)
+    assert spread.features.shape in ((1, 2, 1), (2, 1, 1))
+    assert (spread.beta, spread.noise) == (1.0, 0.0)
+
+
+def test_settings_shrink_to_one_round_of_everything() -> None:
+    least = found(run_settings())
+    assert (least.prompts, least.pairs_per_prompt, least.exploration_rounds) == (1, 1, 1)
+    assert found(run_settings(exploration_rounds=7), lambda each: each.exploration_rounds == 7)
+
+
+def test_relative_features_are_no_longer_than_two_and_shrink_to_one_pair() -> None:
+    assert found(relative_features()).shape == (1, 1, 1)
+    assert (
+        np.linalg.norm(found(relative_features(), lambda pairs: float(np.linalg.norm(pairs)) > 1.9), axis=-1).max()
+        <= 2.0
+    )
+    assert found(relative_features(), lambda pairs: pairs.shape == (12, 4, 4)).shape == (12, 4, 4)
+
+
+def test_regressions_have_every_rank_and_scale() -> None:
+    features, targets, radius = found(regressions())
+    assert (features.shape, targets.shape, radius) == ((1, 1), (1,), 1.0)
+    assert found(regressions(), lambda data: min(data[0].shape) == 2 and rank(data[0]) == 1)
+    assert found(regressions(), lambda data: float(np.abs(data[0]).max()) >= 1e5)
+    assert found(regressions(), lambda data: 0 < float(np.abs(data[0]).max()) <= 1e-6)
+
+
+def test_laws_have_two_possible_outcomes_at_least_and_may_have_impossible_ones() -> None:
+    assert found(laws()).tolist() == [0.5, 0.5]
+    assert found(laws(), lambda law: bool((law == 0).any())).sum() == pytest.approx(1.0)
+
+
+def test_spanning_sets_span_and_may_repeat_values_in_another_order() -> None:
+    assert rank(found(spanning_sets(), lambda vectors: vectors.shape == (8, 4))) == 4
+    rolled = found(spanning_sets(), lambda v: v.shape[1] == 3 and len(set(v[0])) == 3 and set(v[0]) == set(v[1]))
+    assert rolled[1].tolist() == np.roll(rolled[0], 1).tolist()
