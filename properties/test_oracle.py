@@ -238,7 +238,8 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
             return label
         high = low + problem.reward_range
         assert all(np.isclose(each, low) or np.isclose(each, high) for each in (first, second)), "neither end"
-        return 4 * int(first > mean) + 2 * int(second > mean) + label
+        middle = (low + high) / 2
+        return 4 * int(first > middle) + 2 * int(second > middle) + label
 
     preferred = float(expit(mean - problem.reward[0, 1]))
     law = np.array([1.0 - preferred, preferred])
