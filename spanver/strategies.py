@@ -134,9 +134,10 @@ def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -
     ----------
     max_rows, max_dimension : int
     """
-    shape = (draw(st.integers(1, max_rows)), draw(st.integers(1, max_dimension)))
-    features: FloatArray = draw(arrays(np.float64, shape, elements=_GRID, fill=st.nothing()))
-    targets: FloatArray = draw(arrays(np.float64, shape[0], elements=_GRID, fill=st.nothing()))
+    # A row is an observation with its target, so that a failing problem loses one after another.
+    width = draw(st.integers(1, max_dimension)) + 1
+    rows = draw(st.lists(st.lists(_GRID, min_size=width, max_size=width), min_size=1, max_size=max_rows))
+    features, targets = np.array(rows)[:, :-1], np.array(rows)[:, -1]
     scale = draw(st.sampled_from([1.0, 1e-6, 1e6]))
     return features * scale, targets, draw(st.sampled_from([1.0, 0.1, 10.0]))
 
