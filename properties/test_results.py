@@ -45,8 +45,9 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
             problem = needle_problem(
                 seed + index, responses=RESPONSES, dimension=dimension, beta=BETA, coverage=2.0**log_coverage
             )
-            oracle = RecordingOracle(counted_oracle(problem, seed=check.seed("oracle", index)))
-            policy = check.call("spanner_sampling", oracle, seed=check.seed("learner", index), settings=settings)
+            oracle = RecordingOracle(counted_oracle(problem, seed=check.seed(f"oracle/{seed}", index)))
+            own = check.seed(f"learner/{seed}", index)
+            policy = check.call("spanner_sampling", oracle, seed=own, settings=settings)
             output = sample_policy(
                 policy,
                 oracle,
@@ -54,7 +55,7 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
                 sampler=softmax_sample,
                 multiplier=2.0,
                 failure=0.5,
-                seed=check.seed("output", index),
+                seed=check.seed(f"output/{seed}", index),
             )
             ledger = oracle.ledger
             assert ledger.samples <= most_samples, f"{ledger.samples} samples, the settings allow {most_samples}"
