@@ -181,9 +181,9 @@ class Check:
             raise ViolationError(f"{function} raised {type(error).__name__}: {error}", "raised") from error
 
     def seed(self, purpose: str, replicate: int = 0) -> int:
-        """Seed for one purpose on the instance at hand, below 2**63."""
+        """Seed for one purpose on the instance at hand, below 2**52: a double holds it and those that follow it."""
         text = f"{self.entropy}/{self.name}/{self._digest}/{purpose}/{replicate}"
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 12
 
     def slack(self, measured: float, bound: float) -> None:
         """Say how near a bound came on the instance at hand."""
