@@ -303,6 +303,7 @@ PHASE_ONE = (
         "stale",
         "uses a precision without the pair accepted last",
         "S1",
+        "S5",
         precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, vectors[:-1]),
     ),
     _spanner(
