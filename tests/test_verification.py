@@ -27,7 +27,7 @@ from spanver.subjects.process import ProtocolError
 from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check, Experiment, ViolationError, experiments, instances, plain
-from spanver.verification.profiles import PROFILES
+from spanver.verification.profiles import PROFILES, Profile
 from spanver.verification.runner import Request, expected_failures, run_properties, verify
 from spanver.verification.selection import expected_properties, is_selected, make_check, statistical_properties
 
@@ -435,3 +435,20 @@ def test_a_property_that_ends_in_an_error_accuses_nobody() -> None:
         instances(number=NUMBERS)(body)(check)
     assert check.finding.verdict is Verdict.UNDECIDED
     assert check.finding.message.startswith("the property ended in ValueError: too many")
+
+
+def test_a_search_that_has_had_its_turns_gives_the_shortest_failure_so_far() -> None:
+    seen: list[int] = []
+
+    def body(check: Check, number: int) -> None:
+        del check
+        seen.append(number)
+        assert number < 5, "too large"
+
+    check = a_check(profile=Profile("hasty", examples=30, shrinks=4))
+    with pytest.raises(ViolationError):
+        instances(number=NUMBERS)(body)(check)
+    failed = [number for number in seen if number >= 5]
+    assert len(seen) == check.finding.examples + 4  # the turns, and no more
+    assert check.finding.counterexample is not None
+    assert len(str(check.finding.counterexample["number"])) == min(len(str(number)) for number in failed)
