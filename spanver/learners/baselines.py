@@ -19,7 +19,7 @@ import numpy as np
 
 from spanver.errors import require, require_count, require_finite, require_positive
 from spanver.kernels import inverse_factor, update_inverse_factor
-from spanver.learners.fitting import LogisticLoss, LogPartitions, SquareLoss, minimise_on_ball
+from spanver.learners.fitting import LogisticLoss, LogLikelihood, Loss, SquareLoss, minimise_on_ball, optimistic
 from spanver.learners.policies import BestOfN, LinearSoftmax
 from spanver.oracle import Oracle
 from spanver.values import FloatArray, Prompt, Response, Responses, read_only
@@ -201,30 +201,26 @@ def xpo(
     require_count("partition_samples", partition_samples)
     known = log_base is not None
     require(known == (partition == "enumerate"), "log_base", log_base, "given for partition='enumerate' and then alone")
-    partitions = LogPartitions(oracle.dimension, oracle.beta)
+    likelihood = LogLikelihood(oracle.dimension, oracle.beta)
     positions: dict[Prompt, int] = {}
-    chosen = np.zeros(oracle.dimension)  # sum of the features of y2_i
 
     def pair(theta: FloatArray) -> Pair:
-        nonlocal chosen
         prompt = oracle.prompt()
         one, two = oracle.sample(prompt, 1, theta=theta)[0], oracle.sample(prompt, 1)[0]
         if prompt not in positions:
             positions[prompt] = len(positions)
             if log_base is not None:
-                partitions.add_prompt(oracle.enumerate(prompt).features, log_base(prompt))
+                likelihood.add_prompt(oracle.enumerate(prompt).features, log_base(prompt))
             else:
                 counts = oracle.sample_counts(prompt, partition_samples)
-                partitions.add_prompt(counts.responses.features, np.log(counts.counts / partition_samples))
-        partitions.add_round(positions[prompt])
-        chosen = chosen + two.features
+                likelihood.add_prompt(counts.responses.features, np.log(counts.counts / partition_samples))
+        likelihood.add(positions[prompt], two.features)
         return prompt, one, two
 
-    def log_likelihood(theta: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = partitions(theta)
-        return float(chosen @ theta) / oracle.beta - value, chosen / oracle.beta - gradient
+    def with_optimism(loss: Loss) -> Loss:
+        return optimistic(loss, alpha, likelihood)
 
-    return _run(oracle, rounds, pair, feedback, alpha=alpha, log_likelihood=log_likelihood)
+    return _run(oracle, rounds, pair, feedback, with_optimism if alpha > 0.0 else None)
 
 
 def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: int) -> BaselineRun:
@@ -268,30 +264,20 @@ def _run(
     rounds: int,
     pair: Callable[[FloatArray], Pair],
     feedback: Feedback,
-    *,
-    alpha: float = 0.0,
-    log_likelihood: Callable[[FloatArray], tuple[float, FloatArray]] | None = None,
+    changed: Callable[[Loss], Loss] | None = None,
 ) -> BaselineRun:
-    """The rounds of every baseline: fit, draw a pair, ask; `alpha log_likelihood` is added to the loss."""
+    """The rounds of every baseline: draw a pair, ask, and fit to all data the loss, or what it is changed to."""
     require_count("rounds", rounds)
     require(feedback in ("reward", "preference"), "feedback", feedback, "'reward' or 'preference'")
     dimension, radius = oracle.dimension, oracle.radius
     thetas, vectors, targets = np.zeros((rounds, dimension)), np.zeros((rounds, dimension)), np.zeros(rounds)
     square = SquareLoss(dimension)
 
-    def fitted(done: int, before: FloatArray) -> FloatArray:
-        if feedback == "reward" and alpha == 0.0:
+    def fitted(count: int, before: FloatArray) -> FloatArray:
+        if feedback == "reward" and changed is None:
             return square.fitted(radius)
-        loss = square if feedback == "reward" else LogisticLoss(vectors[:done], targets[:done])
-
-        def optimistic(theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-            value, gradient, curvature = loss(theta)
-            if log_likelihood is None or alpha == 0.0:
-                return value, gradient, curvature
-            added, slope = log_likelihood(theta)
-            return value + alpha * added, gradient + alpha * slope, curvature
-
-        return minimise_on_ball(optimistic, radius, before)
+        loss = square if feedback == "reward" else LogisticLoss(vectors[:count], targets[:count])
+        return minimise_on_ball(loss if changed is None else changed(loss), radius, before)
 
     theta = np.zeros(dimension)
     for done in range(rounds):

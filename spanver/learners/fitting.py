@@ -10,6 +10,7 @@ the convex part and the slope of the whole, which for least squares lies above t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,12 +19,41 @@ from scipy.special import expit
 from spanver.kernels import fit_moments
 from spanver.values import FloatArray
 
-__all__ = ["LogPartitions", "LogisticLoss", "Loss", "SquareLoss", "logistic_fit", "minimise_on_ball"]
+__all__ = [
+    "Local",
+    "LogLikelihood",
+    "LogisticLoss",
+    "Loss",
+    "SquareLoss",
+    "logistic_fit",
+    "minimise_on_ball",
+    "optimistic",
+]
 
-Loss: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray, FloatArray]]
-"""Value, gradient of shape `(d,)` and positive semidefinite curvature of shape `(d, d)` at a parameter."""
 
-_STEPS = 100  # a warm start takes a few
+@dataclass(frozen=True, eq=False, slots=True)
+class Local:
+    """A loss at one parameter.
+
+    Attributes
+    ----------
+    value : float
+    size : float
+        Sum of the magnitudes of the terms of the value, which tells how much of it is rounding.
+    gradient : array, shape (d,)
+    curvature : array, shape (d, d)
+        Positive semidefinite.
+    """
+
+    value: float
+    size: float
+    gradient: FloatArray
+    curvature: FloatArray
+
+
+Loss: TypeAlias = Callable[[FloatArray], Local]
+
+_STEPS = 1000  # Newton takes a few; where optimism is about as curved as the loss, tens
 _SETTLED = 1e-10  # of the radius: steps that no policy and no later fit can feel
 _SUFFICIENT = 1e-4  # share of the first-order decrease that a step has to keep (Armijo)
 _SHORTEST = 2.0**-40
@@ -49,21 +79,21 @@ def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray
     array, shape (d,)
     """
     theta = start
-    value, gradient, curvature = loss(theta)
+    here = loss(theta)
     for _ in range(_STEPS):
-        step = fit_moments(curvature, curvature @ theta - gradient, radius) - theta
-        slope = float(gradient @ step)
-        length, slack = 1.0, _ROUNDING * abs(value)
+        step = fit_moments(here.curvature, here.curvature @ theta - here.gradient, radius) - theta
+        slope = float(here.gradient @ step)
+        length, rounding = 1.0, _ROUNDING * here.size
         trial = loss(theta + step)
         # Near the minimum the decrease is less than the rounding of the value, which must not refuse a good step.
-        while trial[0] > value + _SUFFICIENT * length * slope + slack and length > _SHORTEST:
+        while trial.value > here.value + _SUFFICIENT * length * slope + rounding and length > _SHORTEST:
             length *= 0.5
             trial = loss(theta + length * step)
         if length <= _SHORTEST:
             break
         theta = theta + length * step
-        value, gradient, curvature = trial
-        if float(np.linalg.norm(step)) <= _SETTLED * radius or -slope <= _ROUNDING * abs(value):
+        here = trial
+        if float(np.linalg.norm(step)) <= _SETTLED * radius or -slope <= rounding:
             break
     # A step of length 1 ends on the sphere up to rounding; oracles take no more than that.
     return theta * min(1.0, radius / max(float(np.linalg.norm(theta)), radius))
@@ -88,11 +118,12 @@ class SquareLoss:
         theta: FloatArray = fit_moments(self._gram, self._moment, radius)
         return theta
 
-    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    def __call__(self, theta: FloatArray) -> Local:
         """As `Loss`."""
         product = self._gram @ theta
-        value = float(theta @ product - 2.0 * self._moment @ theta) + self._square
-        return value, 2.0 * (product - self._moment), 2.0 * self._gram
+        square, cross = float(theta @ product), 2.0 * float(self._moment @ theta)
+        size = square + abs(cross) + self._square
+        return Local(square - cross + self._square, size, 2.0 * (product - self._moment), 2.0 * self._gram)
 
 
 class LogisticLoss:
@@ -107,13 +138,13 @@ class LogisticLoss:
     def __init__(self, vectors: FloatArray, labels: FloatArray) -> None:
         self._signed = vectors * labels[:, None]
 
-    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    def __call__(self, theta: FloatArray) -> Local:
         """As `Loss`."""
         margins = self._signed @ theta
         wrong = expit(-margins)
         weighted = self._signed * (wrong * expit(margins))[:, None]
         value = float(np.logaddexp(0.0, -margins).sum())
-        return value, -(wrong @ self._signed), self._signed.T @ weighted
+        return Local(value, value, -(wrong @ self._signed), self._signed.T @ weighted)
 
 
 def logistic_fit(vectors: FloatArray, labels: FloatArray, radius: float, start: FloatArray | None = None) -> FloatArray:
@@ -146,14 +177,16 @@ def logistic_fit(vectors: FloatArray, labels: FloatArray, radius: float, start: 
     return minimise_on_ball(LogisticLoss(vectors, labels), radius, begin)
 
 
-class LogPartitions:
-    """`sum_i log Z_theta(x_i)`, `Z_theta(x) = E_{pi_ref} exp(<theta, phi>/beta)`, over the prompts of the rounds.
+class LogLikelihood:
+    """`sum_i log(pi_theta/pi_ref)(y_i|x_i) = sum_i <theta, phi_i>/beta - log Z_theta(x_i)`, concave in `theta`.
 
-    What is known of the base policy at a prompt is a list of features with log weights: its law, or that of a sample.
+    `Z_theta(x) = E_{pi_ref} exp(<theta, phi>/beta)`. What is known of the base policy at a prompt is a list of features
+    with log weights: its law, or that of a sample.
     """
 
     def __init__(self, dimension: int, beta: float) -> None:
         self._beta = beta
+        self._chosen = np.zeros(dimension)
         self._features = np.zeros((0, dimension))
         self._log_weights = np.zeros(0)
         self._begins = np.zeros(0, dtype=np.int64)
@@ -161,7 +194,7 @@ class LogPartitions:
         self._rounds = np.zeros(0)
 
     def add_prompt(self, features: FloatArray, log_weights: FloatArray) -> None:
-        """Add a prompt of no round yet: features of shape (n, d), log weights of shape (n,), some of them finite."""
+        """Add a prompt: features of shape (n, d), log weights of shape (n,), some of them finite."""
         inside = log_weights > -np.inf
         self._begins = np.append(self._begins, len(self._features))
         self._sizes = np.append(self._sizes, int(inside.sum()))
@@ -169,17 +202,32 @@ class LogPartitions:
         self._features = np.concatenate([self._features, features[inside]])
         self._log_weights = np.concatenate([self._log_weights, log_weights[inside]])
 
-    def add_round(self, position: int) -> None:
-        """Count a round at the prompt that was added at this position."""
+    def add(self, position: int, features: FloatArray) -> None:
+        """Add a response of features `phi_i` to the prompt that was added at this position."""
         self._rounds[position] += 1.0
+        self._chosen += features
 
-    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value, and gradient of shape (d,)."""
-        if len(self._begins) == 0:
-            return 0.0, np.zeros_like(theta)
+    def __call__(self, theta: FloatArray) -> tuple[float, float, FloatArray]:
+        """Value, size and gradient, as in `Local`."""
         exponents = self._log_weights + self._features @ theta / self._beta
         peaks = np.maximum.reduceat(exponents, self._begins)
         weights = np.exp(exponents - np.repeat(peaks, self._sizes))
         totals = np.add.reduceat(weights, self._begins)
-        means = weights * np.repeat(self._rounds / totals, self._sizes)
-        return float(self._rounds @ (peaks + np.log(totals))), means @ self._features / self._beta
+        means = (weights * np.repeat(self._rounds / totals, self._sizes)) @ self._features
+        partitions = self._rounds * (peaks + np.log(totals))
+        linear = float(self._chosen @ theta) / self._beta
+        size = abs(linear) + float(np.abs(partitions).sum())
+        return linear - float(partitions.sum()), size, (self._chosen - means) / self._beta
+
+
+def optimistic(loss: Loss, alpha: float, log_likelihood: LogLikelihood) -> Loss:
+    """`loss + alpha log_likelihood`, with the curvature of the loss alone (A3, XPO)."""
+
+    def total(theta: FloatArray) -> Local:
+        here = loss(theta)
+        value, size, gradient = log_likelihood(theta)
+        return Local(
+            here.value + alpha * value, here.size + alpha * size, here.gradient + alpha * gradient, here.curvature
+        )
+
+    return total

@@ -68,18 +68,20 @@ def max_k_dnf_problem(
     generator = stream(seed, "max-k-dnf problem")
     assignment = generator.choice([-1.0, 1.0], size=variables)
     is_satisfied = generator.permutation(prompts) < round(satisfied * prompts)
-    terms = np.zeros((prompts, variables))
-    for term, holds in zip(terms, is_satisfied, strict=True):
+    terms, earned = np.zeros((prompts, variables)), np.ones(prompts)
+    for index in range(prompts):
         chosen = generator.permutation(variables)[:literals]
-        signs = np.ones(literals) if holds else _unsatisfied(generator, literals)
-        term[chosen] = signs * assignment[chosen] / literals
+        signs = np.ones(literals) if is_satisfied[index] else _unsatisfied(generator, literals)
+        terms[index, chosen] = signs * assignment[chosen] / literals
+        earned[index] = signs.sum() / literals
     informative = generator.integers(2, size=prompts)  # labels say nothing
     features = np.zeros((prompts, 2, variables))
     features[np.arange(prompts), informative] = terms
     log_base = np.full((prompts, 2), math.log(-math.expm1(-1.0 / beta)))
     log_base[np.arange(prompts), informative] = -1.0 / beta
-    shift = generator.uniform(-1.0, 1.0, size=(prompts, 1))
-    reward = features @ assignment + shift
+    shift = generator.uniform(-1.0, 1.0, size=prompts)
+    reward = np.stack([shift, shift], axis=1)
+    reward[np.arange(prompts), informative] += earned
     return TabularProblem(
         prompt_law=np.full(prompts, 1.0 / prompts),
         log_base=log_base,
@@ -88,7 +90,7 @@ def max_k_dnf_problem(
         beta=beta,
         radius=math.sqrt(variables),
         reward_range=1.0,
-        reward_low=reward.mean(axis=1) - 0.5,
+        reward_low=shift + (earned - 1.0) / 2.0,
         noise=noise,
         theta_star=assignment,
         name="max_k_dnf",
