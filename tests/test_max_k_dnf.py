@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,9 @@ def test_noisy_rewards_of_an_unsatisfied_term_have_their_mean() -> None:
     prompt = oracle.prompt()
     for response in (0, 1):
         low = float(problem.reward_low[0])
-        counts = Counter(round(oracle.reward(prompt, response) - low, 9) for _ in range(4000))
+        counts: Counter[Hashable] = Counter(round(oracle.reward(prompt, response) - low, 9) for _ in range(4000))
         mean = float(problem.reward[0, response]) - low
-        assert_law({key: count for key, count in counts.items()}, {0.0: 1.0 - mean, 1.0: mean})
+        assert_law(counts, {0.0: 1.0 - mean, 1.0: mean})
 
 
 def test_the_false_literals_of_an_unsatisfied_term_are_any_with_equal_chances() -> None:
@@ -106,7 +107,7 @@ def test_the_false_literals_of_an_unsatisfied_term_are_any_with_equal_chances() 
     assert problem.theta_star is not None
     false = np.sign(term) * problem.theta_star < 0
     counts = Counter(tuple(row[used]) for row, used in zip(false, term != 0, strict=True))
-    law = {(True, False): 1 / 3, (False, True): 1 / 3, (True, True): 1 / 3}
+    law: dict[Hashable, float] = {(True, False): 1 / 3, (False, True): 1 / 3, (True, True): 1 / 3}
     assert_law({tuple(bool(value) for value in key): count for key, count in counts.items()}, law)
 
 
@@ -117,8 +118,8 @@ def test_neither_labels_nor_variables_nor_the_assignment_are_favoured() -> None:
     used = (problem.features != 0).any(axis=1).sum(axis=0)
     # Each of 8 variables stands in a term with probability 3/8: six standard deviations either way.
     assert np.abs(used - 1500).max() <= 6 * math.sqrt(4000 * 3 / 8 * 5 / 8)
-    signs = [max_k_dnf_problem(seed, prompts=1).theta_star for seed in range(300)]
-    assert np.abs(np.sum(signs, axis=0)).max() <= 6 * math.sqrt(300)
+    assignments = [max_k_dnf_problem(seed, prompts=1).theta_star for seed in range(300)]
+    assert np.abs(np.sum([z for z in assignments if z is not None], axis=0)).max() <= 6 * math.sqrt(300)
 
 
 @pytest.mark.parametrize(
