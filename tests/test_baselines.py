@@ -20,12 +20,13 @@ from spanver.learners.baselines import (
     reference_learner,
     xpo,
 )
-from spanver.learners.fitting import logistic_fit
+from spanver.learners.fitting import Local, Loss, logistic_fit, minimise_on_ball
 from spanver.learners.policies import BestOfN, LinearSoftmax
 from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle, QuestionRefusedError
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.exact import gap, log_law
 from spanver.problems.families import covered_needle_problem, random_problem
+from spanver.problems.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray, Response, Responses
 from spanver.verification.recording import Asked, RecordingOracle, counted
@@ -330,6 +331,23 @@ def test_responses_outside_the_base_support_are_no_part_of_the_partition() -> No
         noise=problem.noise,
     )
     assert np.array_equal(run.thetas, xpo_of(removed, rounds=20, alpha=0.05)[0].thetas)
+
+
+def test_refits_stay_small_also_where_rewards_are_realized_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def counting(loss: Loss, radius: float, start: FloatArray) -> FloatArray:
+        def watched(theta: FloatArray) -> Local:
+            nonlocal calls
+            calls += 1
+            return loss(theta)
+
+        return minimise_on_ball(watched, radius, start)
+
+    monkeypatch.setattr("spanver.learners.baselines.minimise_on_ball", counting)
+    run, _ = xpo_of(max_k_dnf_problem(), seed=1, rounds=100, alpha=0.01)
+    assert len(run.thetas) == 100
+    assert calls <= 20 * 100
 
 
 # Refusals
