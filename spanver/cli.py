@@ -171,7 +171,7 @@ def zoo(
 def run(
     context: typer.Context,
     problem: Annotated[
-        str, Option(help="text, random, needle or covered_needle, then :key=value,.. (coverage=2**40 works).")
+        str, Option(help="text, random, needle, covered_needle or max_k_dnf, then :key=value,.. (2**40 is a number).")
     ] = "text",
     learner: Annotated[str, Option(help="Algorithm: spanner_sampling is the only one so far.")] = "spanner_sampling",
     oracle: Annotated[str | None, Option(help="counted or literal, for tables. [default: counted]")] = None,

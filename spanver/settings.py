@@ -29,6 +29,7 @@ PRACTICAL: dict[str, tuple[int, float, float, int, float, float]] = {
     "random": (400, 2.0 * _ROOT_E, 0.3, 1000, 8.0 * math.e, 0.001),
     "needle": (100, 2.0 * _ROOT_E, 0.3, 100, 8.0 * math.e, 0.001),
     "covered_needle": (400, 2.0 * _ROOT_E, 0.3, 400, 8.0 * math.e, 0.001),
+    "max_k_dnf": (400, 2.0 * _ROOT_E, 0.3, 400, 8.0 * math.e, 0.001),
 }
 
 

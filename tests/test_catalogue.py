@@ -15,7 +15,7 @@ from spanver.problems.catalogue import FAMILIES, make_problem, parse_number, par
 from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
 from spanver.problems.tables import TabularProblem
 
-TABLES = ["random", "needle", "covered_needle"]
+TABLES = ["random", "needle", "covered_needle", "max_k_dnf"]
 
 
 @pytest.mark.parametrize("text", ["covered_needle:coverage=2**40", "covered_needle:coverage=1099511627776"])
@@ -92,6 +92,7 @@ def test_a_text_that_is_no_problem_is_refused_in_one_sentence(text: str, words: 
         ("covered_needle:coverage=nan", "coverage is nan"),
         ("covered_needle:coverage=2**50", "coverage is 1125899906842624"),
         ("covered_needle:dimension=1", "dimension is 1"),
+        ("max_k_dnf:satisfied=1.5", "satisfied is 1.5"),
     ],
 )
 def test_a_value_that_the_family_does_not_allow_is_refused_by_name(text: str, argument: str) -> None:

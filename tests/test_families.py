@@ -13,12 +13,13 @@ import pytest
 from spanver.errors import ArgumentError
 from spanver.problems.exact import best_objective, log_coverage, log_optimal_law
 from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
+from spanver.problems.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray
 
 Family: TypeAlias = Callable[..., TabularProblem]
 
-FAMILIES: list[Family] = [random_problem, needle_problem, covered_needle_problem]
+FAMILIES: list[Family] = [random_problem, needle_problem, covered_needle_problem, max_k_dnf_problem]
 ARRAYS = ("prompt_law", "log_base", "features", "reward", "reward_low", "theta_star")
 
 VARIED: list[tuple[Family, dict[str, Any]]] = [
@@ -33,6 +34,8 @@ VARIED: list[tuple[Family, dict[str, Any]]] = [
     (covered_needle_problem, {"coverage": 2.0**41}),
     (covered_needle_problem, {"coverage": 1.0, "prompts": 1, "responses": 2, "dimension": 2}),
     (covered_needle_problem, {"coverage": 2.0**41, "beta": 1e-4}),
+    (max_k_dnf_problem, {}),
+    (max_k_dnf_problem, {"variables": 1, "literals": 1, "prompts": 1, "beta": 1e-4}),
 ]
 
 

@@ -42,7 +42,7 @@ def test_practical_settings_are_the_row_of_the_family_times_the_coverage(family:
     assert settings.ridge == 9.0 / 4.0
 
 
-@pytest.mark.parametrize("family", ["random", "needle", "covered_needle"])
+@pytest.mark.parametrize("family", ["random", "needle", "covered_needle", "max_k_dnf"])
 def test_practical_settings_of_tables_keep_the_derived_factors_of_the_coverage(family: str) -> None:
     practical = practical_settings(family, coverage=16.0, radius=1.0, reward_range=1.0)
     derived = derived_settings(**GIVEN)

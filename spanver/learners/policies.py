@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from spanver.errors import require, require_positive
+import numpy as np
+
+from spanver.errors import require, require_count, require_positive
 from spanver.oracle import Oracle
 from spanver.randomness import stream
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore, read_only
 
-__all__ = ["LinearSoftmax", "Mixture", "Policy", "Sampler", "TruncatedSoftmax", "sample_policy"]
+__all__ = ["BestOfN", "LinearSoftmax", "Mixture", "Policy", "Sampler", "TruncatedSoftmax", "sample_policy"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,7 +66,36 @@ class Mixture:
         require(len(self.components) > 0, "components", self.components, "at least one policy")
 
 
-Policy: TypeAlias = LinearSoftmax | TruncatedSoftmax | Mixture
+@dataclass(frozen=True, eq=False, slots=True)
+class BestOfN:
+    """Draw `count` responses of the base policy and keep the one of largest `<theta, phi(x,y)>`, as in A3. `[ext]`.
+
+    Of several with the largest score the first drawn is kept.
+
+    Attributes
+    ----------
+    theta : array, shape (d,)
+    count : int
+        `N`, at least 1; `N = 1` is the base policy.
+    """
+
+    theta: FloatArray
+    count: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "theta", read_only(self.theta, ndim=1, name="theta"))
+        require_count("count", self.count)
+
+    def scores(self, features: FloatArray) -> FloatArray:
+        """Scores of features of shape `(..., d)`: shape `(...)`; equal features tie exactly, whatever is beside them.
+
+        A matrix product may round a row differently from one shape of its neighbours to another, and so break ties.
+        """
+        scores: FloatArray = (features * self.theta).sum(axis=-1)
+        return scores
+
+
+Policy: TypeAlias = LinearSoftmax | TruncatedSoftmax | Mixture | BestOfN
 
 
 class Sampler(Protocol):
@@ -96,6 +127,7 @@ def sample_policy(
     prompt : Prompt
         One that the oracle has handed out.
     sampler : Sampler
+        Of softmax policies; `BestOfN` needs none, and costs `count` samples.
     multiplier, failure : float
         `M` and `delta` of the sampler.
     seed : int
@@ -106,6 +138,9 @@ def sample_policy(
     Response
     """
     match policy:
+        case BestOfN():
+            drawn = oracle.sample(prompt, policy.count)
+            return drawn[int(np.argmax(policy.scores(drawn.features)))]
         case Mixture(components):
             component = components[int(stream(seed, "mixture").integers(len(components)))]
         case LinearSoftmax() | TruncatedSoftmax():

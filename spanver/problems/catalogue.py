@@ -10,6 +10,7 @@ from typing import Any
 
 from spanver.errors import ArgumentError
 from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
+from spanver.problems.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tables import TabularProblem
 from spanver.problems.text import TextProblem, text_problem
 
@@ -20,6 +21,7 @@ FAMILIES: Mapping[str, Callable[..., TabularProblem | TextProblem]] = {
     "random": random_problem,
     "needle": needle_problem,
     "covered_needle": covered_needle_problem,
+    "max_k_dnf": max_k_dnf_problem,
 }
 
 _POWER = re.compile(r"(\d+)\*\*(\d{1,4})")

@@ -16,8 +16,9 @@ from scipy.special import gammaln, logsumexp
 
 from spanver.errors import require, require_probability
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
-from spanver.learners.policies import LinearSoftmax, Mixture, Policy, TruncatedSoftmax
+from spanver.learners.policies import BestOfN, LinearSoftmax, Mixture, Policy, TruncatedSoftmax
 from spanver.learners.softmax_sampler import pilot_size
+from spanver.problems.best_of_n import log_law_of_best
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray, IntArray
 
@@ -43,7 +44,7 @@ def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
     """Exact law of a policy.
 
     For truncated policies this is the law with exact sampling of `pi_f`; A1's own law is within total variation
-    `delta_rej` of it (R3).
+    `delta_rej` of it (R3). The law of `BestOfN` is that of its draws, for any number of them.
 
     Parameters
     ----------
@@ -65,6 +66,10 @@ def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
             for component_law in component_laws(problem, policy):
                 total = np.logaddexp(total, component_law)
             return total - np.log(len(components))
+        case BestOfN():
+            scores = policy.scores(problem.features)
+            rows = zip(problem.log_base, scores, strict=True)
+            return np.stack([log_law_of_best(log_base, row, policy.count) for log_base, row in rows])
 
 
 def component_laws(problem: TabularProblem, mixture: Mixture) -> Iterator[FloatArray]:
@@ -95,6 +100,8 @@ def law_cost(problem: TabularProblem, policy: Policy) -> int:
     """Number of scores that `log_law` evaluates: `T_exp |X| |Y|^2` for the output of A2."""
     match policy:
         case LinearSoftmax():
+            return problem.prompts * problem.responses
+        case BestOfN():
             return problem.prompts * problem.responses
         case TruncatedSoftmax():
             return problem.prompts * problem.responses**2

@@ -1,0 +1,68 @@
+"""The exact law of Best-of-N on a finite base law (A3), for any number of draws and any base probabilities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from spanver.values import FloatArray
+
+__all__ = ["log_law_of_best"]
+
+_LOG_2 = math.log(2.0)
+_FIRST_ORDER = -40.0  # log of a number that adds nothing to 1 in double precision
+
+
+def log_law_of_best(log_base: FloatArray, scores: FloatArray, count: int) -> FloatArray:
+    """Law of the response of largest score among `count` draws, the first drawn where several tie. `[ext]`.
+
+    With `F` the cumulative base law of scores, the largest is `s` with probability `F(s)^N - F(s-)^N`, and the first
+    drawn of that score has the base law given the score. All digits are kept where the base probability of a score, or
+    of all larger scores, is far below the rounding of 1, and where `N` makes up for that.
+
+    Parameters
+    ----------
+    log_base : array, shape (Y,)
+        Log probabilities, minus infinity outside the support.
+    scores : array, shape (Y,)
+        Finite; equal ones tie.
+    count : int
+        `N`, at least 1.
+
+    Returns
+    -------
+    array, shape (Y,)
+        Log probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.exp(log_law_of_best(np.log([0.5, 0.5]), np.array([0.0, 1.0]), 2)).round(6)
+    array([0.25, 0.75])
+    """
+    support = np.flatnonzero(log_base > -np.inf)
+    levels, level_of = np.unique(scores[support], return_inverse=True)
+    log_mass = np.full(len(levels), -np.inf)
+    np.logaddexp.at(log_mass, level_of, log_base[support])
+    log_upto = np.logaddexp.accumulate(log_mass)
+    log_above = np.append(np.logaddexp.accumulate(log_mass[::-1])[::-1][1:], -np.inf)
+    # log F(s): near 0 its digits are in the upper tail, elsewhere in the lower one.
+    log_cumulative = np.where(log_above < -_LOG_2, _log_one_minus(log_above), log_upto)
+    # 1 - (F(s-)/F(s))^N, from u = P(score = s | score <= s); for tiny u and N u it is N u.
+    log_share = log_mass - log_upto
+    log_expected = log_share + math.log(count)
+    log_hit = np.where(log_expected < _FIRST_ORDER, log_expected, _log_one_minus(count * _log_one_minus(log_share)))
+    # Below the smallest score there is nothing, whatever rounding says of its share.
+    log_hit[0] = 0.0
+    law = np.full(log_base.shape, -np.inf)
+    law[support] = (log_base[support] - log_mass[level_of]) + (count * log_cumulative + log_hit)[level_of]
+    return law
+
+
+def _log_one_minus(log_values: FloatArray) -> FloatArray:
+    """`log(1 - e^x)` for `x <= 0`, accurate near 0 and far from it; minus infinity at 0."""
+    log_values = np.minimum(log_values, 0.0)  # sums of probabilities may pass 1 by their rounding
+    with np.errstate(divide="ignore"):
+        near = np.log(-np.expm1(log_values))
+    return np.where(log_values > -_LOG_2, near, np.log1p(-np.exp(np.minimum(log_values, -_LOG_2))))

@@ -1,0 +1,268 @@
+"""Fits of the baselines obey the KKT conditions on the ball, and are what independent solvers and loops find."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import comb
+
+from spanver.kernels import fit
+from spanver.learners.fitting import (
+    Local,
+    LogisticLoss,
+    LogLikelihood,
+    SquareLoss,
+    logistic_fit,
+    minimise_on_ball,
+    optimistic,
+)
+from spanver.values import FloatArray
+
+
+def labelled(seed: int, count: int, dimension: int, scale: float) -> tuple[FloatArray, FloatArray]:
+    """Relative features and Bradley-Terry labels of a parameter of norm `scale`."""
+    generator = np.random.default_rng(seed)
+    vectors = generator.uniform(-1.0, 1.0, size=(count, dimension))
+    theta = generator.standard_normal(dimension)
+    odds = vectors @ theta * scale / np.linalg.norm(theta)
+    return vectors, np.where(generator.random(count) < 1.0 / (1.0 + np.exp(-odds)), 1.0, -1.0)
+
+
+def logistic_value(theta: FloatArray, vectors: FloatArray, labels: FloatArray) -> float:
+    margins = [float(label) * float(vector @ theta) for vector, label in zip(vectors, labels, strict=True)]
+    return math.fsum(
+        math.log1p(math.exp(-margin)) if margin > 0 else math.log1p(math.exp(margin)) - margin for margin in margins
+    )
+
+
+def logistic_gradient(theta: FloatArray, vectors: FloatArray, labels: FloatArray) -> FloatArray:
+    terms = [
+        -label * vector / (1.0 + math.exp(label * float(vector @ theta)))
+        for vector, label in zip(vectors, labels, strict=True)
+    ]
+    return np.sum(terms, axis=0)
+
+
+def assert_kkt(theta: FloatArray, gradient: FloatArray, radius: float, scale: float) -> None:
+    """Assert `gradient = -mu theta`, `mu >= 0`, `mu (||theta|| - B) = 0` (as E6), up to `scale`."""
+    norm = float(np.linalg.norm(theta))
+    assert norm <= radius * (1.0 + 1e-14)
+    mu = -float(gradient @ theta) / norm**2 if norm > 0.0 else 0.0
+    assert np.linalg.norm(gradient + mu * theta) <= 1e-7 * scale
+    assert mu * norm >= -1e-7 * scale
+    assert mu * norm * (radius - norm) <= 1e-7 * scale * radius
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("count", "dimension", "radius"), [(40, 3, 1.0), (40, 3, 30.0), (400, 6, 2.0), (3, 5, 1.0)])
+def test_logistic_fits_obey_the_kkt_conditions_of_the_ball(
+    seed: int, count: int, dimension: int, radius: float
+) -> None:
+    vectors, labels = labelled(seed, count, dimension, 2.0)
+    theta = logistic_fit(vectors, labels, radius)
+    scale = float(np.abs(vectors).sum(axis=0).max())
+    assert_kkt(theta, logistic_gradient(theta, vectors, labels), radius, scale)
+
+
+def test_some_of_these_fits_are_inside_the_ball_and_some_on_its_sphere() -> None:
+    norms = [np.linalg.norm(logistic_fit(*labelled(0, 40, 3, 2.0), radius)) / radius for radius in (1.0, 30.0)]
+    assert norms[0] == pytest.approx(1.0, abs=1e-12)
+    assert norms[1] < 0.5
+
+
+@pytest.mark.parametrize("radius", [0.5, 5.0, 40.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_separable_labels_are_fitted_on_the_sphere_with_the_kkt_conditions(seed: int, radius: float) -> None:
+    vectors, _ = labelled(seed, 30, 3, 1.0)
+    labels = np.sign(vectors @ np.array([1.0, -2.0, 0.5]))
+    theta = logistic_fit(vectors, labels, radius)
+    assert np.linalg.norm(theta) == pytest.approx(radius, rel=1e-12)
+    gradient = logistic_gradient(theta, vectors, labels)
+    # Relative to the gradient itself, which is tiny where every label is fitted well.
+    assert_kkt(theta, gradient, radius, 10.0 * float(np.linalg.norm(gradient)))
+
+
+@pytest.mark.parametrize(("radius", "scale"), [(1.0, 3.0), (8.0, 1.0)])
+def test_logistic_fits_are_those_of_scipy(radius: float, scale: float) -> None:
+    vectors, labels = labelled(7, 60, 4, scale)
+    other = minimize(
+        logistic_value,
+        np.zeros(4),
+        args=(vectors, labels),
+        jac=logistic_gradient,
+        method="SLSQP",
+        constraints={"type": "ineq", "fun": lambda t: radius**2 - t @ t, "jac": lambda t: -2.0 * t},
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    theta = logistic_fit(vectors, labels, radius)
+    assert theta == pytest.approx(other.x, abs=1e-5)
+    assert logistic_value(theta, vectors, labels) <= other.fun + 1e-9
+
+
+def test_directions_without_labels_stay_zero_and_no_label_says_nothing() -> None:
+    vectors, labels = labelled(1, 50, 3, 2.0)
+    vectors[:, 1] = 0.0
+    theta = logistic_fit(vectors, labels, 3.0)
+    assert theta[1] == pytest.approx(0.0, abs=1e-12)
+    assert np.abs(theta[[0, 2]]).min() > 0.01
+    assert not logistic_fit(np.zeros((0, 3)), np.zeros(0), 3.0).any()
+    assert not logistic_fit(np.zeros((5, 3)), np.ones(5), 3.0).any()
+
+
+def test_a_logistic_fit_does_not_depend_on_where_it_starts() -> None:
+    vectors, labels = labelled(3, 80, 3, 2.0)
+    cold = logistic_fit(vectors, labels, 4.0)
+    for start in np.random.default_rng(0).uniform(-2.0, 2.0, size=(10, 3)):
+        assert logistic_fit(vectors, labels, 4.0, start) == pytest.approx(cold, abs=1e-7)
+
+
+@pytest.mark.parametrize("radius", [0.3, 10.0])
+def test_the_square_loss_on_the_ball_is_constrained_least_squares(radius: float) -> None:
+    generator = np.random.default_rng(0)
+    vectors, targets = generator.uniform(-1.0, 1.0, size=(30, 3)), generator.uniform(-1.0, 1.0, size=30)
+    loss = SquareLoss(3)
+    for vector, target in zip(vectors, targets, strict=True):
+        loss.add(vector, float(target))
+    expected = fit(vectors, targets, radius)
+    assert loss.fitted(radius) == pytest.approx(expected, abs=1e-12)
+    assert minimise_on_ball(loss, radius, np.zeros(3)) == pytest.approx(expected, abs=1e-9)
+    assert loss(expected).value == pytest.approx(float(((vectors @ expected - targets) ** 2).sum()), rel=1e-12)
+
+
+# Optimism
+
+BETA = 0.3
+
+
+def likelihood_of(
+    seed: int, *, prompts: int = 3, responses: int = 4, rounds: int = 12
+) -> tuple[LogLikelihood, Callable[[FloatArray], float]]:
+    """A likelihood of base draws, and its value by loops over exponentials that share no code with it."""
+    generator = np.random.default_rng(seed)
+    features = generator.uniform(-0.7, 0.7, size=(prompts, responses, 2))
+    weights = generator.dirichlet(np.ones(responses), size=prompts)
+    weights[:, 0] = 0.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    likelihood = LogLikelihood(2, BETA)
+    for prompt in range(prompts):
+        with np.errstate(divide="ignore"):
+            likelihood.add_prompt(features[prompt], np.log(weights[prompt]))
+    drawn = [
+        (prompt, int(generator.choice(responses, p=weights[prompt])))
+        for prompt in generator.integers(prompts, size=rounds)
+    ]
+    for prompt, response in drawn:
+        likelihood.add(prompt, features[prompt, response])
+
+    def looped(theta: FloatArray) -> float:
+        total = 0.0
+        for prompt, response in drawn:
+            partition = math.fsum(
+                float(weights[prompt, y]) * math.exp(float(theta @ features[prompt, y]) / BETA)
+                for y in range(responses)
+            )
+            total += float(theta @ features[prompt, response]) / BETA - math.log(partition)
+        return total
+
+    return likelihood, looped
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_likelihood_is_that_of_loops_and_has_its_gradient(seed: int) -> None:
+    likelihood, looped = likelihood_of(seed)
+    for theta in np.random.default_rng(seed).uniform(-1.0, 1.0, size=(5, 2)):
+        value, size, gradient = likelihood(theta)
+        assert value == pytest.approx(looped(theta), rel=1e-12)
+        assert size >= abs(value)
+        for axis in np.eye(2):
+            slope = (looped(theta + 1e-5 * axis) - looped(theta - 1e-5 * axis)) / 2e-5
+            assert gradient @ axis == pytest.approx(slope, abs=1e-7)
+
+
+def test_scores_of_any_size_leave_the_likelihood_finite() -> None:
+    likelihood, _ = likelihood_of(0)
+    for size in (1e3, 1e6):
+        value, _, gradient = likelihood(np.array([size, -size]))
+        assert math.isfinite(value)
+        assert np.isfinite(gradient).all()
+        assert value < 0.0
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.2, 2.0])
+@pytest.mark.parametrize("logistic", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_an_optimistic_fit_is_the_best_of_the_whole_disc(seed: int, logistic: bool, alpha: float) -> None:
+    likelihood, looped = likelihood_of(seed)
+    vectors, labels = labelled(seed, 15, 2, 3.0)
+    square = SquareLoss(2)
+    for vector, label in zip(vectors, labels, strict=True):
+        square.add(vector, float(label))
+
+    def brute(theta: FloatArray) -> float:
+        errors = ((vectors @ theta - labels) ** 2).sum()
+        return (logistic_value(theta, vectors, labels) if logistic else float(errors)) + alpha * looped(theta)
+
+    loss = optimistic(LogisticLoss(vectors, labels) if logistic else square, alpha, likelihood)
+    angles, lengths = np.meshgrid(np.linspace(0.0, 2.0 * math.pi, 73), np.linspace(0.0, 1.5, 16))
+    disc = np.stack([lengths * np.cos(angles), lengths * np.sin(angles)], axis=-1).reshape(-1, 2)
+    lowest = min(brute(theta) for theta in disc)
+    ends = [minimise_on_ball(loss, 1.5, start) for start in (np.zeros(2), *disc[-73::18])]
+    # The loss has several valleys where optimism is strong; the lowest is reached from some start.
+    assert min(brute(theta) for theta in ends) <= lowest + 1e-9
+    for theta in ends:
+        here = loss(theta)
+        assert here.value == pytest.approx(brute(theta), rel=1e-10)
+        assert_kkt(theta, here.gradient, 1.5, here.size)
+    assert brute(ends[0]) <= brute(np.zeros(2)) + 1e-12
+
+
+def test_more_optimism_makes_the_base_draws_less_likely() -> None:
+    likelihood, looped = likelihood_of(5)
+    square = SquareLoss(2)
+    for vector, label in zip(*labelled(5, 15, 2, 3.0), strict=True):
+        square.add(vector, float(label))
+    values = [
+        looped(minimise_on_ball(optimistic(square, alpha, likelihood), 1.5, np.zeros(2)))
+        for alpha in (0.0, 0.05, 0.2, 0.8)
+    ]
+    assert all(later < earlier - 1e-6 for earlier, later in itertools.pairwise(values))
+
+
+def test_a_fit_ends_where_its_loss_is_rounding() -> None:
+    # Rewards that are realized exactly: the loss falls to the rounding of sums that are far larger.
+    likelihood, _ = likelihood_of(2)
+    generator = np.random.default_rng(2)
+    square, calls = SquareLoss(2), 0
+    for vector in generator.uniform(-1.0, 1.0, size=(3000, 2)):
+        square.add(vector, float(100.0 * vector @ np.array([0.6, -0.8])))
+    loss = optimistic(square, 1e-9, likelihood)
+
+    def watched(theta: FloatArray) -> Local:
+        nonlocal calls
+        calls += 1
+        return loss(theta)
+
+    theta = minimise_on_ball(watched, 200.0, np.zeros(2))
+    assert theta == pytest.approx(np.array([60.0, -80.0]), abs=1e-9)
+    assert calls <= 20
+
+
+def test_the_log_partition_of_a_sample_is_too_low_by_its_variance() -> None:
+    # Two responses of weights 1 and e; all samples of m draws, by how many are of the second.
+    draws, chance = 400, 0.3
+    mean_weight = 0.7 + 0.3 * math.e
+    variance = 0.3 * 0.7 * (math.e - 1.0) ** 2 / mean_weight**2
+    bias = 0.0
+    for count in range(draws + 1):
+        likelihood = LogLikelihood(1, 1.0)
+        with np.errstate(divide="ignore"):
+            likelihood.add_prompt(np.array([[0.0], [1.0]]), np.log(np.array([draws - count, count]) / draws))
+        likelihood.add(0, np.zeros(1))
+        probability = comb(draws, count) * chance**count * (1.0 - chance) ** (draws - count)
+        bias += probability * (-likelihood(np.ones(1))[0] - math.log(mean_weight))
+    assert bias == pytest.approx(-variance / (2.0 * draws), rel=0.02)
