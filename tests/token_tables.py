@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def sequences(problem: TokenProblem) -> list[tuple[int, ...]]:
     return list(itertools.product(range(problem.alphabet), repeat=problem.depth))
 
 
-def sequence_probabilities(problem: TokenProblem, law: list[Array] | tuple[Array, ...]) -> Array:
+def sequence_probabilities(problem: TokenProblem, law: Sequence[Array]) -> Array:
     """Probability of every sequence at every prompt, one product at a time, shape (X, A^H)."""
     result = np.empty((problem.prompts, len(sequences(problem))))
     for prompt in range(problem.prompts):
