@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from spanver.errors import SpanverError, require_count
-from spanver.values import Counts, FloatArray, Found, Prompt, Response, ResponseId, Responses, Rule
+from spanver.values import Counts, FloatArray, Found, Prefix, Prompt, Response, ResponseId, Responses, Rule
 
-__all__ = ["Budget", "BudgetExceededError", "Ledger", "Oracle", "QuestionRefusedError"]
+__all__ = ["Budget", "BudgetExceededError", "Ledger", "Oracle", "PrefixOracle", "QuestionRefusedError"]
 
 AnyResponse: TypeAlias = Response | ResponseId
 
@@ -147,4 +147,62 @@ class Oracle(Protocol):
 
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all of `Y` where the full-table model is offered; `|Y|` enumerated."""
+        ...
+
+
+class PrefixOracle(Protocol):
+    """The same questions with a prefix in place of a prompt, and its next token in place of a response (A4).
+
+    Any prefix of a prompt that was handed out may be asked about, also one that was only guessed. Every token answer
+    is a sample. So whatever asks an `Oracle` about a prompt, a sampler for one, can ask this about a prefix.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """Dimension `d` of the features of every layer."""
+        ...
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term in the objective."""
+        ...
+
+    @property
+    def radius(self) -> float:
+        """Radius `B` of the parameter ball of every layer."""
+        ...
+
+    @property
+    def reward_range(self) -> float:
+        """Length `R_max` of an interval that holds the rewards of one prompt."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was answered so far."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """The most that will be answered."""
+        ...
+
+    def prompt(self) -> Prefix:
+        """Draw `x ~ rho` and return the prefix without tokens; free."""
+        ...
+
+    def sample(self, prefix: Prefix, count: int) -> Responses:
+        """Draw `a ~ pi_ref,h(.|s)` with `phi_h(s, a)`; `count` samples."""
+        ...
+
+    def sample_counts(self, prefix: Prefix, count: int) -> Counts:
+        """Draw `count` tokens and return the multiset; `count` samples."""
+        ...
+
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+        """Draw tokens until the rule accepts, at most `limit` tries; the samples of every try."""
+        ...
+
+    def reward(self, sequence: Prefix) -> float:
+        """Ask for one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
         ...

@@ -10,11 +10,19 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-from spanver.errors import require
+from spanver.errors import require, require_count, require_positive
 from spanver.guarantees import derived_parameters
+from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 
-__all__ = ["PRACTICAL", "SETTING_NAMES", "TEXT_COVERAGE", "derived_settings", "practical_settings"]
+__all__ = [
+    "PRACTICAL",
+    "SETTING_NAMES",
+    "TEXT_COVERAGE",
+    "derived_settings",
+    "practical_multi_turn_settings",
+    "practical_settings",
+]
 
 SETTING_NAMES = tuple(field.name for field in fields(Settings))
 
@@ -60,6 +68,36 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
         exploration_rounds=rounds,
         rejection_multiplier=multiplier_factor * coverage,
         rejection_failure=failure,
+    )
+
+
+def practical_multi_turn_settings(*, depth: int, kappa: float) -> MultiTurnSettings:
+    """Practical settings of multi-turn SpannerSampling (A4) on the family `tokens`.
+
+    Parameters
+    ----------
+    depth : int
+        `H`. A longer sequence meets more prefixes, so warm start and test grow with it.
+    kappa : float
+        Above 0; the coverage of a token is `C_cond = 2/(1 + e^{-kappa})`.
+
+    Returns
+    -------
+    MultiTurnSettings
+    """
+    require_count("depth", depth)
+    require_positive("kappa", kappa)
+    coverage = 2.0 / (1.0 + math.exp(-kappa))
+    return MultiTurnSettings(
+        nu=0.3,
+        ridge=1.0,
+        rollouts=16,
+        checks=math.ceil(2.0 * _ROOT_E * coverage),
+        tests=25 * depth,
+        warm_prompts=200 * depth,
+        multiplier=1.5 * coverage,
+        failure=0.1,
+        partition_samples=16,
     )
 
 

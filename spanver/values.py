@@ -30,6 +30,7 @@ __all__ = [
     "LinearScore",
     "Outcome",
     "Pair",
+    "Prefix",
     "Prompt",
     "Response",
     "ResponseId",
@@ -128,6 +129,19 @@ class Responses:
 
     def __getitem__(self, position: int) -> Response:
         return Response(self.ids[position], self.features[position])
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A prompt and the tokens so far, `s = (x, a_1..a_{h-1})` (A4); without tokens it is the root of its prompt."""
+
+    prompt: Prompt
+    tokens: tuple[ResponseId, ...] = ()
+
+    def extended(self, token: Response | ResponseId) -> Prefix:
+        """Prefix with one more token."""
+        identity = token.id if isinstance(token, Response) else token
+        return Prefix(self.prompt, (*self.tokens, identity))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

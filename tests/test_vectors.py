@@ -10,6 +10,7 @@ it changes the values of a case one at a time, and each change must be caught.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import os
@@ -25,8 +26,9 @@ from scipy.special import gammaln
 from spanver import guarantees, kernels
 from spanver.errors import ArgumentError
 from spanver.learners.policies import LinearSoftmax
-from spanver.problems import exact
+from spanver.problems import exact, exact_tokens
 from spanver.problems.tables import TabularProblem
+from spanver.problems.tokens import TokenProblem, soft_q
 
 Array = NDArray[np.float64]
 Case = dict[str, Any]
@@ -329,11 +331,61 @@ def check_derived(case: Case) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# tokens.json: waits for the multi-turn learner.
+# tokens.json: the soft recursion over tokens (A4; I6).
 
 
-def check_tokens(_: Case) -> None:
-    pytest.skip("token problems come with multi-turn exploration")
+def prefixes(alphabet: int, length: int) -> list[str]:
+    """Prefixes of one length in the order of their rows; the recorded ones are written as digits."""
+    return ["".join(map(str, tokens)) for tokens in itertools.product(range(alphabet), repeat=length)]
+
+
+def check_tokens(case: Case) -> None:
+    depth, alphabet = integer(case["depth"]), integer(case["alphabet"])
+    assert 1 <= depth <= 8, depth
+    assert 1 <= alphabet <= 8, alphabet
+    inner = [prefixes(alphabet, length) for length in range(depth)]
+    extended = [prefixes(alphabet, length + 1) for length in range(depth)]
+    for key, layers in (("base", inner), ("value", inner), ("policy", inner), ("features", extended), ("q", extended)):
+        assert isinstance(case[key], dict), f"{key} is no object"
+        assert set(case[key]) == {name for layer in layers for name in layer}, f"prefixes of {key}"
+    assert isinstance(case["reward"], dict)
+    assert set(case["reward"]) == set(extended[-1])
+    assert isinstance(case["theta"], list)
+    dimension = len(case["theta"][0])
+    theta = array(case["theta"], (depth, dimension))
+    beta = number(case["beta"])
+    table = (None, alphabet)
+    bases = [array([case["base"][name] for name in layer], table) for layer in inner]
+    features = [array([case["features"][name] for name in layer], (None, dimension)) for layer in extended]
+    problem = TokenProblem(
+        prompt_law=np.ones(1),
+        log_base=[np.log(base) for base in bases],
+        features=[block.reshape(-1, alphabet, dimension) for block in features],
+        reward=array([[case["reward"][name] for name in extended[-1]]], (1, None)),
+        beta=beta,
+        radius=LARGE_RADIUS,
+        theta_star=theta,
+    )
+    # As in check_policy, for each of the layers that a value is made of: exponents are at most `scale`.
+    largest_reward = float(np.abs(problem.reward).max())
+    scale = 1.0 + max(float(np.abs(log_base).max()) for log_base in problem.log_base) + largest_reward / beta
+    error = 8.0 * depth * EPS * scale  # absolute, of logarithms and of what is divided by beta
+    q, values, law = soft_q(problem), exact_tokens.soft_values(problem), exact_tokens.log_optimal_law(problem)
+    for layer in range(depth):
+        recorded_q = [case["q"][name] for name in extended[layer]]
+        assert_close(f"q of layer {layer}", q[layer].reshape(-1), array(recorded_q, (None,)), beta * error)
+        recorded_value = [case["value"][name] for name in inner[layer]]
+        assert_close(f"value of layer {layer}", values[layer], array(recorded_value, (None,)), beta * error)
+        recorded_policy = [case["policy"][name] for name in inner[layer]]
+        assert_close(f"policy of layer {layer}", np.exp(law[layer]), array(recorded_policy, table), error)
+    conditional, coverage = number(case["conditional_coverage"]), number(case["coverage"])
+    ours = math.exp(exact_tokens.log_conditional_coverage(problem, law))
+    assert_close("conditional_coverage", ours, conditional, error * conditional)
+    ours = math.exp(float(exact_tokens.log_coverage(problem, law)[0]))
+    assert_close("coverage", ours, coverage, error * coverage)
+    objective_star = number(case["objective_star"])
+    assert_close("best_objective", exact_tokens.best_objective(problem), objective_star, beta * error)
+    assert_close("objective_star", exact_tokens.objective(problem, law), objective_star, 4.0 * beta * error * scale)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -424,7 +476,7 @@ RELATIVE_CHANGE = 1e-4
 
 # Logarithms, objectives and gaps are rounded to some 1e-13 whatever their size: one that is (almost) 0 is changed as if
 # it were 1e-6.
-FLOORS = {"policy.json": 1e-6}
+FLOORS = {"policy.json": 1e-6, "tokens.json": 1e-6}
 
 # A small change of these is invisible by rights, so they are changed by this factor, which must be seen. What they
 # govern is an integer: a rounded-up count, or which pair is accepted.
@@ -494,7 +546,7 @@ def replaced(case: Case, leaf: Leaf, value: Any) -> Case:
     return result
 
 
-COMPUTED = [case for case in cases_of(OWN_FOLDER) if case.values[0] != "tokens.json"]
+COMPUTED = cases_of(OWN_FOLDER)
 
 
 @pytest.mark.parametrize(("name", "case"), COMPUTED)

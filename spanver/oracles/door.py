@@ -128,6 +128,8 @@ class Door:
         What was answered before, for an oracle that goes on.
     prompts : int
         How many prompts were handed out before.
+    visits : dict, optional
+        The luck of everything that may be asked about, for a door around this one that lets more be asked.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Door:
         budget: Budget | None = None,
         ledger: Ledger | None = None,
         prompts: int = 0,
+        visits: dict[Prompt, Luck] | None = None,
     ) -> None:
         require_count("seed", seed, least=0)
         require_count("prompts", prompts, least=0)
@@ -146,7 +149,7 @@ class Door:
         self._budget = budget or Budget()
         self._spent = asdict(ledger or Ledger())
         self._handed_out = prompts
-        self._visits: dict[Prompt, Luck] = {}
+        self._visits: dict[Prompt, Luck] = {} if visits is None else visits
 
     @property
     def dimension(self) -> int:

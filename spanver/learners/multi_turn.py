@@ -1,0 +1,379 @@
+"""A4, multi-turn SpannerSampling: explore token by token, last layer first (`[FMR25]` name and rate, else `[recon]`).
+
+Every layer has a spanner of token pairs of its own. A sweep goes from the last layer to the first and fits a parameter
+to differences of rollout returns, taken with the policies of the layers below. Wherever a rollout meets a prefix whose
+tokens the spanner of its layer does not cover, the pair is added and the sweep restarts at that layer. When test
+rollouts meet none, the policy is returned. Cost grows with the coverage of one token and not of a whole sequence (T5).
+
+Before the first sweep the spanners are filled by rolling in with the base policy, without any reward `[ext]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from spanver.errors import require, require_count, require_positive, require_probability
+from spanver.kernels import fit, log_normaliser, update_inverse_factor
+from spanver.learners.policies import LinearSoftmax, Sampler, TruncatedSoftmax, sample_policy
+from spanver.learners.softmax_sampler import softmax_sample
+from spanver.oracle import Ledger, PrefixOracle
+from spanver.randomness import derived_seed
+from spanver.values import FloatArray, Prefix, Response, Score, UncertainPair
+
+__all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "TokenPair", "TokenPolicy", "multi_turn", "sample_sequence"]
+
+PHASES = ("warm start", "sweep", "test")
+
+
+@dataclass(frozen=True)
+class MultiTurnSettings:
+    """Every parameter of multi-turn SpannerSampling (A4).
+
+    Attributes
+    ----------
+    nu : float
+        Elliptic norm above which a token pair is uncertain.
+    ridge : float
+        `lambda`.
+    rollouts : int
+        `N_roll`, from each token of each spanner pair.
+    checks : int
+        `N_check`, most token pairs tried at a prefix visited.
+    tests : int
+        `N_test`, rollouts that must meet nothing uncertain at the end.
+    warm_prompts : int
+        `T_prompt`, rollouts of the base policy before the first sweep; 0 for none.
+    multiplier, failure : float
+        `M_rej` and `delta_rej` of the sampler.
+    partition_samples : int
+        Samples of the independent `Zhat` in each estimate of `log(pi_l/pi_ref,l)`.
+    """
+
+    nu: float
+    ridge: float
+    rollouts: int
+    checks: int
+    tests: int
+    warm_prompts: int
+    multiplier: float
+    failure: float
+    partition_samples: int
+
+    def __post_init__(self) -> None:
+        require_positive("nu", self.nu)
+        require_positive("ridge", self.ridge)
+        for name in ("rollouts", "checks", "tests", "partition_samples"):
+            require_count(name, getattr(self, name))
+        require_count("warm_prompts", self.warm_prompts, least=0)
+        require_positive("multiplier", self.multiplier)
+        require(self.multiplier >= 1.0, "multiplier", self.multiplier, "a finite number of at least 1")
+        require_probability("failure", self.failure)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenPolicy:
+    """A policy that draws token `h` from `layers[h-1]`; parameters alone, as every policy.
+
+    Its exact law on a token problem is `spanver.problems.exact_tokens.log_token_law`.
+    """
+
+    layers: tuple[LinearSoftmax | TruncatedSoftmax, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.layers) > 0, "layers", self.layers, "at least one")
+
+
+@dataclass(frozen=True, eq=False)
+class TokenPair:
+    """Two tokens at one prefix, uncertain when they were found."""
+
+    prefix: Prefix
+    first: Response
+    second: Response
+
+    @property
+    def difference(self) -> FloatArray:
+        """Relative feature `v_h`, shape (d,)."""
+        return self.first.features - self.second.features
+
+
+@dataclass(frozen=True, eq=False)
+class MultiTurnRun:
+    """What multi-turn SpannerSampling returns.
+
+    Attributes
+    ----------
+    policy : TokenPolicy
+        Truncated softmax policies, first token first.
+    thetas : array, shape (H, d)
+    pairs : tuple of H tuples of TokenPair
+        The spanner of each layer.
+    targets : tuple of H arrays
+        Differences of mean rollout returns that each parameter was fitted to.
+    starts : tuple of int
+        Layer, from 0, that each sweep started at: the last one first, then one for each restart.
+    ledgers : mapping
+        What each of `PHASES` was charged.
+    settings : MultiTurnSettings
+    """
+
+    policy: TokenPolicy
+    thetas: FloatArray
+    pairs: tuple[tuple[TokenPair, ...], ...]
+    targets: tuple[FloatArray, ...]
+    starts: tuple[int, ...]
+    ledgers: Mapping[str, Ledger]
+    settings: MultiTurnSettings
+
+    @property
+    def spanner_sizes(self) -> tuple[int, ...]:
+        """Number of pairs of each layer."""
+        return tuple(map(len, self.pairs))
+
+    @property
+    def sweeps(self) -> int:
+        """Number of sweeps begun."""
+        return len(self.starts)
+
+    @property
+    def restarts(self) -> int:
+        """How often an uncovered prefix restarted a sweep, test rollouts included."""
+        return len(self.starts) - 1
+
+
+def multi_turn(
+    oracle: PrefixOracle,
+    *,
+    depth: int,
+    settings: MultiTurnSettings,
+    seed: int,
+    sampler: Sampler = softmax_sample,
+) -> MultiTurnRun:
+    """Multi-turn SpannerSampling with warm start (A4; `[FMR25]` by name and rate, `[recon]` in every detail).
+
+    Parameters
+    ----------
+    oracle : PrefixOracle
+    depth : int
+        `H`.
+    settings : MultiTurnSettings
+    seed : int
+        Of the learner's own luck; the oracle has its own.
+    sampler : Sampler
+        `softmax_sample`, `race_sample`, or anybody's.
+
+    Returns
+    -------
+    MultiTurnRun
+
+    Raises
+    ------
+    BudgetExceededError
+        When the oracle's budget ends first.
+    """
+    require_count("depth", depth)
+    explorer = _Explorer(oracle, depth, settings, seed, sampler)
+    with explorer.charged("warm start"):
+        for _ in range(settings.warm_prompts):
+            explorer.roll_in()
+    starts = [depth - 1]
+    while True:
+        try:
+            with explorer.charged("sweep"):
+                for layer in range(starts[-1], -1, -1):
+                    explorer.fit(layer)
+            with explorer.charged("test"):
+                for _ in range(settings.tests):
+                    explorer.test()
+        except _UncoveredError as found:
+            starts.append(found.layer)
+        else:
+            return explorer.run(starts)
+
+
+def sample_sequence(
+    policy: TokenPolicy,
+    oracle: PrefixOracle,
+    prefix: Prefix,
+    *,
+    sampler: Sampler,
+    multiplier: float,
+    failure: float,
+    seed: int,
+) -> Prefix:
+    """Complete a prefix with a token policy through an oracle, which counts every sample it takes.
+
+    Parameters
+    ----------
+    policy : TokenPolicy
+    oracle : PrefixOracle
+    prefix : Prefix
+        Where to go on from; the root for a whole sequence.
+    sampler : Sampler
+    multiplier, failure : float
+        `M` and `delta` of the sampler.
+    seed : int
+        Of this output.
+
+    Returns
+    -------
+    Prefix
+        The complete sequence.
+    """
+    for position, layer in enumerate(policy.layers[len(prefix.tokens) :]):
+        token = sample_policy(
+            layer,
+            cast(Any, oracle),  # a sampler asks its questions about whatever it is given: a prefix here
+            cast(Any, prefix),
+            sampler=sampler,
+            multiplier=multiplier,
+            failure=failure,
+            seed=derived_seed(seed, f"token {position}"),
+        )
+        prefix = prefix.extended(token)
+    return prefix
+
+
+class _UncoveredError(Exception):
+    """A rollout met a prefix of this layer whose tokens were not covered; by now they are."""
+
+    def __init__(self, layer: int) -> None:
+        super().__init__(layer)
+        self.layer = layer
+
+
+class _Layer:
+    """Spanner and parameter of one layer so far."""
+
+    def __init__(self, dimension: int, settings: MultiTurnSettings) -> None:
+        self._nu = settings.nu
+        self._factor = np.eye(dimension) / math.sqrt(settings.ridge)
+        self.pairs: list[TokenPair] = []
+        self.theta = np.zeros(dimension)
+        self.targets = np.empty(0)
+        self._renew()
+
+    def add(self, pair: TokenPair) -> None:
+        self.pairs.append(pair)
+        self._factor, _ = update_inverse_factor(self._factor, pair.difference)
+        self._renew()
+
+    def set_theta(self, theta: FloatArray, targets: FloatArray) -> None:
+        self.theta, self.targets = theta, targets
+        self._renew()
+
+    def _renew(self) -> None:
+        self.rule = UncertainPair(self._factor.T @ self._factor, self._nu)
+        self.policy = TruncatedSoftmax(self.theta, self.rule.precision, self._nu)
+
+
+class _Explorer:
+    """One run: what it knows of every layer, and the rollouts that tell it more."""
+
+    def __init__(
+        self, oracle: PrefixOracle, depth: int, settings: MultiTurnSettings, seed: int, sampler: Sampler
+    ) -> None:
+        self._oracle, self._settings, self._seed = oracle, settings, seed
+        self._sampler = cast(Any, sampler)  # it asks its questions about whatever it is given: a prefix here
+        self._layers = [_Layer(oracle.dimension, settings) for _ in range(depth)]
+        self._ledgers = {phase: Ledger() for phase in PHASES}
+        self._tokens_sampled = 0
+
+    @contextmanager
+    def charged(self, phase: str) -> Iterator[None]:
+        """Book what is asked meanwhile under a phase."""
+        before, booked = self._oracle.ledger, self._ledgers[phase]
+        try:
+            yield
+        finally:
+            after = self._oracle.ledger
+            samples = booked.samples + after.samples - before.samples
+            self._ledgers[phase] = Ledger(samples, booked.rewards + after.rewards - before.rewards)
+
+    def roll_in(self) -> None:
+        """Follow the base policy from a new prompt and add what is uncertain on the way."""
+        prefix = self._oracle.prompt()
+        for layer in range(len(self._layers)):
+            self._check(layer, prefix)
+            prefix = prefix.extended(self._oracle.sample(prefix, 1)[0])
+
+    def fit(self, layer: int) -> None:
+        """Fit the parameter of a layer to rollouts with the policies of those after it."""
+        current = self._layers[layer]
+        targets = np.array([self._mean_return(p, p.first) - self._mean_return(p, p.second) for p in current.pairs])
+        vectors = np.array([pair.difference for pair in current.pairs]).reshape(-1, self._oracle.dimension)
+        current.set_theta(fit(vectors, targets, self._oracle.radius), targets)
+
+    def test(self) -> None:
+        """Follow the policy from a new prompt; no reward is asked."""
+        prefix = self._oracle.prompt()
+        for layer in range(len(self._layers)):
+            self._visit(layer, prefix)
+            prefix = prefix.extended(self._token(layer, prefix)[0])
+
+    def run(self, starts: list[int]) -> MultiTurnRun:
+        """What the run came to."""
+        return MultiTurnRun(
+            policy=TokenPolicy(tuple(layer.policy for layer in self._layers)),
+            thetas=np.array([layer.theta for layer in self._layers]),
+            pairs=tuple(tuple(layer.pairs) for layer in self._layers),
+            targets=tuple(layer.targets for layer in self._layers),
+            starts=tuple(starts),
+            ledgers=dict(self._ledgers),
+            settings=self._settings,
+        )
+
+    def _mean_return(self, pair: TokenPair, token: Response) -> float:
+        start = pair.prefix.extended(token)
+        return math.fsum(self._return(start) for _ in range(self._settings.rollouts)) / self._settings.rollouts
+
+    def _return(self, prefix: Prefix) -> float:
+        """`r - beta sum ell_l` of one rollout from a prefix."""
+        penalty = 0.0
+        for layer in range(len(prefix.tokens), len(self._layers)):
+            self._visit(layer, prefix)
+            token, score = self._token(layer, prefix)
+            penalty += self._log_ratio(prefix, token, score)
+            prefix = prefix.extended(token)
+        return self._oracle.reward(prefix) - self._oracle.beta * penalty
+
+    def _visit(self, layer: int, prefix: Prefix) -> None:
+        if self._check(layer, prefix):
+            raise _UncoveredError(layer)
+
+    def _check(self, layer: int, prefix: Prefix) -> bool:
+        """CHECK of A4: whether an uncertain pair was found, which is then in the spanner."""
+        found = self._oracle.sample_until(prefix, self._layers[layer].rule, self._settings.checks)
+        if found.responses is None:
+            return False
+        self._layers[layer].add(TokenPair(prefix, found.responses[0], found.responses[1]))
+        return True
+
+    def _token(self, layer: int, prefix: Prefix) -> tuple[Response, Score]:
+        """A token of the policy of a layer, and the score that it was drawn with, given its second token."""
+        second = self._oracle.sample(prefix, 1)[0]
+        score = self._layers[layer].policy.score(second)
+        self._tokens_sampled += 1
+        token: Response = self._sampler(
+            self._oracle,
+            prefix,
+            score,
+            multiplier=self._settings.multiplier,
+            failure=self._settings.failure,
+            seed=derived_seed(self._seed, f"token {self._tokens_sampled}"),
+        )
+        return token, score
+
+    def _log_ratio(self, prefix: Prefix, token: Response, score: Score) -> float:
+        """Estimate `log(pi_l/pi_ref,l)` given the second token, with samples of its own for the normaliser."""
+        draws = self._settings.partition_samples
+        counted = self._oracle.sample_counts(prefix, draws)
+        log_share = np.log(counted.counts) - math.log(draws)
+        log_partition = float(log_normaliser(log_share, score.of(counted.responses.features), self._oracle.beta))
+        return float(score.of(token.features[None])[0]) / self._oracle.beta - log_partition

@@ -1,0 +1,122 @@
+"""The oracle of a token problem: the questions of any oracle, with a prefix in place of a prompt (A4).
+
+Every prefix is a small table of tokens, so this is the counted oracle of the table of all prefixes: compressed
+questions are answered from the exact law, at a cost that does not depend on the limit, and every token answer is
+charged. The door in front of it lets any prefix be asked about whose prompt was handed out.
+
+Randomness: every prefix has tapes of its own after each time that its prompt was handed out. So what a learner gets at
+a prefix does not depend on what it asked about others.
+"""
+
+from __future__ import annotations
+
+from spanver.errors import require
+from spanver.oracle import Budget, Ledger
+from spanver.oracles.counted import CountedTable
+from spanver.oracles.door import Door, Luck
+from spanver.problems.tokens import TokenProblem
+from spanver.randomness import derived_seed
+from spanver.values import Counts, Found, Prefix, Prompt, Responses, Rule
+
+__all__ = ["PrefixDoor", "prefix_oracle"]
+
+
+def prefix_oracle(problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> PrefixDoor:
+    """Oracle of a token problem.
+
+    Parameters
+    ----------
+    problem : TokenProblem
+    seed : int
+        Of the oracle's luck; the learner has its own.
+    budget : Budget, optional
+    """
+    return PrefixDoor(problem, seed=seed, budget=budget)
+
+
+class PrefixDoor:
+    """A `PrefixOracle` over a token problem; see `prefix_oracle` for its parameters."""
+
+    def __init__(self, problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> None:
+        self._visits: dict[Prompt, Luck] = {}
+        source = CountedTable(problem.table, full_table=False)
+        self._door = Door(source, seed=seed, budget=budget, visits=self._visits)
+        self._seed = seed
+        self._alphabet, self._depth = problem.alphabet, problem.depth
+        self._offsets = [problem.prompts * sum(problem.alphabet**k for k in range(h)) for h in range(problem.depth)]
+        self._handed_out = 0
+        self._latest: dict[Prompt, int] = {}  # when each prompt was last handed out
+        self._visited: dict[Prompt, list[int]] = {}  # rows with tapes, by prompt
+
+    @property
+    def dimension(self) -> int:
+        """Dimension `d` of the features of every layer."""
+        return self._door.dimension
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term in the objective."""
+        return self._door.beta
+
+    @property
+    def radius(self) -> float:
+        """Radius `B` of the parameter ball of every layer."""
+        return self._door.radius
+
+    @property
+    def reward_range(self) -> float:
+        """Length `R_max` of an interval that holds the rewards of one prompt."""
+        return self._door.reward_range
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was answered so far."""
+        return self._door.ledger
+
+    @property
+    def budget(self) -> Budget:
+        """The most that will be answered."""
+        return self._door.budget
+
+    def prompt(self) -> Prefix:
+        """Draw `x ~ rho` and return the prefix without tokens; free."""
+        prompt = self._door.prompt()  # the roots are the first rows, in the order of the prompts
+        for row in self._visited.pop(prompt, []):
+            del self._visits[row]
+        self._latest[prompt] = self._handed_out
+        self._handed_out += 1
+        return Prefix(prompt)
+
+    def sample(self, prefix: Prefix, count: int) -> Responses:
+        """Draw `a ~ pi_ref,h(.|s)` with `phi_h(s, a)`; `count` samples."""
+        return self._door.sample(self._row(prefix), count)
+
+    def sample_counts(self, prefix: Prefix, count: int) -> Counts:
+        """Draw `count` tokens and return the multiset; `count` samples."""
+        return self._door.sample_counts(self._row(prefix), count)
+
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+        """Draw tokens until the rule accepts, at most `limit` tries; the samples of every try."""
+        return self._door.sample_until(self._row(prefix), rule, limit)
+
+    def reward(self, sequence: Prefix) -> float:
+        """Ask for one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
+        is_complete = isinstance(sequence, Prefix) and len(sequence.tokens) == self._depth
+        require(is_complete, "sequence", sequence, f"a Prefix of {self._depth} tokens")
+        return self._door.reward(self._row(Prefix(sequence.prompt, sequence.tokens[:-1])), sequence.tokens[-1])
+
+    def _row(self, prefix: Prefix) -> int:
+        """Row of a prefix in the table of all, which has tapes from then on."""
+        is_known = isinstance(prefix, Prefix) and prefix.prompt in self._latest
+        require(is_known, "prefix", prefix, "a Prefix whose prompt this oracle has handed out")
+        require(len(prefix.tokens) < self._depth, "prefix", prefix, f"of fewer than {self._depth} tokens")
+        number = int(prefix.prompt)
+        for token in prefix.tokens:
+            is_token = type(token) is int and 0 <= token < self._alphabet
+            require(is_token, "prefix", prefix, "of ids of tokens of this problem")
+            number = number * self._alphabet + int(token)
+        row = self._offsets[len(prefix.tokens)] + number
+        if row not in self._visits:
+            self._visits[row] = Luck(derived_seed(self._seed, f"prefix {row}"), self._latest[prefix.prompt])
+            self._visited.setdefault(prefix.prompt, []).append(row)
+        return row

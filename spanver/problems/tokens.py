@@ -1,0 +1,335 @@
+"""Problems whose responses are token sequences that can still be written down: a table of tokens for every prefix (A4).
+
+A `TokenProblem` has `H` layers. Layer `h` lists all prefixes `s = (x, a_1..a_{h-1})`: row `x A^{h-1} + (a_1..a_{h-1}
+read as a number in base A)`; complete sequences are numbered the same way. It is checked once, when it is made, and is
+read-only from then on; tokens of base probability 0 are legal everywhere.
+
+`token_problem` is the family `tokens` of mathematics.md, section 5 (T5, `[recon]`), and `sequence_view` the same
+problem for learners that see whole sequences as responses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import ArgumentError, require, require_count, require_positive
+from spanver.kernels import log_normaliser
+from spanver.problems.tables import TabularProblem
+from spanver.randomness import stream
+from spanver.values import FloatArray
+
+__all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "token_problem"]
+
+LARGEST_DEPTH = 16  # of the family: beyond, a table of all prefixes is no longer small
+
+
+@dataclass(frozen=True, eq=False)
+class TokenProblem:
+    """A problem of `X` prompts and sequences of `H` tokens out of `A`, with features in the unit ball of `R^d`.
+
+    Parameters
+    ----------
+    prompt_law : array, shape (X,)
+        `rho`.
+    log_base : sequence of H arrays, of shapes (X A^{h-1}, A)
+        `log pi_ref,h(a|s)`; minus infinity outside the support.
+    features : sequence of H arrays, of shapes (X A^{h-1}, A, d)
+        `phi_h(s, a)`, `||phi|| <= 1`.
+    reward : array, shape (X, A^H)
+        Mean reward `r*` of every complete sequence.
+    beta : float
+        Above 0.
+    radius : float
+        `B`, of the parameters of every layer.
+    reward_range, reward_low, noise
+        As in `TabularProblem`, over the complete sequences of a prompt.
+    theta_star : array, shape (H, d), optional
+        Parameters that realize the differences of `Q*_h` at every prefix, where they are known. They are checked.
+    name : str
+        Family.
+    parameters : mapping
+        What the family was called with.
+
+    Attributes
+    ----------
+    table : TabularProblem
+        Every prefix of every layer as a prompt, first layer first, and tokens as its responses. The rewards of a
+        complete sequence stand at its last token; other rows hold a constant.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed.
+    """
+
+    prompt_law: FloatArray
+    log_base: Sequence[FloatArray]
+    features: Sequence[FloatArray]
+    reward: FloatArray
+    beta: float
+    radius: float
+    reward_range: float = None  # type: ignore[assignment]  # derived from the rewards when it is not given
+    reward_low: FloatArray = None  # type: ignore[assignment]  # likewise
+    noise: float = 0.0
+    theta_star: FloatArray | None = None
+    name: str = "tokens table"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    table: TabularProblem = field(init=False)
+
+    def __post_init__(self) -> None:
+        require(len(self.log_base) > 0, "log_base", self.log_base, "of at least one layer")
+        require(len(self.features) == len(self.log_base), "the layers of features", len(self.features), "one per layer")
+        prompt_law, first = _numbers("prompt_law", self.prompt_law, 1), _numbers("features", self.features[0], 3)
+        depth, prompts = len(self.log_base), len(prompt_law)
+        _, alphabet, dimension = first.shape
+        bases, features = [], []
+        for layer in range(depth):
+            rows = prompts * alphabet**layer
+            bases.append(_shaped(f"log_base of layer {layer + 1}", self.log_base[layer], (rows, alphabet)))
+            shape = (rows, alphabet, dimension)
+            features.append(_shaped(f"features of layer {layer + 1}", self.features[layer], shape))
+        reward = _shaped("reward", self.reward, (prompts, alphabet**depth))
+        require(bool(np.isfinite(reward).all()), "reward", self.reward, "finite everywhere (no NaN, no infinity)")
+        given_low, given_range = self.reward_low, self.reward_range
+        low = reward.min(axis=1) if given_low is None else _shaped("reward_low", given_low, (prompts,))
+        # Where no rewards differ any length holds them.
+        spread = (float((reward.max(axis=1) - low).max()) or 1.0) if given_range is None else given_range
+
+        lows = np.concatenate([low.repeat(alphabet**layer) for layer in range(depth)])
+        rewards = np.repeat(lows[:, None], alphabet, axis=1)
+        rewards[-prompts * alphabet ** (depth - 1) :] = reward.reshape(-1, alphabet)
+        table = TabularProblem(
+            prompt_law=np.concatenate([prompt_law, np.zeros(len(lows) - prompts)]),
+            log_base=np.concatenate(bases),
+            features=np.concatenate(features),
+            reward=rewards,
+            beta=self.beta,
+            radius=self.radius,
+            reward_range=spread,
+            reward_low=lows,
+            noise=self.noise,
+        )
+        ends = list(itertools.accumulate(map(len, bases)))
+        self._set(table=table, reward_range=table.reward_range, prompt_law=table.prompt_law[:prompts])
+        self._set(reward_low=table.reward_low[:prompts], reward=_read_only(reward))
+        self._set(log_base=tuple(table.log_base[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
+        self._set(features=tuple(table.features[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
+        if self.theta_star is not None:
+            self._set(theta_star=_read_only(_shaped("theta_star", self.theta_star, (depth, dimension))))
+            self._check_realizable()
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check_realizable(self) -> None:
+        assert self.theta_star is not None
+        allowed = "parameters that give every difference of Q* at one prefix"
+        scale = max(1.0, float(np.abs(self.reward).max()))
+        for layer, (q, features, theta) in enumerate(zip(soft_q(self), self.features, self.theta_star, strict=True)):
+            norm = float(np.linalg.norm(theta))
+            require(
+                norm <= self.radius * (1 + 1e-12), "the norm of theta_star", norm, f"at most radius = {self.radius}"
+            )
+            residual = float(np.ptp(q - features @ theta, axis=1).max())
+            off = f"{residual:.3g} off some difference in layer {layer + 1}"
+            require(residual <= 1e-9 * scale, "theta_star", off, allowed)
+
+    @property
+    def depth(self) -> int:
+        """Number of tokens of a sequence, `H`."""
+        return len(self.log_base)
+
+    @property
+    def alphabet(self) -> int:
+        """Number of tokens to choose from, `A`."""
+        return self.table.responses
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts, `X`."""
+        return len(self.prompt_law)
+
+    @property
+    def dimension(self) -> int:
+        """Dimension `d` of the features of a layer."""
+        return self.table.dimension
+
+    def row(self, prompt: int, tokens: Sequence[int]) -> int:
+        """Row of a prefix in its layer; of a complete sequence, its place among all of all prompts."""
+        row = prompt
+        for token in tokens:
+            row = row * self.alphabet + token
+        return row
+
+
+def soft_q(problem: TokenProblem) -> tuple[FloatArray, ...]:
+    """Optimal token values: `Q_H = r*`, `Q_{h-1}(s', a') = V_h(s' a') = beta log E_{pi_ref,h} exp(Q_h/beta)` (A4).
+
+    Returns
+    -------
+    tuple of H arrays, of shapes (X A^{h-1}, A)
+    """
+    last = problem.reward.reshape(-1, problem.alphabet)
+    layers = [last]
+    for log_base in reversed(problem.log_base[1:]):
+        value: FloatArray = problem.beta * log_normaliser(log_base, layers[-1], problem.beta)
+        layers.append(value.reshape(-1, problem.alphabet))
+    return tuple(reversed(layers))
+
+
+def log_sequence_law(laws: Sequence[FloatArray]) -> FloatArray:
+    """Law of complete sequences from the law of every token.
+
+    Parameters
+    ----------
+    laws : sequence of H arrays, of shapes (X A^{h-1}, A)
+        Log laws.
+
+    Returns
+    -------
+    array, shape (X, A^H)
+    """
+    total = np.zeros(len(laws[0]))
+    for law in laws:
+        total = (total[:, None] + law).reshape(-1)
+    return total.reshape(len(laws[0]), -1)
+
+
+def sequence_view(problem: TokenProblem) -> TabularProblem:
+    """The problem with whole sequences as responses and features `(phi_1..phi_H)/sqrt(H)` in `R^{dH}`.
+
+    Its radius is `sqrt(H sum B_h^2)`. It has a `theta_star` where `sqrt(H) (theta*_1..theta*_H)` realizes the rewards,
+    as it does in the family `tokens`.
+    """
+    depth, alphabet = problem.depth, problem.alphabet
+    blocks = [
+        block.reshape(-1, problem.dimension).repeat(alphabet ** (depth - layer - 1), axis=0)
+        for layer, block in enumerate(problem.features)
+    ]
+    features = np.concatenate(blocks, axis=1).reshape(problem.prompts, alphabet**depth, -1) / math.sqrt(depth)
+    theta = None if problem.theta_star is None else math.sqrt(depth) * problem.theta_star.reshape(-1)
+    if theta is not None and np.ptp(problem.reward - features @ theta, axis=1).max() > 1e-9 * problem.reward_range:
+        theta = None
+    return TabularProblem(
+        prompt_law=problem.prompt_law,
+        log_base=log_sequence_law(problem.log_base),
+        features=features,
+        reward=problem.reward,
+        beta=problem.beta,
+        radius=depth * problem.radius,
+        reward_range=problem.reward_range,
+        reward_low=problem.reward_low,
+        noise=problem.noise,
+        theta_star=theta,
+        name=f"sequences of {problem.name}",
+        parameters=problem.parameters,
+    )
+
+
+def token_problem(
+    seed: int = 0,
+    *,
+    depth: int = 4,
+    dimension: int = 4,
+    kappa: float = 2.0,
+    beta: float = 0.25,
+    alpha: float = 0.5,
+    noise: float = 0.0,
+    prompts: int = 1,
+) -> TokenProblem:
+    """The family `tokens` (T5, `[recon]`): at every prefix one of two tokens is right, and earns the same.
+
+    `C_cond = 2/(1 + e^{-kappa})` at every prefix, and `C(pi*) = C_cond^H` exactly.
+
+    Parameters
+    ----------
+    seed : int
+    depth : int
+        `H`, at most 16.
+    dimension : int
+        `d` of each layer.
+    kappa : float
+        Above 0; the right token earns `Delta = kappa beta`.
+    beta : float
+    alpha : float
+        Above 0 and at most 1: how much of the features tells the tokens apart. `B = Delta/(2 alpha)`.
+    noise : float
+        As in `TabularProblem`.
+    prompts : int
+
+    Returns
+    -------
+    TokenProblem
+        With `theta_star = B e_1` in every layer and `R_max = H Delta`.
+    """
+    require_count("depth", depth)
+    require(depth <= LARGEST_DEPTH, "depth", depth, f"at most {LARGEST_DEPTH}")
+    require_count("dimension", dimension)
+    require_count("prompts", prompts)
+    require_positive("kappa", kappa)
+    require_positive("beta", beta)
+    require_positive("alpha", alpha)
+    require(alpha <= 1.0, "alpha", alpha, "above 0 and at most 1")
+    generator = stream(seed, "token problem")
+    delta = kappa * beta
+    radius = 0.5 * delta / alpha
+    reward = np.zeros(prompts)
+    features = []
+    for layer in range(depth):
+        rows = prompts * 2**layer
+        is_right = generator.integers(2, size=rows)[:, None] == np.arange(2)
+        normal = generator.standard_normal((rows, 2, dimension - 1))
+        lengths = generator.random((rows, 2, 1)) * math.sqrt(1.0 - alpha**2) * (1.0 - 1e-12)
+        psi = lengths * normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-300)
+        features.append(np.concatenate([np.where(is_right, alpha, -alpha)[..., None], psi], axis=-1))
+        reward = (reward[:, None] + delta * is_right).reshape(-1)
+    return TokenProblem(
+        prompt_law=np.full(prompts, 1.0 / prompts),
+        log_base=tuple(np.full((prompts * 2**layer, 2), -math.log(2.0)) for layer in range(depth)),
+        features=features,
+        reward=reward.reshape(prompts, -1),
+        beta=beta,
+        radius=radius,
+        reward_range=depth * delta,
+        reward_low=np.zeros(prompts),
+        noise=noise,
+        theta_star=np.tile(radius * np.eye(dimension)[0], (depth, 1)),
+        name="tokens",
+        parameters={
+            "seed": seed,
+            "depth": depth,
+            "dimension": dimension,
+            "kappa": kappa,
+            "beta": beta,
+            "alpha": alpha,
+            "noise": noise,
+            "prompts": prompts,
+        },
+    )
+
+
+def _numbers(name: str, value: object, ndim: int) -> FloatArray:
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(name, value, f"an array of numbers of {ndim} dimensions") from None
+    require(array.ndim == ndim, f"the shape of {name}", array.shape, f"of {ndim} dimensions")
+    return array
+
+
+def _shaped(name: str, value: object, shape: tuple[int, ...]) -> FloatArray:
+    array = _numbers(name, value, len(shape))
+    require(array.shape == shape, f"the shape of {name}", array.shape, str(shape))
+    return array
+
+
+def _read_only(array: FloatArray) -> FloatArray:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,314 @@
+"""Multi-turn exploration: near-optimal policies, exact targets where nothing is random, restarts, and what it asks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pytest
+from laws import assert_law
+from token_tables import random_tokens, sequence_probabilities, sequences
+
+from spanver.errors import ArgumentError
+from spanver.kernels import elliptic_norms
+from spanver.learners.multi_turn import (
+    PHASES,
+    MultiTurnRun,
+    MultiTurnSettings,
+    TokenPolicy,
+    multi_turn,
+    sample_sequence,
+)
+from spanver.learners.policies import LinearSoftmax, TruncatedSoftmax
+from spanver.learners.race_sampler import race_sample
+from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.oracle import Budget, BudgetExceededError, Ledger
+from spanver.oracles.prefix import PrefixDoor, prefix_oracle
+from spanver.problems import exact_tokens
+from spanver.problems.tokens import TokenProblem, soft_q, token_problem
+from spanver.settings import practical_multi_turn_settings
+from spanver.values import Found, Prefix, Response, Responses, Rule, UncertainPair
+
+SETTINGS = practical_multi_turn_settings(depth=2, kappa=2.0)
+EXACT = MultiTurnSettings(  # as little luck as possible: normalisers are exact, and every uncertain prefix is noticed
+    nu=0.3,
+    ridge=0.1,
+    rollouts=2,
+    checks=200,
+    tests=30,
+    warm_prompts=40,
+    multiplier=40.0,
+    failure=1e-3,
+    partition_samples=2**50,
+)
+
+
+def gap(problem: TokenProblem, policy: TokenPolicy) -> float:
+    return exact_tokens.gap(problem, exact_tokens.log_token_law(problem, policy))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_practical_settings_reach_a_small_gap_on_the_family(depth: int, noise: float) -> None:
+    problem = token_problem(depth, depth=depth, noise=noise)
+    oracle = prefix_oracle(problem, seed=5)
+    settings = practical_multi_turn_settings(depth=depth, kappa=2.0)
+    run = multi_turn(oracle, depth=depth, settings=settings, seed=6)
+    assert exact_tokens.gap(problem, problem.log_base) > 0.1 * depth
+    assert gap(problem, run.policy) < (4e-4 if noise == 0.0 else 0.01 * depth)
+    assert oracle.ledger.samples < 5e4 * depth**2
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        token_problem(1, depth=3, dimension=3),
+        random_tokens(2, depth=3, alphabet=2, realizable=True),
+        random_tokens(3, depth=2, alphabet=3, realizable=True, zeros=True),
+    ],
+    ids=["tokens", "random", "zeros"],
+)
+def test_without_noise_targets_are_differences_of_optimal_values(problem: TokenProblem) -> None:
+    run = multi_turn(prefix_oracle(problem, seed=1), depth=problem.depth, settings=EXACT, seed=2)
+    q = soft_q(problem)
+    for layer, (pairs, targets) in enumerate(zip(run.pairs, run.targets, strict=True)):
+        assert len(pairs) > 0
+        for pair, target in zip(pairs, targets, strict=True):
+            row = problem.row(int(pair.prefix.prompt), [int(token) for token in pair.prefix.tokens])
+            expected = q[layer][row, int(pair.first.id)] - q[layer][row, int(pair.second.id)]
+            assert target == pytest.approx(expected, abs=1e-5)
+    assert exact_tokens.gap(problem, problem.log_base) > 1e-2
+    assert gap(problem, run.policy) < 1e-6
+
+
+def test_a_run_with_the_same_seeds_is_the_same_and_with_others_is_not() -> None:
+    problem = token_problem(2, depth=2, noise=0.2)
+
+    def run(oracle_seed: int) -> MultiTurnRun:
+        return multi_turn(prefix_oracle(problem, seed=oracle_seed), depth=2, settings=SETTINGS, seed=3)
+
+    one, again, other = run(1), run(1), run(2)
+    assert (one.thetas == again.thetas).all()
+    assert one.ledgers == again.ledgers
+    assert one.starts == again.starts
+    assert [pair.prefix for pairs in one.pairs for pair in pairs] == [
+        pair.prefix for pairs in again.pairs for pair in pairs
+    ]
+    assert (one.thetas != other.thetas).any()
+
+
+def test_the_learners_seed_reaches_a_sampler_that_uses_it() -> None:
+    problem = token_problem(2, depth=2)
+    seen: list[list[int]] = []
+    for seed in (1, 1, 2):
+        seeds: list[int] = []
+
+        def sampler(*asked: Any, seed: int, seeds: list[int] = seeds, **settings: Any) -> Response:
+            seeds.append(seed)
+            return race_sample(*asked, seed=seed, **settings)
+
+        run = multi_turn(prefix_oracle(problem, seed=4), depth=2, settings=SETTINGS, seed=seed, sampler=sampler)
+        assert gap(problem, run.policy) < 4e-4
+        assert len(set(seeds)) == len(seeds)
+        seen.append(seeds)
+    assert seen[0] == seen[1]
+    assert not set(seen[0]) & set(seen[2])
+
+
+def test_pairs_were_uncertain_when_found_and_the_policy_knows_the_spanner() -> None:
+    problem = token_problem(3, depth=3)
+    run = multi_turn(prefix_oracle(problem, seed=1), depth=3, settings=SETTINGS, seed=2)
+    assert run.spanner_sizes == tuple(len(pairs) for pairs in run.pairs)
+    for depth, (pairs, theta, layer) in enumerate(zip(run.pairs, run.thetas, run.policy.layers, strict=True)):
+        sigma = SETTINGS.ridge * np.eye(problem.dimension)
+        for pair in pairs:
+            assert len(pair.prefix.tokens) == depth
+            features = problem.features[depth][problem.row(0, [int(token) for token in pair.prefix.tokens])]
+            v = features[int(pair.first.id)] - features[int(pair.second.id)]
+            assert elliptic_norms(v, sigma) > SETTINGS.nu
+            assert (pair.difference == v).all()
+            sigma += np.outer(v, v)
+        assert isinstance(layer, TruncatedSoftmax)
+        assert np.linalg.inv(sigma) == pytest.approx(layer.precision, rel=1e-9, abs=1e-12)
+        assert (layer.theta == theta).all()
+        assert layer.nu == SETTINGS.nu
+
+
+def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alone() -> None:
+    problem = token_problem(2, depth=3)
+    oracle = prefix_oracle(problem, seed=3)
+    settings = practical_multi_turn_settings(depth=3, kappa=2.0)
+    run = multi_turn(oracle, depth=3, settings=settings, seed=4)
+    assert tuple(run.ledgers) == PHASES
+    assert sum(ledger.samples for ledger in run.ledgers.values()) == oracle.ledger.samples
+    assert run.ledgers["warm start"].rewards == run.ledgers["test"].rewards == 0
+    assert run.ledgers["sweep"].rewards == oracle.ledger.rewards
+    assert run.restarts == 0  # so that what a sweep asks is known
+    assert oracle.ledger.rewards == 2 * settings.rollouts * sum(run.spanner_sizes)
+    # Every prefix of a test rollout: all checks, the second token, the pilot, and at least one and at most N trials.
+    visits = settings.tests * 3
+    trials = pilot_size(settings.multiplier, settings.failure)
+    fixed = visits * (2 * settings.checks + 1 + trials)
+    assert fixed + visits <= run.ledgers["test"].samples <= fixed + visits * (trials + 1)
+    steps = 2 * settings.rollouts * sum(size * (2 - layer) for layer, size in enumerate(run.spanner_sizes))
+    fixed = steps * (2 * settings.checks + 1 + trials + settings.partition_samples)
+    assert fixed + steps <= run.ledgers["sweep"].samples <= fixed + steps * (trials + 1)
+
+
+def test_without_a_warm_start_nothing_is_asked_before_the_sweep_and_restarts_find_the_spanner() -> None:
+    problem = token_problem(2, depth=2)
+    settings = dataclasses.replace(SETTINGS, warm_prompts=0, rollouts=4)
+    run = multi_turn(prefix_oracle(problem, seed=3), depth=2, settings=settings, seed=4)
+    assert run.ledgers["warm start"] == Ledger()
+    assert run.restarts == sum(run.spanner_sizes) > 0
+    assert gap(problem, run.policy) < 1e-3
+
+
+class Scripted:
+    """An oracle whose CHECK at a layer fires at stated visits, and that notes what it was asked."""
+
+    def __init__(self, problem: TokenProblem, fires: dict[int, set[int]]) -> None:
+        self._inner, self._fires = prefix_oracle(problem, seed=1), fires
+        self.visits: Counter[int] = Counter()
+        self.log: list[tuple[str, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+        if not isinstance(rule, UncertainPair):
+            return self._inner.sample_until(prefix, rule, limit)
+        layer = len(prefix.tokens)
+        self.visits[layer] += 1
+        if self.visits[layer] not in self._fires.get(layer, set()):
+            return Found(None, limit)
+        self.log.append(("fired", layer))
+        features = self._inner.sample(prefix, 64)
+        positions = [features.ids.index(0), features.ids.index(1)]
+        return Found(Responses((0, 1), features.features[positions]), 1)
+
+    def reward(self, sequence: Prefix) -> float:
+        self.log.append(("reward", len(sequence.tokens)))
+        return self._inner.reward(sequence)
+
+
+def test_a_sweep_restarts_at_the_layer_that_fired_and_layers_above_keep_their_parameters() -> None:
+    problem = token_problem(1, depth=3)
+    settings = dataclasses.replace(SETTINGS, warm_prompts=0, rollouts=2, tests=3)
+    # First test rollout: layer 1 (of 0..2) fires, then in the first rollout for it layer 2, at its first visit there;
+    # both are fitted anew. The next test fires at the root: only layer 0 is fitted then.
+    oracle = Scripted(problem, {1: {1}, 2: {1}, 0: {2}})
+    run = multi_turn(oracle, depth=3, settings=settings, seed=1)
+    assert run.starts == (2, 1, 2, 0)
+    assert (run.restarts, run.sweeps) == (3, 4)
+    assert run.spanner_sizes == (1, 1, 1)
+    rewards = ("reward", 3)
+    # Layer 2, 1: two rollouts from each of two tokens; layer 0 alone after it fired.
+    assert oracle.log == [("fired", 1), ("fired", 2), *[rewards] * 8, ("fired", 0), *[rewards] * 4]
+    assert [len(targets) for targets in run.targets] == [1, 1, 1]
+    # With one pair each, every parameter is along its own feature difference.
+    for theta, (pair,) in zip(run.thetas, run.pairs, strict=True):
+        v = pair.difference
+        assert theta == pytest.approx(v * (theta @ v) / (v @ v), abs=1e-12)
+
+
+def test_a_layer_that_fires_while_others_are_fitted_is_fitted_before_them_once_more() -> None:
+    problem = token_problem(1, depth=2)
+    settings = dataclasses.replace(SETTINGS, warm_prompts=1, rollouts=3, tests=1)
+    # Warm start: both layers fire, no reward. Sweep: layer 1 takes 6 rewards; layer 0 is interrupted at its third
+    # rollout (two rewards are lost), layer 1 has two pairs by then, and layer 0 starts again.
+    oracle = Scripted(problem, {0: {1}, 1: {1, 4}})
+    run = multi_turn(oracle, depth=2, settings=settings, seed=1)
+    reward = ("reward", 2)
+    assert oracle.log == [("fired", 0), ("fired", 1), *[reward] * 8, ("fired", 1), *[reward] * (12 + 6)]
+    assert run.starts == (1, 1)
+    assert run.spanner_sizes == (1, 2)
+
+
+def test_where_nothing_is_uncertain_the_base_policy_is_returned_and_no_reward_asked() -> None:
+    problem = token_problem(1, depth=3)
+    oracle = prefix_oracle(problem, seed=1)
+    run = multi_turn(oracle, depth=3, settings=dataclasses.replace(SETTINGS, nu=100.0), seed=1)
+    assert oracle.ledger.rewards == 0
+    assert (run.thetas == 0.0).all()
+    assert run.starts == (2,)
+    assert gap(problem, run.policy) == pytest.approx(exact_tokens.gap(problem, problem.log_base), rel=1e-12)
+
+
+def test_parameters_stay_in_the_ball() -> None:
+    problem = token_problem(1, depth=2)
+    short = TokenProblem(
+        prompt_law=problem.prompt_law,
+        log_base=problem.log_base,
+        features=problem.features,
+        reward=problem.reward,
+        beta=problem.beta,
+        radius=0.25 * problem.radius,
+    )
+    run = multi_turn(prefix_oracle(short, seed=1), depth=2, settings=SETTINGS, seed=1)
+    assert np.linalg.norm(run.thetas, axis=1) == pytest.approx(0.25 * problem.radius, rel=1e-9)
+
+
+@pytest.mark.parametrize("samples", [10, 5000, 30000])
+def test_a_run_ends_with_its_budget(samples: int) -> None:
+    oracle = prefix_oracle(token_problem(1, depth=3), seed=1, budget=Budget(samples=samples))
+    with pytest.raises(BudgetExceededError):
+        multi_turn(oracle, depth=3, settings=SETTINGS, seed=1)
+    assert samples - 50 < oracle.ledger.samples <= samples  # no question of these settings costs 50
+
+
+def test_sequences_sampled_from_a_policy_have_its_exact_law() -> None:
+    problem = random_tokens(4, depth=2, alphabet=2, prompts=1)
+    theta = np.array([0.6, -0.4, 0.3])
+    policy = TokenPolicy((LinearSoftmax(theta), TruncatedSoftmax(-theta, np.eye(3), 0.8)))
+    oracle = prefix_oracle(problem, seed=2)
+    prefix = oracle.prompt()
+
+    def draw(seed: int, start: Prefix) -> Prefix:
+        return sample_sequence(policy, oracle, start, sampler=softmax_sample, multiplier=60.0, failure=0.05, seed=seed)
+
+    probabilities = sequence_probabilities(problem, exact_tokens.log_token_law(problem, policy))[0]
+    law: dict[Hashable, float] = dict(zip(sequences(problem), probabilities.tolist(), strict=True))
+    assert_law(Counter[Hashable](draw(seed, prefix).tokens for seed in range(12000)), law)
+    assert draw(0, prefix.extended(1)).tokens[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nu", 0.0),
+        ("ridge", -1.0),
+        ("rollouts", 0),
+        ("checks", 0),
+        ("tests", 0),
+        ("warm_prompts", -1),
+        ("multiplier", 0.5),
+        ("failure", 1.0),
+        ("partition_samples", 0),
+    ],
+)
+def test_bad_settings_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        dataclasses.replace(SETTINGS, **{name: value})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_depth_below_one_is_refused() -> None:
+    oracle: PrefixDoor = prefix_oracle(token_problem(1), seed=1)
+    with pytest.raises(ArgumentError, match="depth"):
+        multi_turn(oracle, depth=0, settings=SETTINGS, seed=1)
+    with pytest.raises(ArgumentError, match="kappa"):
+        practical_multi_turn_settings(depth=1, kappa=math.inf)
+
+
+def test_practical_settings_follow_the_coverage_of_a_token_and_the_depth() -> None:
+    one, more = practical_multi_turn_settings(depth=2, kappa=2.0), practical_multi_turn_settings(depth=6, kappa=6.0)
+    coverage = 2 / (1 + math.exp(-2.0))
+    assert one.checks == math.ceil(2 * math.exp(0.5) * coverage)
+    assert one.multiplier == pytest.approx(1.5 * coverage)
+    assert more.multiplier > one.multiplier
+    assert more.checks > one.checks
+    assert (more.tests, more.warm_prompts) == (3 * one.tests, 3 * one.warm_prompts)
