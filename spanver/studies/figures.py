@@ -1,0 +1,55 @@
+"""What all figures of studies share: colours that the colour-blind can tell apart, intervals, and theory lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spanver.studies.points import Series
+
+__all__ = ["LOOKS", "draw_series", "draw_theory", "save"]
+
+# Okabe and Ito's palette, with a marker each so that print without colours can be read too.
+LOOKS: dict[str, tuple[str, str, str]] = {
+    "spanner_sampling": ("#0072B2", "o", "SpannerSampling"),
+    "reference": ("#E69F00", "s", "passive"),
+    "online_dpo": ("#D55E00", "^", "OnlineDPO"),
+    "xpo": ("#CC79A7", "v", "XPO"),
+    "best_of_n": ("#56B4E9", "D", "best-of-N"),
+    "elliptical": ("#009E73", "P", "elliptical enumeration"),
+    "multi_turn": ("#009E73", "X", "multi-turn SpannerSampling"),
+}
+
+
+def draw_series(axes: Any, series: Series) -> None:
+    """Median over the seeds that reached it, with bars from the smallest to the largest."""
+    colour, marker, label = LOOKS[series.learner]
+    reached = np.isfinite(series.values).any(axis=0)
+    if not reached.any():
+        return
+    values = series.values[:, reached]
+    middle = np.nanmedian(values, axis=0)
+    spread = np.abs(np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)]) - middle)
+    axes.errorbar(
+        series.sizes[reached], middle, yerr=spread, color=colour, marker=marker, markersize=4, capsize=2,
+        linewidth=1.2, label=label,
+    )  # fmt: skip
+
+
+def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) -> None:
+    """Draw what theory says the growth is, as a dashed line."""
+    axes.plot(sizes, value(np.asarray(sizes)), color="0.35", linestyle="--", linewidth=1.0, label=label, zorder=0)
+
+
+def save(figure: Any, folder: Path, name: str) -> list[Path]:
+    """Write a figure as SVG and as PNG, the same bytes for the same data."""
+    import matplotlib as mpl  # noqa: PLC0415 (slow to import, and only figures need it)
+
+    paths = [folder / f"{name}.{suffix}" for suffix in ("svg", "png")]
+    with mpl.rc_context({"svg.hashsalt": "spanver"}):
+        for path in paths:
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths

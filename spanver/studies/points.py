@@ -1,0 +1,144 @@
+"""What a study is made of: points, each a pure function of learner, size and seed, and the claims they decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from spanver.evidence import Slope
+from spanver.values import FloatArray
+from spanver.verdicts import Verdict
+
+__all__ = ["Claim", "Measured", "Numbers", "Point", "Series", "Study", "table"]
+
+Numbers: TypeAlias = Mapping[str, float | int | None]
+"""What was measured at a point; None is what was not reached."""
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One run of one learner, or one search for the smallest run that suffices.
+
+    Attributes
+    ----------
+    study, learner : str
+    size : float
+        Place on the ladder, in the study's own unit.
+    seed : int
+    """
+
+    study: str
+    learner: str
+    size: float
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Text that no other point has."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point with what was measured there."""
+
+    point: Point
+    numbers: Numbers
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a study says about one sentence of the paper.
+
+    Attributes
+    ----------
+    guarantee : str
+        Id in mathematics.md.
+    claim : str
+    verdict : Verdict
+    slope : Slope or None
+        With its interval, where the claim is about one.
+    band : tuple of float or None
+        Slopes that the claim allows.
+    points : int
+        Points that it rests on.
+    judged : bool
+        False for illustrations, which never count.
+    note : str
+    """
+
+    guarantee: str
+    claim: str
+    verdict: Verdict
+    slope: Slope | None = None
+    band: tuple[float, float] | None = None
+    points: int = 0
+    judged: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve of a figure: sizes, and per size the values of all seeds.
+
+    Attributes
+    ----------
+    learner : str
+    sizes : array, shape (m,)
+    values : array, shape (seeds, m)
+        NaN where it was not reached.
+    """
+
+    learner: str
+    sizes: FloatArray
+    values: FloatArray
+
+
+@dataclass(frozen=True)
+class Study:
+    """A headline result as a ladder of sizes and independent seeds.
+
+    Attributes
+    ----------
+    name, title : str
+    guarantees : tuple of str
+    says : str
+        What the paper says, and what is reconstructed.
+    points : callable
+        `points(profile)` for `quick` and `full`.
+    measure : callable
+        Numbers of a point; nothing else decides them.
+    judge : callable
+        Claims, from everything measured.
+    draw : callable
+        `draw(figure, measured)` on an empty Matplotlib figure.
+    caption : str
+        How the points were found: one rule for all learners.
+    """
+
+    name: str
+    title: str
+    guarantees: tuple[str, ...]
+    says: str
+    points: Callable[[str], tuple[Point, ...]]
+    measure: Callable[[Point], Numbers]
+    judge: Callable[[Sequence[Measured]], tuple[Claim, ...]]
+    draw: Callable[[Any, Sequence[Measured]], None]
+    caption: str
+
+
+def table(measured: Sequence[Measured], learner: str, name: str) -> Series:
+    """Numbers of one name of one learner, as sizes by seeds; what was not reached or not measured is NaN."""
+    mine = [each for each in measured if each.point.learner == learner]
+    sizes = sorted({each.point.size for each in mine})
+    seeds = sorted({each.point.seed for each in mine})
+    values = np.full((len(seeds), len(sizes)), np.nan)
+    for each in mine:
+        number = each.numbers.get(name)
+        if number is not None:
+            values[seeds.index(each.point.seed), sizes.index(each.point.size)] = float(number)
+    return Series(learner, np.array(sizes, dtype=np.float64), values)
