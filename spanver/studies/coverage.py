@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from spanver.evidence import judge, slope
-from spanver.learners.policies import Mixture
-from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracles import counted_oracle
 from spanver.problems.families import covered_needle_problem
-from spanver.problems.tables import TabularProblem
 from spanver.randomness import derived_seed
+from spanver.studies.attempts import LEARNERS, attempt
 from spanver.studies.figures import draw_series, draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Study, table
-from spanver.studies.sampled import sampled_gap
-from spanver.studies.search import Attempt, smallest_sufficient
+from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study, table
+from spanver.studies.search import smallest_sufficient
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]
 
 EPS = 0.05
-LARGEST = {"spanner_sampling": 44}  # exponent of the largest effort
+RESPONSES = 16
+ROUNDS_GROW = frozenset({"reference", "online_dpo", "xpo", "best_of_n"})  # with coverage, each with both its rewards
+LARGEST_EFFORT = MappingProxyType({"spanner_sampling": 44, "elliptical": 10} | dict.fromkeys(ROUNDS_GROW, 14))
+LADDERS = MappingProxyType({"quick": (4, (4, 6, 8, 10), 5), "full": (1, range(4, 13), 10)})
 
 
 def points(profile: str) -> tuple[Point, ...]:
-    """Ladder of log2 coverages; learners whose data grow with coverage stop where their runs take minutes."""
-    seeds, step = (5, 4) if profile == "quick" else (10, 1)
+    """Ladder of log2 coverages to 40; learners whose rounds grow with coverage stop where their runs get long."""
+    step, few, seeds = LADDERS[profile]
+    ladder = range(4, 41, step)
     return tuple(
-        Point("coverage", "spanner_sampling", float(exponent), seed)
-        for exponent in range(4, 41, step)
+        Point("coverage", learner, float(size), seed)
+        for learner in LEARNERS
+        for size in (few if learner in ROUNDS_GROW else ladder)
         for seed in range(seeds)
     )
 
@@ -41,71 +42,80 @@ def points(profile: str) -> tuple[Point, ...]:
 def measure(point: Point) -> Numbers:
     """Cost of the smallest sufficient effort."""
     problem = covered_needle_problem(
-        derived_seed(point.seed, "problem"), coverage=2.0**point.size, responses=16, dimension=4, beta=0.03
+        derived_seed(point.seed, "problem"), coverage=2.0**point.size, responses=RESPONSES, dimension=4, beta=0.03
     )
-    attempt = partial(ATTEMPTS[point.learner], problem, point.seed)
-    exponent, found = smallest_sufficient(attempt, EPS, largest=LARGEST[point.learner])
+    found = smallest_sufficient(
+        partial(attempt, point.learner, problem, point.seed), EPS, largest=LARGEST_EFFORT[point.learner]
+    )
     if found is None:
-        return {"effort": None, "samples": None, "rewards": None, "enumerated": None, "gap": None}
-    ledger = found.ledger
+        return dict.fromkeys(("effort", "samples", "rewards", "enumerated", "gap"))
+    exponent, best = found
+    ledger = best.ledger
     return {
-        "effort": exponent, "samples": ledger.samples, "rewards": ledger.rewards, "enumerated": ledger.enumerated,
-        "gap": found.gap,
-    }  # fmt: skip
+        "effort": exponent,
+        "samples": ledger.samples,
+        "rewards": ledger.rewards,
+        "enumerated": ledger.enumerated,
+        "gap": best.gap,
+    }
 
 
-def _spanner_sampling(problem: TabularProblem, seed: int, exponent: int) -> Attempt:
-    """Effort scales `T_span` and `M_rej`."""
-    settings = Settings(
-        prompts=300,
-        pairs_per_prompt=2 << exponent,
-        nu=0.3,
-        ridge=1.0,
-        exploration_rounds=100,
-        rejection_multiplier=math.ldexp(4.0, exponent),
-        rejection_failure=0.01,
-    )
-    oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"))
-    run = spanner_sampling(oracle, seed=derived_seed(seed, "learner"), settings=settings)
-    policy = run.policy
-    assert isinstance(policy, Mixture)
-    multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
-    return Attempt(sampled_gap(problem, policy, multiplier, failure, seed=derived_seed(seed, "output")), oracle.ledger)
-
-
-ATTEMPTS = {"spanner_sampling": _spanner_sampling}
+CLAIMS = (
+    ("T2", "spanner_sampling", "samples", "T_comp of SpannerSampling grows like C", (0.95, 1.05)),
+    ("T2", "spanner_sampling", "rewards", "T_data of SpannerSampling is free of C", (-0.05, 0.05)),
+    ("T6", "elliptical", "rewards", "T_data of elliptical enumeration is free of C", (-0.05, 0.05)),
+    ("T6", "reference", "rewards", "T_data of the passive learner, for comparison", None),
+    ("T6", "online_dpo", "rewards", "T_data of OnlineDPO, for comparison", None),
+    ("T6", "xpo", "rewards", "T_data of XPO, for comparison", None),
+    ("T6", "best_of_n", "rewards", "T_data of best-of-N, for comparison", None),
+)
 
 
 def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
-    """Slopes in coverage."""
+    """Slopes in coverage, over at least 20 doublings where they are judged."""
     found = []
-    for name, words, band in (
-        ("samples", "T_comp of SpannerSampling grows like C", (0.95, 1.05)),
-        ("rewards", "T_data of SpannerSampling is free of C", (-0.05, 0.05)),
-    ):
-        series = table(measured, "spanner_sampling", name)
-        fitted = slope(2.0**series.sizes, series.values) if np.isfinite(series.values).all() else None
-        verdict = judge(fitted, band) if fitted else Verdict.UNDECIDED
-        found.append(Claim("T2", words, verdict, fitted, band, int(series.values.size)))
-    return tuple(found)
+    for guarantee, learner, name, words, band in CLAIMS:
+        series = table(measured, learner, name)
+        reached = np.isfinite(series.values).all(axis=0)
+        fitted = slope(2.0 ** series.sizes[reached], series.values[:, reached]) if reached.sum() >= 2 else None
+        is_long = reached.all() and np.ptp(series.sizes) >= 20
+        verdict = judge(fitted, band) if fitted and band and is_long else Verdict.UNDECIDED
+        left_out = f"{int((~reached).sum())} of {reached.size} sizes were not reached" if not reached.all() else ""
+        found.append(
+            Claim(guarantee, words, verdict, fitted, band, int(series.values.size), band is not None, left_out)
+        )
+    return (*found, _enumerated(measured))
+
+
+def _enumerated(measured: Sequence[Measured]) -> Claim:
+    """T6: each round of elliptical enumeration lists all responses, and asks two rewards."""
+    lists, rewards = table(measured, "elliptical", "enumerated").values, table(measured, "elliptical", "rewards").values
+    is_complete = bool(np.isfinite(lists).all())
+    kept = is_complete and bool((lists == RESPONSES * rewards / 2).all())
+    verdict = Verdict.HOLDS if kept else Verdict.VIOLATED if is_complete else Verdict.UNDECIDED
+    return Claim("T6", f"elliptical enumeration lists |Y| = {RESPONSES} a round", verdict, points=int(lists.size))
 
 
 def draw(figure: Any, measured: Sequence[Measured]) -> None:
-    """Samples and rewards against coverage."""
+    """Samples, rewards and listed responses against coverage."""
     left, right = figure.subplots(1, 2)
-    for axes, name, title in ((left, "samples", "samples asked ($T_{comp}$)"), (right, "rewards", "rewards asked ($T_{data}$)")):
-        for learner in ATTEMPTS:
-            series = table(measured, learner, name)
-            draw_series(axes, type(series)(learner, 2.0**series.sizes, series.values))
+    for learner in LEARNERS:
+        rewards = table(measured, learner, "rewards")
+        sizes = 2.0**rewards.sizes
+        if learner != "elliptical":
+            draw_series(left, Series(learner, sizes, table(measured, learner, "samples").values))
+        draw_series(right, Series(learner, sizes, rewards.values))
+    listed = table(measured, "elliptical", "enumerated")
+    draw_series(left, Series("elliptical", 2.0**listed.sizes, listed.values), note="listed, not sampled")
+    samples = table(measured, "spanner_sampling", "samples")
+    sizes, anchor = 2.0**samples.sizes, float(np.nanmedian(samples.values[:, 0]))
+    draw_theory(left, sizes, lambda c: anchor * c / sizes[0], "slope 1")
+    for axes, title in ((left, "samples asked, $T_{comp}$"), (right, "rewards asked, $T_{data}$")):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xlabel("coverage $C(\\pi^*)$")
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
-    middle = table(measured, "spanner_sampling", "samples")
-    anchor = float(np.nanmedian(middle.values[:, 0]))
-    sizes = 2.0**middle.sizes
-    draw_theory(left, sizes, lambda c: anchor * c / sizes[0], "slope 1")
     left.legend(fontsize=8)
 
 
@@ -113,10 +123,13 @@ STUDY = Study(
     name="coverage",
     title="What coverage costs",
     guarantees=("T2", "T6"),
-    says="T_comp of SpannerSampling is proportional to C, T_data is free of it [FMR25, Theorem 3.1]",
+    says="T_comp of SpannerSampling is proportional to C and T_data free of it [FMR25, Theorem 3.1]; no coverage is "
+    "needed for data alone [FMR25, abstract]",
     points=points,
     measure=measure,
     judge=claims,
     draw=draw,
-    caption=f"covered needle; smallest effort 2^j, by bisection on each seed, whose output has a gap of at most {EPS}",
+    caption=f"Covered needle, d = 4, |Y| = {RESPONSES}, beta = .03. For every learner and seed effort is doubled until "
+    f"the output's exact gap is at most {EPS}. Effort: T_span and M of SpannerSampling, rounds of the others, N of "
+    "best-of-N. Medians, with bars from the smallest to the largest seed.",
 )

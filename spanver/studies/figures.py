@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spanver.studies.points import Series
+from spanver.studies.points import Measured, Series, Study
 
-__all__ = ["LOOKS", "draw_series", "draw_theory", "save"]
+__all__ = ["LOOKS", "draw_series", "draw_study", "draw_theory"]
 
 # Okabe and Ito's palette, with a marker each so that print without colours can be read too.
 LOOKS: dict[str, tuple[str, str, str]] = {
@@ -24,7 +25,7 @@ LOOKS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def draw_series(axes: Any, series: Series) -> None:
+def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
     """Median over the seeds that reached it, with bars from the smallest to the largest."""
     colour, marker, label = LOOKS[series.learner]
     reached = np.isfinite(series.values).any(axis=0)
@@ -35,7 +36,7 @@ def draw_series(axes: Any, series: Series) -> None:
     spread = np.abs(np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)]) - middle)
     axes.errorbar(
         series.sizes[reached], middle, yerr=spread, color=colour, marker=marker, markersize=4, capsize=2,
-        linewidth=1.2, label=label,
+        linewidth=1.2, label=f"{label} ({note})" if note else label,
     )  # fmt: skip
 
 
@@ -44,11 +45,27 @@ def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) 
     axes.plot(sizes, value(np.asarray(sizes)), color="0.35", linestyle="--", linewidth=1.0, label=label, zorder=0)
 
 
-def save(figure: Any, folder: Path, name: str) -> list[Path]:
-    """Write a figure as SVG and as PNG, the same bytes for the same data."""
-    import matplotlib as mpl  # noqa: PLC0415 (slow to import, and only figures need it)
+def draw_study(study: Study, measured: Sequence[Measured], folder: Path) -> list[Path]:
+    """Draw a study as SVG and PNG, the same bytes for the same data.
 
-    paths = [folder / f"{name}.{suffix}" for suffix in ("svg", "png")]
+    Parameters
+    ----------
+    study : Study
+    measured : sequence of Measured
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+    """
+    import matplotlib as mpl  # noqa: PLC0415 (slow to import, and only figures need it)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(9.5, 4.6), layout="constrained")
+    study.draw(figure, measured)
+    figure.suptitle(study.title, fontsize=12)
+    figure.supxlabel("\n".join(textwrap.wrap(study.caption, 130)), fontsize=8, color="0.3")
+    paths = [folder / f"{study.name}.{suffix}" for suffix in ("svg", "png")]
     with mpl.rc_context({"svg.hashsalt": "spanver"}):
         for path in paths:
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)

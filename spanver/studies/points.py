@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +12,9 @@ from spanver.evidence import Slope
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["Claim", "Measured", "Numbers", "Point", "Series", "Study", "table"]
+__all__ = ["PROFILES", "Claim", "Measured", "Numbers", "Point", "Series", "Study", "table"]
+
+PROFILES = ("quick", "full")
 
 Numbers: TypeAlias = Mapping[str, float | int | None]
 """What was measured at a point; None is what was not reached."""
@@ -29,17 +30,13 @@ class Point:
     size : float
         Place on the ladder, in the study's own unit.
     seed : int
+        Index of the seed in a study's table; when it is measured, a seed that is derived from it and from the run's.
     """
 
     study: str
     learner: str
     size: float
     seed: int
-
-    @property
-    def key(self) -> str:
-        """Text that no other point has."""
-        return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ and whose points run again, changes a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
@@ -15,35 +16,44 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
 from spanver.errors import MissingExtraError, SpanverError
-from spanver.studies.points import Measured, Numbers, Point
+from spanver.randomness import derived_seed
+from spanver.studies.catalogue import STUDIES
+from spanver.studies.points import Measured, Point
 
-__all__ = ["measured_by_dask", "measured_by_joblib"]
+__all__ = ["measure_on_dask", "measure_on_processes"]
 
-Measure = Callable[[Point], Numbers]
 RESTARTS = 3  # of the pool, without a point finished in between
 
 
-def _one(measure: Measure, point: Point) -> Measured:
+def _measure(point: Point, seed: int) -> Measured:
+    own = replace(point, seed=derived_seed(seed, f"study {point.study} {point.seed}"))
     with threadpool_limits(limits=1):  # the machine's processors are shared out among points already
-        return Measured(point, measure(point))
+        return Measured(point, STUDIES[point.study].measure(own))
 
 
-def measured_by_joblib(measure: Measure, points: Sequence[Point], *, workers: int) -> Iterator[Measured]:
-    """Measure points in processes, and yield each as it ends.
+def measure_on_processes(points: Sequence[Point], *, seed: int, workers: int) -> Iterator[Measured]:
+    """Measure points in processes of this machine, and yield each as it ends.
+
+    Parameters
+    ----------
+    points : sequence of Point
+    seed : int
+        Of the run: what each point's own is derived from.
+    workers : int
 
     Raises
     ------
     SpanverError
         If workers die again and again.
     """
-    left = {point.key: point for point in points}
+    left = dict.fromkeys(points)
     failures = 0
     while left:
         with parallel_config(backend="loky", n_jobs=workers):
-            results = Parallel(return_as="generator_unordered")(delayed(_one)(measure, point) for point in tuple(left.values()))
+            pool = Parallel(return_as="generator_unordered", batch_size=1)
             try:
-                for measured in results:
-                    left.pop(measured.point.key)
+                for measured in pool(delayed(_measure)(point, seed) for point in tuple(left)):
+                    del left[measured.point]
                     failures = 0
                     yield measured
             except TerminatedWorkerError as error:
@@ -52,11 +62,14 @@ def measured_by_joblib(measure: Measure, points: Sequence[Point], *, workers: in
                     raise SpanverError(f"worker processes keep dying: {error}") from error
 
 
-def measured_by_dask(measure: Measure, points: Sequence[Point], *, scheduler: str, workers: int) -> Iterator[Measured]:
+def measure_on_dask(points: Sequence[Point], *, seed: int, scheduler: str, workers: int) -> Iterator[Measured]:
     """Measure points on a Dask cluster, and yield each as it ends; points of a worker that dies run elsewhere.
 
     Parameters
     ----------
+    points : sequence of Point
+    seed : int
+        Of the run: what each point's own is derived from.
     scheduler : str
         Address, or `local` for a cluster of processes on this machine.
     workers : int
@@ -66,9 +79,11 @@ def measured_by_dask(measure: Measure, points: Sequence[Point], *, scheduler: st
     ------
     MissingExtraError
         If Dask is not installed.
+    SpanverError
+        If there is no scheduler at the address.
     """
     with _client(scheduler, workers) as (client, as_completed):
-        futures = client.map(_one, [measure] * len(points), list(points), pure=False, retries=RESTARTS)
+        futures = client.map(_measure, list(points), seed=seed, pure=False, retries=RESTARTS)
         for future in as_completed(futures):
             yield future.result()
 
@@ -77,14 +92,18 @@ def measured_by_dask(measure: Measure, points: Sequence[Point], *, scheduler: st
 def _client(scheduler: str, workers: int) -> Iterator[tuple[Any, Any]]:
     try:
         from dask.distributed import Client, LocalCluster, as_completed  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        raise MissingExtraError("a Dask scheduler", "dask", "dask") from error
-    if scheduler != "local":
-        with Client(scheduler) as client:
+    except ImportError:
+        raise MissingExtraError("a Dask scheduler", "dask and distributed", "dask") from None
+    if scheduler == "local":
+        with (
+            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
             yield client, as_completed
         return
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise SpanverError(f"no Dask scheduler answers at {scheduler} ({error})") from error
+    with client:
         yield client, as_completed

@@ -1,7 +1,7 @@
-"""The one rule by which every learner gets what it needs: the smallest effort, in powers of 2, that suffices.
+"""The one rule by which every learner gets what it needs: effort is doubled until it suffices.
 
-Every learner has one number, its *effort* `k`, that scales what its theory says must grow with coverage. The smallest
-sufficient `k = 2^j` is found by bisection over `j` on one seed: no learner is tuned more than another.
+Every learner has one number, its *effort* `k`, that scales what its theory says must grow. The smallest sufficient
+`k = 2^j` is found on one seed, from `j = 0` upwards: no learner is tuned more than another.
 """
 
 from __future__ import annotations
@@ -22,12 +22,8 @@ class Attempt:
     ledger: Ledger
 
 
-def smallest_sufficient(
-    attempt: Callable[[int], Attempt], eps: float, *, largest: int
-) -> tuple[int | None, Attempt | None]:
-    """Find the smallest exponent `j` whose effort `2^j` reaches a gap of `eps`, by bisection.
-
-    Luck makes a gap that shrinks with effort waver; bisection then ends at one of the crossings.
+def smallest_sufficient(attempt: Callable[[int], Attempt], eps: float, *, largest: int) -> tuple[int, Attempt] | None:
+    """Find the smallest exponent `j` whose effort `2^j` reaches a gap of `eps`.
 
     Parameters
     ----------
@@ -39,18 +35,11 @@ def smallest_sufficient(
 
     Returns
     -------
-    tuple
-        Exponent and attempt; None and None if even the largest does not suffice.
+    tuple or None
+        Exponent and attempt; None if not even the largest suffices.
     """
-    best = attempt(largest)
-    if best.gap > eps:
-        return None, None
-    low, high = -1, largest  # low does not suffice, high does
-    while high - low > 1:
-        middle = (low + high) // 2
-        tried = attempt(middle)
-        if tried.gap <= eps:
-            high, best = middle, tried
-        else:
-            low = middle
-    return high, best
+    for exponent in range(largest + 1):
+        found = attempt(exponent)
+        if found.gap <= eps:
+            return exponent, found
+    return None

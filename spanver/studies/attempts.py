@@ -1,0 +1,105 @@
+"""One run of one learner at one effort, for the studies that compare learners: the same rule for each.
+
+The *effort* `k` of a learner is the one number that scales what its theory lets grow with coverage: `T_span` and `M` of
+SpannerSampling, which decide how many samples it asks for; the rounds of a baseline, which decide everything; the rounds
+and the `N` of best-of-N together. All else is fixed and the same for all problems (A2, A3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from spanver.errors import require
+from spanver.learners.baselines import (
+    BaselineRun,
+    best_of_n,
+    elliptical_enumeration,
+    online_dpo,
+    reference_learner,
+    xpo,
+)
+from spanver.learners.policies import Mixture
+from spanver.learners.spanner_sampling import Settings, spanner_sampling
+from spanver.oracle import Oracle
+from spanver.oracles import counted_oracle
+from spanver.problems.exact import gap, log_law
+from spanver.problems.tables import TabularProblem
+from spanver.randomness import derived_seed
+from spanver.studies.sampled import sampled_gap
+from spanver.studies.search import Attempt
+
+__all__ = ["LEARNERS", "attempt", "spanner_settings"]
+
+RIDGE = 1.0
+
+
+def spanner_settings(exponent: int) -> Settings:
+    """Settings of SpannerSampling at effort `2^exponent`."""
+    return Settings(
+        prompts=300,
+        pairs_per_prompt=2 << exponent,
+        nu=0.3,
+        ridge=RIDGE,
+        exploration_rounds=100,
+        rejection_multiplier=math.ldexp(4.0, exponent),
+        rejection_failure=0.01,
+    )
+
+
+def attempt(learner: str, problem: TabularProblem, seed: int, exponent: int) -> Attempt:
+    """Run a learner at effort `2^exponent` and judge what it returns by its exact gap.
+
+    SpannerSampling is judged by the law of what A1 really draws from its policy, clipping included (`sampled_gap`); the
+    others by the law of their policy.
+
+    Parameters
+    ----------
+    learner : str
+        One of `LEARNERS`.
+    problem : TabularProblem
+    seed : int
+        The same seed at another effort has the same luck as far as the same questions are asked.
+    exponent : int
+        At least 0.
+
+    Returns
+    -------
+    Attempt
+        Gap, and ledger of learning: outputs are drawn for free.
+    """
+    require(learner in LEARNERS, "learner", learner, f"one of {', '.join(LEARNERS)}")
+    full_table = learner == "elliptical"
+    oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"), full_table=full_table)
+    own = derived_seed(seed, "learner")
+    if learner == "spanner_sampling":
+        settings = spanner_settings(exponent)
+        policy = spanner_sampling(oracle, seed=own, settings=settings).policy
+        assert isinstance(policy, Mixture)
+        multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
+        found = sampled_gap(problem, policy, multiplier, failure, seed=derived_seed(seed, "output"))
+    else:
+        found = gap(problem, log_law(problem, _BASELINES[learner](oracle, 1 << exponent, own).policy))
+    return Attempt(found, oracle.ledger)
+
+
+def _xpo(oracle: Oracle, rounds: int, seed: int) -> BaselineRun:
+    # Optimism shrinks like beta / sqrt(T), as in the analysis of XPO, without its constants.
+    return xpo(oracle, rounds=rounds, alpha=oracle.beta / math.sqrt(rounds), seed=seed)
+
+
+_BASELINES: Mapping[str, Callable[[Oracle, int, int], BaselineRun]] = MappingProxyType(
+    {
+        "reference": lambda oracle, rounds, seed: reference_learner(oracle, rounds=rounds, seed=seed),
+        "online_dpo": lambda oracle, rounds, seed: online_dpo(oracle, rounds=rounds, seed=seed),
+        "xpo": _xpo,
+        "best_of_n": lambda oracle, rounds, seed: best_of_n(oracle, rounds=rounds, count=rounds, seed=seed),
+        "elliptical": lambda oracle, rounds, seed: elliptical_enumeration(
+            oracle, rounds=rounds, ridge=RIDGE, seed=seed
+        ),
+    }
+)
+
+LEARNERS = ("spanner_sampling", *_BASELINES)
+"""Names of the learners that are compared."""

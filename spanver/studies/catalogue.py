@@ -1,0 +1,13 @@
+"""The studies by name, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from spanver.studies import coverage, regret
+from spanver.studies.points import Study
+
+__all__ = ["STUDIES"]
+
+STUDIES: Mapping[str, Study] = MappingProxyType({study.name: study for study in (coverage.STUDY, regret.STUDY)})
