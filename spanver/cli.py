@@ -1,4 +1,4 @@
-"""The command line: `spanver verify | zoo | run | certify | guarantees`.
+"""The command line: `spanver verify | zoo | run | certify | study | guarantees`.
 
 Exit codes: 0 holds or done, 1 a guarantee is violated, 2 could not decide or run. Bad input is refused in one sentence.
 """
@@ -316,6 +316,58 @@ def certify(
 
 
 @app.command()
+def study(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="One of lower-bound, coverage, data, regret, truncation, counting, proper, multi-turn; or all."
+        ),
+    ] = "all",
+    profile: Annotated[str, Option(help="quick (minutes) or full (up to two hours), on 2 processors.")] = "quick",
+    seed: Annotated[int, Option(help="Decides every number of the study.")] = 0,
+    out: Annotated[
+        Path, Option(help="Folder of the figures, and of the table that a stopped study goes on from.")
+    ] = Path("studies"),
+    workers: Annotated[int | None, Option(help="Processes. [default: one a processor]")] = None,
+    scheduler: Annotated[
+        str | None, Option(help="Address of a Dask scheduler, or 'local'. [default: processes of this machine]")
+    ] = None,
+    json_file: Annotated[Path | None, Option("--json", help="Write the claims to this file.")] = None,
+) -> None:
+    """Measure the paper's results: ladders of sizes, slopes with intervals, a verdict and a figure for each."""
+    from joblib import cpu_count  # noqa: PLC0415 (keeps --help quick)
+
+    from spanver.studies import conduct as studies  # noqa: PLC0415
+    from spanver.studies.tables import claims_table, footer_line  # noqa: PLC0415
+
+    names = studies.selected_studies(name)
+    _check_outputs(json_file, out)
+    with _counting_points() as on_points:
+        try:
+            results = studies.conduct(
+                names,
+                profile=profile,
+                seed=seed,
+                out=out,
+                workers=workers if workers is not None else cpu_count(),
+                scheduler=scheduler,
+                on_points=on_points,
+            )
+        except KeyboardInterrupt:
+            errors.print("stopped; what was measured is kept, and the same command goes on from there", style="yellow")
+            raise typer.Exit(UNDECIDED) from None
+    for result in results:
+        console.print(claims_table(result))
+        for path in result.figures:
+            _plain(f"figure: {path}")
+    _plain(footer_line(results))
+    if json_file is not None:
+        _write_json(json_file, studies.as_json(results, profile=profile, seed=seed))
+    verdict = studies.verdict_of(results)
+    raise typer.Exit({Verdict.HOLDS: HOLDS, Verdict.VIOLATED: VIOLATED, Verdict.UNDECIDED: UNDECIDED}[verdict])
+
+
+@app.command()
 def guarantees(
     json_file: Annotated[Path | None, Option("--json", help="Write the registry to this file.")] = None,
 ) -> None:
@@ -365,6 +417,18 @@ def _counting(words: str) -> Iterator[Callable[[Any], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(words, total=None, last="")
         yield lambda found: progress.update(task, advance=1, last=str(found)[:60])
+
+
+@contextmanager
+def _counting_points() -> Iterator[Callable[[int, int], None]]:
+    """Show points done out of all; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _how_to_go_on(out: Path) -> str:

@@ -240,7 +240,7 @@ def test_duplicate_responses_share_the_law_of_their_features() -> None:
     problem = one_prompt(list(np.log([0.25, 0.25, 0.5])), [[0.5], [0.5], [0.0]], [0.5, 0.5, 0.0])
     law = log_optimal_law(problem)[0]
     assert law[0] == law[1]
-    assert np.exp(law[0]) == pytest.approx(0.5 * np.e / (np.e + 1.0), rel=1e-14, abs=0.0)
+    assert np.exp(law[0]) == pytest.approx(0.5 / (1.0 + np.exp(-1.0)), rel=1e-14, abs=0.0)
 
 
 def test_prompts_of_probability_zero_are_legal_and_outside_the_objective() -> None:

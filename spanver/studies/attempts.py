@@ -1,8 +1,8 @@
 """One run of one learner at one effort, for the studies that compare learners: the same rule for each.
 
 The *effort* `k` of a learner is the one number that scales what its theory lets grow with coverage: `T_span` and `M` of
-SpannerSampling, which decide how many samples it asks for; the rounds of a baseline, which decide everything; the rounds
-and the `N` of best-of-N together. All else is fixed and the same for all problems (A2, A3).
+SpannerSampling, which decide how many samples it asks for; the rounds of a baseline, which decide everything; the
+rounds and the `N` of best-of-N together. All else is fixed and the same for all problems (A2, A3).
 """
 
 from __future__ import annotations

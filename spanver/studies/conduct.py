@@ -20,7 +20,7 @@ from spanver.studies.running import measure_on_dask, measure_on_processes
 from spanver.studies.store import open_store
 from spanver.verdicts import Verdict
 
-__all__ = ["Result", "as_json", "conduct", "selected_studies"]
+__all__ = ["Result", "as_json", "conduct", "selected_studies", "verdict_of"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,12 @@ def _measured(points: Sequence[Point], seed: int, scheduler: str | None, workers
 def _judged(name: str, measured: Sequence[Measured], out: Path) -> Result:
     study = STUDIES[name]
     return Result(name, study.judge(measured), len(measured), tuple(draw_study(study, measured, out)))
+
+
+def verdict_of(results: Sequence[Result]) -> Verdict:
+    """The worst verdict of all claims that are judged."""
+    verdicts = {claim.verdict for result in results for claim in result.claims if claim.judged}
+    return next((each for each in (Verdict.VIOLATED, Verdict.UNDECIDED) if each in verdicts), Verdict.HOLDS)
 
 
 def as_json(results: Sequence[Result], *, profile: str, seed: int) -> dict[str, Any]:

@@ -123,8 +123,8 @@ STUDY = Study(
     name="coverage",
     title="What coverage costs",
     guarantees=("T2", "T6"),
-    says="T_comp of SpannerSampling is proportional to C and T_data free of it [FMR25, Theorem 3.1]; no coverage is "
-    "needed for data alone [FMR25, abstract]",
+    says="T_comp of SpannerSampling is proportional to C and T_data free of it (FMR25, Theorem 3.1); no coverage is "
+    "needed for data alone (FMR25, abstract)",
     points=points,
     measure=measure,
     judge=claims,

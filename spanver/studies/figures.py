@@ -64,7 +64,7 @@ def draw_study(study: Study, measured: Sequence[Measured], folder: Path) -> list
     figure = Figure(figsize=(9.5, 4.6), layout="constrained")
     study.draw(figure, measured)
     figure.suptitle(study.title, fontsize=12)
-    figure.supxlabel("\n".join(textwrap.wrap(study.caption, 130)), fontsize=8, color="0.3")
+    figure.supxlabel("\n".join(textwrap.wrap(study.caption, 150)), fontsize=8, color="0.3")
     paths = [folder / f"{study.name}.{suffix}" for suffix in ("svg", "png")]
     with mpl.rc_context({"svg.hashsalt": "spanver"}):
         for path in paths:

@@ -1,4 +1,4 @@
-"""T2, T3: the gap of the average round shrinks like `log T / T`, so that regret grows like `log^2 T` and not `sqrt T`."""
+"""T2, T3: the average gap of rounds shrinks like `log T / T`, so that regret grows like `log^2 T` and not `sqrt T`."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     premise = share <= MOST_UNCOVERED
     rate = slope(series.sizes, average / np.log(series.sizes))
     band = (-1.15, -0.85)
+    atmost = (-math.inf, 2.0)
     growth = slope(np.log(series.sizes), series.values)
     note = f"the uncovered term is at most {share:.1%} of the smallest average gap"
     return (
@@ -87,8 +88,8 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
             rate, band, series.values.size, note=note,
         ),
         Claim(
-            "T3", "regret grows at most like log^2 T", judge(growth, (-math.inf, 2.0)) if premise else Verdict.UNDECIDED,
-            growth, (-math.inf, 2.0), series.values.size, note="slope against log T",
+            "T3", "regret grows at most like log^2 T", judge(growth, atmost) if premise else Verdict.UNDECIDED,
+            growth, atmost, series.values.size, note="slope against log T",
         ),
     )  # fmt: skip
 
@@ -120,7 +121,7 @@ STUDY = Study(
     name="regret",
     title="How fast the gap shrinks",
     guarantees=("T2", "T3"),
-    says="regret of phase 2 grows like log^2 T, its average like 1/T up to a logarithm [FMR25, Theorem 3.1]",
+    says="regret of phase 2 grows like log^2 T, its average like 1/T up to a logarithm (FMR25, Theorem 3.1)",
     points=points,
     measure=measure,
     judge=claims,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
@@ -91,19 +92,19 @@ def measure_on_dask(points: Sequence[Point], *, seed: int, scheduler: str, worke
 @contextmanager
 def _client(scheduler: str, workers: int) -> Iterator[tuple[Any, Any]]:
     try:
-        from dask.distributed import Client, LocalCluster, as_completed  # noqa: PLC0415 (an extra)
+        distributed: Any = import_module("distributed")
     except ImportError:
-        raise MissingExtraError("a Dask scheduler", "dask and distributed", "dask") from None
+        raise MissingExtraError("a Dask scheduler", "distributed", "dask") from None
     if scheduler == "local":
         with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-            Client(cluster) as client,
+            distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster) as client,
         ):
-            yield client, as_completed
+            yield client, distributed.as_completed
         return
     try:
-        client = Client(scheduler, timeout="10s")
+        client = distributed.Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
         raise SpanverError(f"no Dask scheduler answers at {scheduler} ({error})") from error
     with client:
-        yield client, as_completed
+        yield client, distributed.as_completed

@@ -36,7 +36,7 @@ class Store:
             self._connection.execute("insert or replace into results values (?, ?, ?, ?, ?)", row)
 
     def all(self, study: str) -> list[Measured]:
-        """Everything measured for a study, sorted by learner, size and seed: the same in whatever order it was added."""
+        """Everything measured for a study, sorted by learner, size and seed, in whatever order it was added."""
         rows = self._connection.execute(
             "select study, learner, size, seed, numbers from results where study = ? order by learner, size, seed",
             (study,),
@@ -70,7 +70,7 @@ def open_store(path: Path, about: Mapping[str, Any]) -> Iterator[Store]:
         if not known:
             with connection:
                 connection.executemany("insert into about values (?, ?)", wanted.items())
-        for name in wanted:
-            if known and known.get(name) != wanted[name]:
-                raise ArgumentError("out", str(path), f"about {name} {wanted[name]}, but it has {known.get(name)}")
+        for name, value in wanted.items():
+            if known and known.get(name) != value:
+                raise ArgumentError("out", str(path), f"about {name} {value} (what is there has {known.get(name)})")
         yield Store(connection)
