@@ -351,6 +351,32 @@ def test_spanner_sampling_through_the_server_is_that_of_the_reference(served: Su
         assert one.nu == other.nu
 
 
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("reference_learner", {}),
+        ("online_dpo", {"feedback": "reward"}),
+        ("online_dpo", {"feedback": "preference"}),
+        ("xpo", {"alpha": 0.25, "feedback": "reward", "partition_samples": 8}),
+        ("xpo", {"alpha": 0.25, "feedback": "preference", "partition_samples": 8}),
+        ("elliptical_enumeration", {"ridge": 0.5}),
+        ("best_of_n", {"count": 16}),
+    ],
+)
+def test_a_baseline_through_the_server_is_that_of_the_reference(
+    served: Subject, name: str, plan: dict[str, Any]
+) -> None:
+    mine, theirs = (literal_oracle(small_problem(8), seed=3, full_table=True) for _ in range(2))
+    expected = call(reference, name, mine, rounds=6, seed=9, **plan)
+    result = call(served, name, theirs, rounds=6, seed=9, **plan)
+    assert mine.ledger == theirs.ledger
+    assert mine.ledger.rewards > 0
+    for part in ("thetas", "vectors", "targets", "theta"):
+        np.testing.assert_array_equal(getattr(result, part), getattr(expected, part))
+    assert result.thetas.shape == (6, 3)
+    assert result.count == expected.count == plan.get("count")
+
+
 def test_what_a_subject_raises_at_the_server_is_raised_here(served: Subject) -> None:
     with pytest.raises(RuntimeError, match="ArgumentError: prompts is 0"):
         call(

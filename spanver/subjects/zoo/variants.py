@@ -15,6 +15,7 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
 from spanver.oracles import literal_oracle
+from spanver.subjects.zoo.baseline_learners import DPO, XPO, baseline, enumeration
 from spanver.subjects.zoo.exploration import phase_two
 from spanver.subjects.zoo.fitting import bisected_fit, scores
 from spanver.subjects.zoo.mutants import Mutant
@@ -247,6 +248,18 @@ VARIANTS: tuple[Mutant, ...] = (
         "starts barycentric spanners greedily and swaps place after place",
         ("B1", "B2"),
         {"barycentric_spanner": partial(swapped_members, start=greedy_start)},
+    ),
+    Mutant(
+        "variant-baselines",
+        "the baselines in plain loops",
+        ("E6", "O1", "T1", "T6"),
+        {
+            "reference_learner": baseline,
+            "online_dpo": DPO,
+            "xpo": XPO,
+            "elliptical_enumeration": enumeration,
+            "best_of_n": baseline,
+        },
     ),
     Mutant("variant-covering", "covers with Sigma inverted afresh", ("B3",), {"covering_list": covering}),
 )
