@@ -197,7 +197,7 @@ def enumeration(
 ) -> Any:
     """Run elliptical enumeration."""
     del seed
-    sigma = ridge * np.eye(oracle.dimension)
+    sigma: FloatArray = ridge * np.eye(oracle.dimension)
     thetas, vectors, targets, theta = [], [], [], np.zeros(oracle.dimension)
     listings: dict[Prompt, Any] = {}
     for _ in range(rounds):
@@ -205,7 +205,7 @@ def enumeration(
         prompt = oracle.prompt()
         listing = listings.get(prompt) if listed_once else None
         listings[prompt] = listing = oracle.enumerate(prompt) if listing is None else listing
-        one, two = choose(listing.features, np.linalg.inv(sigma))
+        one, two = choose(listing.features, np.asarray(np.linalg.inv(sigma), dtype=np.float64))
         vectors.append(listing.features[one] - listing.features[two])
         targets.append(rewards(oracle, prompt, listing[one], listing[two]))
         sigma = sigma + growth * np.outer(vectors[-1], vectors[-1])
@@ -230,7 +230,7 @@ def _other_parameter(state: State, prompt: Prompt) -> Drawn:
 
 def _parameter_by_prompt(state: State, prompt: Prompt) -> Drawn:
     drawn = state.oracle.sample(prompt, 1, theta=state.theta)[0]
-    moved = 0.5 * state.theta + 0.5 * state.oracle.radius * drawn.features / max(1.0, np.linalg.norm(drawn.features))
+    moved = 0.5 * (state.theta + state.oracle.radius * drawn.features)  # features are of length 1 at most
     return drawn, state.oracle.sample(prompt, 1, theta=moved)[0]
 
 
