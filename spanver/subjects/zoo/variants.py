@@ -36,7 +36,7 @@ from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 __all__ = ["VARIANTS"]
 
 _SPANNER = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "O1", "O3")
-_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R3", "O3", "T1")
+_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R3", "O3", "T1", "T2")
 
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
@@ -222,7 +222,7 @@ VARIANTS: tuple[Mutant, ...] = (
     Mutant(
         "variant-race",
         "samples by the race in place of rejection, so that the exact law of A1 does not apply",
-        tuple(name for name in _EXPLORATION if name != "R3"),
+        tuple(name for name in _EXPLORATION if name not in ("R3", "T2")),  # it draws all it asks for
         {"spanner_sampling": partial(spanner_sampling, sampler=race_sample)},
     ),
     Mutant(
