@@ -149,7 +149,7 @@ def test_best_of_n_finds_the_needle_no_more_often(
 
 
 STRONG_BETA, STRONG_COVERAGE = 0.1, 128.0  # with d beta^2 near 1 the strong oracle is of little more use than the weak
-STRONG = {"dimension": st.integers(48, 64), "rounds": st.integers(1, 2)}
+STRONG = {"dimension": st.integers(56, 64), "rounds": st.integers(1, 2)}
 
 
 @pytest.mark.guarantee("T1", needs=["online_dpo"])

@@ -275,6 +275,14 @@ def _rewards_for_labels(state: State, prompt: Prompt, one: Response, two: Respon
     return float(np.sign(value) or 1.0) if feedback == "preference" else value
 
 
+def _through_the_wall(state: State, **_: Any) -> FloatArray:
+    """Direction of the best response of the table behind the oracle."""
+    door: Any = state.oracle
+    problem = door._oracle._source._problem
+    best = problem.features[0, int(problem.reward[0].argmax())]
+    return best * state.oracle.radius / max(float(np.linalg.norm(best)), 1e-300)
+
+
 def _capped_sampler(
     oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
@@ -326,6 +334,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _dpo("after-the-prompt", "changes the parameter once it has seen the prompt", "O1", pair=_parameter_by_prompt),
     _dpo("kept-response", "asks again about a response of an earlier round", "O1", pair=_repeated_draw),
     _dpo("base-responses", "never draws from its policy", "O1", pair=base_pair),
+    _dpo("through-the-wall", "reads the table behind the oracle", "T1", fit=_through_the_wall),
     _xpo("pessimistic", "subtracts the optimism", "E6", sign=-1.0),
     _xpo("on-policy-second", "draws the second response from its policy too", "O1", pair=own_pair),
     _xpo("bonus-on-first", "gives the bonus to the sample of its policy", "E6", optimism=lambda one, _: one.features),
