@@ -329,6 +329,43 @@ def test_without_truncation_one_small_difference_makes_coverage_explode(
     assert bound < coverage <= 1.0 / beta + ROUNDING, f"log coverage {coverage}, more than {bound} is to be seen"
 
 
+@pytest.mark.guarantee("E4", "E3", needs=["fit", "truncated_scores", "log_softmax", "log_coverage"])
+@instances(
+    beta=st.sampled_from([0.25, 0.5, 0.1]), share=st.integers(1, 9), radius=st.sampled_from([1.0, 4.0, 0.5]),
+    excess=st.sampled_from([1.0, 2.0, 10.0]), ridge=st.sampled_from([1.0, 0.1, 4.0]),
+)  # fmt: skip
+def test_truncation_keeps_the_coverage_of_the_witness_within_e(
+    check: Check, beta: float, share: int, radius: float, excess: float, ridge: float
+) -> None:
+    """E4's witness for any `eta`, `B` and reward of at least `eta B`, with the largest `nu` that E2 allows."""
+    eta = 0.01 * share * beta / radius
+    reward = excess * eta * radius
+    rare = 0.01 * math.exp(-radius / beta)
+    log_base = np.log(np.array([0.6 - rare, 0.4, rare]))
+    features = np.array([[0.0, 0.0], [0.0, eta], [0.0, 1.0]])
+    theta = check.call("fit", features[1:2], np.array([reward]), radius)
+    sigma = ridge * np.eye(2) + np.outer(features[1], features[1])
+    log_det = float(np.linalg.slogdet(sigma)[1]) - 2 * math.log(ridge)
+    gamma = confidence_radius(ridge, radius, reward, DELTA, log_det)
+    assert math.sqrt(float(theta @ sigma @ theta)) <= gamma, f"theta {theta.tolist()} is outside of E1's ellipsoid"
+    nu = beta / (2 * gamma)
+    precision = np.linalg.inv(sigma)
+
+    def coverage(scores: FloatArray) -> float:
+        found: float = check.call("log_coverage", check.call("log_softmax", log_base, scores, beta), log_base)
+        return found
+
+    untruncated, scores = features @ theta, check.call("truncated_scores", features, features[0], theta, precision, nu)
+    free, kept = coverage(untruncated), coverage(scores)
+    least = log_untruncated_coverage(float(np.ptp(untruncated)), beta)
+    assert free > least, f"log coverage {free} without truncation, more than {least} is to be seen"
+    lengths = np.sqrt(np.einsum("ij,jk,ik->i", features, precision, features))
+    best = float(np.exp(log_base)[lengths <= nu].sum())  # no reward differs: the optimum is the base policy
+    most = log_truncated_coverage(0.0, best)
+    assert kept <= most + ROUNDING, f"log coverage {kept} with truncation, at most {most} is allowed"
+    check.slack(kept, most)
+
+
 def faint(problem: TabularProblem) -> TabularProblem:
     """The problem with small rewards in the same ball of parameters: confidence is then quickly within beta."""
     scale = 0.0625 * problem.beta

@@ -27,7 +27,7 @@ from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families import random_problem
 from spanver.problems.tables import TabularProblem
 from spanver.subjects import Subject, process
-from spanver.subjects.contract import result_of
+from spanver.subjects.contract import ContractError, result_of
 from spanver.subjects.messages import answer, decode, decoded, encoded
 from spanver.subjects.process import HandshakeError, ProtocolError, process_subject
 from spanver.subjects.reference import subject as reference
@@ -349,6 +349,52 @@ def test_spanner_sampling_through_the_server_is_that_of_the_reference(served: Su
         np.testing.assert_array_equal(one.theta, other.theta)
         np.testing.assert_array_equal(one.precision, other.precision)
         assert one.nu == other.nu
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("reference_learner", {}),
+        ("online_dpo", {"feedback": "reward"}),
+        ("online_dpo", {"feedback": "preference"}),
+        ("xpo", {"alpha": 0.25, "feedback": "reward", "partition_samples": 8}),
+        ("xpo", {"alpha": 0.25, "feedback": "preference", "partition_samples": 8}),
+        ("elliptical_enumeration", {"ridge": 0.5}),
+        ("best_of_n", {"count": 16}),
+    ],
+)
+def test_a_baseline_through_the_server_is_that_of_the_reference(
+    served: Subject, name: str, plan: dict[str, Any]
+) -> None:
+    mine, theirs = (literal_oracle(small_problem(8), seed=3, full_table=True) for _ in range(2))
+    expected = call(reference, name, mine, rounds=6, seed=9, **plan)
+    result = call(served, name, theirs, rounds=6, seed=9, **plan)
+    assert mine.ledger == theirs.ledger
+    assert mine.ledger.rewards > 0
+    for part in ("thetas", "vectors", "targets", "theta"):
+        np.testing.assert_array_equal(getattr(result, part), getattr(expected, part))
+    assert result.thetas.shape == (6, 3)
+    assert result.count == expected.count == plan.get("count")
+
+
+BASELINE: dict[str, Any] = {"thetas": [[0.0, 0.0]], "vectors": [[1.0, 0.0]], "targets": [0.5], "theta": [0.5, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("online_dpo", {"thetas": [[0.0]]}, "the shape of thetas"),
+        ("online_dpo", {"targets": [0.5, 1.0]}, "the shape of thetas"),
+        ("xpo", {"vectors": [[1.0, 0.0, 0.0]]}, "the shape of vectors"),
+        ("xpo", {"theta": [float("nan"), 0.0]}, "theta"),
+        ("best_of_n", {}, "with the key count"),
+        ("best_of_n", {"count": 1.5}, "integer"),
+    ],
+)
+def test_a_baseline_of_another_form_breaks_the_contract(name: str, changes: dict[str, Any], words: str) -> None:
+    assert result_of("best_of_n", BASELINE | {"count": 3}).count == 3
+    with pytest.raises(ContractError, match=words):
+        result_of(name, BASELINE | changes)
 
 
 def test_what_a_subject_raises_at_the_server_is_raised_here(served: Subject) -> None:

@@ -322,7 +322,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violation(broken: str) -> None:
-    request = Request(subject=broken, only="E6,S8,R6,T2,O1", entropy=5)
+    request = Request(subject=broken, only="E6,S8,R6,T4,O1", entropy=5)
     report = verify(request, workers=1)
     verdicts = {row.id: row.verdict for row in report.rows}
     assert verdicts == {
@@ -330,7 +330,7 @@ def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violati
         "R6": "holds",
         "S8": "violated",
         "E6": "holds",
-        "T2": "not in profile",
+        "T4": "not in profile",
     }
     assert report.verdict is Verdict.VIOLATED
     assert report.expected == report.executed == 4

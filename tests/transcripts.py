@@ -42,7 +42,7 @@ SUBJECT = Subject(
 )
 
 
-def _oracle(samples: int | None = None) -> Door:
+def _oracle(samples: int | None = None, *, full_table: bool = False) -> Door:
     problem = TabularProblem(
         prompt_law=np.array([1.0]),
         log_base=np.log([[0.5, 0.25, 0.25]]),
@@ -51,7 +51,7 @@ def _oracle(samples: int | None = None) -> Door:
         beta=0.5,
         radius=2.0,
     )
-    return literal_oracle(problem, seed=1, budget=Budget(samples=samples))
+    return literal_oracle(problem, seed=1, budget=Budget(samples=samples), full_table=full_table)
 
 
 _FEATURES, _TARGETS = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([3.0, 4.0])
@@ -95,6 +95,17 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         lambda run: run(_oracle(), prompts=1, pairs_per_prompt=4, nu=0.5, ridge=1.0, seed=7),
     ),
     "spanner_sampling": ("spanner_sampling", lambda run: run(_oracle(), seed=7, settings=_SETTINGS)),
+    "reference_learner": ("reference_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
+    "online_dpo": ("online_dpo", lambda run: run(_oracle(), rounds=2, seed=7, feedback="preference")),
+    "xpo": (
+        "xpo",
+        lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4),
+    ),
+    "elliptical_enumeration": (
+        "elliptical_enumeration",
+        lambda run: run(_oracle(full_table=True), rounds=1, ridge=1.0, seed=7),
+    ),
+    "best_of_n": ("best_of_n", lambda run: run(_oracle(), rounds=1, count=16, seed=7)),
     "refused": ("softmax_sample", lambda run: _sampled(run, samples=5)),
 }
 """What is run for each transcript: the function, and how it is called."""

@@ -23,18 +23,24 @@ function                arguments                                               
 `race_sample`           oracle, prompt, score; multiplier, failure, seed            a response, or its id
 `build_spanner`         oracle; prompts, pairs_per_prompt, nu, ridge, seed          a spanner
 `spanner_sampling`      oracle; seed, settings                                      a run: thetas, precision, nu
+`reference_learner`     oracle; rounds, seed                                        a baseline run
+`online_dpo`            oracle; rounds, seed, feedback                              a baseline run
+`xpo`                   oracle; rounds, alpha, seed, feedback, partition_samples    a baseline run
+`elliptical_enumeration`  oracle; rounds, ridge, seed                               a baseline run
+`best_of_n`             oracle; rounds, count, seed                                 a baseline run, with its count
 `literal_oracle`        problem; seed, budget                                       an oracle (Python only)
 `counted_oracle`        problem; seed, budget                                       an oracle (Python only)
 ======================  ==========================================================  ==================================
 
-Arguments after a semicolon are passed by name. Arrays that are passed cannot be written to.
+Arguments after a semicolon are passed by name. Arrays that are passed cannot be written to. A baseline run is thetas
+(T, d), vectors (T, d), targets (T,) and the last theta (d,), as `BaselineResult`.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -44,7 +50,7 @@ from spanver.errors import ArgumentError, SpanverError, require
 from spanver.learners.policies import LinearSoftmax, Mixture, TruncatedSoftmax, mixture_of_rounds
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, read_only
 
-__all__ = ["FUNCTIONS", "ContractError", "SpannerResult", "Subject", "result_of", "subject_from"]
+__all__ = ["FUNCTIONS", "BaselineResult", "ContractError", "SpannerResult", "Subject", "result_of", "subject_from"]
 
 
 class ContractError(SpanverError):
@@ -108,6 +114,30 @@ class SpannerResult:
     sigma: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class BaselineResult:
+    """What a baseline of A3 returns, as far as it is judged: what it learned in `T` rounds, and from what.
+
+    Attributes
+    ----------
+    thetas : array, shape (T, d)
+        Of each round, fitted to the data of the rounds before.
+    vectors : array, shape (T, d)
+    targets : array, shape (T,)
+        Reward differences; for preferences 1 where the first is preferred, else -1.
+    theta : array, shape (d,)
+        Fitted to all data: that of the policy.
+    count : int or None
+        `N` of `best_of_n`.
+    """
+
+    thetas: FloatArray
+    vectors: FloatArray
+    targets: FloatArray
+    theta: FloatArray
+    count: int | None = None
+
+
 def _vector(value: Any) -> FloatArray:
     return read_only(value, ndim=1, name="result")
 
@@ -164,6 +194,26 @@ def _spanner(value: Any) -> SpannerResult:
     return result
 
 
+def _baseline(value: Any) -> BaselineResult:
+    policy = getattr(value, "policy", value)
+    result = BaselineResult(
+        thetas=read_only(_part(value, "thetas"), ndim=2, name="thetas"),
+        vectors=read_only(_part(value, "vectors"), ndim=2, name="vectors"),
+        targets=read_only(_part(value, "targets"), ndim=1, name="targets"),
+        theta=read_only(_part(policy, "theta"), ndim=1, name="theta"),
+    )
+    rounds, dimension = len(result.targets), len(result.theta)
+    for name in ("thetas", "vectors"):
+        shape = getattr(result, name).shape
+        require(shape == (rounds, dimension), f"the shape of {name}", shape, f"{(rounds, dimension)}, as of the others")
+    return result
+
+
+def _best_of_n(value: Any) -> BaselineResult:
+    count = operator.index(_part(getattr(value, "policy", value), "count"))
+    return replace(_baseline(value), count=count)
+
+
 def _policy(value: Any) -> Mixture:
     if not isinstance(value, Mapping) and hasattr(value, "policy"):
         policy = value.policy
@@ -191,6 +241,11 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "race_sample": _identity,
         "build_spanner": _spanner,
         "spanner_sampling": _policy,
+        "reference_learner": _baseline,
+        "online_dpo": _baseline,
+        "xpo": _baseline,
+        "elliptical_enumeration": _baseline,
+        "best_of_n": _best_of_n,
         "literal_oracle": lambda oracle: oracle,
         "counted_oracle": lambda oracle: oracle,
     }

@@ -187,6 +187,11 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "race_sample": ("oracle", "prompt", "score"),
     "build_spanner": ("oracle",),
     "spanner_sampling": ("oracle",),
+    "reference_learner": ("oracle",),
+    "online_dpo": ("oracle",),
+    "xpo": ("oracle",),
+    "elliptical_enumeration": ("oracle",),
+    "best_of_n": ("oracle",),
 }
 """Names under which positional arguments travel."""
 

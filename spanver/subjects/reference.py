@@ -14,6 +14,7 @@ import numpy as np
 
 from spanver import kernels
 from spanver.errors import MissingExtraError, require
+from spanver.learners.baselines import best_of_n, elliptical_enumeration, online_dpo, reference_learner, xpo
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import build_spanner
@@ -58,6 +59,11 @@ subject = Subject(
         "race_sample": race_sample,
         "build_spanner": build_spanner,
         "spanner_sampling": spanner_sampling,
+        "reference_learner": reference_learner,
+        "online_dpo": online_dpo,
+        "xpo": xpo,
+        "elliptical_enumeration": elliptical_enumeration,
+        "best_of_n": best_of_n,
         "literal_oracle": literal_oracle,
         "counted_oracle": counted_oracle,
     },

@@ -17,7 +17,7 @@ from spanver.errors import require
 from spanver.learners.policies import Mixture, TruncatedSoftmax
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import AnyResponse, Budget, Ledger, QuestionRefusedError
-from spanver.subjects.contract import Subject, result_of
+from spanver.subjects.contract import BaselineResult, Subject, result_of
 from spanver.subjects.loading import load_subject
 from spanver.subjects.messages import PROTOCOL, decode, decoded, encode, encoded
 from spanver.subjects.process import ARGUMENTS, REMOTE
@@ -144,6 +144,8 @@ def _as_data(result: Any) -> Any:
         require(len(parts) == len(result.components), "policy", result, "a mixture of truncated policies")
         thetas = np.array([part.theta for part in parts])
         return {"thetas": encoded(thetas), "precision": encoded(parts[0].precision), "nu": parts[0].nu}
+    if isinstance(result, BaselineResult):
+        return {key: value for key, value in encoded(result).items() if value is not None}
     return encoded(result)
 
 

@@ -8,14 +8,16 @@ from difflib import get_close_matches
 
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
-from spanver.subjects.zoo import exploration, fitting, laws, oracles, sampling, spanners
+from spanver.subjects.zoo import baseline_learners, exploration, fitting, laws, oracles, sampling, spanners
 from spanver.subjects.zoo.mutants import Mutant, mutated
 from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
 
 __all__ = ["MUTANTS", "VARIANTS", "Mutant", "find", "mutant"]
 
 MUTANTS: dict[str, Mutant] = {
-    each.name: each for module in (laws, oracles, sampling, spanners, fitting, exploration) for each in module.MUTANTS
+    each.name: each
+    for module in (laws, oracles, sampling, spanners, fitting, exploration, baseline_learners)
+    for each in module.MUTANTS
 }
 """Mutants by name."""
 

@@ -15,6 +15,7 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
 from spanver.oracles import literal_oracle
+from spanver.subjects.zoo.baseline_learners import DPO, XPO, baseline, enumeration
 from spanver.subjects.zoo.exploration import phase_two
 from spanver.subjects.zoo.fitting import bisected_fit, scores
 from spanver.subjects.zoo.mutants import Mutant
@@ -35,7 +36,7 @@ from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 __all__ = ["VARIANTS"]
 
 _SPANNER = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "O1", "O3")
-_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R3", "O3", "T1")
+_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R3", "O3", "T1", "T2")
 
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
@@ -221,7 +222,7 @@ VARIANTS: tuple[Mutant, ...] = (
     Mutant(
         "variant-race",
         "samples by the race in place of rejection, so that the exact law of A1 does not apply",
-        tuple(name for name in _EXPLORATION if name != "R3"),
+        tuple(name for name in _EXPLORATION if name not in ("R3", "T2")),  # it draws all it asks for
         {"spanner_sampling": partial(spanner_sampling, sampler=race_sample)},
     ),
     Mutant(
@@ -247,6 +248,18 @@ VARIANTS: tuple[Mutant, ...] = (
         "starts barycentric spanners greedily and swaps place after place",
         ("B1", "B2"),
         {"barycentric_spanner": partial(swapped_members, start=greedy_start)},
+    ),
+    Mutant(
+        "variant-baselines",
+        "the baselines in plain loops",
+        ("E6", "O1", "T1", "T6"),
+        {
+            "reference_learner": baseline,
+            "online_dpo": DPO,
+            "xpo": XPO,
+            "elliptical_enumeration": enumeration,
+            "best_of_n": baseline,
+        },
     ),
     Mutant("variant-covering", "covers with Sigma inverted afresh", ("B3",), {"covering_list": covering}),
 )

@@ -1,0 +1,331 @@
+"""The baselines of A3: what they ask and with which parameters (O1), what they fit (E6), and T6's choice of pairs.
+
+*Proper* `[FMR25]` is read off the record: every response whose reward or label is asked was drawn at that prompt by a
+sampling question, and its parameter is the one that the run states for the round, fitted to the rounds before (E6), so
+before the prompt was handed out. T4, which is about proper learners, is an illustration and cannot be tested.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from scipy.special import expit, logsumexp
+
+from spanver.certify import kkt_residual
+from spanver.oracle import Ledger
+from spanver.oracles import literal_oracle
+from spanver.problems.tables import TabularProblem
+from spanver.strategies import tabular_problems
+from spanver.subjects.contract import BaselineResult
+from spanver.values import FloatArray, Prompt
+from spanver.verification.check import Check, instances
+from spanver.verification.recording import RecordingOracle
+from spanver.verification.rounds import Round, rounds_of
+
+ROUNDING = 1e-9
+SETTLED = 1e-6  # of the gradient's scale: how far Newton steps leave a loss that is no sum of squares
+PROBLEMS = tabular_problems(min_responses=2, betas=(1.0, 0.25, 0.05))
+ROUNDS = st.integers(1, 5)
+FEEDBACK = st.sampled_from(["reward", "preference"])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one round was about, in the order of its relative feature.
+
+    Attributes
+    ----------
+    prompt, one, two : int
+    target : float
+        Reward of the first less that of the second; for preferences 1 or -1.
+    """
+
+    prompt: int
+    one: int
+    two: int
+    target: float
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A run, as its questions and its result show it."""
+
+    result: BaselineResult
+    rounds: list[Round]
+    pairs: list[Pair]
+    ledger: Ledger
+
+
+def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan: Any) -> Learned:
+    """Run a learner of the subject on an oracle that lists all responses, if asked."""
+    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), full_table=True))
+    result: BaselineResult = check.call(name, oracle, rounds=rounds, seed=check.seed("learner"), **plan)
+    found = rounds_of(oracle.asked)
+    assert len(found) == rounds, f"{len(found)} prompts were asked for in {rounds} rounds"
+    assert len(result.targets) == rounds, f"{len(result.targets)} rounds are reported of {rounds}"
+    labels = plan.get("feedback") == "preference"
+    pairs = [
+        pair_of(problem, each, vector, target, labels)
+        for each, vector, target in zip(found, result.vectors, result.targets, strict=True)
+    ]
+    return Learned(result, found, pairs, oracle.ledger)
+
+
+def pair_of(problem: TabularProblem, asked: Round, vector: FloatArray, target: float, labels: bool) -> Pair:
+    """Pair whose rewards or label were asked, which is the pair that the run reports."""
+    prompt = int(asked.prompt)
+    if labels:
+        told = [entry for entry in asked.asked if entry.question == "compare"]
+        assert len(told) == 1, f"{len(told)} labels were asked in a round"
+        assert not asked.rewards, "rewards were asked of a learner from labels"
+        (one, two), value = map(int, told[0].arguments), 1.0 if told[0].answer else -1.0
+    else:
+        assert len(asked.rewards) == 2, f"{len(asked.rewards)} rewards were asked in a round"
+        (one, first), (two, second) = ((int(each), reward) for each, reward in asked.rewards)
+        value = first - second
+    features = problem.features[prompt]
+    for pair in (Pair(prompt, one, two, value), Pair(prompt, two, one, -value)):
+        relative = features[pair.one] - features[pair.two]
+        if np.allclose(vector, relative, rtol=0, atol=1e-12) and abs(target - pair.target) <= ROUNDING:
+            return pair
+    raise AssertionError(f"vector {vector.tolist()} with target {target} is reported, asked were {one} and {two}")
+
+
+def draws(asked: Round) -> list[tuple[FloatArray | None, int]]:
+    """Responses of plain draws, each with the parameter of its policy: none for the base policy."""
+    return [
+        (theta if theta is not None and np.any(theta) else None, int(response))
+        for entry in asked.asked
+        if entry.question == "sample"
+        for theta in [entry.arguments[1]]
+        for response in entry.answer.ids
+    ]
+
+
+def assert_drawn(asked: Round, response: int, theta: FloatArray) -> None:
+    """Assert that a response was drawn with this parameter."""
+    with_theta = [each for own, each in draws(asked) if is_same(own, theta)]
+    assert response in with_theta, f"asked was {response}, drawn with {theta.tolist()} were {with_theta}"
+
+
+def is_same(own: FloatArray | None, theta: FloatArray) -> bool:
+    return bool(np.allclose(np.zeros_like(theta) if own is None else own, theta, rtol=0, atol=1e-12))
+
+
+def assert_proper(run: Learned, first: FloatArray, second: FloatArray) -> None:
+    """Assert that both responses of every round were drawn with these parameters, of shape (T, d)."""
+    for t, (asked, pair) in enumerate(zip(run.rounds, run.pairs, strict=True)):
+        assert_drawn(asked, pair.one, first[t])
+        assert_drawn(asked, pair.two, second[t])
+        strangers = [own for own, _ in draws(asked) if not any(is_same(own, each) for each in (first[t], second[t]))]
+        assert not strangers, f"round {t} draws with {strangers[0]}, its parameter is {run.result.thetas[t].tolist()}"
+
+
+def assert_ledger(run: Learned, samples: int, rewards: int, enumerated: int = 0) -> None:
+    expected = Ledger(samples=samples, rewards=rewards, enumerated=enumerated)
+    assert run.ledger == expected, f"the ledger is {run.ledger}, such a run costs {expected}"
+
+
+@pytest.mark.guarantee("O1", needs=["reference_learner"])
+@instances(problem=PROBLEMS, rounds=ROUNDS)
+def test_the_reference_learner_asks_two_base_responses_and_two_rewards_a_round(
+    check: Check, problem: TabularProblem, rounds: int
+) -> None:
+    run = learn(check, "reference_learner", problem, rounds)
+    assert_ledger(run, 2 * rounds, 2 * rounds)
+    base = np.zeros((rounds, problem.dimension))
+    assert_proper(run, base, base)
+
+
+@pytest.mark.guarantee("O1", needs=["best_of_n"])
+@instances(problem=PROBLEMS, rounds=ROUNDS, count=st.integers(1, 64))
+def test_best_of_n_learns_from_base_responses_and_pays_for_as_many_as_it_was_told(
+    check: Check, problem: TabularProblem, rounds: int, count: int
+) -> None:
+    run = learn(check, "best_of_n", problem, rounds, count=count)
+    assert_ledger(run, 2 * rounds, 2 * rounds)
+    base = np.zeros((rounds, problem.dimension))
+    assert_proper(run, base, base)
+    assert run.result.count == count, f"an output costs {run.result.count} samples, not {count}"
+
+
+@pytest.mark.guarantee("O1", needs=["online_dpo"])
+@instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK)
+def test_online_dpo_draws_both_responses_with_the_parameter_of_its_round(
+    check: Check, problem: TabularProblem, rounds: int, feedback: str
+) -> None:
+    run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
+    assert_ledger(run, 2 * rounds, rounds if feedback == "preference" else 2 * rounds)
+    assert_proper(run, run.result.thetas, run.result.thetas)
+
+
+@pytest.mark.guarantee("O1", needs=["xpo"])
+@instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK, partition_samples=st.integers(1, 8))
+def test_xpo_draws_against_the_base_policy_and_estimates_each_partition_once(
+    check: Check, problem: TabularProblem, rounds: int, feedback: str, partition_samples: int
+) -> None:
+    plan = {"alpha": 0.5, "feedback": feedback, "partition_samples": partition_samples}
+    run = learn(check, "xpo", problem, rounds, **plan)
+    prompts = len({pair.prompt for pair in run.pairs})
+    assert_ledger(run, 2 * rounds + prompts * partition_samples, rounds if feedback == "preference" else 2 * rounds)
+    assert_proper(run, run.result.thetas, np.zeros((rounds, problem.dimension)))
+
+
+@pytest.mark.guarantee("O1", needs=["elliptical_enumeration"])
+@instances(problem=PROBLEMS, rounds=ROUNDS, ridge=st.sampled_from([1.0, 0.1, 4.0]))
+def test_elliptical_enumeration_lists_all_responses_and_draws_none(
+    check: Check, problem: TabularProblem, rounds: int, ridge: float
+) -> None:
+    """So it is improper: what it asks about was drawn by no policy."""
+    run = learn(check, "elliptical_enumeration", problem, rounds, ridge=ridge)
+    assert_ledger(run, 0, 2 * rounds, rounds * problem.responses)
+
+
+@pytest.mark.guarantee("T6", needs=["elliptical_enumeration"])
+@instances(problem=PROBLEMS, rounds=ROUNDS, ridge=st.sampled_from([1.0, 0.1, 4.0]))
+def test_elliptical_enumeration_asks_about_the_least_certain_pair(
+    check: Check, problem: TabularProblem, rounds: int, ridge: float
+) -> None:
+    run = learn(check, "elliptical_enumeration", problem, rounds, ridge=ridge)
+    sigma = ridge * np.eye(problem.dimension)
+    for t, pair in enumerate(run.pairs):
+        features = problem.features[pair.prompt]
+        relative = features[:, None] - features[None]
+        squares = np.einsum("abi,ij,abj->ab", relative, np.linalg.inv(sigma), relative)
+        own, largest = float(squares[pair.one, pair.two]), float(squares.max())
+        assert own >= largest * (1 - ROUNDING), f"round {t} asks about a square norm of {own}, the largest is {largest}"
+        sigma = sigma + np.outer(relative[pair.one, pair.two], relative[pair.one, pair.two])
+
+
+def fitted_data(problem: TabularProblem, pairs: Sequence[Pair]) -> tuple[FloatArray, FloatArray]:
+    vectors = [problem.features[pair.prompt, pair.one] - problem.features[pair.prompt, pair.two] for pair in pairs]
+    return np.array(vectors).reshape(-1, problem.dimension), np.array([pair.target for pair in pairs], dtype=np.float64)
+
+
+def parameters(run: Learned) -> list[FloatArray]:
+    """Of every round, and of the policy: the `t`-th is fitted to the first `t` rounds."""
+    return [*run.result.thetas, run.result.theta]
+
+
+def assert_least_squares(problem: TabularProblem, run: Learned) -> None:
+    for t, theta in enumerate(parameters(run)):
+        vectors, targets = fitted_data(problem, run.pairs[:t])
+        residual = kkt_residual(vectors.T @ vectors, vectors.T @ targets, theta, problem.radius)
+        assert residual <= ROUNDING, f"theta misses the conditions on the data of {t} rounds by {residual}"
+
+
+@pytest.mark.guarantee("E6", needs=["reference_learner"])
+@instances(problem=PROBLEMS, rounds=ROUNDS)
+def test_the_reference_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
+    assert_least_squares(problem, learn(check, "reference_learner", problem, rounds))
+
+
+@pytest.mark.guarantee("E6", needs=["best_of_n"])
+@instances(problem=PROBLEMS, rounds=ROUNDS)
+def test_best_of_n_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
+    assert_least_squares(problem, learn(check, "best_of_n", problem, rounds, count=4))
+
+
+@pytest.mark.guarantee("E6", needs=["elliptical_enumeration"])
+@instances(problem=PROBLEMS, rounds=ROUNDS)
+def test_elliptical_enumeration_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
+    assert_least_squares(problem, learn(check, "elliptical_enumeration", problem, rounds, ridge=1.0))
+
+
+@pytest.mark.guarantee("E6", needs=["online_dpo"])
+@instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK)
+def test_online_dpo_minimises_its_loss_on_the_ball(
+    check: Check, problem: TabularProblem, rounds: int, feedback: str
+) -> None:
+    run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
+    if feedback == "reward":
+        assert_least_squares(problem, run)
+    else:
+        assert_stationary(problem, run, feedback, 0.0)
+
+
+@pytest.mark.guarantee("E6", needs=["xpo"])
+@instances(
+    problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK, alpha=st.sampled_from([0.1, 0.0, 1.0]),
+    partition_samples=st.sampled_from([4, 1, 16]),
+)  # fmt: skip
+def test_xpo_minimises_its_optimistic_loss_on_the_ball(
+    check: Check, problem: TabularProblem, rounds: int, feedback: str, alpha: float, partition_samples: int
+) -> None:
+    """The loss is not convex: a stationary point of the ball, no higher than the parameter before. 0 is OnlineDPO's."""
+    plan = {"alpha": alpha, "feedback": feedback, "partition_samples": partition_samples}
+    run = learn(check, "xpo", problem, rounds, **plan)
+    assert_stationary(problem, run, feedback, alpha)
+
+
+def assert_stationary(problem: TabularProblem, run: Learned, feedback: str, alpha: float) -> None:
+    """Assert the KKT conditions of every parameter on its loss, and that it is not above the one before."""
+    partitions: dict[Prompt, Counter[int]] = {}
+    before = run.result.thetas[0]
+    for t, theta in enumerate(parameters(run)):
+        norm = float(np.linalg.norm(theta))
+        assert norm <= problem.radius * (1 + 1e-12), f"theta of norm {norm}, the radius is {problem.radius}"
+        pairs = run.pairs[:t]
+        if t > 0 and alpha > 0.0:
+            base_draws(run.rounds[t - 1], pairs[-1], before, partitions)
+        value, size, gradient, scale = loss_at(problem, pairs, theta, feedback, alpha, partitions)
+        multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= problem.radius * (1 - ROUNDING) else 0.0
+        residual = float(np.linalg.norm(gradient + multiplier * theta))
+        assert residual <= SETTLED * scale, f"theta is not stationary for the loss of {t} rounds: {residual} of {scale}"
+        earlier, *_ = loss_at(problem, pairs, before, feedback, alpha, partitions)
+        assert value <= earlier + ROUNDING * size, (
+            f"the loss of {t} rounds is {value}, was {earlier} before it was fitted"
+        )
+        before = theta
+
+
+def base_draws(asked: Round, pair: Pair, theta: FloatArray, partitions: dict[Prompt, Counter[int]]) -> None:
+    """Add what a round drew from the base policy apart from its pair; at parameter 0 the first is such a draw too."""
+    drawn: Counter[int] = Counter(response for theta, response in draws(asked) if theta is None)
+    for entry in asked.asked:
+        if entry.question == "sample_counts":
+            drawn.update(dict(zip(map(int, entry.answer.responses.ids), map(int, entry.answer.counts), strict=True)))
+    drawn.subtract([pair.two] if np.any(theta) else [pair.one, pair.two])
+    known = partitions.setdefault(pair.prompt, Counter())
+    if not known:
+        known.update(+drawn)
+
+
+def loss_at(
+    problem: TabularProblem,
+    pairs: Sequence[Pair],
+    theta: FloatArray,
+    feedback: str,
+    alpha: float,
+    partitions: dict[Prompt, Counter[int]],
+) -> tuple[float, float, FloatArray, float]:
+    """Loss of A3 in plain sums: value, the magnitude of its terms, gradient, and the scale of that."""
+    value, size, gradient, scale = 0.0, 0.0, np.zeros(problem.dimension), 1e-300
+    for pair in pairs:
+        features = problem.features[pair.prompt]
+        v = features[pair.one] - features[pair.two]
+        margin, length = float(theta @ v), float(np.linalg.norm(v))
+        if feedback == "reward":
+            terms = [((margin - pair.target) ** 2, 2.0 * (margin - pair.target) * v)]
+            scale += 2.0 * (abs(margin) + abs(pair.target)) * length
+        else:
+            terms = [(float(np.logaddexp(0.0, -pair.target * margin)), -pair.target * expit(-pair.target * margin) * v)]
+            scale += length
+        if alpha > 0.0:
+            listed = np.array(list(partitions[pair.prompt]))
+            weights = np.log(np.array([partitions[pair.prompt][each] for each in listed], dtype=np.float64))
+            exponents = weights - logsumexp(weights) + features[listed] @ theta / problem.beta
+            mean = np.exp(exponents - logsumexp(exponents)) @ features[listed]
+            likelihood = float(features[pair.two] @ theta) / problem.beta - float(logsumexp(exponents))
+            terms.append((alpha * likelihood, alpha * (features[pair.two] - mean) / problem.beta))
+            scale += alpha * float(np.linalg.norm(features[pair.two]) + np.linalg.norm(mean)) / problem.beta
+        value += sum(term for term, _ in terms)
+        size += sum(abs(term) for term, _ in terms)
+        gradient = gradient + sum(slope for _, slope in terms)
+    return value, size, gradient, scale
