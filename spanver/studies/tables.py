@@ -22,11 +22,9 @@ _COLOURS = {Verdict.HOLDS: "green", Verdict.UNDECIDED: "yellow", Verdict.VIOLATE
 def claims_table(result: Result) -> Table:
     """Claims of a study, a row each, with slope, 95 % interval and band."""
     study = STUDIES[result.study]
-    table = Table(
-        title=f"[bold]{study.name}[/bold]: {study.says}", title_justify="left", title_style="", box=box.SIMPLE_HEAD
-    )
+    table = Table(title=f"{study.name}: {study.says}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("id", no_wrap=True)
-    table.add_column("claim", min_width=24)
+    table.add_column("claim", min_width=18)
     table.add_column("verdict", no_wrap=True)
     for column in ("slope", "95 % interval", "band"):
         table.add_column(column, justify="right", no_wrap=True)
