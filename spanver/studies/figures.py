@@ -13,7 +13,7 @@ from spanver.studies.points import Measured, Series, Study
 
 __all__ = ["LOOKS", "draw_series", "draw_study", "draw_theory"]
 
-# Okabe and Ito's palette, with a marker each so that print without colours can be read too.
+# Okabe and Ito's palette, with a marker each so that print without colours can be read too; the passive learner is often under another.
 LOOKS: dict[str, tuple[str, str, str]] = {
     "spanner_sampling": ("#0072B2", "o", "SpannerSampling"),
     "reference": ("#E69F00", "s", "passive"),
@@ -26,17 +26,17 @@ LOOKS: dict[str, tuple[str, str, str]] = {
 
 
 def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
-    """Median over the seeds that reached it, with bars from the smallest to the largest."""
+    """Median over the seeds that reached it, with bars that hold the middle half of them."""
     colour, marker, label = LOOKS[series.learner]
     reached = np.isfinite(series.values).any(axis=0)
     if not reached.any():
         return
     values = series.values[:, reached]
     middle = np.nanmedian(values, axis=0)
-    spread = np.abs(np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)]) - middle)
+    spread = np.abs(np.nanpercentile(values, [25, 75], axis=0) - middle)
     axes.errorbar(
-        series.sizes[reached], middle, yerr=spread, color=colour, marker=marker, markersize=4, capsize=2,
-        linewidth=1.2, label=f"{label} ({note})" if note else label,
+        series.sizes[reached], middle, yerr=spread, color=colour, marker=marker, markersize=7 if series.learner == "reference" else 4, capsize=2,
+        linewidth=1.2, label=f"{label}\n({note})" if note else label,
     )  # fmt: skip
 
 

@@ -99,7 +99,6 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
     anchor = float(np.median(average.values[:, -1]))
     last = series.sizes[-1]
     draw_theory(left, series.sizes, lambda t: anchor * (np.log(t) / t) / (np.log(last) / last), r"$\log T / T$")
-    left.set_yscale("log")
     left.set_title("average gap of the rounds so far", fontsize=10)
     draw_series(right, series)
     end = float(np.median(series.values[:, -1]))
@@ -108,6 +107,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
     right.set_title("regret: sum of their gaps", fontsize=10)
     for axes in (left, right):
         axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
         axes.set_xlabel("exploration rounds $T$")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
@@ -123,6 +123,6 @@ STUDY = Study(
     judge=claims,
     draw=draw,
     caption="Random problems, d = 4, beta = 1/2, noisy rewards: exact gaps of the policies of all rounds of one run a "
-    "seed. Phase 1 and M are set for each problem's coverage; nothing is searched for. Medians, with bars from the "
-    "smallest to the largest seed.",
+    "seed. Phase 1 and M are set for each problem's coverage; nothing is searched for. Medians; bars hold the "
+    "middle half of the seeds.",
 )
