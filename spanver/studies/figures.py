@@ -13,7 +13,7 @@ from spanver.studies.points import Measured, Series, Study
 
 __all__ = ["LOOKS", "draw_series", "draw_study", "draw_theory"]
 
-# Okabe and Ito's palette, with a marker each so that print without colours can be read too; the passive learner is often under another.
+# Okabe and Ito's palette, with a marker each so that print without colours can be read too.
 LOOKS: dict[str, tuple[str, str, str]] = {
     "spanner_sampling": ("#0072B2", "o", "SpannerSampling"),
     "reference": ("#E69F00", "s", "passive"),
@@ -35,9 +35,16 @@ def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
     middle = np.nanmedian(values, axis=0)
     spread = np.abs(np.nanpercentile(values, [25, 75], axis=0) - middle)
     axes.errorbar(
-        series.sizes[reached], middle, yerr=spread, color=colour, marker=marker, markersize=7 if series.learner == "reference" else 4, capsize=2,
-        linewidth=1.2, label=f"{label}\n({note})" if note else label,
-    )  # fmt: skip
+        series.sizes[reached],
+        middle,
+        yerr=spread,
+        color=colour,
+        marker=marker,
+        markersize=7 if series.learner == "reference" else 4,  # others often lie on it
+        capsize=2,
+        linewidth=1.2,
+        label=f"{label}\n({note})" if note else label,
+    )
 
 
 def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) -> None:
