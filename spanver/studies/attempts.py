@@ -30,15 +30,15 @@ from spanver.randomness import derived_seed
 from spanver.studies.sampled import sampled_gap
 from spanver.studies.search import Attempt
 
-__all__ = ["LEARNERS", "attempt", "spanner_settings"]
+__all__ = ["LEARNERS", "attempt", "spanner_attempt", "spanner_settings"]
 
 RIDGE = 1.0
 
 
-def spanner_settings(exponent: int) -> Settings:
+def spanner_settings(exponent: int, prompts: int = 300) -> Settings:
     """Settings of SpannerSampling at effort `2^exponent`."""
     return Settings(
-        prompts=300,
+        prompts=prompts,
         pairs_per_prompt=2 << exponent,
         nu=0.3,
         ridge=RIDGE,
@@ -70,17 +70,20 @@ def attempt(learner: str, problem: TabularProblem, seed: int, exponent: int) -> 
         Gap, and ledger of learning: outputs are drawn for free.
     """
     require(learner in LEARNERS, "learner", learner, f"one of {', '.join(LEARNERS)}")
-    full_table = learner == "elliptical"
-    oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"), full_table=full_table)
-    own = derived_seed(seed, "learner")
     if learner == "spanner_sampling":
-        settings = spanner_settings(exponent)
-        policy = spanner_sampling(oracle, seed=own, settings=settings).policy
-        assert isinstance(policy, Mixture)
-        multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
-        found = sampled_gap(problem, policy, multiplier, failure, seed=derived_seed(seed, "output"))
-    else:
-        found = gap(problem, log_law(problem, _BASELINES[learner](oracle, 1 << exponent, own).policy))
+        return spanner_attempt(problem, seed, spanner_settings(exponent))
+    oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"), full_table=learner == "elliptical")
+    run = _BASELINES[learner](oracle, 1 << exponent, derived_seed(seed, "learner"))
+    return Attempt(gap(problem, log_law(problem, run.policy)), oracle.ledger)
+
+
+def spanner_attempt(problem: TabularProblem, seed: int, settings: Settings) -> Attempt:
+    """Run SpannerSampling, and judge it by the law of what A1 really draws from its policy (`sampled_gap`)."""
+    oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"))
+    policy = spanner_sampling(oracle, seed=derived_seed(seed, "learner"), settings=settings).policy
+    assert isinstance(policy, Mixture)
+    multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
+    found = sampled_gap(problem, policy, multiplier, failure, seed=derived_seed(seed, "output"))
     return Attempt(found, oracle.ledger)
 
 

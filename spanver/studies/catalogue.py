@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import coverage, regret
+from spanver.studies import coverage, multi_turn, regret
 from spanver.studies.points import Study
 
 __all__ = ["STUDIES"]
 
-STUDIES: Mapping[str, Study] = MappingProxyType({study.name: study for study in (coverage.STUDY, regret.STUDY)})
+STUDIES: Mapping[str, Study] = MappingProxyType(
+    {study.name: study for study in (coverage.STUDY, regret.STUDY, multi_turn.STUDY)}
+)
