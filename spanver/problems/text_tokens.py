@@ -13,12 +13,13 @@ the values of beginnings of sentences are not linear in their embeddings. By how
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from spanver.errors import require, require_count
+from spanver.errors import require, require_count, require_positive
 from spanver.problems.text import TextProblem, text_problem
 from spanver.problems.tokens import TokenProblem
 from spanver.values import FloatArray, Prefix
@@ -83,9 +84,22 @@ def text_token_problem(
     require_count("depth", depth)
     require_count("words", words, least=2)
     require_count("prompts", prompts)
+    require_count("dimension", dimension)
+    require_count("seed", seed, least=0)
+    require_positive("beta", beta)
+    require(reward in ("projected", "raw"), "reward", reward, "'projected' or 'raw'")
     sequences = prompts * words ** min(depth, 64)
     require(sequences <= MOST_SEQUENCES, "prompts * words**depth", sequences, f"at most {MOST_SEQUENCES}")
-    text = _built(seed, dimension=dimension, beta=beta, reward=reward, prompts=prompts, words=depth)
+    parameters = {
+        "seed": seed,
+        "depth": depth,
+        "words": words,
+        "prompts": prompts,
+        "dimension": dimension,
+        "beta": beta,
+        "reward": reward,
+    }
+    text = _text_problem(parameters)
     responses = [[""] for _ in text.prompts]
     log_base, features = [], []
     for _ in range(depth):
@@ -95,7 +109,11 @@ def text_token_problem(
         ]
         log_base.append(np.array([law for of_prompt in laws for _, law in of_prompt]))
         responses = [
-            [_continued(response, word) for response, (likely, _) in zip(begun, of_prompt, strict=True) for word in likely]
+            [
+                _continued(response, word)
+                for response, (likely, _) in zip(begun, of_prompt, strict=True)
+                for word in likely
+            ]
             for begun, of_prompt in zip(responses, laws, strict=True)
         ]
         features.append(np.concatenate([_features(text, *told) for told in zip(text.prompts, responses, strict=True)]))
@@ -111,15 +129,7 @@ def text_token_problem(
         beta=text.beta,
         radius=max(_RADIUS, text.radius),
         name=NAME,
-        parameters={
-            "seed": seed,
-            "depth": depth,
-            "words": words,
-            "prompts": prompts,
-            "dimension": dimension,
-            "beta": beta,
-            "reward": reward,
-        },
+        parameters=parameters,
     )
 
 
@@ -133,7 +143,7 @@ def next_words(problem: TokenProblem, prefix: Prefix) -> tuple[str, ...]:
     prefix : Prefix
         Of fewer than `H` tokens.
     """
-    text = _text_problem(problem)
+    text = _text_of(problem)
     prompt, response = _read(problem, text, prefix)
     require(len(prefix.tokens) < problem.depth, "prefix", prefix, f"of fewer than {problem.depth} tokens")
     return _next_words(text, prompt, response, problem.alphabet)[0]
@@ -154,16 +164,19 @@ def sentence(problem: TokenProblem, prefix: Prefix) -> str:
     ArgumentError
         If the problem is another one, or the prefix not one of it.
     """
-    prompt, response = _read(problem, _text_problem(problem), prefix)
+    prompt, response = _read(problem, _text_of(problem), prefix)
     return f"{prompt} {_written(response)}".strip()
 
 
-def _text_problem(problem: TokenProblem) -> TextProblem:
-    """The text problem that a problem was built from."""
+def _text_problem(parameters: Mapping[str, Any]) -> TextProblem:
+    """The text problem that a problem is made from."""
+    names = ("seed", "dimension", "beta", "reward", "prompts")
+    return _built(words=parameters["depth"], **{name: parameters[name] for name in names})
+
+
+def _text_of(problem: TokenProblem) -> TextProblem:
     require(problem.name == NAME, "problem", problem.name, "one that text_token_problem built")
-    given = problem.parameters
-    shared = {name: given[name] for name in ("dimension", "beta", "reward", "prompts")}
-    return _built(given["seed"], words=given["depth"], **shared)
+    return _text_problem(problem.parameters)
 
 
 def _read(problem: TokenProblem, text: TextProblem, prefix: Prefix) -> tuple[str, str]:
