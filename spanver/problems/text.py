@@ -104,7 +104,7 @@ class TextProblem:
         text : str
             Words of the model's vocabulary: a prompt and a response so far.
         count : int
-            How many; ties keep the order of the vocabulary.
+            How many, fewer than there are words; ties keep the order of the vocabulary.
 
         Returns
         -------
@@ -112,6 +112,9 @@ class TextProblem:
             `</s>` among them is the end of the sentence.
         array, shape (count,)
         """
+        require_count("count", count)
+        most = len(self._model.words) - 1  # all but the start of a sentence, which is never next
+        require(count <= most, "count", count, f"at most {most}, the number of words")
         log_law = self._model.log_law((self._model.start, *(self._model.index[word] for word in text.split())))
         least = np.partition(log_law, -count)[-count]
         likely = np.flatnonzero(log_law >= least)

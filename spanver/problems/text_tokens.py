@@ -60,7 +60,8 @@ def text_token_problem(
         `H`, most words of a response.
     words : int
         `A`, the most likely words that the law is renormalised over, at least 2. At most 200,000 sequences are listed,
-        `prompts * words**depth`.
+        `prompts * words**depth`. (Eight words carry about half of the law: 0.47, 0.47 and 0.51 of it on average at the
+        first, second and third word of the defaults.)
     prompts : int
         Number of openings.
     dimension : int
