@@ -22,6 +22,7 @@ __all__ = [
     "derived_settings",
     "practical_multi_turn_settings",
     "practical_settings",
+    "practical_text_token_settings",
 ]
 
 SETTING_NAMES = tuple(field.name for field in fields(Settings))
@@ -98,6 +99,36 @@ def practical_multi_turn_settings(*, depth: int, kappa: float) -> MultiTurnSetti
         multiplier=1.5 * coverage,
         failure=0.1,
         partition_samples=16,
+    )
+
+
+def practical_text_token_settings(*, depth: int) -> MultiTurnSettings:
+    """Practical settings of multi-turn SpannerSampling (A4) on real text, word by word.
+
+    The values of beginnings of sentences are not linear in the features, so what is left of every difference does not
+    average out over rollouts from one pair, but over pairs: there are many pairs and few rollouts. Words are many, so
+    that the coverage of a token is larger than in the family `tokens`.
+
+    Parameters
+    ----------
+    depth : int
+        `H`.
+
+    Returns
+    -------
+    MultiTurnSettings
+    """
+    require_count("depth", depth)
+    return MultiTurnSettings(
+        nu=0.5,
+        ridge=0.3,
+        rollouts=4,
+        checks=24,
+        tests=10 * depth,
+        warm_prompts=700 * depth,
+        multiplier=8.0,
+        failure=0.2,
+        partition_samples=64,
     )
 
 

@@ -96,6 +96,31 @@ class TextProblem:
         drawn = (self._model.sample(history, row) for row in rows)
         return [" ".join(self._model.words[word] for word in words) for words in drawn]
 
+    def next_words(self, text: str, count: int) -> tuple[tuple[str, ...], FloatArray]:
+        """The most likely next words after a text, and their exact log probabilities among all words, likeliest first.
+
+        Parameters
+        ----------
+        text : str
+            Words of the model's vocabulary: a prompt and a response so far.
+        count : int
+            How many, fewer than there are words; ties keep the order of the vocabulary.
+
+        Returns
+        -------
+        tuple of str
+            `</s>` among them is the end of the sentence.
+        array, shape (count,)
+        """
+        require_count("count", count)
+        most = len(self._model.words) - 1  # all but the start of a sentence, which is never next
+        require(count <= most, "count", count, f"at most {most}, the number of words")
+        log_law = self._model.log_law((self._model.start, *(self._model.index[word] for word in text.split())))
+        least = np.partition(log_law, -count)[-count]
+        likely = np.flatnonzero(log_law >= least)
+        likely = likely[np.argsort(-log_law[likely], kind="stable")][:count]
+        return tuple(self._model.words[word] for word in likely), log_law[likely]
+
     def features(self, prompt: str, responses: Sequence[str]) -> FloatArray:
         """Features of any responses, drawn or guessed: shape (n, d), in the unit ball."""
         return self._projection.of([f"{prompt} {response}".strip() for response in responses])

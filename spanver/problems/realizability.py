@@ -1,0 +1,89 @@
+"""How far a token problem is from realizable: the best linear fit of the differences of `Q*_h` at every prefix (A4).
+
+Realizability says `Q_h(s,a) - Q_h(s,b) = <theta*_h, phi_h(s,a) - phi_h(s,b)>`. On real text it does not hold, and no
+parameter is known; what is measured here is how much of the differences is left by the least squares fit, with prefixes
+and both tokens drawn from the base policy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spanver.errors import require
+from spanver.kernels import fit
+from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.values import FloatArray
+
+__all__ = ["LayerFit", "realizability"]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFit:
+    """The linear fit of one layer's differences of `Q*_h`.
+
+    Attributes
+    ----------
+    theta : array, shape (d,)
+        Least squares parameter, of norm at most the radius that was asked for.
+    spread : float
+        Root mean square of `Q_h(s,a) - Q_h(s,b)`, `s` and then `a`, `b` independently from the base policy.
+    residual : float
+        The same of what the fit leaves; 0 where the layer is realizable.
+    largest : float
+        Largest residual of a difference at a prefix that the base policy reaches.
+    """
+
+    theta: FloatArray
+    spread: float
+    residual: float
+    largest: float
+
+    @property
+    def share(self) -> float:
+        """Share of the mean square that the fit explains; 1 where the layer is realizable or nothing differs."""
+        return 1.0 - (self.residual / self.spread) ** 2 if self.spread > 0.0 else 1.0
+
+
+def realizability(problem: TokenProblem, *, radius: float | None = None) -> tuple[LayerFit, ...]:
+    """Measure realizability of every layer.
+
+    Parameters
+    ----------
+    problem : TokenProblem
+    radius : float, optional
+        Ball that parameters are sought in; default: the problem's.
+
+    Returns
+    -------
+    tuple of H LayerFit
+        First token first.
+    """
+    require(radius is None or radius > 0.0, "radius", radius, "above 0")
+    fits = []
+    reached = problem.prompt_law
+    for log_base, features, q in zip(problem.log_base, problem.features, soft_q(problem), strict=True):
+        base = np.exp(log_base)
+        weights = (reached[:, None] * base).reshape(-1)
+        # Of two independent tokens, the mean square difference is twice the variance.
+        centred = (features - np.einsum("sa,sad->sd", base, features)[:, None]).reshape(-1, problem.dimension)
+        values = (q - np.einsum("sa,sa->s", base, q)[:, None]).reshape(-1)
+        roots = np.sqrt(weights)
+        theta = fit(roots[:, None] * centred, roots * values, problem.radius if radius is None else radius)
+        errors = values - centred @ theta
+        possible = (weights > 0.0).reshape(base.shape)
+        by_prefix = errors.reshape(base.shape)
+        highest = np.max(by_prefix, axis=1, where=possible, initial=-np.inf)
+        lowest = np.min(by_prefix, axis=1, where=possible, initial=np.inf)
+        seen = possible.any(axis=1)
+        fits.append(
+            LayerFit(
+                theta=theta,
+                spread=float(np.sqrt(2.0 * weights @ values**2)),
+                residual=float(np.sqrt(2.0 * weights @ errors**2)),
+                largest=float((highest[seen] - lowest[seen]).max()),
+            )
+        )
+        reached = weights
+    return tuple(fits)

