@@ -158,18 +158,21 @@ def test_what_was_measured_is_on_disk_at_once(tmp_path: Path) -> None:
     assert rows == [("coverage", 4.0, json.dumps({"gap": 0.5}))]
 
 
-@pytest.mark.parametrize(("needed", "exponent"), [(1, 0), (2, 1), (3, 2), (1024, 10)])
-def test_effort_is_doubled_until_it_suffices(needed: int, exponent: int) -> None:
-    tried: list[int] = []
+@pytest.mark.parametrize(
+    ("needed", "exponent"), [(0.0, 0.0), (0.1, 0.25), (1.0, 1.0), (1.3, 1.5), (1.6, 1.75), (9.9, 10.0)]
+)
+def test_effort_is_doubled_until_it_suffices_and_then_refined_to_a_quarter(needed: float, exponent: float) -> None:
+    tried: list[float] = []
 
-    def attempt(j: int) -> Attempt:
+    def attempt(j: float) -> Attempt:
         tried.append(j)
-        return Attempt(0.0 if 2**j >= needed else 1.0, Ledger(2**j))
+        return Attempt(0.0 if j >= needed else 1.0, Ledger(int(100 * j)))
 
     found = smallest_sufficient(attempt, 0.5, largest=10)
     assert found is not None
-    assert (found[0], found[1].ledger.samples) == (exponent, 2**exponent)
-    assert tried == list(range(exponent + 1))
+    assert (found[0], found[1].ledger.samples) == (exponent, int(100 * exponent))
+    assert tried[: math.ceil(needed) + 1] == list(range(math.ceil(needed) + 1))
+    assert len(tried) <= math.ceil(needed) + 3
 
 
 def test_effort_that_never_suffices_is_not_reached() -> None:

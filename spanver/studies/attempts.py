@@ -35,20 +35,20 @@ __all__ = ["LEARNERS", "attempt", "spanner_attempt", "spanner_settings"]
 RIDGE = 1.0
 
 
-def spanner_settings(exponent: int, prompts: int = 300) -> Settings:
+def spanner_settings(exponent: float, prompts: int = 300) -> Settings:
     """Settings of SpannerSampling at effort `2^exponent`."""
     return Settings(
         prompts=prompts,
-        pairs_per_prompt=2 << exponent,
+        pairs_per_prompt=math.ceil(2.0 * 2.0**exponent),
         nu=0.3,
         ridge=RIDGE,
         exploration_rounds=100,
-        rejection_multiplier=math.ldexp(4.0, exponent),
+        rejection_multiplier=4.0 * 2.0**exponent,
         rejection_failure=0.01,
     )
 
 
-def attempt(learner: str, problem: TabularProblem, seed: int, exponent: int) -> Attempt:
+def attempt(learner: str, problem: TabularProblem, seed: int, exponent: float) -> Attempt:
     """Run a learner at effort `2^exponent` and judge what it returns by its exact gap.
 
     SpannerSampling is judged by the law of what A1 really draws from its policy, clipping included (`sampled_gap`); the
@@ -61,7 +61,7 @@ def attempt(learner: str, problem: TabularProblem, seed: int, exponent: int) -> 
     problem : TabularProblem
     seed : int
         The same seed at another effort has the same luck as far as the same questions are asked.
-    exponent : int
+    exponent : float
         At least 0.
 
     Returns
@@ -73,7 +73,7 @@ def attempt(learner: str, problem: TabularProblem, seed: int, exponent: int) -> 
     if learner == "spanner_sampling":
         return spanner_attempt(problem, seed, spanner_settings(exponent))
     oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"), full_table=learner == "elliptical")
-    run = _BASELINES[learner](oracle, 1 << exponent, derived_seed(seed, "learner"))
+    run = _BASELINES[learner](oracle, math.ceil(2.0**exponent), derived_seed(seed, "learner"))
     return Attempt(gap(problem, log_law(problem, run.policy)), oracle.ledger)
 
 

@@ -129,7 +129,7 @@ STUDY = Study(
     measure=measure,
     judge=claims,
     draw=draw,
-    caption=f"Covered needle, d = 4, |Y| = {RESPONSES}, beta = .03. For every learner and seed effort is doubled until "
-    f"the output's exact gap is at most {EPS}. Effort: T_span and M of SpannerSampling, rounds of the others, N of "
+    caption=f"Covered needle, d = 4, |Y| = {RESPONSES}, beta = .03. For every learner and seed effort grows until the "
+    f"output's exact gap is at most {EPS}. Effort: T_span and M of SpannerSampling, rounds of the others, N of "
     "best-of-N. Medians; bars hold the middle half of the seeds.",
 )

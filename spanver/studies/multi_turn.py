@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +31,7 @@ PER_TOKEN = math.log2(2.0 / (1.0 + math.exp(-KAPPA)))  # log2 C_cond
 SHARE = 0.02  # of the base policy's gap that may be left: R_max, and so the gap's own scale, grows with H
 LARGEST_EFFORT = 14
 PROMPTS_PER_TOKEN = 200  # T_prompt / H of both learners, whose features have d H dimensions
-LADDERS = MappingProxyType(
+LADDERS: Mapping[str, Mapping[str, tuple[tuple[int, ...], int]]] = MappingProxyType(
     {
         "quick": {"multi_turn": ((2, 3, 4, 6, 8), 4), "spanner_sampling": ((4, 5, 6, 7, 8), 5)},
         "full": {"multi_turn": ((2, 3, 4, 6, 8, 10, 12), 8), "spanner_sampling": ((4, 5, 6, 7, 8, 9), 10)},
@@ -56,11 +56,11 @@ def measure(point: Point) -> Numbers:
     enough = SHARE * exact_tokens.gap(problem, problem.log_base)
     if point.learner == "multi_turn":
         reached = _multi_turn(problem, point.seed)
-        found = (0, reached) if reached.gap <= enough else None
+        found = (0.0, reached) if reached.gap <= enough else None
     else:
         view = sequence_view(problem)
 
-        def attempt(exponent: int) -> Attempt:
+        def attempt(exponent: float) -> Attempt:
             return spanner_attempt(view, point.seed, spanner_settings(exponent, PROMPTS_PER_TOKEN * depth))
 
         found = smallest_sufficient(attempt, enough, largest=LARGEST_EFFORT)
@@ -97,7 +97,8 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
         rate = slope(2.0**sequences.sizes, sequences.values / factors)
     counts = tokens.values.size, sequences.values.size
     return (
-        Claim("T5", "T_comp of MTSS is a power of H: its degree", _shown(degree), degree, None, counts[0], judged=False),
+        Claim("T5", "T_comp of MTSS is a power of H: its degree", _shown(degree), degree, points=counts[0],
+              judged=False),
         _judged("at the end of the ladder a further token multiplies T_comp of MTSS by 2^slope, less than C_cond", end,
                 (-math.inf, PER_TOKEN), counts[0]),
         _judged("a further token multiplies T_comp of sequence-level SpannerSampling by C_cond = 2^slope, its cost at "
@@ -150,6 +151,6 @@ STUDY = Study(
     judge=claims,
     draw=draw,
     caption=f"Family tokens, C_cond = {2**PER_TOKEN:.2f}; both reach a gap of at most {SHARE:.0%} of the base policy's. "
-    "MTSS runs at its practical settings; effort of the sequence-level learner (T_span and M) is doubled until it "
-    "suffices. Medians; bars hold the middle half of the seeds.",
+    "MTSS runs at its practical settings; effort of the sequence-level learner (T_span and M) grows until it suffices. "
+    "Medians; bars hold the middle half of the seeds.",
 )

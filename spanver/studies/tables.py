@@ -45,7 +45,7 @@ def _numbers(claim: Claim) -> tuple[str, str, str]:
 
 
 def _edge(value: float) -> str:
-    return f"{value:g}" if math.isfinite(value) else ("-" if value < 0 else "") + "inf"
+    return f"{value:.3g}" if math.isfinite(value) else ("-" if value < 0 else "") + "inf"
 
 
 def footer_line(results: Sequence[Result]) -> str:
