@@ -102,25 +102,33 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     tight, loose = (_growth(measured, name) for name in ("samples", "loose_samples"))
     count, sequences = tokens.values.size, table(measured, "spanner_sampling", "samples").values.size
     below, near = (-math.inf, PER_TOKEN), (0.9 * PER_TOKEN, 1.1 * PER_TOKEN)
-    words = "a further token multiplies T_comp of sequence-level SpannerSampling by 2^slope"
-    return (
-        Claim(
-            "T5", "T_comp of MTSS grows like H^slope", Verdict.HOLDS if degree else Verdict.UNDECIDED, degree,
-            points=count, judged=False,
+    mtss, other = "T_comp of MTSS", "T_comp of sequence-level SpannerSampling"
+    rows = (
+        (f"{mtss} grows like H^slope", degree, None, count, ""),
+        (f"a further token multiplies {mtss} by 2^slope", end, below, count, "at the end; C_cond is the limit"),
+        (
+            f"a further token multiplies {other} by 2^slope",
+            tight,
+            near,
+            sequences,
+            "its cost at effort 1 divided out; C_cond within a tenth",
         ),
-        Claim(
-            "T5", "a further token multiplies T_comp of MTSS by 2^slope",
-            judge(end, below) if end else Verdict.UNDECIDED, end, below, count, note="at the end of the ladder; C_cond is the limit",
+        (
+            f"a further token multiplies {other} by 2^slope",
+            loose,
+            None,
+            sequences,
+            f"for {LOOSE:.0%} of the base policy's gap it may clip the best sequences",
         ),
-        Claim(
-            "T5", words, judge(tight, near) if tight else Verdict.UNDECIDED, tight, near, sequences,
-            note="its cost at effort 1 divided out; C_cond within a tenth",
-        ),
-        Claim(
-            "T5", words, Verdict.HOLDS if loose else Verdict.UNDECIDED, loose, points=sequences, judged=False,
-            note=f"for a gap of {LOOSE:.0%} of the base policy's it may clip the best sequences",
-        ),
-    )  # fmt: skip
+    )
+    return tuple(_claim(*row) for row in rows)
+
+
+def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, count: int, note: str) -> Claim:
+    verdict = Verdict.UNDECIDED
+    if fitted is not None:
+        verdict = Verdict.HOLDS if band is None else judge(fitted, band)
+    return Claim("T5", words, verdict, fitted, band, count, judged=band is not None, note=note)
 
 
 def _growth(measured: Sequence[Measured], name: str) -> Slope | None:
