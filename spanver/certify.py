@@ -16,14 +16,16 @@ from spanver.guarantees import sampler_trials, spanner_size_bound
 from spanver.kernels import update_inverse_factor
 from spanver.learners.race_sampler import race_size
 from spanver.records import Record
+from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["CERTIFIED", "Check", "certify", "kkt_residual"]
+__all__ = ["CERTIFIED", "ROUNDING", "Check", "Findings", "certify", "checked", "growth", "kkt_residual"]
 
-_ROUNDING = 1e-9  # relative; mathematics.md frees ties within it (S1)
-
+ROUNDING = 1e-9
+"""Relative; mathematics.md frees ties within it (S1)."""
 
 Findings: TypeAlias = Generator[str, None, str]
+"""Yields a sentence for every violation, and returns the sentence for when there is none."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,11 @@ def certify(record: Record) -> tuple[Check, ...]:
     broken = _not_finite(record)
     if broken:
         return tuple(Check(name, Verdict.VIOLATED, f"{broken} is not finite") for name in _CHECKS)
-    return tuple(_check(name, findings(record)) for name, findings in _CHECKS.items())
+    return tuple(checked(name, findings(record)) for name, findings in _CHECKS.items())
 
 
-def _check(name: str, findings: Findings) -> Check:
+def checked(name: str, findings: Findings) -> Check:
+    """Verdict on one guarantee from what was found."""
     violations = []
     while True:
         try:
@@ -79,7 +82,24 @@ def _not_finite(record: Record) -> str | None:
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
-# Each of these yields one sentence for every violation, and returns the sentence for when there is none.
+def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
+    """Norms of accepted vectors, each under the `Sigma` before it, and what each added to `log det Sigma` (S1, S3).
+
+    Parameters
+    ----------
+    vectors : array, shape (K, d)
+    ridge : float
+
+    Returns
+    -------
+    tuple of two arrays, shape (K,)
+    """
+    norms, gains = np.empty(len(vectors)), np.empty(len(vectors))
+    factor = np.eye(vectors.shape[1]) / np.sqrt(ridge)
+    for index, vector in enumerate(vectors):
+        norms[index] = np.linalg.norm(factor @ vector)
+        factor, gains[index] = update_inverse_factor(factor, vector)
+    return norms, gains
 
 
 def _agreeing(record: Record, *names: str) -> Iterator[str]:
@@ -96,14 +116,10 @@ def _accepted_norms(record: Record) -> Findings:
         yield from _agreeing(record, "nu")
     if spanner.nu != record.summary["settings"]["nu"]:
         yield f"nu of the spanner is {spanner.nu}, but {record.summary['settings']['nu']} in the settings"
-    factor = np.eye(spanner.dimension) / np.sqrt(spanner.ridge)
-    least = np.inf
-    for index, vector in enumerate(spanner.vectors):
-        norm = float(np.linalg.norm(factor @ vector))
-        least = min(least, norm)
-        if not norm > spanner.nu * (1 - _ROUNDING):
-            yield f"spanner pair {index} was accepted at norm {norm:.6g}, not above nu = {spanner.nu:.6g}"
-        factor, _ = update_inverse_factor(factor, vector)
+    norms, _ = growth(spanner.vectors, spanner.ridge)
+    least = float(norms.min(initial=np.inf))
+    for index in np.flatnonzero(~(norms > spanner.nu * (1 - ROUNDING))):
+        yield f"spanner pair {index} was accepted at norm {norms[index]:.6g}, not above nu = {spanner.nu:.6g}"
     if np.any(np.diff(spanner.rounds) <= 0):
         yield "some prompt round accepted more than one pair"
     if spanner.size and not (spanner.rounds[0] >= 0 and spanner.rounds[-1] < len(spanner.tries)):
@@ -116,7 +132,7 @@ def _sigma_sum(record: Record) -> Findings:
     expected = record.trace.spanner.sigma
     scale = float(np.abs(expected).max())
     difference = float(np.abs(record.sigma - expected).max()) / scale
-    if difference > _ROUNDING:
+    if difference > ROUNDING:
         yield f"sigma is off lambda I + sum v v^T by {difference:.3g} of its largest entry"
     smallest = float(np.linalg.eigvalsh((record.sigma + record.sigma.T) / 2)[0])
     if smallest <= 0:
@@ -126,14 +142,11 @@ def _sigma_sum(record: Record) -> Findings:
 
 def _log_determinant(record: Record) -> Findings:
     spanner = record.trace.spanner
-    factor = np.eye(spanner.dimension) / np.sqrt(spanner.ridge)
-    gained = 0.0
-    for vector in spanner.vectors:
-        factor, gain = update_inverse_factor(factor, vector)
-        gained += gain
+    _, gains = growth(spanner.vectors, spanner.ridge)
+    gained = float(gains.sum())
     sign, log_det = np.linalg.slogdet(record.sigma)
     stated = float(log_det) - spanner.dimension * float(np.log(spanner.ridge))
-    if sign <= 0 or abs(stated - gained) > _ROUNDING * max(1.0, gained):
+    if sign <= 0 or abs(stated - gained) > ROUNDING * max(1.0, gained):
         yield f"log det sigma grew by {stated:.9g}, but the accepted norms add up to {gained:.9g}"
     return f"log det sigma grew by {gained:.6g}, the sum over the accepted norms"
 
@@ -146,7 +159,7 @@ def _spanner_size(record: Record) -> Findings:
         yield f"the record states {stated} pairs, but holds {spanner.size}"
     vectors = np.concatenate([spanner.vectors, record.trace.exploration.vectors])
     longest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
-    if longest > 2 * (1 + _ROUNDING):
+    if longest > 2 * (1 + ROUNDING):
         yield f"a relative feature has norm {longest:.6g}, but features of the unit ball differ by at most 2"
     if spanner.size > bound:
         yield f"{spanner.size} pairs, but S4 allows at most {bound}"
@@ -182,7 +195,7 @@ def _fits(record: Record) -> Findings:
     known = 0
     targets = np.concatenate([spanner.targets, exploration.targets])
     reward_range = float(record.summary["problem"]["reward_range"])
-    if np.any(np.abs(targets) > reward_range * (1 + _ROUNDING)):
+    if np.any(np.abs(targets) > reward_range * (1 + ROUNDING)):
         yield f"a reward difference is {np.abs(targets).max():.6g}, beyond the range of rewards, {reward_range:.6g}"
     if record.plan.budget is None and np.any(exploration.spanner_sizes != spanner.size):
         yield f"a fit states {int(exploration.spanner_sizes.min())} spanner pairs in its data, not all {spanner.size}"
@@ -197,7 +210,7 @@ def _fits(record: Record) -> Findings:
         known = size
         residual = kkt_residual(gram, moment, exploration.thetas[index], radius)
         worst = max(worst, residual)
-        if residual > _ROUNDING:
+        if residual > ROUNDING:
             yield f"theta of round {index} misses the KKT conditions by {residual:.3g} relative"
         vector, target = exploration.vectors[index], float(exploration.targets[index])
         gram += np.outer(vector, vector)
@@ -234,7 +247,7 @@ def kkt_residual(
         return outside
     gradient = gram @ theta - moment
     # The multiplier that fits best; it may be positive only on the sphere.
-    multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= radius * (1 - _ROUNDING) else 0.0
+    multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= radius * (1 - ROUNDING) else 0.0
     return max(outside, float(np.linalg.norm(gradient + multiplier * theta)) / scale)
 
 

@@ -10,7 +10,7 @@ import secrets
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -171,9 +171,14 @@ def zoo(
 def run(
     context: typer.Context,
     problem: Annotated[
-        str, Option(help="text, random, needle, covered_needle or max_k_dnf, then :key=value,.. (2**40 is a number).")
+        str,
+        Option(
+            help="text, random, needle, covered_needle, max_k_dnf or tokens, then :key=value,.. (2**40 is a number)."
+        ),
     ] = "text",
-    learner: Annotated[str, Option(help="Algorithm: spanner_sampling is the only one so far.")] = "spanner_sampling",
+    learner: Annotated[
+        str, Option(help="spanner_sampling, or multi_turn for text (word by word) and tokens.")
+    ] = "spanner_sampling",
     oracle: Annotated[str | None, Option(help="counted or literal, for tables. [default: counted]")] = None,
     sampler: Annotated[str | None, Option(help="softmax (A1) or race (A1r). [default: softmax; race on text]")] = None,
     seed: Annotated[int, Option(help="Seed of the run; the problem has one of its own, a key of the problem.")] = 0,
@@ -195,23 +200,32 @@ def run(
     rejection_failure: Annotated[
         float | None, Option(help="delta_rej, failure probability of one sampler call.")
     ] = None,
+    rollouts: Annotated[int | None, Option(help="N_roll of multi_turn, from each token of each pair.")] = None,
+    checks: Annotated[int | None, Option(help="N_check of multi_turn, token pairs tried at a prefix.")] = None,
+    tests: Annotated[int | None, Option(help="N_test of multi_turn, rollouts at the end.")] = None,
+    partition_samples: Annotated[
+        int | None, Option(help="Samples of multi_turn for each estimate of a normaliser.")
+    ] = None,
     out: Annotated[Path, Option("--out", "--json", help="Record; arrays lie beside it as .npz.")] = Path("run.json"),
     figure: Annotated[Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf).")] = None,
     resume: Annotated[
         bool, Option("--resume", help="Go on with the unfinished run of --out, as it was planned.")
     ] = False,
 ) -> None:
-    """Run SpannerSampling on a problem, and show what was learned and what it cost beside its bounds."""
+    """Run a learner on a problem, and show what was learned and what it cost beside its bounds."""
+    if learner == "multi_turn":
+        _run_multi_turn(context)
+        return
     from spanver import runs  # noqa: PLC0415 (keeps --help quick)
     from spanver.problems.catalogue import make_problem, parse_problem  # noqa: PLC0415
     from spanver.records import checkpoint_path, load_checkpoint, load_record  # noqa: PLC0415
     from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
     if learner != "spanner_sampling":
-        raise ArgumentError("learner", learner, "spanner_sampling")
+        raise ArgumentError("learner", learner, "spanner_sampling or multi_turn")
+    _refuse_options(context, _ONLY_MULTI_TURN, "left out, as it is a setting of multi_turn")
     _check_outputs(out, figure)
-    if out.suffix != ".json":
-        raise ArgumentError("out", str(out), "a path that ends in .json (its arrays lie beside it, in .npz)")
+    _check_record(out)
     if figure is not None:
         check_figure(figure)
     given = {
@@ -291,18 +305,65 @@ def run(
     _plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
 
 
+_ONLY_MULTI_TURN = ("rollouts", "checks", "tests", "partition_samples")
+_ALSO_MULTI_TURN = {"prompts": "warm_prompts", "nu": "nu", "ridge": "ridge", "rejection_multiplier": "multiplier",
+                    "rejection_failure": "failure"}  # fmt: skip
+
+
+def _run_multi_turn(context: typer.Context) -> None:
+    """`spanver run --learner multi_turn`."""
+    from spanver.problems.catalogue import TOKEN_FAMILIES, make_token_problem, parse_problem  # noqa: PLC0415
+    from spanver.runs import refuse_unfinished  # noqa: PLC0415
+    from spanver.token_report import sentences_table, token_result_table, token_settings_table  # noqa: PLC0415
+    from spanver.token_runs import execute_tokens, make_token_plan  # noqa: PLC0415
+
+    options, out = context.params, context.params["out"]
+    known = {"problem", "learner", "sampler", "seed", "out", *_ONLY_MULTI_TURN, *_ALSO_MULTI_TURN}
+    _refuse_options(context, set(options) - known, "left out with learner multi_turn")
+    _check_outputs(out)
+    _check_record(out)
+    refuse_unfinished(out)
+    name, parameters = parse_problem(options["problem"], TOKEN_FAMILIES)
+    with _status(f"building problem {name}"):
+        problem = make_token_problem(name, parameters)
+    names = _ALSO_MULTI_TURN | {each: each for each in _ONLY_MULTI_TURN}
+    given = {setting: options[option] for option, setting in names.items() if options[option] is not None}
+    plan = make_token_plan(
+        name, problem, seed=options["seed"], sampler=options["sampler"] or "softmax", overrides=given
+    )
+    console.print(f"[bold]multi-turn SpannerSampling[/bold] on [bold]{name}[/bold], seed {plan.seed}")
+    console.print(token_settings_table(plan.settings))
+    try:
+        with _status("exploring"):
+            summary = execute_tokens(plan, out, problem=problem)
+    except KeyboardInterrupt:
+        errors.print("stopped; a multi-turn run is not kept until it is done", style="yellow")
+        raise typer.Exit(UNDECIDED) from None
+    console.print(token_result_table(summary))
+    sentences = sentences_table(summary)
+    if sentences is not None:
+        console.print(sentences)
+    _plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
+
+
 @app.command()
 def certify(
     record: Annotated[Path, typer.Argument(help="run.json of a finished run.")],
     json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
 ) -> None:
     """Re-check a stored run from its record alone, without trusting who produced it."""
+    from spanver import token_records  # noqa: PLC0415
+    from spanver.archives import schema_of  # noqa: PLC0415
     from spanver.certify import certify as check  # noqa: PLC0415
+    from spanver.certify_tokens import certify_tokens  # noqa: PLC0415
     from spanver.guarantees import guarantee  # noqa: PLC0415
     from spanver.records import load_record  # noqa: PLC0415
     from spanver.report import certificate_table  # noqa: PLC0415
 
-    checks = check(load_record(record))
+    if schema_of(record) == token_records.SCHEMA:
+        checks = certify_tokens(token_records.load_token_record(record))
+    else:
+        checks = check(load_record(record))
     console.print(certificate_table(checks, {check.id: guarantee(check.id).title for check in checks}))
     violated = [check.id for check in checks if check.verdict is Verdict.VIOLATED]
     undecided = [check.id for check in checks if check.verdict is Verdict.UNDECIDED]
@@ -451,11 +512,21 @@ def _coverage(text: str | None, budget: int | None) -> float | None:
 
 def _refuse_plan_options(context: typer.Context) -> None:
     """Refuse options beside --resume that would change what was planned."""
+    allowed = {"resume", "out", "figure"}
+    _refuse_options(context, set(context.params) - allowed, "left out with --resume, which goes on as planned")
+
+
+def _refuse_options(context: typer.Context, names: Container[str], allowed: str) -> None:
+    """Refuse options that were given on the command line."""
     for name in context.params:
         source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and name not in ("resume", "out", "figure"):
-            raise ArgumentError(name, context.params[name], "left out with --resume, which goes on as planned")
+        if name in names and source is not None and source.name == "COMMANDLINE":
+            raise ArgumentError(name, context.params[name], allowed)
+
+
+def _check_record(out: Path) -> None:
+    if out.suffix != ".json":
+        raise ArgumentError("out", str(out), "a path that ends in .json (its arrays lie beside it, in .npz)")
 
 
 def _check_outputs(*paths: Path | None) -> None:

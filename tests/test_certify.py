@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
+from spanver.archives import arrays_path
 from spanver.certify import CERTIFIED, certify, kkt_residual
 from spanver.errors import SpanverError
 from spanver.problems.families import covered_needle_problem, random_problem
-from spanver.records import arrays_path, load_record
+from spanver.records import load_record
 from spanver.runs import execute, make_plan
 from spanver.verdicts import Verdict
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spanver.archives import RecordError, arrays_path
 from spanver.certify import certify
 from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
 from spanver.oracle import Ledger
@@ -22,8 +23,6 @@ from spanver.problems.families import random_problem
 from spanver.records import (
     Checkpoint,
     Plan,
-    RecordError,
-    arrays_path,
     checkpoint_path,
     load_checkpoint,
     load_record,

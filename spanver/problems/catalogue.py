@@ -6,15 +6,17 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from spanver.errors import ArgumentError
 from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
 from spanver.problems.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tables import TabularProblem
 from spanver.problems.text import TextProblem, text_problem
+from spanver.problems.text_tokens import text_token_problem
+from spanver.problems.tokens import TokenProblem, token_problem
 
-__all__ = ["FAMILIES", "make_problem", "parse_number", "parse_problem"]
+__all__ = ["FAMILIES", "TOKEN_FAMILIES", "make_problem", "make_token_problem", "parse_number", "parse_problem"]
 
 FAMILIES: Mapping[str, Callable[..., TabularProblem | TextProblem]] = {
     "text": text_problem,
@@ -23,6 +25,14 @@ FAMILIES: Mapping[str, Callable[..., TabularProblem | TextProblem]] = {
     "covered_needle": covered_needle_problem,
     "max_k_dnf": max_k_dnf_problem,
 }
+
+TOKEN_FAMILIES: Mapping[str, Callable[..., TokenProblem]] = {
+    "text": text_token_problem,
+    "tokens": token_problem,
+}
+"""What multi-turn learners run on: sequences token by token. Their `text` is the text problem word by word."""
+
+_Problem = TypeVar("_Problem")
 
 _POWER = re.compile(r"(\d+)\*\*(\d{1,4})")
 
@@ -42,16 +52,25 @@ def make_problem(name: str, parameters: Mapping[str, Any]) -> TabularProblem | T
     ArgumentError
         For an unknown family or key, or a value that the family refuses.
     """
-    if name not in FAMILIES:
-        raise ArgumentError("problem", name, f"one of {', '.join(FAMILIES)}")
-    allowed = inspect.signature(FAMILIES[name]).parameters
+    return _made(FAMILIES, name, parameters)
+
+
+def make_token_problem(name: str, parameters: Mapping[str, Any]) -> TokenProblem:
+    """Build a problem of one of `TOKEN_FAMILIES`, as `make_problem` does of the others."""
+    return _made(TOKEN_FAMILIES, name, parameters)
+
+
+def _made(families: Mapping[str, Callable[..., _Problem]], name: str, parameters: Mapping[str, Any]) -> _Problem:
+    if name not in families:
+        raise ArgumentError("problem", name, f"one of {', '.join(families)}")
+    allowed = inspect.signature(families[name]).parameters
     for key in parameters:
         if key not in allowed:
             raise ArgumentError(f"a key of problem {name}", key, f"one of {', '.join(allowed)}")
-    return FAMILIES[name](**parameters)
+    return families[name](**parameters)
 
 
-def parse_problem(text: str) -> tuple[str, dict[str, Any]]:
+def parse_problem(text: str, families: Mapping[str, Callable[..., Any]] = FAMILIES) -> tuple[str, dict[str, Any]]:
     """Read `FAMILY[:key=value,..]`; numbers may be written as powers.
 
     Examples
@@ -65,9 +84,9 @@ def parse_problem(text: str) -> tuple[str, dict[str, Any]]:
         For an unknown family or key, or a value of the wrong type.
     """
     name, _, rest = text.partition(":")
-    if name not in FAMILIES:
-        raise ArgumentError("problem", name, f"one of {', '.join(FAMILIES)}")
-    types = typing.get_type_hints(FAMILIES[name])
+    if name not in families:
+        raise ArgumentError("problem", name, f"one of {', '.join(families)}")
+    types = typing.get_type_hints(families[name])
     types.pop("return")
     parameters: dict[str, Any] = {}
     for item in filter(None, rest.split(",")):

@@ -1,0 +1,190 @@
+"""Multi-turn runs are recorded to the byte, and a record that was altered is found out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spanver.archives import RecordError, arrays_path
+from spanver.certify_tokens import certify_tokens
+from spanver.errors import ArgumentError
+from spanver.problems import exact_tokens
+from spanver.problems.tokens import TokenProblem, token_problem
+from spanver.token_records import load_token_record
+from spanver.token_runs import execute_tokens, make_token_plan
+from spanver.verdicts import Verdict
+
+SMALL: dict[str, Any] = {"warm_prompts": 40, "tests": 10, "rollouts": 2}
+
+
+def problem() -> TokenProblem:
+    return token_problem(3, depth=3, dimension=3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tokens")
+    for name in ("one", "two"):
+        plan = make_token_plan("tokens", problem(), seed=7, overrides=SMALL)
+        execute_tokens(plan, out / f"{name}.json", problem=problem())
+    return out
+
+
+def verdicts(path: Path) -> dict[str, Verdict]:
+    return {check.id: check.verdict for check in certify_tokens(load_token_record(path))}
+
+
+def test_the_same_plan_gives_the_same_bytes(folder: Path) -> None:
+    for suffix in (".json", ".npz"):
+        assert (folder / f"one{suffix}").read_bytes() == (folder / f"two{suffix}").read_bytes()
+
+
+def test_another_seed_gives_another_run(folder: Path) -> None:
+    plan = make_token_plan("tokens", problem(), seed=8, overrides=SMALL)
+    execute_tokens(plan, folder / "other.json", problem=problem())
+    one, other = (load_token_record(folder / f"{name}.json") for name in ("one", "other"))
+    assert not np.array_equal(one.layers[0].theta, other.layers[0].theta)
+
+
+def test_a_record_holds_everything_that_was_learned_and_asked(folder: Path) -> None:
+    record = load_token_record(folder / "one.json")
+    assert len(record.layers) == 3
+    assert [len(layer.targets) for layer in record.layers] == record.summary["spanner_sizes"]
+    assert record.ledger.samples == sum(each.samples for each in record.phases.values())
+    assert record.layers[2].prefixes.shape[1] == 2
+    for position, layer in enumerate(record.layers):
+        for pair in range(len(layer.targets)):
+            row = int(layer.prompts[pair])
+            for token in layer.prefixes[pair]:
+                row = 2 * row + int(token)
+            features = problem().features[position][row]
+            assert np.array_equal(layer.vectors[pair], features[layer.first[pair]] - features[layer.second[pair]])
+
+
+def test_the_summary_states_exact_coverage_and_gaps(folder: Path) -> None:
+    summary = load_token_record(folder / "one.json").summary
+    token = 2.0 / (1.0 + np.exp(-2.0))
+    assert summary["problem"]["conditional_coverage"] == pytest.approx(token, rel=1e-12)
+    assert summary["problem"]["coverage"] == pytest.approx(token**3, rel=1e-12)
+    assert summary["base_gap"] == exact_tokens.gap(problem(), problem().log_base)
+    assert 0.0 <= summary["gap"] < summary["base_gap"]
+    assert summary["problem"]["realizable"] == pytest.approx([1.0] * 3)
+
+
+def test_a_run_holds_everything_that_its_record_can_show(folder: Path) -> None:
+    assert verdicts(folder / "one.json") == dict.fromkeys(("S1", "S2", "S3", "S4", "E6", "O1"), Verdict.HOLDS)
+
+
+Alter = Callable[[dict[str, np.ndarray[Any, Any]], dict[str, Any]], None]
+
+
+def _scale(name: str, factor: float) -> Alter:
+    def alter(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+        arrays[name] = arrays[name] * factor
+
+    return alter
+
+
+def _ledger(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["ledger"]["samples"] += 1
+
+
+def _rewards(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    for where in (summary["ledger"], summary["phases"]["sweep"]):
+        where["rewards"] = 1
+
+
+def _moved_rewards(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["phases"]["sweep"]["rewards"] -= 1
+    summary["phases"]["test"]["rewards"] += 1
+
+
+def _warm(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["phases"]["warm start"]["samples"] += 10**6
+    summary["ledger"]["samples"] += 10**6
+
+
+def _nu(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["plan"]["settings"]["nu"] = 1.9
+
+
+def _sizes(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["spanner_sizes"][1] += 1
+
+
+def _sweeps(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["starts"] = [0] * 10**4
+
+
+def _not_a_number(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    arrays["layer_1_vectors"][0, 0] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("alter", "broken"),
+    [
+        (_scale("layer_2_theta", 1.001), {"E6"}),
+        (_scale("layer_3_targets", 1.001), {"E6"}),
+        (_scale("layer_1_precision", 1.001), {"S2", "S3"}),
+        (_scale("layer_1_vectors", 3.0), {"S2", "S3", "S4", "E6"}),
+        (_ledger, {"O1"}),
+        (_rewards, {"O1"}),
+        (_moved_rewards, {"O1"}),
+        (_warm, {"O1"}),
+        (_nu, {"S1", "S4"}),
+        (_sizes, {"S4"}),
+        (_sweeps, {"S4"}),
+        (_not_a_number, {"S1", "S2", "S3", "S4", "E6", "O1"}),
+    ],
+)
+def test_a_record_that_was_altered_is_found_out(folder: Path, tmp_path: Path, alter: Alter, broken: set[str]) -> None:
+    summary = json.loads((folder / "one.json").read_text())
+    with np.load(folder / "one.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    alter(arrays, summary)
+    (tmp_path / "run.json").write_text(json.dumps(summary))
+    np.savez(arrays_path(tmp_path / "run.json"), **arrays)
+    found = verdicts(tmp_path / "run.json")
+    assert {name for name, verdict in found.items() if verdict is Verdict.VIOLATED} == broken
+
+
+@pytest.mark.parametrize("missing", ["layer_1_theta", "layer_3_prefixes"])
+def test_a_record_without_an_array_is_damaged(folder: Path, tmp_path: Path, missing: str) -> None:
+    (tmp_path / "run.json").write_text((folder / "one.json").read_text())
+    with np.load(folder / "one.npz") as archive:
+        np.savez(tmp_path / "run.npz", **{name: archive[name] for name in archive.files if name != missing})
+    with pytest.raises(RecordError, match=r"run\.json is damaged.*" + missing):
+        load_token_record(tmp_path / "run.json")
+
+
+def test_a_record_of_another_shape_is_damaged(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text((folder / "one.json").read_text())
+    with np.load(folder / "one.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["layer_2_targets"] = arrays["layer_2_targets"][:-1]
+    np.savez(tmp_path / "run.npz", **arrays)
+    with pytest.raises(RecordError, match="layer 2"):
+        load_token_record(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(("key", "value"), [("nu", 0.0), ("rollouts", 0), ("multiplier", 0.5), ("failure", 1.0)])
+def test_bad_settings_are_refused_by_name(key: str, value: float) -> None:
+    with pytest.raises(ArgumentError, match=key):
+        make_token_plan("tokens", problem(), seed=0, overrides={key: value})
+
+
+def test_an_unknown_sampler_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="softmax, race"):
+        make_token_plan("tokens", problem(), seed=0, sampler="best", overrides={})
+
+
+def test_the_race_sampler_learns_too(tmp_path: Path) -> None:
+    plan = make_token_plan("tokens", problem(), seed=7, sampler="race", overrides=SMALL)
+    summary = execute_tokens(plan, tmp_path / "race.json", problem=problem())
+    assert summary["gap"] < summary["base_gap"]
+    assert verdicts(tmp_path / "race.json")["O1"] is Verdict.HOLDS
