@@ -243,7 +243,7 @@ def test_verify_exits_0_where_failures_are_expected_and_1_where_they_do_not_occu
     known = spanver("verify", "zoo:norms-squared", *options)
     assert (known.code, "failed as expected: S8" in known.out) == (0, True)
     fixed = spanver("verify", *options)
-    assert (fixed.code, "expected failure did not occur" in fixed.out) == (1, True)
+    assert (fixed.code, "expected to fail with: e; what came: it holds" in fixed.out) == (1, True)
 
 
 def test_verify_exits_2_where_nothing_was_decided(spanver: Command) -> None:
