@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tables import TabularProblem
+from spanver.problems.tokens import TokenProblem, soft_q_of
 from spanver.values import FloatArray
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "run_settings",
     "spanning_sets",
     "tabular_problems",
+    "token_problems",
 ]
 
 _GRID = st.integers(-8, 8).map(lambda k: k / 8)
@@ -85,6 +87,49 @@ def realizing(problem: TabularProblem) -> FloatArray:
     """Parameter that realizes the rewards of a drawn problem, shape (d,)."""
     assert problem.theta_star is not None
     return problem.theta_star
+
+
+@st.composite
+def token_problems(
+    draw: st.DrawFn,
+    *,
+    max_prompts: int = 2,
+    max_depth: int = 3,
+    max_alphabet: int = 3,
+    betas: tuple[float, ...] = _BETAS,
+    weights: tuple[float, ...] = _WEIGHTS,
+) -> TokenProblem:
+    """Small token problems with any rewards and any support; a feature for every token of every prefix realizes them.
+
+    Parameters
+    ----------
+    max_prompts, max_depth, max_alphabet : int
+    betas, weights : tuple of float
+        Values to draw from; base probabilities are in proportion to the weights.
+    """
+    prompts, depth = draw(st.integers(1, max_prompts)), draw(st.integers(1, max_depth))
+    alphabet, beta = draw(st.integers(1, max_alphabet)), draw(st.sampled_from(betas))
+    log_base = []
+    for layer in range(depth):
+        shape = (prompts * alphabet**layer, alphabet)
+        base = draw(arrays(np.float64, shape, elements=st.sampled_from(weights), fill=st.just(1.0)))
+        base[base.sum(axis=1) == 0.0, 0] = 1.0
+        with np.errstate(divide="ignore"):
+            log_base.append(np.log(base) - np.log(base.sum(axis=1, keepdims=True)))
+    reward = draw(arrays(np.float64, (prompts, alphabet**depth), elements=_GRID, fill=st.just(0.0)))
+    dimension = prompts * alphabet**depth
+    values = soft_q_of(log_base, reward, beta)
+    # Differences at one prefix are what has to be realized, and what bounds the parameters.
+    thetas = [np.pad((q - q.min(axis=1, keepdims=True)).reshape(-1), (0, dimension - q.size)) for q in values]
+    return TokenProblem(
+        prompt_law=np.full(prompts, 1.0 / prompts),
+        log_base=log_base,
+        features=[np.eye(q.size, dimension).reshape(*q.shape, dimension) for q in values],
+        reward=reward,
+        beta=beta,
+        radius=max(1.0, *(float(np.linalg.norm(theta)) for theta in thetas)),
+        theta_star=np.array(thetas),
+    )
 
 
 @st.composite

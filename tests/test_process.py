@@ -285,7 +285,7 @@ def served() -> Iterator[Subject]:
 
 def test_the_server_provides_what_the_reference_provides_outside_of_python(served: Subject) -> None:
     assert served.name == "reference"
-    assert served.provides == reference.provides - {"literal_oracle", "counted_oracle"}
+    assert served.provides == reference.provides - {"multi_turn", "literal_oracle", "counted_oracle"}
 
 
 LUCK = np.random.default_rng(8)
@@ -841,3 +841,13 @@ def test_a_program_that_nobody_closes_ends_with_the_subject(starts: Starts, tmp_
     assert len(running("other flag")) == 1
     del subject
     assert_gone(f"{tmp_path}/other flag")
+
+
+def test_values_of_tokens_through_the_server_are_those_of_the_reference(served: Subject) -> None:
+    layers = [np.log(np.array([[0.25, 0.75]])), np.array([[0.0, -np.inf], [math.log(0.5), math.log(0.5)]])]
+    rewards = np.array([[0.0, 1.0, 0.5, -0.25]])
+    expected = call(reference, "soft_q", layers, rewards, 0.5)
+    result = call(served, "soft_q", layers, rewards, 0.5)
+    assert [layer.shape for layer in result] == [(1, 2), (2, 2)]
+    for one, other in zip(result, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

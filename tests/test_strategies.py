@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from spanver.problems.tables import TabularProblem
+from spanver.problems.tokens import TokenProblem
 from spanver.strategies import (
     laws,
     realizing,
@@ -19,6 +20,7 @@ from spanver.strategies import (
     run_settings,
     spanning_sets,
     tabular_problems,
+    token_problems,
 )
 from spanver.values import FloatArray
 
@@ -108,3 +110,36 @@ def test_spanning_sets_span_and_may_repeat_values_in_another_order() -> None:
     assert rank(found(spanning_sets(), lambda vectors: vectors.shape == (8, 4))) == 4
     rolled = found(spanning_sets(), lambda v: v.shape[1] == 3 and len(set(v[0])) == 3 and set(v[0]) == set(v[1]))
     assert rolled[1].tolist() == np.roll(rolled[0], 1).tolist()
+
+
+TOKEN_KINDS: dict[str, Callable[[TokenProblem], bool]] = {
+    "three layers": lambda p: p.depth == 3 and p.alphabet > 1,
+    "impossible tokens": lambda p: any((base == -np.inf).any() for base in p.log_base),
+    "very rare tokens": lambda p: any(((base < -500) & (base > -np.inf)).any() for base in p.log_base),
+    "very small beta": lambda p: p.beta <= 1e-4 and float(np.ptp(p.reward)) / p.beta > 1e3,
+    "several prompts": lambda p: p.prompts > 1,
+    "values that differ with the prefix": lambda p: (
+        p.depth > 1 and float(np.ptp(p.reward.reshape(-1, p.alphabet), axis=1).min()) > 0
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TOKEN_KINDS)
+def test_token_problems_of_every_kind_come(kind: str) -> None:
+    assert TOKEN_KINDS[kind](found(token_problems(), TOKEN_KINDS[kind]))
+
+
+def test_token_problems_shrink_to_one_token_of_one_layer() -> None:
+    smallest = found(token_problems())
+    assert (smallest.depth, smallest.alphabet, smallest.prompts, smallest.beta) == (1, 1, 1, 1.0)
+    deeper = found(token_problems(), lambda p: p.depth > 1 and float(np.ptp(p.reward)) > 0)
+    assert (deeper.depth, deeper.alphabet, deeper.prompts) == (2, 2, 1)
+    assert np.count_nonzero(deeper.reward) == 1
+
+
+@given(token_problems())
+@settings(max_examples=100, database=None, derandomize=True, deadline=None)
+def test_token_problems_are_realizable_within_their_ball(problem: TokenProblem) -> None:
+    assert problem.theta_star is not None
+    assert np.linalg.norm(problem.theta_star, axis=1).max() <= problem.radius
+    assert max(float(np.linalg.norm(each, axis=-1).max()) for each in problem.features) <= 1.0

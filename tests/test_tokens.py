@@ -20,6 +20,7 @@ from token_tables import (
 )
 
 from spanver.errors import ArgumentError
+from spanver.guarantees.multi_turn import multi_turn_cost
 from spanver.learners.multi_turn import TokenPolicy
 from spanver.learners.policies import LinearSoftmax, TruncatedSoftmax
 from spanver.problems import exact, exact_tokens
@@ -293,3 +294,27 @@ def test_bad_problems_are_refused_in_a_sentence(changes: dict[str, Any], sentenc
 def test_bad_arguments_of_the_family_are_refused_by_name(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(arguments))):
         token_problem(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (18, 12)),
+        ({"sizes": [0]}, (9, 0)),
+        ({"sizes": [0, 1]}, (2 * 2 * 9, 12)),
+        ({"sizes": [1, 0]}, (2 * (6 * 17 + 2 * 9), 12)),
+        ({"warm_prompts": 4}, (18 + 4 * 5, 12)),
+    ],
+)
+def test_the_cost_of_exploring_token_by_token_adds_up(changes: dict[str, Any], expected: tuple[int, int]) -> None:
+    arguments: dict[str, Any] = {
+        "sizes": [1], "warm_prompts": 0, "rollouts": 3, "checks": 2, "tests": 1, "partition_samples": 8, "per_token": 5,
+    }  # fmt: skip
+    assert multi_turn_cost(**(arguments | changes)) == expected
+
+
+@pytest.mark.parametrize("name", ["rollouts", "checks", "per_token"])
+def test_the_cost_refuses_what_is_no_count(name: str) -> None:
+    arguments: dict[str, Any] = dict.fromkeys(("warm_prompts", "rollouts", "checks", "tests", "partition_samples"), 1)
+    with pytest.raises(ArgumentError, match=name):
+        multi_turn_cost([1], **(arguments | {"per_token": 1} | {name: 0}))

@@ -101,6 +101,10 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         "xpo",
         lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4),
     ),
+    "soft_q": (
+        "soft_q",
+        lambda run: run([_BASE[None], _BASE[None].repeat(2, axis=0)], np.array([[0.0, 1.0, 0.0, 0.5]]), 0.5),
+    ),
     "elliptical_enumeration": (
         "elliptical_enumeration",
         lambda run: run(_oracle(full_table=True), rounds=1, ridge=1.0, seed=7),

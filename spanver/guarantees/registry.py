@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import bounds, gaps, needle
+from spanver.guarantees import bounds, gaps, multi_turn, needle
 
 __all__ = ["DEMANDS", "REGISTRY", "BoundFunction", "Demand", "Guarantee", "Kind", "Provenance", "guarantee"]
 
@@ -285,7 +285,7 @@ _GUARANTEES = (
         "On the tokens family (C_cond <= 2, C(pi*) = C_cond^H) MTSS' T_comp grows polynomially in H; "
         "sequence-level SpannerSampling's log2 slope in H, its known polynomial factor divided out, is in [.9, "
         "1.1] log2 C_cond.",
-        SCALING, "FMR25 Thm 5.1; recon algorithm and family", FMR25),
+        SCALING, "FMR25 Thm 5.1; recon algorithm and family", FMR25, multi_turn.multi_turn_cost),
     Guarantee("T6", HEADLINE, "coverage is not needed for data",
         "In the full-table model elliptical enumeration reaches eps on the covered-needle family with T_data free "
         "of C, at T_enum ~ |Y| a round.",

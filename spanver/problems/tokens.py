@@ -24,7 +24,7 @@ from spanver.problems.tables import TabularProblem
 from spanver.randomness import stream
 from spanver.values import FloatArray
 
-__all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "token_problem"]
+__all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "soft_q_of", "token_problem"]
 
 LARGEST_DEPTH = 16  # of the family: beyond, a table of all prefixes is no longer small
 
@@ -176,11 +176,23 @@ def soft_q(problem: TokenProblem) -> tuple[FloatArray, ...]:
     -------
     tuple of H arrays, of shapes (X A^{h-1}, A)
     """
-    last = problem.reward.reshape(-1, problem.alphabet)
-    layers = [last]
-    for log_base in reversed(problem.log_base[1:]):
-        value: FloatArray = problem.beta * log_normaliser(log_base, layers[-1], problem.beta)
-        layers.append(value.reshape(-1, problem.alphabet))
+    return soft_q_of(problem.log_base, problem.reward, problem.beta)
+
+
+def soft_q_of(log_base: Sequence[FloatArray], reward: FloatArray, beta: float) -> tuple[FloatArray, ...]:
+    """Optimal token values of tables: what `soft_q` computes, of anything that has layers, rewards and `beta`.
+
+    Parameters
+    ----------
+    log_base : sequence of H arrays, of shapes (X A^{h-1}, A)
+    reward : array, shape (X, A^H)
+    beta : float
+    """
+    alphabet = log_base[0].shape[1]
+    layers = [reward.reshape(-1, alphabet)]
+    for base in reversed(log_base[1:]):
+        value: FloatArray = beta * log_normaliser(base, layers[-1], beta)
+        layers.append(value.reshape(-1, alphabet))
     return tuple(reversed(layers))
 
 

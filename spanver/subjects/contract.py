@@ -28,12 +28,16 @@ function                arguments                                               
 `xpo`                   oracle; rounds, alpha, seed, feedback, partition_samples    a baseline run
 `elliptical_enumeration`  oracle; rounds, ridge, seed                               a baseline run
 `best_of_n`             oracle; rounds, count, seed                                 a baseline run, with its count
+`soft_q`                layers [(n A^(h-1), A)] in logs, rewards (n, A^H), beta     values [(n A^(h-1), A)]
+`multi_turn`            prefix oracle; depth, settings, seed                        a multi-turn run (Python only)
 `literal_oracle`        problem; seed, budget                                       an oracle (Python only)
 `counted_oracle`        problem; seed, budget                                       an oracle (Python only)
 ======================  ==========================================================  ==================================
 
 Arguments after a semicolon are passed by name. Arrays that are passed cannot be written to. A baseline run is thetas
-(T, d), vectors (T, d), targets (T,) and the last theta (d,), as `BaselineResult`.
+(T, d), vectors (T, d), targets (T,) and the last theta (d,), as `BaselineResult`. A multi-turn run is, a layer each,
+thetas (H, d), targets [(K,)], pairs [[pair]] of prefix, first and second response, and a policy whose layers have a
+precision (d, d), as `spanver.learners.multi_turn.MultiTurnRun`.
 """
 
 from __future__ import annotations
@@ -48,9 +52,18 @@ import numpy as np
 
 from spanver.errors import ArgumentError, SpanverError, require
 from spanver.learners.policies import LinearSoftmax, Mixture, TruncatedSoftmax, mixture_of_rounds
-from spanver.values import FloatArray, IntArray, Prompt, ResponseId, read_only
+from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId, read_only
 
-__all__ = ["FUNCTIONS", "BaselineResult", "ContractError", "SpannerResult", "Subject", "result_of", "subject_from"]
+__all__ = [
+    "FUNCTIONS",
+    "BaselineResult",
+    "ContractError",
+    "MultiTurnResult",
+    "SpannerResult",
+    "Subject",
+    "result_of",
+    "subject_from",
+]
 
 
 class ContractError(SpanverError):
@@ -138,6 +151,30 @@ class BaselineResult:
     count: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class MultiTurnResult:
+    """What `multi_turn` returns, as far as it is judged: of each of the `H` layers its spanner and its fit.
+
+    Attributes
+    ----------
+    thetas : array, shape (H, d)
+    precisions : tuple of H arrays, shape (d, d)
+    prefixes : tuple of H tuples of Prefix
+    first, second : tuple of H tuples
+        Ids of the tokens of each pair.
+    vectors : tuple of H arrays, shape (K, d)
+    targets : tuple of H arrays, shape (K,)
+    """
+
+    thetas: FloatArray
+    precisions: tuple[FloatArray, ...]
+    prefixes: tuple[tuple[Prefix, ...], ...]
+    first: tuple[tuple[ResponseId, ...], ...]
+    second: tuple[tuple[ResponseId, ...], ...]
+    vectors: tuple[FloatArray, ...]
+    targets: tuple[FloatArray, ...]
+
+
 def _vector(value: Any) -> FloatArray:
     return read_only(value, ndim=1, name="result")
 
@@ -214,6 +251,36 @@ def _best_of_n(value: Any) -> BaselineResult:
     return replace(_baseline(value), count=count)
 
 
+def _layers(value: Any) -> tuple[FloatArray, ...]:
+    return tuple(read_only(layer, ndim=2, name="a layer of result") for layer in value)
+
+
+def _multi_turn(value: Any) -> MultiTurnResult:
+    thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
+    pairs, depth = [tuple(layer) for layer in _part(value, "pairs")], len(thetas)
+    result = MultiTurnResult(
+        thetas=thetas,
+        precisions=tuple(
+            read_only(_part(layer, "precision"), ndim=2, name="precision")
+            for layer in _part(_part(value, "policy"), "layers")
+        ),
+        prefixes=tuple(tuple(_part(pair, "prefix") for pair in layer) for layer in pairs),
+        first=tuple(tuple(_identity(_part(pair, "first")) for pair in layer) for layer in pairs),
+        second=tuple(tuple(_identity(_part(pair, "second")) for pair in layer) for layer in pairs),
+        vectors=tuple(
+            read_only(np.array([pair.difference for pair in layer]).reshape(-1, thetas.shape[1]), ndim=2, name="pairs")
+            for layer in pairs
+        ),
+        targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(value, "targets")),
+    )
+    for name in ("precisions", "vectors", "targets"):
+        length = len(getattr(result, name))
+        require(length == depth, f"the layers of {name}", length, f"{depth}, as of thetas")
+    sizes, fitted = [len(each) for each in result.vectors], [len(each) for each in result.targets]
+    require(sizes == fitted, "the lengths of targets", fitted, f"{sizes}, as of pairs")
+    return result
+
+
 def _policy(value: Any) -> Mixture:
     if not isinstance(value, Mapping) and hasattr(value, "policy"):
         policy = value.policy
@@ -246,6 +313,8 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "xpo": _baseline,
         "elliptical_enumeration": _baseline,
         "best_of_n": _best_of_n,
+        "soft_q": _layers,
+        "multi_turn": _multi_turn,
         "literal_oracle": lambda oracle: oracle,
         "counted_oracle": lambda oracle: oracle,
     }

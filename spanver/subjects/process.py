@@ -35,7 +35,7 @@ TIME_LIMIT = 20.0  # seconds of the program's own time in one run
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
 LARGEST_LINE = 1 << 24  # bytes
 MOST_UNREAD = 1000  # lines that nobody asked for
-REMOTE = frozenset(FUNCTIONS) - {"literal_oracle", "counted_oracle"}
+REMOTE = frozenset(FUNCTIONS) - {"multi_turn", "literal_oracle", "counted_oracle"}
 
 
 class HandshakeError(SpanverError):
@@ -194,6 +194,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "xpo": ("oracle",),
     "elliptical_enumeration": ("oracle",),
     "best_of_n": ("oracle",),
+    "soft_q": ("layers", "rewards", "beta"),
 }
 """Names under which positional arguments travel."""
 

@@ -15,12 +15,14 @@ import numpy as np
 from spanver import kernels
 from spanver.errors import MissingExtraError, SpanverError, require
 from spanver.learners.baselines import best_of_n, elliptical_enumeration, online_dpo, reference_learner, xpo
+from spanver.learners.multi_turn import multi_turn
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import build_spanner
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.exact import kl_divergence, log_ratio
+from spanver.problems.tokens import soft_q_of
 from spanver.randomness import stream
 from spanver.subjects.contract import Subject
 from spanver.values import FloatArray, IntArray
@@ -65,6 +67,8 @@ subject = Subject(
         "xpo": xpo,
         "elliptical_enumeration": elliptical_enumeration,
         "best_of_n": best_of_n,
+        "soft_q": soft_q_of,
+        "multi_turn": multi_turn,
         "literal_oracle": literal_oracle,
         "counted_oracle": counted_oracle,
     },

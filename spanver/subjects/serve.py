@@ -28,7 +28,7 @@ __all__ = ["RemoteOracle", "serve"]
 ARRAYS = frozenset(
     {
         *("features", "sigma", "log_base", "scores", "anchor", "theta", "precision"),
-        *("law", "reference", "targets", "probabilities", "vectors"),
+        *("law", "reference", "targets", "probabilities", "vectors", "rewards"),
     }
 )
 
@@ -126,6 +126,8 @@ def _called(subject: Subject, name: str, arguments: dict[str, Any], seq: int, so
         key: np.asarray(decoded(value), dtype=np.float64) if key in ARRAYS else value
         for key, value in arguments.items()
     }
+    if "layers" in given:
+        given["layers"] = [np.asarray(decoded(layer), dtype=np.float64) for layer in given["layers"]]
     positional: list[Any] = []
     if "oracle" in given:
         positional.append(RemoteOracle(given.pop("oracle"), seq, source, sink))

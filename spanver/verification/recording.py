@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spanver.oracle import AnyResponse, Budget, Ledger, Oracle
+from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle
 from spanver.values import (
     Counts,
     FloatArray,
     Found,
+    Prefix,
     Prompt,
     Response,
     ResponseId,
@@ -23,7 +24,7 @@ from spanver.values import (
     UncertainPair,
 )
 
-__all__ = ["Asked", "RecordingOracle", "counted"]
+__all__ = ["Asked", "RecordingOracle", "RecordingPrefixOracle", "counted"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -34,15 +35,15 @@ class Asked:
     ----------
     question : str
         Name of the question.
-    prompt : int or str
-        The prompt that it was about; for the question `prompt`, the one that was handed out.
+    prompt : int, str or Prefix
+        The prompt or prefix that it was about; for the question `prompt`, the one that was handed out.
     arguments : tuple
         In the order of the question.
     answer : object
     """
 
     question: str
-    prompt: Prompt
+    prompt: Any
     arguments: tuple[Any, ...]
     answer: Any
 
@@ -146,6 +147,73 @@ class RecordingOracle:
 
     def _kept(self, question: str, prompt: Prompt, arguments: tuple[Any, ...], answer: Any) -> Any:
         self._asked.append(Asked(question, prompt, arguments, answer))
+        return answer
+
+
+class RecordingPrefixOracle:
+    """A `PrefixOracle` that keeps the record of another.
+
+    Parameters
+    ----------
+    oracle : PrefixOracle
+    """
+
+    def __init__(self, oracle: PrefixOracle) -> None:
+        self._oracle = oracle
+        self._asked: list[Asked] = []
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Everything asked so far, in order; `prompt` is the prefix."""
+        return list(self._asked)
+
+    @property
+    def dimension(self) -> int:
+        """As of the oracle behind."""
+        return self._oracle.dimension
+
+    @property
+    def beta(self) -> float:
+        """As of the oracle behind."""
+        return self._oracle.beta
+
+    @property
+    def radius(self) -> float:
+        """As of the oracle behind."""
+        return self._oracle.radius
+
+    @property
+    def reward_range(self) -> float:
+        """As of the oracle behind."""
+        return self._oracle.reward_range
+
+    @property
+    def ledger(self) -> Ledger:
+        """As of the oracle behind."""
+        return self._oracle.ledger
+
+    def prompt(self) -> Prefix:
+        """Draw a prompt."""
+        return self._kept("prompt", None, (), self._oracle.prompt())
+
+    def sample(self, prefix: Prefix, count: int) -> Responses:
+        """Draw tokens."""
+        return self._kept("sample", prefix, (count,), self._oracle.sample(prefix, count))
+
+    def sample_counts(self, prefix: Prefix, count: int) -> Counts:
+        """Draw many tokens and count them."""
+        return self._kept("sample_counts", prefix, (count,), self._oracle.sample_counts(prefix, count))
+
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+        """Draw until the rule accepts."""
+        return self._kept("sample_until", prefix, (rule, limit), self._oracle.sample_until(prefix, rule, limit))
+
+    def reward(self, sequence: Prefix) -> float:
+        """Ask for a reward."""
+        return self._kept("reward", sequence, (), self._oracle.reward(sequence))
+
+    def _kept(self, question: str, prefix: Prefix | None, arguments: tuple[Any, ...], answer: Any) -> Any:
+        self._asked.append(Asked(question, answer if prefix is None else prefix, arguments, answer))
         return answer
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
-from spanver.subjects.zoo import baseline_learners, exploration, fitting, laws, oracles, sampling, spanners
+from spanver.subjects.zoo import baseline_learners, exploration, fitting, laws, multi_turns, oracles, sampling, spanners
 from spanver.subjects.zoo.mutants import Mutant, mutated
 from spanver.subjects.zoo.variants import VARIANTS as _VARIANTS
 
@@ -16,12 +16,12 @@ __all__ = ["MUTANTS", "VARIANTS", "Mutant", "find", "mutant"]
 
 MUTANTS: dict[str, Mutant] = {
     each.name: each
-    for module in (laws, oracles, sampling, spanners, fitting, exploration, baseline_learners)
+    for module in (laws, oracles, sampling, spanners, fitting, exploration, baseline_learners, multi_turns)
     for each in module.MUTANTS
 }
 """Mutants by name."""
 
-VARIANTS: dict[str, Mutant] = {each.name: each for each in _VARIANTS}
+VARIANTS: dict[str, Mutant] = {each.name: each for each in (*_VARIANTS, multi_turns.VARIANT)}
 """Correct variants by name."""
 
 
