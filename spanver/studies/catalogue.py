@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import counting, coverage, multi_turn, regret, truncation
+from spanver.studies import counting, coverage, lower_bound, multi_turn, regret, truncation
 from spanver.studies.points import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
-    {study.name: study for study in (coverage.STUDY, regret.STUDY, multi_turn.STUDY, truncation.STUDY, counting.STUDY)}
+    {
+        study.name: study
+        for study in (
+            lower_bound.STUDY,
+            coverage.STUDY,
+            regret.STUDY,
+            truncation.STUDY,
+            counting.STUDY,
+            multi_turn.STUDY,
+        )
+    }
 )
