@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import counting, coverage, lower_bound, multi_turn, regret, truncation
+from spanver.studies import counting, coverage, data, lower_bound, multi_turn, regret, truncation
 from spanver.studies.points import Study
 
 __all__ = ["STUDIES"]
@@ -16,6 +16,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         for study in (
             lower_bound.STUDY,
             coverage.STUDY,
+            data.STUDY,
             regret.STUDY,
             truncation.STUDY,
             counting.STUDY,
