@@ -15,7 +15,7 @@ from spanver.studies.data import GAPS, STUDY
 from spanver.studies.points import Measured, Point
 from spanver.verdicts import Verdict
 
-DIMENSIONS = (3, 6, 12)
+DIMENSIONS = (4, 8, 16)
 
 
 def synthetic(rewards: Callable[[int, float], float], dimensions: tuple[int, ...] = DIMENSIONS) -> list[Measured]:
@@ -58,7 +58,7 @@ def test_data_that_grow_like_the_square_of_the_inverse_gap_violate() -> None:
 
 def test_ladders_that_are_too_short_decide_nothing() -> None:
     undecided = [Verdict.UNDECIDED, Verdict.UNDECIDED]
-    assert verdicts(synthetic(lambda dimension, eps: 50 * dimension / eps, (3, 6)))[0] is Verdict.UNDECIDED
+    assert verdicts(synthetic(lambda dimension, eps: 50 * dimension / eps, (4, 8)))[0] is Verdict.UNDECIDED
     assert verdicts([]) == undecided
     unreached = synthetic(lambda dimension, eps: 50 * dimension / eps)
     finest = tuple(GAPS)[-1]

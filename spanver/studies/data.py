@@ -34,15 +34,16 @@ from spanver.verdicts import Verdict
 __all__ = ["STUDY"]
 
 BETA, NOISE, RESPONSES = 0.1, 0.25, 32
-RUNS = 4  # of an attempt, whose gap is their mean
+RUNS = 2  # of an attempt, whose gap is their mean
 ROUNDS = 4  # of each phase, at effort 1
 LARGEST_EFFORT = 11
 FINEST = 6
 GAPS: Mapping[str, float] = MappingProxyType({f"rewards_{k / 2:g}": 2.0 ** (-k / 2) for k in range(4, 2 * FINEST + 1)})
 BELOW = tuple(name for name, eps in GAPS.items() if eps <= BETA)
-# Dimensions and seeds. In 2 dimensions a parameter of known length is one angle: too few for a slope.
+# Dimensions and seeds. Seeds rather than runs, as problems differ more than runs on one of them; no fewer than 4
+# dimensions, as theta* has the length B, which leaves it one degree of freedom less.
 LADDERS: Mapping[str, tuple[tuple[int, ...], int]] = MappingProxyType(
-    {"quick": ((3, 6, 12), 6), "full": ((3, 4, 6, 8, 12, 16, 24), 12)}
+    {"quick": ((4, 8, 16), 8), "full": ((4, 6, 8, 12, 16, 24), 24)}
 )
 
 
