@@ -255,7 +255,11 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         )
         return float(np.logaddexp(first, second)) - math.log(2.0)
 
-    return Experiment(observe, log_e, 2 * min_samples_chances(check.discrepancy, alpha=check.alpha / 2))
+    def words(seen: Sequence[tuple[int, int, float]]) -> str:
+        hits, chances = (np.mean([each[part] for each in seen]) for part in (1, 2))
+        return f"an event of mean chance {chances:.3g} came with frequency {hits:.3g}"
+
+    return Experiment(observe, log_e, 2 * min_samples_chances(check.discrepancy, alpha=check.alpha / 2), words)
 
 
 @pytest.mark.guarantee("R2", needs=["spanner_sampling"])

@@ -226,7 +226,11 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         accepted, chances, q = (list(column) for column in zip(*seen, strict=True))
         return float(logsumexp([log_e_chances(accepted, chances), log_e_uncovered(accepted, q)]) - math.log(2.0))
 
-    return Experiment(observe, log_e, min_samples_chances(check.discrepancy, alpha=check.alpha / 2))
+    def words(seen: Sequence[tuple[int, float, float]]) -> str:
+        accepted, chances, _ = np.mean(seen, axis=0)
+        return f"rounds with a mean chance of {chances:.3g} to accept a pair did with frequency {accepted:.3g}"
+
+    return Experiment(observe, log_e, min_samples_chances(check.discrepancy, alpha=check.alpha / 2), words)
 
 
 @pytest.mark.guarantee("S6", needs=["build_spanner", "elliptic_norms"])

@@ -57,6 +57,9 @@ def main() -> None:
     except SpanverError as error:
         errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(UNDECIDED)
+    except OSError as error:  # a full disk, a folder that must not be written to
+        errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(UNDECIDED)
     except MemoryError as error:
         errors.print(f"spanver: not enough memory ({error})", style="red", markup=False, highlight=False)
         sys.exit(UNDECIDED)
@@ -123,8 +126,9 @@ def verify(
     console.print(tables.verdict_table(report, {name: entry.title for name, entry in REGISTRY.items()}))
     for line in tables.footer_lines(report):
         _plain(line)
+    also = f" --expected-failures {shlex.quote(str(expected_failures))}" if expected_failures is not None else ""
     for sentence, replay in tables.violation_lines(report):
-        _plain(f"\n{sentence}\n  again: {replay}")
+        _plain(f"\n{sentence}\n  again: {replay}{also}")
     if json_file is not None:
         _write_json(json_file, report.to_json())
     raise typer.Exit({Verdict.HOLDS: HOLDS, Verdict.VIOLATED: VIOLATED, Verdict.UNDECIDED: UNDECIDED}[report.verdict])
@@ -402,7 +406,9 @@ def study(
     from spanver.studies.tables import claims_table, footer_line  # noqa: PLC0415
 
     names = studies.selected_studies(name)
-    _check_outputs(json_file, out)
+    _check_outputs(json_file)
+    if out.exists() and not out.is_dir():
+        raise ArgumentError("out", str(out), "a folder, which is made if there is none")
     with _counting_points() as on_points:
         try:
             results = studies.conduct(
@@ -499,10 +505,10 @@ def _how_to_go_on(out: Path) -> str:
 def _coverage(text: str | None, budget: int | None) -> float | None:
     if text == "unknown":
         if budget is None:
-            raise ArgumentError("budget", None, "given when the coverage is unknown: a number of samples")
+            raise ArgumentError("coverage", text, "a number where no budget of samples is given")
         return None
     if budget is not None:
-        raise ArgumentError("coverage", text, "'unknown' when a budget is given")
+        raise ArgumentError("budget", budget, "left out where the coverage is not 'unknown'")
     if text is None:
         return None
     from spanver.problems.catalogue import parse_number  # noqa: PLC0415
@@ -530,9 +536,10 @@ def _check_record(out: Path) -> None:
 
 
 def _check_outputs(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before anything is run."""
     for path in paths:
-        if path is not None and not path.resolve().parent.is_dir():
-            raise ArgumentError("path", str(path), "in a folder that exists")
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise ArgumentError("path", str(path), "a file in a folder that exists")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ class _Conversation:
     ) -> tuple[dict[str, Any], Exception | None]:
         """Last message of a run, and why a question of it was refused, if one was."""
         if program.has_line():
-            raise ProtocolError(f"a line after the result: {program.line(1.0)[:60]!r}")
+            raise ProtocolError(f"a line after the result: {program.line(1.0)[:60].decode(errors='replace')}")
         self._seq += 1
         oracle, sent = _arguments(name, arguments, named)
         left = self._time_limit
@@ -161,6 +161,8 @@ class _Conversation:
             require(message.get("seq") == self._seq, "seq", message.get("seq"), f"{self._seq}, that of the run")
             kinds = [kind for kind in ("ask", "result", "error") if kind in message]
             require(len(kinds) == 1, "message", sorted(message), "with one of ask, result and error")
+            others = sorted(set(message) - {"seq", *kinds}) if "ask" not in message else []
+            require(not others, "message", sorted(message), "without other keys than seq and result or error")
             if "ask" not in message:
                 return message, refused
             require(oracle is not None, "ask", message["ask"], "left out: this run has no oracle")

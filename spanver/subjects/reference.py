@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spanver import kernels
-from spanver.errors import MissingExtraError, require
+from spanver.errors import MissingExtraError, SpanverError, require
 from spanver.learners.baselines import best_of_n, elliptical_enumeration, online_dpo, reference_learner, xpo
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
@@ -28,6 +28,7 @@ from spanver.values import FloatArray, IntArray
 __all__ = ["ARRAY_LIBRARIES", "draw", "on", "subject"]
 
 ARRAY_LIBRARIES = ("array_api_strict", "torch", "jax", "cupy")
+_EXTRAS = {"array_api_strict": "test", "cupy": "cuda"}  # that have it; others are installed as their users like
 KERNELS: dict[str, Callable[..., Any]] = {
     "elliptic_norms": kernels.elliptic_norms,
     "log_softmax": kernels.log_softmax,
@@ -117,7 +118,9 @@ def _conversions(library: str) -> tuple[Callable[[Any], Any], Callable[[Any], An
             return jax.numpy.asarray, np.asarray
         import cupy  # noqa: PLC0415 (optional)
     except ImportError:
-        raise MissingExtraError(f"the reference on {library}", library, "test") from None
+        if library in _EXTRAS:
+            raise MissingExtraError(f"the reference on {library}", library, _EXTRAS[library]) from None
+        raise SpanverError(f"the reference on {library} needs {library}: pip install {library}") from None
     if not cupy.cuda.is_available():
         raise MissingExtraError("the reference on cupy", "a GPU with its driver, and cupy", "cuda")
     return cupy.asarray, cupy.asnumpy

@@ -73,11 +73,14 @@ class Experiment:
         Logarithm of the e-value of all observations so far, against the guarantee.
     samples : int
         Observations after which a violation of the discrepancy demanded was seen with probability 0.99.
+    seen : callable
+        What was observed beside what was claimed, in words.
     """
 
     observe: Callable[[int, int], Sequence[Any]]
     log_e: Callable[[Sequence[Any]], float]
     samples: int
+    seen: Callable[[Sequence[Any]], str]
 
 
 @dataclass
@@ -178,7 +181,8 @@ class Check:
         except ContractError as error:
             raise ViolationError(str(error), "contract") from error
         except Exception as error:
-            raise ViolationError(f"{function} raised {type(error).__name__}: {error}", "raised") from error
+            words = " ".join(str(error).split())
+            raise ViolationError(f"{function} raised {type(error).__name__}: {words}", "raised") from error
 
     def seed(self, purpose: str, replicate: int = 0) -> int:
         """Seed for one purpose on the instance at hand, below 2**52: a double holds it and those that follow it."""
@@ -208,20 +212,31 @@ class Check:
         """
         require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
         samples = min_samples_law(law, self.discrepancy, alpha=self.alpha)
-        return Experiment(observe, lambda drawn: log_e_law(drawn, law), samples)
+
+        def seen(drawn: Sequence[Any]) -> str:
+            shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
+            return f"shares {_rounded(shares)}, and not {_rounded(law)}"
+
+        return Experiment(observe, lambda drawn: log_e_law(drawn, law), samples, seen)
 
     def mean_experiment(self, observe: Callable[[int, int], Sequence[Any]], bound: float) -> Experiment:
         """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy."""
         samples = min_samples_mean(bound, min(self.discrepancy, 1.0 - bound), alpha=self.alpha)
-        return Experiment(observe, lambda drawn: log_e_mean(float(np.sum(drawn)), len(drawn), bound), samples)
+
+        def seen(drawn: Sequence[Any]) -> str:
+            return f"a mean of {float(np.mean(drawn)):.3g}, and not at most {bound:.3g}"
+
+        return Experiment(observe, lambda drawn: log_e_mean(float(np.sum(drawn)), len(drawn), bound), samples, seen)
 
     def search(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]], effort: int = 1) -> None:
         """Search the instances, `effort` times the profile's number of them, for one on which a property fails."""
+        __tracebackhide__ = True
         examples = effort * self.profile.examples
         self._run(lambda **instance: body(self, **instance), strategies, examples, self.profile.shrinks)
 
     def gather(self, body: Body, strategies: Mapping[str, st.SearchStrategy[Any]]) -> None:
         """Test a statistical property on a fixed number of instances."""
+        __tracebackhide__ = True
         self.finding.kind = "statistical"
         self.finding.alpha_spent = self.alpha * self.tested
         self.finding.power = self.discrepancy
@@ -241,8 +256,8 @@ class Check:
             if evidence >= -math.log(self.alpha):
                 self._enough = min(len(observations), self._enough or len(observations))
                 raise ViolationError(
-                    f"e-value e^{evidence:.1f} after {len(observations)} observations, where less than "
-                    f"1/alpha = e^{-math.log(self.alpha):.1f} was to be expected"
+                    f"{experiment.seen(observations)}, after {len(observations)} observations (e-value "
+                    f"e^{evidence:.1f}, above 1/alpha = e^{-math.log(self.alpha):.1f})"
                 )
             count, look = min(3 * len(observations), most - len(observations)), look + 1
 
@@ -253,6 +268,7 @@ class Check:
         examples: int,
         shrinks: int,
     ) -> None:
+        __tracebackhide__ = True  # a violation is about the subject, and this frame is not
         started = time.perf_counter()
         search = _Search(self, body, examples, shrinks)
         searched = hypothesis.given(st.fixed_dictionaries(dict(strategies)))(search.offer)
@@ -355,6 +371,10 @@ class _FailingInstanceError(Exception):
         self.instance = instance
 
 
+def _rounded(law: FloatArray) -> list[float]:
+    return [round(float(share), 3) for share in law]
+
+
 def _sentence(error: AssertionError) -> str:
     """What an assertion says, without what pytest adds to it."""
     return str(error).partition("\n")[0] or "an assertion failed"
@@ -373,6 +393,7 @@ def instances(effort: int = 1, /, **strategies: st.SearchStrategy[Any]) -> Calla
 
     def decorate(body: Body) -> Callable[[Check], None]:
         def searched(check: Check) -> None:
+            __tracebackhide__ = True
             check.search(body, strategies, effort)
 
         return _named_as(body, searched)
@@ -385,6 +406,7 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
 
     def decorate(body: Body) -> Callable[[Check], None]:
         def gathered(check: Check) -> None:
+            __tracebackhide__ = True
             check.gather(body, strategies)
 
         gathered.statistical = True  # type: ignore[attr-defined]  # the plugin runs these first or last

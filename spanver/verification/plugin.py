@@ -9,6 +9,7 @@ in a run without such properties. Nothing of spanver is imported before it is ne
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +71,13 @@ def _is_statistical(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return the subject of the run."""
-    from spanver.subjects import open_subject  # noqa: PLC0415 (nothing before it is needed)
+    from spanver.errors import SpanverError  # noqa: PLC0415 (nothing before it is needed)
+    from spanver.subjects import open_subject  # noqa: PLC0415 (likewise)
 
-    found = open_subject(request.config.getoption("--subject"), request.config.getoption("--subject-command"))
+    try:
+        found = open_subject(request.config.getoption("--subject"), request.config.getoption("--subject-command"))
+    except SpanverError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     yield found
     found.close()
 
@@ -98,4 +103,4 @@ def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
     yield made
     finding = dataclasses.asdict(made.finding)
     finding["verdict"] = made.finding.verdict.value
-    request.node.user_properties.append((ATTACHED, finding))
+    request.node.user_properties.append((ATTACHED, json.dumps(finding)))  # text, as a JUnit file has it

@@ -7,6 +7,7 @@ each found, and compares what ran with what had to run. A guarantee is `violated
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import tempfile
@@ -165,7 +166,7 @@ class Report:
                 "counterexample": row.first("counterexample"),
                 "replay": self.request.replay(row.id) if row.findings else None,
                 "seconds": row.total("seconds"),
-                "properties": [each["property"] for each in row.findings],
+                "properties": [{"name": each["property"], "verdict": each["verdict"]} for each in row.findings],
             }
             for row in self.rows
         ]
@@ -199,15 +200,18 @@ def expected_failures(path: Path) -> dict[str, str]:
     Raises
     ------
     ArgumentError
-        If there is no such file, or a line names no guarantee or no reason.
+        If there is no such file, or a line names no guarantee, one that an earlier line names, or no part of a message.
     """
     require(path.is_file(), "expected_failures", str(path), "a file")
     entries: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
-            name, _, reason = (part.strip() for part in line.partition(":"))
-            require(name in REGISTRY and reason != "", "expected_failures", line, "lines of `guarantee: reason`")
-            entries[name] = reason
+            where = f"line {number} of {path}"
+            name, _, part = (each.strip() for each in line.partition(":"))
+            require(part != "", where, line, "`guarantee: part of the message`")
+            require(name in REGISTRY, where, line, "about a guarantee (spanver guarantees lists them)")
+            require(name not in entries, where, line, f"the only line about {name}")
+            entries[name] = part
     return entries
 
 
@@ -244,6 +248,7 @@ def run_properties(
         options += ["--spanver-alpha", repr(request.alpha), "--spanver-entropy", str(request.entropy)]
         options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
         options += ["-x"] if stop_at_first else []
+        options += ["-o", f"junit_suite_name=spanver verify {request.command or request.subject}"]
         options += [f"--junitxml={junit}"] if junit else []
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "hypothesis"))
         output = Path(folder) / "output.txt"
@@ -312,7 +317,13 @@ def _row(
 ) -> Row:
     if not expected:
         return Row(name, NOT_PROVIDED)
-    mine = tuple(each for each in findings if name in each["guarantees"])
+    # Exact findings first, as they say more; else by name, as the order in which they ended is the workers'.
+    mine = tuple(
+        sorted(
+            (each for each in findings if name in each["guarantees"]),
+            key=lambda each: (each["kind"] != "exact", each["property"]),
+        )
+    )
     measured = {each.name for each in expected if each.needs & subject.measured}
     judged = [each for each in mine if each["property"] not in measured]
     violated = [each["message"] for each in mine if each["verdict"] == Verdict.VIOLATED.value]
@@ -323,15 +334,17 @@ def _row(
         return Row(name, verdict.value, mine, message)
     if any(known[name] in each["message"] for each in judged if each["verdict"] == Verdict.VIOLATED.value):
         return Row(name, EXPECTED, mine, known[name])
-    return Row(name, Verdict.VIOLATED.value, mine, f"expected failure did not occur: {known[name]}")
+    occurred = message or "it holds"
+    return Row(name, Verdict.VIOLATED.value, mine, f"expected to fail with: {known[name]}; what came: {occurred}")
 
 
 def _judged(findings: Sequence[Mapping[str, Any]], missing: int) -> tuple[Verdict, str]:
     """Worst verdict, and its message."""
     for verdict in (Verdict.VIOLATED, Verdict.UNDECIDED):
-        messages = [each["message"] for each in findings if each["verdict"] == verdict.value]
-        if messages:
-            return verdict, messages[0]
+        found = [each for each in findings if each["verdict"] == verdict.value]
+        if found:
+            others = ", ".join(each["property"] for each in found[1:])
+            return verdict, found[0]["message"] + (f" (also {verdict.value}: {others})" if others else "")
     return (Verdict.UNDECIDED, f"{missing} of its properties did not run") if missing else (Verdict.HOLDS, "")
 
 
@@ -356,8 +369,9 @@ class _Collector:
             self._failed[report.nodeid] = report.longreprtext
         if report.when != "teardown":
             return
-        found = dict(report.user_properties).get(ATTACHED)
-        if isinstance(found, Mapping) and (found["verdict"] != Verdict.UNDECIDED.value or found["message"]):
+        attached = dict(report.user_properties).get(ATTACHED)
+        found = json.loads(str(attached)) if attached is not None else None
+        if found is not None and (found["verdict"] != Verdict.UNDECIDED.value or found["message"]):
             self.findings.append(found)
             if self._on_finding is not None:
                 self._on_finding(found["property"])

@@ -61,6 +61,8 @@ def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
 
 def footer_lines(report: Report) -> Iterator[str]:
     """How many checks ran of those that had to, what was judged, and the false-alarm budget."""
+    if report.expected == 0:
+        yield "nothing was checked: the subject provides no function that these guarantees need"
     yield (
         f"{report.executed} of {report.expected} properties ran: {len(report.ids('holds'))} guarantees hold, "
         f"{len(report.ids('violated'))} violated, {len(report.ids('undecided'))} undecided"

@@ -1,0 +1,187 @@
+"""What coverage, regret and depth studies conclude from what was measured: held, broken, or too short to say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+from matplotlib.figure import Figure
+
+from spanver.problems.families import covered_needle_problem
+from spanver.randomness import derived_seed
+from spanver.studies import coverage, multi_turn, regret
+from spanver.studies.attempts import LEARNERS, attempt, spanner_settings
+from spanver.studies.points import Claim, Measured, Point, Study
+from spanver.verdicts import Verdict
+
+HOLDS, UNDECIDED, VIOLATED = Verdict.HOLDS, Verdict.UNDECIDED, Verdict.VIOLATED
+
+
+def wobble(seed: int) -> float:
+    """A factor near 1, so that seeds differ."""
+    return 1.0 + 0.01 * seed
+
+
+def coverages(power: float, *, sizes: Sequence[int] = range(4, 41, 4), listed: int = 16) -> list[Measured]:
+    found = []
+    for learner in LEARNERS:
+        for size in sizes:
+            for seed in range(3):
+                numbers = {
+                    "effort": 0,
+                    "samples": round(1000 * 2.0 ** (power * size) * wobble(seed)),
+                    "rewards": round(1000 * wobble(seed)),
+                    "enumerated": listed * round(1000 * wobble(seed)) / 2,
+                    "gap": 0.01,
+                }
+                found.append(Measured(Point("coverage", learner, float(size), seed), numbers))
+    return found
+
+
+def verdicts(claims: Sequence[Claim], guarantee: str) -> list[Verdict]:
+    return [claim.verdict for claim in claims if claim.guarantee == guarantee and claim.judged]
+
+
+@pytest.mark.parametrize(("power", "expected"), [(1.0, HOLDS), (1.2, VIOLATED), (0.8, VIOLATED)])
+def test_samples_in_proportion_to_coverage_hold_and_others_do_not(power: float, expected: Verdict) -> None:
+    assert verdicts(coverage.claims(coverages(power)), "T2") == [expected, HOLDS]
+
+
+def test_a_ladder_of_few_doublings_decides_nothing() -> None:
+    claims = coverage.claims(coverages(1.0, sizes=(4, 8, 12)))
+    assert set(verdicts(claims, "T2")) == {UNDECIDED}
+
+
+def test_what_was_not_reached_decides_nothing_and_is_said() -> None:
+    measured = coverages(1.0)
+    lost = [
+        Measured(each.point, dict.fromkeys(each.numbers))
+        if each.point.learner == "spanner_sampling" and each.point.size == 40.0
+        else each
+        for each in measured
+    ]
+    claims = coverage.claims(lost)
+    assert verdicts(claims, "T2") == [UNDECIDED, UNDECIDED]
+    assert claims[0].note == "1 of 10 sizes were not reached"
+
+
+def test_enumeration_that_lists_less_than_everything_is_noticed() -> None:
+    assert verdicts(coverage.claims(coverages(1.0)), "T6") == [HOLDS, HOLDS]
+    assert verdicts(coverage.claims(coverages(1.0, listed=15)), "T6") == [HOLDS, VIOLATED]
+
+
+def regrets(
+    growth: Callable[[float], float], *, last: int = 13, uncovered: float = 0.0, pairs: int = 3
+) -> list[Measured]:
+    return [
+        Measured(
+            Point("regret", "spanner_sampling", float(last), seed),
+            {f"regret_{k}": growth(2.0**k) * wobble(seed) for k in range(last + 1)}
+            | {"uncovered": uncovered, "spanner_size": pairs},
+        )
+        for seed in range(4)
+    ]
+
+
+def test_logarithmic_regret_holds_and_a_square_root_does_not() -> None:
+    fast = regret.claims(regrets(lambda t: math.log(t + 1.0) ** 1.2))
+    assert [claim.verdict for claim in fast] == [HOLDS, HOLDS]
+    slow = regret.claims(regrets(math.sqrt))
+    assert [claim.verdict for claim in slow] == [VIOLATED, VIOLATED]
+
+
+@pytest.mark.parametrize("premise", [{"uncovered": 1.0}, {"pairs": 5}, {"last": 10}])
+def test_regret_is_undecided_where_a_premise_fails(premise: dict[str, float]) -> None:
+    claims = regret.claims(regrets(lambda t: math.log(t + 1.0), **premise))  # type: ignore[arg-type]
+    assert [claim.verdict for claim in claims] == [UNDECIDED, UNDECIDED]
+
+
+def depths(tokens: Callable[[float], float], sequences: Callable[[float], float], *, seeds: int = 3) -> list[Measured]:
+    found = []
+    for learner, sizes, cost in (
+        ("multi_turn", (2, 3, 4, 6, 8), tokens),
+        ("spanner_sampling", (4, 5, 6, 7, 8), sequences),
+    ):
+        for size in sizes:
+            for seed in range(seeds):
+                samples = cost(size) * wobble(seed)
+                numbers = {"effort": 0.0, "samples": samples, "rewards": 1, "gap": 0.0, "loose_samples": samples}
+                found.append(Measured(Point("multi-turn", learner, float(size), seed), numbers))
+    return found
+
+
+def test_depth_that_costs_a_power_holds_and_a_factor_a_token_does_not() -> None:
+    whole = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (multi_turn.PER_TOKEN * h)  # noqa: E731
+    held = verdicts(multi_turn.claims(depths(lambda h: h**3, whole)), "T5")
+    assert held == [HOLDS, HOLDS]
+    assert verdicts(multi_turn.claims(depths(lambda h: 2.0**h, whole)), "T5") == [VIOLATED, HOLDS]
+    cheap = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (0.5 * multi_turn.PER_TOKEN * h)  # noqa: E731
+    assert verdicts(multi_turn.claims(depths(lambda h: h**3, cheap)), "T5") == [HOLDS, VIOLATED]
+
+
+def test_the_degree_in_depth_is_stated() -> None:
+    claims = multi_turn.claims(depths(lambda h: h**3, lambda h: 2.0**h))
+    assert claims[0].slope is not None
+    assert claims[0].slope.estimate == pytest.approx(3.0)
+    assert not claims[0].judged
+
+
+@pytest.mark.parametrize(
+    ("study", "point"),
+    [
+        (coverage.STUDY, Point("coverage", "spanner_sampling", 4.0, 3)),
+        (coverage.STUDY, Point("coverage", "best_of_n", 4.0, 3)),
+        (multi_turn.STUDY, Point("multi-turn", "multi_turn", 2.0, 3)),
+        (multi_turn.STUDY, Point("multi-turn", "spanner_sampling", 2.0, 3)),
+        (regret.STUDY, Point("regret", "spanner_sampling", 6.0, 3)),
+    ],
+    ids=lambda value: value.learner if isinstance(value, Point) else "",
+)
+def test_a_point_is_measured_twice_alike_and_other_seeds_differ(study: Study, point: Point) -> None:
+    numbers = study.measure(point)
+    assert study.measure(point) == numbers
+    others = [study.measure(Point(point.study, point.learner, point.size, seed)) for seed in (4, 5, 6)]
+    assert any(other != numbers for other in others)
+
+
+def test_regret_adds_up_and_truncation_at_the_truth_costs_next_to_nothing() -> None:
+    numbers = regret.measure(Point("regret", "spanner_sampling", 6.0, 3))
+    sums = [float(numbers[f"regret_{k}"] or 0.0) for k in range(7)]
+    assert sums == sorted(sums)
+    assert 0.0 <= float(numbers["uncovered"] or 0.0) < sums[-1]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_learner_reaches_the_gap_at_low_coverage(learner: str) -> None:
+    problem = covered_needle_problem(derived_seed(1, "problem"), coverage=64.0, responses=16, dimension=4, beta=0.03)
+    few, many = attempt(learner, problem, 5, 0), attempt(learner, problem, 5, 9)
+    assert many.gap <= coverage.EPS < few.gap
+    assert many.ledger.rewards > 0
+    assert (many.ledger.enumerated > 0) == (learner == "elliptical")
+
+
+def test_effort_scales_what_depends_on_coverage_and_nothing_else() -> None:
+    one, two = spanner_settings(3.0), spanner_settings(4.0)
+    assert two.pairs_per_prompt == 2 * one.pairs_per_prompt
+    assert two.rejection_multiplier == 2 * one.rejection_multiplier
+    assert (one.prompts, one.exploration_rounds, one.nu) == (two.prompts, two.exploration_rounds, two.nu)
+
+
+@pytest.mark.parametrize(
+    ("study", "measured"),
+    [
+        (coverage.STUDY, coverages(1.0)),
+        (regret.STUDY, regrets(lambda t: math.log(t + 1.0))),
+        (multi_turn.STUDY, depths(lambda h: h**3, lambda h: 2.0**h)),
+    ],
+    ids=["coverage", "regret", "multi-turn"],
+)
+def test_figures_name_their_axes_and_lines(study: Study, measured: Sequence[Measured]) -> None:
+    figure = Figure()
+    study.draw(figure, measured)
+    assert all(axes.get_xlabel() for axes in figure.axes)
+    legends = [each for axes in figure.axes if (each := axes.get_legend())] + figure.legends
+    texts = {text.get_text() for legend in legends for text in legend.get_texts()}
+    assert any("SpannerSampling" in text for text in texts)
+    assert len(texts) >= 3
