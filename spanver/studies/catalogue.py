@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import coverage, multi_turn, regret
+from spanver.studies import counting, coverage, data, lower_bound, multi_turn, regret, truncation
 from spanver.studies.points import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
-    {study.name: study for study in (coverage.STUDY, regret.STUDY, multi_turn.STUDY)}
+    {
+        study.name: study
+        for study in (
+            lower_bound.STUDY,
+            coverage.STUDY,
+            data.STUDY,
+            regret.STUDY,
+            truncation.STUDY,
+            counting.STUDY,
+            multi_turn.STUDY,
+        )
+    }
 )

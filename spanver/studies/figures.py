@@ -22,6 +22,10 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     "best_of_n": ("#56B4E9", "D", "best-of-N"),
     "elliptical": ("#009E73", "P", "elliptical enumeration"),
     "multi_turn": ("#009E73", "X", "multi-turn SpannerSampling"),
+    "untruncated": ("#D55E00", "^", "without truncation"),
+    "truncated": ("#0072B2", "o", "with truncation"),
+    "counted": ("#0072B2", "o", "counted oracle"),
+    "literal": ("#E69F00", "s", "literal oracle"),
 }
 
 

@@ -1,0 +1,192 @@
+"""T2: how many rewards SpannerSampling needs as the dimension grows, and as the gap allowed shrinks.
+
+Rewards are noisy, and the gap of an attempt is the mean over several independent runs on one problem, so that it is
+an error of learning and not one run's luck. Effort scales the rounds of both phases; `T_span` and `M` are set for the
+known coverage. The search that finds what suffices for one gap finds it for all larger ones on its way, so that a
+point holds the whole ladder of gaps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from spanver.evidence import Slope, judge, slope
+from spanver.guarantees import sampler_multiplier
+from spanver.learners.spanner_sampling import Settings, spanner_sampling
+from spanver.oracle import Ledger
+from spanver.oracles import counted_oracle
+from spanver.problems.exact import gap, log_coverage, log_law, log_optimal_law
+from spanver.problems.families import random_problem
+from spanver.problems.tables import TabularProblem
+from spanver.randomness import derived_seed
+from spanver.studies.figures import draw_theory
+from spanver.studies.points import Claim, Measured, Numbers, Point, Study, table
+from spanver.studies.search import Attempt, smallest_sufficient
+from spanver.values import FloatArray
+from spanver.verdicts import Verdict
+
+__all__ = ["STUDY"]
+
+BETA, NOISE, RESPONSES = 0.1, 0.25, 32
+RUNS = 2  # of an attempt, whose gap is their mean
+ROUNDS = 4  # of each phase, at effort 1
+LARGEST_EFFORT = 11
+FINEST = 6
+GAPS: Mapping[str, float] = MappingProxyType({f"rewards_{k / 2:g}": 2.0 ** (-k / 2) for k in range(4, 2 * FINEST + 1)})
+BELOW = tuple(name for name, eps in GAPS.items() if eps <= BETA)
+# Dimensions and seeds. Seeds rather than runs, as problems differ more than runs on one of them; no fewer than 4
+# dimensions, as theta* has the length B, which leaves it one degree of freedom less.
+LADDERS: Mapping[str, tuple[tuple[int, ...], int]] = MappingProxyType(
+    {"quick": ((4, 8, 16), 8), "full": ((4, 6, 8, 12, 16, 24), 24)}
+)
+
+
+def points(profile: str) -> tuple[Point, ...]:
+    """Ladder of dimensions."""
+    dimensions, seeds = LADDERS[profile]
+    return tuple(
+        Point("data", "spanner_sampling", float(dimension), seed) for dimension in dimensions for seed in range(seeds)
+    )
+
+
+def measure(point: Point) -> Numbers:
+    """Rewards that a run needs, on the mean, for every gap of the ladder."""
+    problem = random_problem(
+        derived_seed(point.seed, "problem"),
+        prompts=1, responses=RESPONSES, dimension=int(point.size), beta=BETA, noise=NOISE,
+    )  # fmt: skip
+    coverage = float(np.exp(log_coverage(problem, log_optimal_law(problem)).max()))
+
+    @cache
+    def tried(exponent: float) -> Attempt:
+        return _attempt(problem, coverage, point.seed, exponent)
+
+    found = {name: smallest_sufficient(tried, eps, largest=LARGEST_EFFORT) for name, eps in GAPS.items()}
+    return {name: each and each[1].ledger.rewards / RUNS for name, each in found.items()} | {"coverage": coverage}
+
+
+def _attempt(problem: TabularProblem, coverage: float, seed: int, exponent: float) -> Attempt:
+    """Mean gap and whole ledger of independent runs at effort `2^exponent`."""
+    rounds = math.ceil(ROUNDS * 2.0**exponent)
+    settings = Settings(
+        prompts=rounds,
+        pairs_per_prompt=math.ceil(4 * coverage),
+        nu=0.5,
+        ridge=problem.reward_range**2 / problem.radius**2,
+        exploration_rounds=rounds,
+        rejection_multiplier=sampler_multiplier(math.e * coverage),
+        rejection_failure=0.001,
+    )
+    gaps, samples, rewards = [], 0, 0
+    for run in range(RUNS):
+        own = derived_seed(seed, f"run {run}")
+        oracle = counted_oracle(problem, seed=derived_seed(own, "oracle"))
+        policy = spanner_sampling(oracle, seed=derived_seed(own, "learner"), settings=settings).policy
+        gaps.append(gap(problem, log_law(problem, policy)))
+        samples, rewards = samples + oracle.ledger.samples, rewards + oracle.ledger.rewards
+    return Attempt(float(np.mean(gaps)), Ledger(samples, rewards))
+
+
+def _needed(measured: Sequence[Measured], names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    """Dimensions, and rewards by seed, dimension and gap."""
+    series = [table(measured, "spanner_sampling", name) for name in names]
+    return series[0].sizes, np.stack([each.values for each in series], axis=2)
+
+
+def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+    """Slope in `d` over all gaps below `beta`; slope in `1/eps` there over all dimensions, with logarithms stated."""
+    dimensions, needed = _needed(measured, BELOW)
+    is_complete = np.isfinite(needed).all() and len(needed) >= 2
+    is_long = is_complete and len(dimensions) >= 3 and dimensions[-1] >= 4 * dimensions[0]
+    inverse = [1.0 / GAPS[name] for name in BELOW]
+    # Means of logs, over gaps or over dimensions, leave one slope a seed that uses every search.
+    in_dimension = slope(dimensions, np.exp(np.log(needed).mean(axis=2))) if is_long else None
+
+    def in_gap(logs: int) -> Slope | None:
+        return slope(inverse, np.exp(np.log(needed / np.log(needed) ** logs).mean(axis=1))) if is_complete else None
+
+    count = int(needed.size)
+    below = "below beta"
+    return (
+        _claim("T_data grows at most like d^2", in_dimension, (-math.inf, 2.0), count, "mean over gaps below beta"),
+        _claim(
+            f"T_data / log^2 T_data grows at most like 1/eps {below}", in_gap(2), (-math.inf, 1.0), count,
+            "log^2 T as in T3, and in the derived T_exp",
+        ),
+        _claim(f"T_data / log T_data grows like 1/eps {below}", in_gap(1), None, count, "with one logarithm"),
+        _claim(f"T_data grows with 1/eps {below}", in_gap(0), None, count, "with none"),
+    )  # fmt: skip
+
+
+def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, count: int, note: str) -> Claim:
+    verdict = judge(fitted, band) if fitted and band else Verdict.UNDECIDED
+    return Claim("T2", words, verdict, fitted, band, count, judged=band is not None, note=note)
+
+
+SHADES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#56B4E9", "D"), ("#D55E00", "X"))
+
+
+def draw(figure: Any, measured: Sequence[Measured]) -> None:
+    """Rewards against `d` for every gap below `beta`, and against `1/eps` for every dimension."""
+    left, right = figure.subplots(1, 2, sharey=True)
+    sizes, needed = _needed(measured, tuple(GAPS))
+    inverse = np.array([1.0 / eps for eps in GAPS.values()])
+    for column, (name, eps) in enumerate(GAPS.items()):
+        if name in BELOW:
+            _draw(left, column, sizes, needed[:, :, column], rf"$\varepsilon = {eps:.3g}$")
+    for row, dimension in enumerate(sizes):
+        _draw(right, row, inverse, needed[:, row, :], f"$d = {dimension:.0f}$")
+    middle = np.nanmedian(needed, axis=0)
+    if np.isfinite(middle).all():
+        draw_theory(left, sizes, lambda d: 1.5 * middle[0, -1] * (d / sizes[0]) ** 2, "slope 2")
+        end = 1.5 * middle[-1, -1]
+        draw_theory(
+            right, inverse, lambda i: end * np.minimum(1 / i[-1], BETA) / np.minimum(1 / i, BETA),
+            r"$1/\min(\varepsilon, \beta)$",
+        )  # fmt: skip
+    right.axvline(1.0 / BETA, color="0.6", linewidth=1.0, linestyle=":", label=r"$\varepsilon = \beta$")
+    left.set_xlabel("dimension $d$")
+    left.set_ylabel("rewards asked, $T_{data}$")
+    right.set_xlabel(r"$1/\varepsilon$")
+    left.set_title("against the dimension", fontsize=10)
+    right.set_title("against the gap allowed", fontsize=10)
+    for axes in (left, right):
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="lower right", ncols=2)
+
+
+def _draw(axes: Any, place: int, sizes: FloatArray, values: FloatArray, label: str) -> None:
+    """Medians, with bars that hold the middle half of the seeds."""
+    colour, marker = SHADES[place % len(SHADES)]
+    reached = np.isfinite(values).any(axis=0)
+    if not reached.any():
+        return
+    low, middle, high = np.nanpercentile(values[:, reached], [25, 50, 75], axis=0)
+    axes.errorbar(
+        sizes[reached], middle, yerr=[middle - low, high - middle], color=colour, marker=marker, markersize=4,
+        capsize=2, linewidth=1.2, label=label,
+    )  # fmt: skip
+
+
+STUDY = Study(
+    name="data",
+    title="What dimension and accuracy cost in data",
+    guarantees=("T2",),
+    says="T_data of SpannerSampling is at most of the order of R_max^2 d^2 / (beta min(eps, beta)), up to logarithms "
+    "[FMR25, Theorem 3.1]",
+    points=points,
+    measure=measure,
+    judge=claims,
+    draw=draw,
+    caption=f"Random problems, |Y| = {RESPONSES}, beta = {BETA}, R_max = 2, noisy rewards. Effort (rounds of both "
+    f"phases) grows until the mean exact gap of {RUNS} runs is at most eps; T_span and M are set for the known "
+    "coverage. Rewards of a run; bars hold the middle half of the seeds.",
+)
