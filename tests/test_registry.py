@@ -8,6 +8,7 @@ import pytest
 from spanver import guarantees
 from spanver.errors import ArgumentError
 from spanver.guarantees import REGISTRY, Guarantee, Kind, Provenance, guarantee
+from spanver.guarantees.multi_turn import multi_turn_cost
 
 IDS = [
     *("I1", "I2", "I3", "I4", "I5", "I6", "I7"),
@@ -35,6 +36,7 @@ BOUNDS = {
     "E4": guarantees.log_untruncated_coverage,
     "E5": guarantees.truncated_gap,
     "T1": guarantees.needle_output_ceiling,
+    "T5": multi_turn_cost,
 }
 STATISTICAL = {"O2", "R2", "R3", "R4", "R6", "S5", "E1", "T1", "T2"}
 RECONSTRUCTED = {"I4", "I7", "R2", "S4", "S5", "S6", "E1", "E2", "E3", "E4", "E5", "T1"}

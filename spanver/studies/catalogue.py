@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import counting, coverage, data, lower_bound, multi_turn, regret, truncation
+from spanver.studies import counting, coverage, data, lower_bound, multi_turn, proper, regret, truncation
 from spanver.studies.points import Study
 
 __all__ = ["STUDIES"]
@@ -20,6 +20,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             regret.STUDY,
             truncation.STUDY,
             counting.STUDY,
+            proper.STUDY,
             multi_turn.STUDY,
         )
     }
