@@ -39,13 +39,18 @@ def find_properties() -> tuple[Property, ...]:
 
 
 def checked_by() -> dict[str, tuple[str, ...]]:
-    """Names of the properties, and of `spanver certify`, by the id of the guarantee that they check."""
+    """Names of the properties, of `spanver certify` and of studies, by the id of the guarantee that they check."""
+    from spanver.studies.catalogue import STUDIES  # noqa: PLC0415 (properties are found without it)
+
     names: dict[str, list[str]] = {}
     for found in find_properties():
         for guarantee in found.guarantees:
             names.setdefault(guarantee, []).append(found.name)
     for guarantee in CERTIFIED:
         names.setdefault(guarantee, []).append("spanver certify")
+    for study in STUDIES.values():
+        for guarantee in study.guarantees:
+            names.setdefault(guarantee, []).append(f"spanver study {study.name}")
     return {guarantee: tuple(found) for guarantee, found in names.items()}
 
 
