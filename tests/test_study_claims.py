@@ -9,8 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from spanver.problems.families import covered_needle_problem
+from spanver.problems.max_k_dnf import max_k_dnf_problem
 from spanver.randomness import derived_seed
-from spanver.studies import coverage, multi_turn, regret
+from spanver.studies import coverage, multi_turn, proper, regret
 from spanver.studies.attempts import LEARNERS, attempt, spanner_settings
 from spanver.studies.points import Claim, Measured, Point, Study
 from spanver.verdicts import Verdict
@@ -159,6 +160,39 @@ def test_every_learner_reaches_the_gap_at_low_coverage(learner: str) -> None:
     assert many.gap <= coverage.EPS < few.gap
     assert many.ledger.rewards > 0
     assert (many.ledger.enumerated > 0) == (learner == "elliptical")
+
+
+def test_exhaustive_search_settles_on_the_planted_assignment() -> None:
+    problem = max_k_dnf_problem(2, variables=5, beta=proper.BETA)
+    few, many = proper.exhaustive(problem, 3, 0.0), proper.exhaustive(problem, 3, 8.0)
+    assert many.gap <= 1e-12 < few.gap
+    assert (many.ledger.samples, many.ledger.rewards, many.ledger.enumerated) == (512, 512, 0)
+
+
+def test_evaluations_are_all_assignments_in_every_round() -> None:
+    numbers = proper.measure(Point("proper", "exhaustive", 5.0, 3))
+    assert numbers["rewards"] is not None
+    assert numbers["evaluated"] == numbers["rewards"] / 2 * 2**5
+    assert proper.measure(Point("proper", "online_dpo", 4.0, 3))["evaluated"] == 0
+
+
+def test_an_illustration_is_never_judged() -> None:
+    measured = [
+        Measured(
+            Point("proper", learner, float(size), seed),
+            {"rewards": size * wobble(seed), "samples": size**2 * wobble(seed), "evaluated": 2.0**size * wobble(seed)},
+        )
+        for learner in (*proper.PROPER, "spanner_sampling")
+        for size in (4, 6, 8)
+        for seed in range(3)
+    ]
+    claims = proper.claims(measured)
+    assert not any(claim.judged for claim in claims)
+    assert [round(claim.slope.estimate, 6) for claim in claims if claim.slope] == [1.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    figure = Figure()
+    proper.draw(figure, measured)
+    assert all(axes.get_xlabel() == "variables $n$" for axes in figure.axes)
+    assert len(figure.legends[0].get_texts()) == 5
 
 
 def test_effort_scales_what_depends_on_coverage_and_nothing_else() -> None:

@@ -22,7 +22,7 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     "best_of_n": ("#56B4E9", "D", "best-of-N"),
     "elliptical": ("#009E73", "P", "elliptical enumeration"),
     "exhaustive": ("#E69F00", "s", "exhaustive proper search"),
-    "evaluated": ("#000000", "x", "its evaluations"),
+    "evaluated": ("#000000", "x", "evaluations of exhaustive search"),
     "multi_turn": ("#009E73", "X", "multi-turn SpannerSampling"),
     "untruncated": ("#D55E00", "^", "without truncation"),
     "truncated": ("#0072B2", "o", "with truncation"),
