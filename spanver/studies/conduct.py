@@ -100,10 +100,7 @@ def conduct(
     with open_store(out / "results.sqlite", about) as store:
         total = sum(map(len, points.values()))
         known = {each.point for name in names for each in store.all(name)}
-        # The long ones first, so that no worker is left alone with one at the end.
-        missing = sorted(
-            (point for each in points.values() for point in each if point not in known), key=lambda point: -point.size
-        )
+        missing = _long_ones_first([point for each in points.values() for point in each if point not in known])
         done = total - len(missing)
         on_points(done, total)
         for measured in _measured(missing, seed, scheduler, workers):
@@ -114,6 +111,15 @@ def conduct(
             wanted = set(points[name])
             results.append(_judged(name, [each for each in store.all(name) if each.point in wanted], out))
     return tuple(results)
+
+
+def _long_ones_first(points: Sequence[Point]) -> list[Point]:
+    """By size as a share of the learner's largest, so that no worker is left alone with a long one at the end."""
+    largest: dict[tuple[str, str], float] = {}
+    for point in points:
+        group = point.study, point.learner
+        largest[group] = max(point.size, largest.get(group, 0.0))
+    return sorted(points, key=lambda point: -point.size / largest[point.study, point.learner])
 
 
 def _measured(points: Sequence[Point], seed: int, scheduler: str | None, workers: int) -> Iterator[Measured]:

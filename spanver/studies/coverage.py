@@ -23,7 +23,7 @@ __all__ = ["STUDY"]
 EPS = 0.05
 RESPONSES = 16
 ROUNDS_GROW = frozenset({"reference", "online_dpo", "xpo", "best_of_n"})  # with coverage, each with both its rewards
-LARGEST_EFFORT = MappingProxyType({"spanner_sampling": 44, "elliptical": 10} | dict.fromkeys(ROUNDS_GROW, 14))
+LARGEST_EFFORT = MappingProxyType({"spanner_sampling": 44, "elliptical": 10} | dict.fromkeys(ROUNDS_GROW, 13))
 LADDERS = MappingProxyType({"quick": (4, (4, 6, 8, 10), 5), "full": (1, range(4, 13), 10)})
 
 
