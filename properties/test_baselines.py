@@ -24,7 +24,7 @@ from spanver.problems.tables import TabularProblem
 from spanver.strategies import tabular_problems
 from spanver.subjects.contract import BaselineResult
 from spanver.values import FloatArray, Prompt
-from spanver.verification.check import Check, instances
+from spanver.verification.check import ENOUGH, Check, instances
 from spanver.verification.recording import RecordingOracle
 from spanver.verification.rounds import Round, rounds_of
 
@@ -64,7 +64,7 @@ class Learned:
 
 def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan: Any) -> Learned:
     """Run a learner of the subject on an oracle that lists all responses, if asked."""
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), full_table=True))
+    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), full_table=True, budget=ENOUGH))
     result: BaselineResult = check.call(name, oracle, rounds=rounds, seed=check.seed("learner"), **plan)
     found = rounds_of(oracle.asked)
     assert len(found) == rounds, f"{len(found)} prompts were asked for in {rounds} rounds"

@@ -47,6 +47,7 @@ def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, 
 @instances(vectors=spanning_sets())
 def test_no_later_pivot_is_larger(check: Check, vectors: FloatArray) -> None:
     diagonal = check.call("pivoted_diagonal", vectors)
+    assert len(diagonal) == min(vectors.shape), f"{len(diagonal)} pivots of a matrix of shape {vectors.shape}"
     assert (np.diff(diagonal) <= 1e-12 * diagonal[0]).all(), f"diagonal {diagonal.tolist()} grows"
 
 

@@ -3,7 +3,7 @@
 One process serves many runs, one after another. The state of a conversation: *greeted* (hello exchanged) -> a run is
 sent -> any number of questions, each answered -> a result or an error -> greeted again. Whatever else happens - silence
 beyond the time limit, the end of the output, a line that is no message, a wrong sequence number, a line too long, one
-after the result - is a `ProtocolError` for that run, after which the process is killed with all its children and the
+after the result - is a `ProtocolError` for that run, after which the process is killed with its process group and the
 next run gets a fresh one. A program that cannot be greeted cannot be verified at all: `HandshakeError`.
 """
 
@@ -152,7 +152,14 @@ class _Conversation:
         self._seq += 1
         oracle, sent = _arguments(name, arguments, named)
         left = self._time_limit
-        program.send({"seq": self._seq, "run": name, "arguments": sent}, left)
+
+        def tell(words: Mapping[str, Any]) -> None:
+            nonlocal left
+            began = time.monotonic()
+            program.send({"seq": self._seq, **words}, left)
+            left -= time.monotonic() - began
+
+        tell({"run": name, "arguments": sent})
         refused: Exception | None = None
         while True:
             asked_at = time.monotonic()
@@ -167,10 +174,10 @@ class _Conversation:
                 return message, refused
             require(oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
             try:
-                program.send({"seq": self._seq, "answer": answer(oracle, message)}, left)
+                tell({"answer": answer(oracle, message)})
             except (BudgetExceededError, QuestionRefusedError) as error:
                 refused = error
-                program.send({"seq": self._seq, "refused": type(error).__name__, "reason": str(error)}, left)
+                tell({"refused": type(error).__name__, "reason": str(error)})
 
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -285,7 +292,7 @@ class _Program:
         return "the program closed its output" if code is None else f"the program ended with exit code {code}"
 
     def kill(self) -> None:
-        """End the program and its children."""
+        """End the program and its process group."""
         self._end()
         self._input.close()
         if not self._errors.closed:

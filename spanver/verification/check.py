@@ -30,15 +30,17 @@ from hypothesis import strategies as st
 from spanver.errors import require
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
-from spanver.oracle import BudgetExceededError
+from spanver.oracle import Budget, BudgetExceededError
 from spanver.subjects.contract import ContractError, Subject, result_of
 from spanver.subjects.process import ProtocolError
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.profiles import Profile
 
-__all__ = ["Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
+__all__ = ["ENOUGH", "Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
 
+ENOUGH = Budget(samples=10**7, rewards=10**7, enumerated=10**7)
+"""What no correct subject comes near on the instances of a property: whoever asks for more is stopped, and violated."""
 FIRST_LOOK = 64  # observations; every later look has four times as many
 SHRINKS = 8  # instances tried to find a smaller one for a statistical violation
 
@@ -157,6 +159,7 @@ class Check:
     _digest: str = ""
     _ratio: float | None = None
     _enough: int | None = None
+    _premises: tuple[int, int] = (0, 0)  # how often one was tried, and how often it held
 
     def __post_init__(self) -> None:
         self.finding = Finding(self.name, self.guarantees)
@@ -174,13 +177,17 @@ class Check:
                 argument.setflags(write=False)
         try:
             return result_of(function, self.subject.functions[function](*arguments, **named))
-        except (BudgetExceededError, ViolationError, hypothesis.errors.HypothesisException):
+        except (ViolationError, hypothesis.errors.HypothesisException):
             raise
+        except BudgetExceededError as error:
+            if any(_is_limited(argument) for argument in (*arguments, *named.values())):
+                raise  # the property set a budget, to see what becomes of it
+            raise ViolationError(f"{function} asked far more than it has to: {error}", "raised") from error
         except ProtocolError as error:
             raise ViolationError(str(error), "protocol", final=error.final) from error
         except ContractError as error:
             raise ViolationError(str(error), "contract") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             words = " ".join(str(error).split())
             raise ViolationError(f"{function} raised {type(error).__name__}: {words}", "raised") from error
 
@@ -194,6 +201,10 @@ class Check:
         ratio = measured / bound if bound > 0 else float(measured > 0)
         if math.isfinite(ratio):
             self._ratio = max(ratio, self._ratio or 0.0)
+
+    def premise(self, held: bool) -> None:
+        """Say whether the premise of a guarantee held; where it never did, nothing is decided."""
+        self._premises = (self._premises[0] + 1, self._premises[1] + held)
 
     def begin(self, digest: str) -> None:
         """Turn to the next instance."""
@@ -287,6 +298,8 @@ class Check:
             with suppress(_EnoughInstances):
                 hypothesis.seed(self.seed("search"))(searched)()
             search.raise_smallest()
+            if search.error is not None:
+                raise search.error
         except _FailingInstanceError as failing:
             self.finding.verdict = Verdict.VIOLATED
             self.finding.cause, self.finding.message = failing.violation.cause, str(failing.violation)
@@ -297,7 +310,9 @@ class Check:
             self.finding.message = f"the property ended in {type(error).__name__}: {error}"
             raise
         else:
-            self.finding.verdict = Verdict.HOLDS
+            tried, held = self._premises
+            self.finding.verdict = Verdict.HOLDS if held or not tried else Verdict.UNDECIDED
+            self.finding.message = "" if held or not tried else f"its premise held in none of {tried} cases"
         finally:
             self.finding.seconds = time.perf_counter() - started
 
@@ -317,6 +332,7 @@ class _Search:
     failures: dict[str, _FailingInstanceError] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     shrunk: int = 0
+    error: Exception | None = None
 
     def offer(self, instance: Mapping[str, Any]) -> None:
         described = plain(instance)
@@ -335,6 +351,12 @@ class _Search:
         except AssertionError as error:
             violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
             self.failures[digest] = _FailingInstanceError(violation, described)
+        except hypothesis.errors.HypothesisException:
+            self.check.finding.examples -= not self.failures  # the instance was rejected, and does not count
+            raise
+        except Exception as error:  # left to Hypothesis it would be tried again, and could be forgotten
+            self.error = error
+            raise _EnoughInstances from error
         else:
             self.passed.add(digest)
             self.check.finish()
@@ -369,6 +391,12 @@ class _FailingInstanceError(Exception):
         super().__init__()
         self.violation = violation
         self.instance = instance
+
+
+def _is_limited(argument: Any) -> bool:
+    """Whether an argument is an oracle whose budget the property has set."""
+    budget = getattr(argument, "budget", None)
+    return isinstance(budget, Budget) and budget not in (ENOUGH, Budget())
 
 
 def _rounded(law: FloatArray) -> list[float]:

@@ -332,9 +332,12 @@ def _row(
     verdict, message = _judged(judged, len(expected) - len(mine))
     if name not in known:
         return Row(name, verdict.value, mine, message)
-    if any(known[name] in each["message"] for each in judged if each["verdict"] == Verdict.VIOLATED.value):
+    failed = [each["message"] for each in judged if each["verdict"] == Verdict.VIOLATED.value]
+    if failed and all(known[name] in each for each in failed):
         return Row(name, EXPECTED, mine, known[name])
-    occurred = message or "it holds"
+    if verdict is Verdict.UNDECIDED:
+        return Row(name, verdict.value, mine, message)
+    occurred = next((each for each in failed if known[name] not in each), "it holds")
     return Row(name, Verdict.VIOLATED.value, mine, f"expected to fail with: {known[name]}; what came: {occurred}")
 
 

@@ -232,7 +232,13 @@ def _hunt(
                 touching=",".join(mutant.functions),  # all else is as in the reference
             )
             findings = run_properties(request, stop_at_first=not whole)
-            failed = [each for each in findings if each["verdict"] == Verdict.VIOLATED.value]
+            # Of a correct variant all has to hold, and something has to have run.
+            fatal = {Verdict.VIOLATED.value} | ({Verdict.UNDECIDED.value} if is_variant else set())
+            failed = [each for each in findings if each["verdict"] in fatal]
+            if is_variant and not findings:
+                failed = [
+                    {"property": "none", "guarantees": mutant.breaks, "message": "nothing ran", "counterexample": None}
+                ]
             if failed:
                 break
         kills += [{**each, "repeat": repeat} for each in failed]
