@@ -21,14 +21,17 @@ from spanver.checks import find_properties
 from spanver.errors import ArgumentError
 from spanver.guarantees import REGISTRY
 from spanver.guarantees.registry import DEMANDS
-from spanver.oracle import BudgetExceededError
+from spanver.oracle import Budget, BudgetExceededError, Oracle
+from spanver.oracles import literal_oracle
+from spanver.problems.families import random_problem
 from spanver.subjects.contract import Subject
 from spanver.subjects.process import ProtocolError
 from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
-from spanver.verification.check import Check, Experiment, ViolationError, experiments, instances, plain
+from spanver.verification import runner
+from spanver.verification.check import ENOUGH, Check, Experiment, ViolationError, experiments, instances, plain
 from spanver.verification.profiles import PROFILES, Profile
-from spanver.verification.runner import Request, expected_failures, run_properties, verify
+from spanver.verification.runner import Request, Row, expected_failures, run_properties, verify
 from spanver.verification.selection import expected_properties, is_selected, make_check, statistical_properties
 
 
@@ -141,11 +144,80 @@ def test_what_a_subject_does_wrong_has_a_cause(function: Callable[[], Any], caus
 
 
 def test_a_budget_that_ended_reaches_the_property() -> None:
-    def fit() -> None:
+    def fit(oracle: Oracle) -> None:
         raise BudgetExceededError("samples", 2, 1)
 
+    problem = random_problem(1, responses=4)
     with pytest.raises(BudgetExceededError):
+        a_check({"fit": fit}).call("fit", literal_oracle(problem, seed=1, budget=Budget(samples=1)))
+    # Where the property set none, whoever says so asked for too much, or makes it up.
+    for unlimited in (literal_oracle(problem, seed=1), literal_oracle(problem, seed=1, budget=ENOUGH)):
+        with pytest.raises(ViolationError, match="asked far more than it has to") as raised:
+            a_check({"fit": fit}).call("fit", unlimited)
+        assert raised.value.cause == "raised"
+
+
+def test_a_subject_that_ends_the_process_breaks_the_guarantee_and_nothing_else() -> None:
+    def fit() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(ViolationError, match="SystemExit"):
         a_check({"fit": fit}).call("fit")
+
+
+def test_a_property_that_errs_on_some_instances_never_holds() -> None:
+    @instances(number=NUMBERS)
+    def errs(check: Check, number: int) -> None:
+        if number > 3:
+            raise IndexError(number)
+
+    check = a_check({})
+    with pytest.raises(IndexError):
+        errs(check)
+    assert check.finding.verdict is Verdict.UNDECIDED
+    assert "IndexError" in check.finding.message
+
+
+def test_a_guarantee_whose_premise_never_held_is_undecided() -> None:
+    @instances(number=NUMBERS)
+    def vacuous(check: Check, number: int) -> None:
+        check.premise(False)
+
+    @instances(number=NUMBERS)
+    def once(check: Check, number: int) -> None:
+        check.premise(number == 0)
+
+    for body, verdict in ((vacuous, Verdict.UNDECIDED), (once, Verdict.HOLDS)):
+        check = a_check({})
+        body(check)
+        assert check.finding.verdict is verdict
+
+
+def test_an_expected_failure_hides_no_other_one_and_accuses_nothing_undecided() -> None:
+    def finding(message: str, verdict: Verdict) -> dict[str, Any]:
+        return {
+            "property": message,
+            "guarantees": ("E6",),
+            "verdict": verdict.value,
+            "kind": "exact",
+            "message": message,
+            "examples": 1,
+            "seconds": 0.0,
+            "power": None,
+            "slack": None,
+        }
+
+    properties = [each for each in find_properties() if "E6" in each.guarantees][:2]
+    known = {"E6": "bug 17"}
+
+    def row(*findings: dict[str, Any]) -> Row:
+        return runner._row("E6", reference, findings, properties, known)
+
+    bug, regression = finding("bug 17", Verdict.VIOLATED), finding("a regression", Verdict.VIOLATED)
+    assert row(bug, finding("fine", Verdict.HOLDS)).verdict == "expected failure"
+    assert row(bug, regression).verdict == "violated"
+    assert "a regression" in row(bug, regression).message
+    assert row(finding("lost", Verdict.UNDECIDED), finding("fine", Verdict.HOLDS)).verdict == "undecided"
 
 
 def test_nothing_smaller_is_looked_for_after_a_time_limit() -> None:

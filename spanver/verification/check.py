@@ -31,11 +31,12 @@ from spanver.errors import require
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget, BudgetExceededError
-from spanver.subjects.contract import ContractError, Subject, result_of
+from spanver.subjects.contract import ContractError, SpannerResult, Subject, result_of
 from spanver.subjects.process import ProtocolError
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.profiles import Profile
+from spanver.verification.recording import RecordingOracle, handed_out
 
 __all__ = ["ENOUGH", "Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
 
@@ -176,7 +177,10 @@ class Check:
             if isinstance(argument, np.ndarray):
                 argument.setflags(write=False)
         try:
-            return result_of(function, self.subject.functions[function](*arguments, **named))
+            result = result_of(function, self.subject.functions[function](*arguments, **named))
+            if isinstance(result, SpannerResult):
+                _require_drawn(function, result, arguments)
+            return result
         except (ViolationError, hypothesis.errors.HypothesisException):
             raise
         except BudgetExceededError as error:
@@ -391,6 +395,18 @@ class _FailingInstanceError(Exception):
         super().__init__()
         self.violation = violation
         self.instance = instance
+
+
+def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, ...]) -> None:
+    """Refuse pairs that the oracle of a call never handed out: nothing could be said about them."""
+    for oracle in arguments:
+        if isinstance(oracle, RecordingOracle):
+            known = handed_out(oracle.asked)
+            for names in (result.first, result.second):
+                strange = next((each for each in zip(result.prompts, names, strict=True) if each not in known), None)
+                if strange is not None:
+                    words = f"response {strange[1]} to prompt {strange[0]} was never drawn"
+                    raise ContractError(f"{function} broke the contract: {words}")
 
 
 def _is_limited(argument: Any) -> bool:

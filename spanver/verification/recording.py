@@ -24,7 +24,7 @@ from spanver.values import (
     UncertainPair,
 )
 
-__all__ = ["Asked", "RecordingOracle", "RecordingPrefixOracle", "counted"]
+__all__ = ["Asked", "RecordingOracle", "RecordingPrefixOracle", "counted", "handed_out"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -215,6 +215,20 @@ class RecordingPrefixOracle:
     def _kept(self, question: str, prefix: Prefix | None, arguments: tuple[Any, ...], answer: Any) -> Any:
         self._asked.append(Asked(question, answer if prefix is None else prefix, arguments, answer))
         return answer
+
+
+def handed_out(asked: list[Asked]) -> set[tuple[Prompt, ResponseId]]:
+    """Prompts and ids of all responses that were answers."""
+    found: set[tuple[Prompt, ResponseId]] = set()
+    for entry in asked:
+        match entry.answer:
+            case Responses() as responses:
+                found |= {(entry.prompt, each) for each in responses.ids}
+            case Counts(responses=responses):
+                found |= {(entry.prompt, each) for each in responses.ids}
+            case Found(responses=Responses() as responses):
+                found |= {(entry.prompt, each) for each in responses.ids}
+    return found
 
 
 def _identity(response: AnyResponse) -> ResponseId:
