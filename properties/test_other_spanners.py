@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from spanver.guarantees.barycentric import barycentric_coefficient, swap_factor
+from spanver.guarantees.barycentric import barycentric_coefficient, spanned_rank, swap_factor
 from spanver.kernels import elliptic_norms
 from spanver.strategies import spanning_sets
 from spanver.values import FloatArray
@@ -21,6 +21,13 @@ PLACE_AGAIN = np.array([[0.0, 0.4], [0.4, 0.0], [1.0, 0.8], [0.9, -0.8]])
 SETS = st.one_of(*[spanning_sets()] * 3, st.sampled_from([GREEDY_FAILS, PLACE_AGAIN]))
 
 
+def falls_short(check: Check, vectors: FloatArray, chosen: list[int]) -> bool:
+    """Whether there are fewer members than the rank, of a subject that says so; it is then not judged."""
+    short = check.subject.may_fall_short and len(chosen) < spanned_rank(vectors)
+    check.premise(not short)
+    return short
+
+
 @pytest.mark.guarantee("B1", needs=["barycentric_spanner"])
 @instances(EFFORT, vectors=SETS)
 def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation(
@@ -28,6 +35,8 @@ def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation
 ) -> None:
     promised = check.subject.approximation
     chosen = check.call("barycentric_spanner", vectors, promised).tolist()
+    if falls_short(check, vectors, chosen):
+        return
     measured = barycentric_coefficient(vectors, chosen)
     check.slack(measured, promised)
     assert measured <= promised * (1 + SINGLE), f"members {chosen} need a coefficient of {measured}, C is {promised}"
@@ -38,6 +47,8 @@ def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation
 def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, vectors: FloatArray) -> None:
     promised = check.subject.approximation
     chosen = check.call("barycentric_spanner", vectors, promised).tolist()
+    if falls_short(check, vectors, chosen):
+        return
     measured = swap_factor(vectors, chosen)
     check.slack(measured, promised)
     assert measured <= promised * (1 + SINGLE), f"a swap raises the volume of {chosen} by {measured}, C is {promised}"

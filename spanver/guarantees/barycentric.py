@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spanver.errors import require
 
-__all__ = ["barycentric_coefficient", "swap_factor"]
+__all__ = ["barycentric_coefficient", "spanned_rank", "swap_factor"]
 
 
 def barycentric_coefficient(vectors: ArrayLike, chosen: Sequence[int]) -> float:
@@ -105,6 +105,20 @@ def swap_factor(vectors: ArrayLike, chosen: Sequence[int]) -> float:
         return math.inf
 
 
+def spanned_rank(vectors: ArrayLike) -> int:
+    """Return the rank of a set, as B1 and B2 take it: the number of members that a spanner of it has."""
+    matrix = np.asarray(vectors, dtype=np.float64)
+    scales: NDArray[np.float64] = np.linalg.svd(
+        matrix / (float(np.max(np.abs(matrix), initial=0.0)) or 1.0), compute_uv=False
+    ).astype(np.float64)
+    return int(np.count_nonzero(scales > _threshold(matrix, scales)))
+
+
+def _threshold(matrix: NDArray[np.float64], scales: NDArray[np.float64]) -> float:
+    """Singular values up to this one are rounding."""
+    return max(matrix.shape) * float(np.finfo(np.float64).eps) * float(np.max(scales, initial=0.0))
+
+
 def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Coordinates `(n, r)` of the set in an orthonormal basis of its span, and those of the chosen; `None` if no basis.
 
@@ -116,7 +130,7 @@ def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.
     if largest > 0.0:
         matrix = matrix / largest
     left, scales, _ = np.linalg.svd(matrix, full_matrices=False)
-    threshold = max(matrix.shape) * np.finfo(np.float64).eps * float(np.max(scales, initial=0.0))
+    threshold = _threshold(matrix, scales)
     rank = int(np.count_nonzero(scales > threshold))
     indices = [operator.index(index) for index in chosen]
     if len(indices) != rank or len(set(indices)) != rank or not all(0 <= index < len(matrix) for index in indices):

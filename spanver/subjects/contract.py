@@ -83,6 +83,8 @@ class Subject:
         `C` of its barycentric spanners (B1).
     rounding : float
         Relative error that its ridge regressions are allowed (E7): iterative ones promise no more than their tolerance.
+    may_fall_short : bool
+        Whether its barycentric spanners may have fewer members than the rank; then only complete ones are judged.
     measured : frozenset of str
         Functions that promise nothing: what holds of them is reported and not judged.
     close : callable
@@ -93,6 +95,7 @@ class Subject:
     functions: Mapping[str, Callable[..., Any]]
     approximation: float = 2.0
     rounding: float = 1e-9
+    may_fall_short: bool = False
     measured: frozenset[str] = frozenset()
     close: Callable[[], None] = field(default=lambda: None)
 
@@ -364,5 +367,6 @@ def subject_from(value: Any, name: str) -> Subject:
         functions={each: getattr(value, each) for each in provides},
         approximation=float(getattr(value, "approximation", Subject.approximation)),
         rounding=float(getattr(value, "rounding", Subject.rounding)),
+        may_fall_short=bool(getattr(value, "may_fall_short", False)),
         measured=frozenset(getattr(value, "measured", ())),
     )

@@ -402,6 +402,7 @@ def subject(name: str) -> Subject:
         name=f"{name} ({found.library} {version})",
         functions=found.functions,
         approximation=found.settings.get("approximation", 2.0),
+        may_fall_short=found.library == "vowpalwabbit",  # as its wiki says
         rounding=found.settings.get("rounding", 1e-9),
         measured=frozenset(
             {"barycentric_spanner"} if "barycentric_spanner" in found.functions and "B1" not in found.promises else ()
