@@ -90,10 +90,10 @@ def confident(problem: TabularProblem, run: Explored, ridge: float) -> list[tupl
 
 
 def first_and_second(asked: Round) -> tuple[int, int]:
-    """Response of the sampler, and the one drawn from the base policy: the order in which their rewards are asked."""
+    """Response of the sampler, and the second one: it is the round's only plain draw, or else was rewarded second."""
     assert len(asked.rewards) == 2, f"{len(asked.rewards)} rewards were asked in an exploration round"
     (one, _), (two, _) = asked.rewards
-    return int(one), int(two)
+    return (int(two), int(one)) if asked.drawn == [one] else (int(one), int(two))
 
 
 @pytest.mark.guarantee("E6", needs=["fit"])
