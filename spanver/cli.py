@@ -221,7 +221,12 @@ def run(
         _run_multi_turn(context)
         return
     from spanver import runs  # noqa: PLC0415 (keeps --help quick)
-    from spanver.problems.catalogue import make_problem, parse_problem  # noqa: PLC0415
+    from spanver.problems.catalogue import (  # noqa: PLC0415
+        FAMILIES,
+        TOKEN_FAMILIES,
+        make_problem,
+        parse_problem,
+    )
     from spanver.records import checkpoint_path, load_checkpoint, load_record  # noqa: PLC0415
     from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
@@ -250,6 +255,9 @@ def run(
     else:
         start = None
         runs.refuse_unfinished(out)
+        name = problem.partition(":")[0]
+        if name in TOKEN_FAMILIES and name not in FAMILIES:
+            raise ArgumentError("learner", learner, f"multi_turn for problem {name}")
         name, parameters = parse_problem(problem)
         with _status(f"building problem {name}"):
             built = make_problem(name, parameters)

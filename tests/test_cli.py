@@ -370,6 +370,7 @@ REFUSALS = [
     (["run", *TINY, "--coverage", "unknown", "--budget=-10"], ["budget", "-10", "at least 1"]),
     (["run", *TINY, "--out", "nowhere/run.json"], ["nowhere", "folder"]),
     (["run", *TINY, "--out", "."], ["path", "'.'", "file"]),
+    (["run", "--problem", "tokens:depth=2"], ["learner", "spanner_sampling", "multi_turn"]),
     (["run", *TINY, "--rollouts", "3"], ["rollouts", "3", "multi_turn"]),
     (["run", "--learner", "multi_turn", "--problem", "random"], ["problem", "'random'", "tokens"]),
     (["run", "--learner", "multi_turn", "--problem", "tokens:depth=99"], ["depth", "99", "at most"]),
