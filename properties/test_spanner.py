@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,18 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
     base = np.exp(problem.log_base)
     assume(float(problem.prompt_law @ is_open(problem, base, settings)) >= 0.5)
 
+    @cache
+    def chances_of(moments: bytes) -> FloatArray:
+        """By prompt, the chance that a round accepts a pair; the same few `Sigma` come again and again."""
+        sigma = np.frombuffer(moments).reshape(problem.dimension, -1)
+        chances = np.zeros(problem.prompts)
+        for x in np.flatnonzero(held):
+            uncertain, ties = uncertain_pairs(problem, x, sigma, settings.nu)
+            assume(not ties.any())  # which pair is accepted is then free
+            chance = min(1.0, float(base[x] @ uncertain @ base[x]))
+            chances[x] = -math.expm1(settings.pairs_per_prompt * math.log1p(-chance)) if chance < 1 else 1.0
+        return chances
+
     def observe(count: int, seed: int) -> Sequence[tuple[int, float, float]]:
         seen: list[tuple[int, float, float]] = []
         runs = 0
@@ -217,17 +230,11 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
             arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
             tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
             check.call("build_spanner", oracle, **tried, **arguments)
-            rounds = rounds_of(oracle.asked)
             sigma = settings.ridge * np.eye(problem.dimension)
-            for each in rounds:
-                chances = np.zeros(problem.prompts)
-                for x in np.flatnonzero(held):
-                    uncertain, ties = uncertain_pairs(problem, x, sigma, settings.nu)
-                    assume(not ties.any())  # which pair is accepted is then free
-                    chance = min(1.0, float(base[x] @ uncertain @ base[x]))
-                    chances[x] = -math.expm1(settings.pairs_per_prompt * math.log1p(-chance)) if chance < 1 else 1.0
+            for each in rounds_of(oracle.asked):
+                expected = chances_of(sigma.tobytes())
                 accepted = int(len(each.rewards) == 2)
-                seen.append((accepted, float(chances[int(each.prompt)]), float(problem.prompt_law @ chances)))
+                seen.append((accepted, float(expected[int(each.prompt)]), float(problem.prompt_law @ expected)))
                 vectors, _ = data_of(problem, [each])
                 sigma = sigma + vectors.T @ vectors
             runs += 1

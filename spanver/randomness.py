@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator, Philox
+from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
 from spanver.errors import require, require_count
@@ -56,13 +58,25 @@ def stream(seed: int, name: str, index: int = 0) -> Generator:
     require_count("seed", seed, least=0)
     require_count("index", index, least=0)
     require(index < 2**64, "index", index, "below 2**64")
-    return Generator(Philox(key=_key(int(seed), name), counter=np.array([0, 0, 0, index], dtype=np.uint64)))
+    counter = np.array([0, 0, 0, index], dtype=np.uint64)
+    return Generator(Philox(_key(int(seed), name), counter=counter))  # type: ignore[arg-type]  # NumPy's types lag
+
+
+class _Key(ISeedSequence):
+    """A key of Philox in the form of a seed: given as `key`, NumPy would ask the system for entropy and drop it."""
+
+    def __init__(self, digest: bytes) -> None:
+        self._words = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> NDArray[np.uint64]:
+        """Return the two words of 64 bits that Philox asks for."""
+        assert (n_words, dtype) == (2, np.uint64), "a generator of another kind than Philox"
+        return self._words
 
 
 @lru_cache(maxsize=1024)
-def _key(seed: int, name: str) -> NDArray[np.uint64]:
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
-    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+def _key(seed: int, name: str) -> _Key:
+    return _Key(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest())
 
 
 @dataclass(slots=True)
