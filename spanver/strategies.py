@@ -7,6 +7,8 @@ themselves, and extremes - tiny probabilities, tiny beta, nearly collinear featu
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -29,8 +31,22 @@ __all__ = [
 ]
 
 _GRID = st.integers(-8, 8).map(lambda k: k / 8)
+_COIN = st.booleans()
 _BETAS = (1.0, 0.25, 0.05, 1e-2, 1e-4)
 _WEIGHTS = (1.0, 0.0, 0.25, 1e-3, 1e-12, 1e-300)
+
+# Making a strategy costs as much as drawing from it, and instances are drawn by the ten thousand.
+_counts = cache(st.integers)
+_one_of = cache(st.sampled_from)
+
+
+@cache
+def _numbers(
+    shape: tuple[int, ...], values: tuple[float, ...] | None = None, fill: float | None = None
+) -> st.SearchStrategy[FloatArray]:
+    """Arrays of these values, or of the grid; most elements may be the same one, `fill`, where there is one."""
+    elements = _GRID if values is None else st.sampled_from(values)
+    return arrays(np.float64, shape, elements=elements, fill=st.nothing() if fill is None else st.just(fill))
 
 
 @st.composite
@@ -53,32 +69,32 @@ def tabular_problems(
     betas, weights, noises : tuple of float
         Values to draw from; base probabilities are in proportion to the weights.
     """
-    prompts = draw(st.integers(1, max_prompts))
-    responses = draw(st.integers(min_responses, max_responses))
-    dimension = draw(st.integers(1, max_dimension))
-    features = draw(arrays(np.float64, (prompts, responses, dimension), elements=_GRID, fill=st.nothing()))
-    if draw(st.booleans()):
+    prompts = draw(_counts(1, max_prompts))
+    responses = draw(_counts(min_responses, max_responses))
+    dimension = draw(_counts(1, max_dimension))
+    features = draw(_numbers((prompts, responses, dimension)))
+    if draw(_COIN):
         # Nearly collinear: all but the first coordinate hardly matter.
         features = features * np.where(np.arange(dimension) == 0, 1.0, 1e-6)
     features = features / np.sqrt(dimension)
-    base = draw(arrays(np.float64, (prompts, responses), elements=st.sampled_from(weights), fill=st.nothing()))
+    base = draw(_numbers((prompts, responses), weights))
     base[base.sum(axis=1) == 0.0, 0] = 1.0
     with np.errstate(divide="ignore"):
         log_base = np.log(base) - np.log(base.sum(axis=1, keepdims=True))
-    theta = draw(arrays(np.float64, dimension, elements=_GRID, fill=st.nothing())) / np.sqrt(dimension)
-    shift = draw(arrays(np.float64, (prompts, 1), elements=_GRID, fill=st.nothing()))
-    mass = draw(arrays(np.float64, prompts, elements=st.sampled_from([1.0, 0.5, 0.0]), fill=st.nothing()))
+    theta = draw(_numbers((dimension,))) / np.sqrt(dimension)
+    shift = draw(_numbers((prompts, 1)))
+    mass = draw(_numbers((prompts,), (1.0, 0.5, 0.0)))
     mass[0] += float(mass.sum() == 0.0)
     return TabularProblem(
         prompt_law=mass / mass.sum(),
         log_base=log_base,
         features=features,
         reward=features @ theta + shift,
-        beta=draw(st.sampled_from(betas)),
+        beta=draw(_one_of(betas)),
         radius=1.0,
         reward_range=2.0,
         reward_low=shift[:, 0] - 1.0,
-        noise=draw(st.sampled_from(noises)),
+        noise=draw(_one_of(noises)),
         theta_star=theta,
     )
 
@@ -107,16 +123,16 @@ def token_problems(
     betas, weights : tuple of float
         Values to draw from; base probabilities are in proportion to the weights.
     """
-    prompts, depth = draw(st.integers(1, max_prompts)), draw(st.integers(1, max_depth))
-    alphabet, beta = draw(st.integers(1, max_alphabet)), draw(st.sampled_from(betas))
+    prompts, depth = draw(_counts(1, max_prompts)), draw(_counts(1, max_depth))
+    alphabet, beta = draw(_counts(1, max_alphabet)), draw(_one_of(betas))
     log_base = []
     for layer in range(depth):
         shape = (prompts * alphabet**layer, alphabet)
-        base = draw(arrays(np.float64, shape, elements=st.sampled_from(weights), fill=st.just(1.0)))
+        base = draw(_numbers(shape, weights, 1.0))
         base[base.sum(axis=1) == 0.0, 0] = 1.0
         with np.errstate(divide="ignore"):
             log_base.append(np.log(base) - np.log(base.sum(axis=1, keepdims=True)))
-    reward = draw(arrays(np.float64, (prompts, alphabet**depth), elements=_GRID, fill=st.just(0.0)))
+    reward = draw(_numbers((prompts, alphabet**depth), fill=0.0))
     dimension = prompts * alphabet**depth
     values = soft_q_of(log_base, reward, beta)
     # Differences at one prefix are what has to be realized, and what bounds the parameters.
@@ -142,13 +158,13 @@ def run_settings(draw: st.DrawFn, *, exploration_rounds: int = 4) -> Settings:
         At most.
     """
     return Settings(
-        prompts=draw(st.integers(1, 4)),
-        pairs_per_prompt=draw(st.integers(1, 4)),
-        nu=draw(st.sampled_from([0.3, 1.0, 0.05])),
-        ridge=draw(st.sampled_from([1.0, 0.1, 4.0])),
-        exploration_rounds=draw(st.integers(1, exploration_rounds)),
-        rejection_multiplier=draw(st.sampled_from([1.0, 2.5])),
-        rejection_failure=draw(st.sampled_from([0.9, 0.3])),
+        prompts=draw(_counts(1, 4)),
+        pairs_per_prompt=draw(_counts(1, 4)),
+        nu=draw(_one_of((0.3, 1.0, 0.05))),
+        ridge=draw(_one_of((1.0, 0.1, 4.0))),
+        exploration_rounds=draw(_counts(1, exploration_rounds)),
+        rejection_multiplier=draw(_one_of((1.0, 2.5))),
+        rejection_failure=draw(_one_of((0.9, 0.3))),
     )
 
 
