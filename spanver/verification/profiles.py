@@ -30,7 +30,7 @@ class Profile:
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         "quick": Profile("quick", examples=30, shrinks=200),
-        "ci": Profile("ci", examples=200, shrinks=1000),
+        "ci": Profile("ci", examples=200, shrinks=200),
         "deep": Profile("deep", examples=3000, shrinks=2000),
     }
 )
