@@ -16,6 +16,7 @@ from spanver.learners.fitting import (
     Local,
     LogisticLoss,
     LogLikelihood,
+    Loss,
     SquareLoss,
     logistic_fit,
     minimise_on_ball,
@@ -250,6 +251,28 @@ def test_a_fit_ends_where_its_loss_is_rounding() -> None:
     theta = minimise_on_ball(watched, 200.0, np.zeros(2))
     assert theta == pytest.approx(np.array([60.0, -80.0]), abs=1e-9)
     assert calls <= 20
+
+
+def test_a_fit_ends_when_only_rounding_is_left_to_gain() -> None:
+    # Near theta = 0 log-partitions are small differences of terms that are not, and a step seems to go uphill.
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        features, law = rng.normal(size=(16, 4)) / 2.0, rng.dirichlet(np.full(16, 0.3))
+        square, likelihood = SquareLoss(4), LogLikelihood(4, 0.03)
+        likelihood.add_prompt(features, np.log(law))
+        for one, two in rng.choice(16, size=(850, 2), p=law):
+            square.add(features[one] - features[two], 0.0)
+            likelihood.add(0, features[two])
+        total = optimistic(square, 1e-3, likelihood)
+        asked: list[FloatArray] = []
+
+        def loss(theta: FloatArray, total: Loss = total, asked: list[FloatArray] = asked) -> Local:
+            asked.append(theta)
+            return total(theta)
+
+        theta = minimise_on_ball(loss, 1.0, np.zeros(4))
+        assert len(asked) <= 100, f"{len(asked)} evaluations"
+        assert float(np.linalg.norm(total(theta).gradient)) <= 1e-7
 
 
 def test_the_log_partition_of_a_sample_is_too_low_by_its_variance() -> None:

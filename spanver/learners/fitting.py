@@ -93,7 +93,7 @@ def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray
             break
         theta = theta + length * step
         here = trial
-        if float(np.linalg.norm(step)) <= _SETTLED * radius or -slope <= rounding:
+        if float(np.linalg.norm(step)) <= _SETTLED * radius or (length < 1.0 and -length * slope <= rounding):
             break
     # A step of length 1 ends on the sphere up to rounding; oracles take no more than that.
     return theta * min(1.0, radius / max(float(np.linalg.norm(theta)), radius))
@@ -216,7 +216,8 @@ class LogLikelihood:
         means = (weights * np.repeat(self._rounds / totals, self._sizes)) @ self._features
         partitions = self._rounds * (peaks + np.log(totals))
         linear = float(self._chosen @ theta) / self._beta
-        size = abs(linear) + float(np.abs(partitions).sum())
+        # Near `theta = 0` peak and sum cancel, as weights sum to one: the partition is small, and its rounding is not.
+        size = abs(linear) + float(self._rounds @ (np.abs(peaks) + np.log(totals) + 1.0))
         return linear - float(partitions.sum()), size, (self._chosen - means) / self._beta
 
 
