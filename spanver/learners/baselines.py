@@ -96,6 +96,19 @@ def reference_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
     -------
     BaselineRun
         Its policy is `LinearSoftmax`.
+
+    Examples
+    --------
+    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.problems.exact import gap, log_law
+    >>> from spanver.problems.families import covered_needle_problem
+    >>> problem = covered_needle_problem(0, coverage=2.0**8, responses=16, dimension=4, beta=0.03)
+    >>> oracle = counted_oracle(problem, seed=1)
+    >>> run = reference_learner(oracle, rounds=4, seed=2)
+    >>> round(gap(problem, log_law(problem, run.policy)), 2)  # no needle among eight responses
+    0.83
+    >>> oracle.ledger
+    Ledger(samples=8, rewards=8, enumerated=0)
     """
     return _run(oracle, rounds, lambda _: _base_pair(oracle), "reward")
 
@@ -138,6 +151,15 @@ def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "
     -------
     BaselineRun
         Its policy is `LinearSoftmax`: that of the last fit, where the theory takes one of a random round.
+
+    Examples
+    --------
+    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.problems.families import random_problem
+    >>> oracle = counted_oracle(random_problem(0), seed=1)
+    >>> run = online_dpo(oracle, rounds=100, seed=2, feedback="preference")
+    >>> oracle.ledger  # a label counts as one answer about rewards
+    Ledger(samples=200, rewards=100, enumerated=0)
     """
 
     def pair(theta: FloatArray) -> Pair:
@@ -244,6 +266,19 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
     -------
     BaselineRun
         Its policy is `LinearSoftmax`.
+
+    Examples
+    --------
+    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.problems.exact import gap, log_law
+    >>> from spanver.problems.families import covered_needle_problem
+    >>> problem = covered_needle_problem(0, coverage=2.0**40, responses=16, dimension=4, beta=0.03)
+    >>> oracle = counted_oracle(problem, seed=1, full_table=True)
+    >>> run = elliptical_enumeration(oracle, rounds=4, ridge=1.0, seed=2)
+    >>> gap(problem, log_law(problem, run.policy)) < 1e-6  # whatever the coverage
+    True
+    >>> oracle.ledger
+    Ledger(samples=0, rewards=8, enumerated=64)
     """
     require_positive("ridge", ridge)
     factor = inverse_factor(ridge * np.eye(oracle.dimension))
