@@ -191,10 +191,15 @@ def test_an_exploration_round_costs_a_second_response_and_one_call(
 
 
 @pytest.mark.guarantee("O3", needs=["spanner_sampling"])
-@instances(problem=tabular_problems(), settings=run_settings(), samples=st.integers(0, 120), rewards=st.integers(0, 20))
+@instances(problem=tabular_problems(), settings=run_settings(), missing=st.integers(-2, 60), rewards=st.integers(0, 20))
 def test_a_run_never_exceeds_its_budget_and_says_so(
-    check: Check, problem: TabularProblem, settings: Settings, samples: int, rewards: int
+    check: Check, problem: TabularProblem, settings: Settings, missing: int, rewards: int
 ) -> None:
+    """Budgets are near the most that a run may ask for (S7, R1): who has that much ends."""
+    call = sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
+    most_samples = 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * (1 + call)
+    most_rewards = 2 * (settings.prompts + settings.exploration_rounds)
+    samples = max(0, most_samples - missing)
     oracle = literal_oracle(problem, seed=check.seed("oracle"), budget=Budget(samples=samples, rewards=rewards))
     completed = True
     try:
@@ -205,6 +210,8 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
     assert oracle.ledger.rewards <= rewards
     least = 2 * settings.exploration_rounds
     assert not completed or oracle.ledger.rewards >= least, f"a complete run asked {oracle.ledger.rewards} rewards"
+    covered = samples >= most_samples and rewards >= most_rewards
+    assert completed or not covered, f"stopped on a budget of {samples} samples, a run asks for at most {most_samples}"
 
 
 @pytest.mark.guarantee("R3", needs=["spanner_sampling"])

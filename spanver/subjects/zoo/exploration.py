@@ -206,6 +206,15 @@ def _base(oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, fa
     return oracle.sample(prompt, 1)[0]
 
 
+def _cautious(
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+) -> Response:
+    budget, asked = oracle.budget.samples, oracle.ledger.samples
+    if budget is not None and 4 * asked > budget:
+        raise BudgetExceededError("samples", pilot_size(multiplier, failure), budget - asked)
+    return softmax_sample(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
+
+
 def _other_temperature(
     oracle: Oracle, prompt: Prompt, score: Score, *, power: int, multiplier: float, failure: float, seed: int
 ) -> Response:
@@ -331,5 +340,6 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration(
         "swallowed-budget", "returns the rounds so far when the budget ends", "O3", swallowed=(BudgetExceededError,)
     ),
+    _exploration("cautious", "says that the budget ended when a quarter of it is spent", "O3", sampler=_cautious),
 )
 """Of `spanner_sampling`."""
