@@ -16,22 +16,25 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from spanver.errors import ArgumentError
-from spanver.kernels import precision_norms
+from spanver.kernels import log_softmax, precision_norms
 from spanver.learners.spanner import build_spanner
-from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle
+from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle, QuestionRefusedError
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, Trial, UncertainPair
 from spanver.verification.check import Check, Experiment, ViolationError, experiments, instances
 from spanver.verification.recording import RecordingOracle, counted
 
-QUESTIONS = ("prompt", "sample", "sample_counts", "pairs", "trial", "reward", "compare", "unknown", "none")
+REFUSED = ("unknown", "none", "outside")
+QUESTIONS = ("prompt", "sample", "strong", "sample_counts", "pairs", "trial", "reward", "compare", *REFUSED)
 SCRIPTS = st.lists(st.tuples(st.sampled_from(QUESTIONS), st.integers(1, 6)), min_size=1, max_size=8)
 # Three outcomes that all happen: events of every size are there, and none is certain.
 SMALL = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=2, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
 )
+STRONG = ("strong", "outside")  # an oracle need not offer them
 TRIES = 3
+IMPOSSIBLE = 1e-15  # a chance that no run ever meets
 ASKED_OF_A_PROMPT = 16
 
 
@@ -43,6 +46,10 @@ def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, siz
     match question:
         case "sample":
             answer = oracle.sample(prompt, size)
+        case "strong":
+            answer = oracle.sample(prompt, size, theta=realizing(problem))
+        case "outside":
+            answer = oracle.sample(prompt, size, theta=np.full(problem.dimension, 1.01 * problem.radius))
         case "sample_counts":
             answer = oracle.sample_counts(prompt, size)
         case "pairs":
@@ -66,11 +73,14 @@ def ledger_is_kept(check: Check, factory: str, problem: TabularProblem, script: 
     for question, size in script:
         try:
             ask(oracle, problem, prompt, question, size)
+        except QuestionRefusedError:
+            assert question in STRONG, f"{question} was refused"
+            refused = question in REFUSED
         except ArgumentError:
             refused = True
         else:
             refused = False
-        assert refused == (question in ("unknown", "none")), f"{question} was {'refused' if refused else 'answered'}"
+        assert refused == (question in REFUSED), f"{question} was {'refused' if refused else 'answered'}"
         expected = counted(oracle.asked)
         assert oracle.ledger == expected, f"after {question} the ledger is {oracle.ledger}, answered were {expected}"
 
@@ -98,7 +108,7 @@ def budget_holds(
     oracle: Oracle = check.call(factory, problem, seed=check.seed("oracle"), budget=budget)
     prompt = oracle.prompt()
     for question, size in script:
-        if question in ("unknown", "none"):
+        if question in REFUSED:
             continue
         before = oracle.ledger
         width = {"pairs": 2, "trial": 1}.get(question)
@@ -111,6 +121,8 @@ def budget_holds(
             spent = left - left % width if width else 0
             charged = oracle.ledger.samples - before.samples + oracle.ledger.rewards - before.rewards
             assert charged == spent, f"{question} that did not fit was charged {charged}, answered were {spent}"
+        except QuestionRefusedError:
+            assert question in STRONG, f"{question} was refused"
         except Exception as error:
             raise ViolationError(f"{question} on a budget raised {type(error).__name__}: {error}", "raised") from error
         else:
@@ -200,6 +212,45 @@ def test_responses_of_a_literal_oracle_have_the_base_law(check: Check, problem: 
     base = base_of(problem)
     law = base if problem.responses > 2 else np.outer(base, base).ravel()
     return check.law_experiment(answers(check, "literal_oracle", problem, two), law)
+
+
+def strong_samples_are_the_best(check: Check, factory: str, problem: TabularProblem) -> None:
+    """With a tiny beta `pi_theta` is all but certain, and a single draw shows whether it was asked."""
+    oracle = check.call(factory, problem, seed=check.seed("oracle"))
+    prompt = oracle.prompt()
+    for theta in (realizing(problem), -realizing(problem)):
+        scores = problem.features[0] @ theta
+        law = np.exp(log_softmax(problem.log_base[0], scores, problem.beta))
+        best = scores == scores.max()
+        decided = float(law[~best].sum()) <= IMPOSSIBLE and not best.all()
+        check.premise(decided)
+        if decided:
+            try:
+                drawn = oracle.sample(prompt, 3, theta=theta).ids
+            except QuestionRefusedError:
+                return  # the strong oracle is not offered
+            assert all(best[int(each)] for each in drawn), (
+                f"drawn were {list(map(int, drawn))}, the law is {_shown(law)}"
+            )
+
+
+def _shown(law: Any) -> list[float]:
+    return [round(float(share), 3) for share in law]
+
+
+DECIDED = tabular_problems(max_prompts=1, min_responses=2, betas=(1e-4,), weights=(1.0, 0.25, 1e-12))
+
+
+@pytest.mark.guarantee("O2", needs=["literal_oracle"])
+@instances(problem=DECIDED)
+def test_strong_samples_of_a_literal_oracle_follow_theta(check: Check, problem: TabularProblem) -> None:
+    strong_samples_are_the_best(check, "literal_oracle", problem)
+
+
+@pytest.mark.guarantee("O2", needs=["counted_oracle"])
+@instances(problem=DECIDED)
+def test_strong_samples_of_a_counted_oracle_follow_theta(check: Check, problem: TabularProblem) -> None:
+    strong_samples_are_the_best(check, "counted_oracle", problem)
 
 
 def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:

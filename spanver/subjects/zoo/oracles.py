@@ -278,6 +278,21 @@ def _odd_one_too(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
     return found
 
 
+def _base_only(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    del theta
+    return self.oracle.sample(prompt, count)
+
+
+def _worst_first(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    return self.oracle.sample(prompt, count, theta=None if theta is None else -theta)
+
+
+def _any_theta(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Responses:
+    if theta is not None:
+        theta = theta * min(1.0, self.problem.radius / max(float(np.linalg.norm(theta)), 1e-300))
+    return self.oracle.sample(prompt, count, theta=theta)
+
+
 def _mutant(
     name: str,
     bug: str,
@@ -309,6 +324,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant("charges-refused", "Questions that were refused are charged.", ("O1",), literal=True, sample=_unasked),
     _mutant("any-prompt", "Prompts that were never handed out are answered.", ("O1",), literal=True,
         sample=_any_prompt),
+    _mutant("base-only", "Strong samples are drawn from the base policy.", ("O2",), literal=True, sample=_base_only),
+    _mutant("worst-first", "Strong samples prefer low scores.", ("O2",), sample=_worst_first),
+    _mutant("any-theta", "Parameters outside the ball are pulled into it.", ("O1",), literal=True, sample=_any_theta),
     _mutant("budget-plus-one", "The budget can be exceeded by one.", ("O3",), budget_of=_larger(1)),
     _mutant("budget-less-one", "The last sample of the budget is never handed out.", ("O3",), budget_of=_larger(-1)),
     _mutant("no-budget", "The budget is ignored.", ("O3",), budget_of=lambda _: Budget()),
