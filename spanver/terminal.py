@@ -1,0 +1,163 @@
+"""What commands share at the terminal: where they print, progress while they work, and files they write.
+
+Progress shows where there is a terminal, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from spanver.errors import ArgumentError
+
+__all__ = [
+    "HOLDS",
+    "UNDECIDED",
+    "VIOLATED",
+    "check_outputs",
+    "console",
+    "counting",
+    "counting_points",
+    "errors",
+    "plain",
+    "rounds_progress",
+    "status",
+    "stoppable",
+    "write_json",
+]
+
+HOLDS, VIOLATED, UNDECIDED = 0, 1, 2
+"""Exit codes; done is as good as holds."""
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def plain(line: str, to: Console = console) -> None:
+    """Print a line as it is: paths are not markup, and are not broken over lines."""
+    to.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before anything is run."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise ArgumentError("path", str(path), "a file in a folder that exists")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain data to a file that a person can read too."""
+    check_outputs(path)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+@contextmanager
+def counting(words: str) -> Iterator[Callable[[Any], None]]:
+    """Show what ends, with a count and the time; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield lambda found: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.completed} done: {task.fields[last]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(words, total=None, last="")
+        yield lambda found: progress.update(task, advance=1, last=str(found)[:60])
+
+
+@contextmanager
+def counting_points() -> Iterator[Callable[[int, int], None]]:
+    """Show points done out of all; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def status(message: str) -> Iterator[None]:
+    """Show what goes on meanwhile."""
+    if console.is_terminal:
+        with console.status(message):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a request to stop between two rounds; a second one stops at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        errors.print("stopping after this round; once more stops at once", style="yellow")
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Rate(ProgressColumn):
+    """Rounds a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} rounds/s", style="progress.data.speed")
+
+
+@contextmanager
+def rounds_progress(totals: dict[str, int | None]) -> Iterator[Callable[[str, int, Any], None] | None]:
+    """Show the phases with rate, time left and samples asked; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[samples]} samples"),
+    )
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {
+            phase: progress.add_task(phase, total=total, start=False, samples="0") for phase, total in totals.items()
+        }
+
+        def on_round(phase: str, done: int, ledger: Any) -> None:
+            task = tasks[phase]
+            if not progress.tasks[task].started:
+                progress.start_task(task)
+            progress.update(task, completed=done, samples=f"{ledger.samples:,}")
+
+        yield on_round
