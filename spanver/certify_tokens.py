@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from spanver.certify import ROUNDING, Check, Findings, checked, growth, kkt_residual
-from spanver.guarantees import spanner_size_bound
+from spanver.guarantees import sampler_samples, sampler_trials, spanner_size_bound
+from spanver.learners.race_sampler import race_size
 from spanver.token_records import RecordedLayer, TokenRecord
 from spanver.verdicts import Verdict
 
@@ -96,10 +97,14 @@ def _spanner_size(record: TokenRecord) -> Findings:
             yield f"{name}: a relative feature has norm {longest:.6g}, which the unit ball has no room for"
         if len(layer.targets) > bound:
             yield f"{name}: {len(layer.targets)} pairs, but S4 allows at most {bound}"
-    most = 1 + len(sizes) * bound
-    if len(record.summary["starts"]) > most:
-        yield f"{len(record.summary['starts'])} sweeps, but restarts need new pairs: at most {most}"
-    return f"{', '.join(map(str, sizes))} pairs, each layer of at most {bound}; sweeps: {len(record.summary['starts'])}"
+    starts = record.summary["starts"]
+    if starts[:1] != [len(sizes) - 1] or not set(starts) <= set(range(len(sizes))):
+        yield f"sweeps began at layers {starts}, counted from 0: the first begins at the last of {len(sizes)}"
+    for position, (name, _) in enumerate(_named(record)):
+        restarts = starts[1:].count(position)
+        if restarts > sizes[position]:
+            yield f"{name}: {restarts} restarts, but each needs a new pair, of which there are {sizes[position]}"
+    return f"{', '.join(map(str, sizes))} pairs, each layer of at most {bound}; sweeps: {len(starts)}"
 
 
 def _fits(record: TokenRecord) -> Findings:
@@ -124,11 +129,40 @@ def _ledger_sums(record: TokenRecord) -> Findings:
     least, most = 2 * settings.rollouts * pairs, 2 * settings.rollouts * pairs * sweeps
     if not least <= rewards <= most:
         yield f"{rewards} rewards, but {pairs} pairs take from {least} to {most} in {sweeps} sweeps"
-    visits = settings.warm_prompts * len(record.layers)
-    fewest, largest = visits * 3, visits * (1 + 2 * settings.checks)
-    if not fewest <= phases["warm start"].samples <= largest:
-        yield f"{phases['warm start'].samples} samples of the warm start, which takes from {fewest} to {largest}"
-    return f"{samples} samples and {rewards} rewards, the sums over all phases"
+    for phase, (fewest, largest) in _samples_of_phases(record).items():
+        if not fewest <= phases[phase].samples <= largest:
+            yield f"{phases[phase].samples} samples of phase '{phase}', which takes from {fewest} to {largest}"
+    return f"{samples} samples and {rewards} rewards, the sums over phases, each within what it takes"
+
+
+def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
+    """Fewest and most samples of each phase.
+
+    The last fit of every layer and the last tests met nothing uncertain: they made every check in full. A sweep that
+    was restarted, and tests that were, took at most as much again.
+    """
+    settings, depth, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
+    if record.plan.sampler == "race":
+        fewest_calls = most_calls = race_size(settings.multiplier, settings.failure)
+    else:
+        trials = sampler_trials(settings.multiplier, settings.failure)
+        fewest_calls, most_calls = trials + 1, sampler_samples(settings.multiplier, settings.failure)
+    check = 2 * settings.checks
+    tested = settings.tests * depth
+    rolled = sum(
+        2 * settings.rollouts * len(layer.targets) * (depth - position)
+        for position, layer in enumerate(record.layers, start=1)
+    )
+    visits = settings.warm_prompts * depth
+    # A token is drawn against a second one, and weighed with a normaliser in a sweep.
+    return {
+        "warm start": (visits * 3, visits * (check + 1)),
+        "sweep": (
+            rolled * (check + 1 + fewest_calls + settings.partition_samples),
+            sweeps * rolled * (check + 1 + most_calls + settings.partition_samples),
+        ),
+        "test": (tested * (check + 1 + fewest_calls), sweeps * tested * (check + 1 + most_calls)),
+    }
 
 
 _CHECKS: Mapping[str, Callable[[TokenRecord], Findings]] = {

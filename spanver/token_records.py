@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spanver.archives import RecordError, arrays_path, pack, read_summary, unpack, versions, write_whole
-from spanver.errors import require_positive
+from spanver.errors import require, require_count, require_positive
 from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings
 from spanver.learners.policies import TruncatedSoftmax
 from spanver.oracle import Ledger
@@ -162,7 +162,12 @@ def load_token_record(path: Path) -> TokenRecord:
     try:
         plan = TokenPlan(**{**summary["plan"], "settings": MultiTurnSettings(**summary["plan"]["settings"])})
         require_positive("problem.radius", summary["problem"]["radius"])
-        dimension, depth = int(summary["problem"]["dimension"]), len(summary["spanner_sizes"])
+        dimension, depth = int(summary["problem"]["dimension"]), int(summary["problem"]["depth"])
+        require_count("problem.depth", depth)
+        require(len(summary["spanner_sizes"]) == depth, "spanner_sizes", summary["spanner_sizes"], f"{depth} numbers")
+        require(
+            all(type(start) is int for start in summary["starts"]), "starts", summary["starts"], "positions of layers"
+        )
         return TokenRecord(
             summary=summary,
             plan=plan,

@@ -121,6 +121,26 @@ def _sweeps(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) ->
     summary["starts"] = [0] * 10**4
 
 
+def _elsewhere(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+    summary["starts"][0] = 99
+
+
+def _free(phase: str) -> Alter:
+    def alter(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+        summary["ledger"]["samples"] -= summary["phases"][phase]["samples"]
+        summary["phases"][phase]["samples"] = 0
+
+    return alter
+
+
+def _dear(phase: str) -> Alter:
+    def alter(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+        for where in (summary["ledger"], summary["phases"][phase]):
+            where["samples"] += 10**30
+
+    return alter
+
+
 def _not_a_number(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
     arrays["layer_1_vectors"][0, 0] = np.nan
 
@@ -139,6 +159,11 @@ def _not_a_number(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, An
         (_nu, {"S1", "S4"}),
         (_sizes, {"S4"}),
         (_sweeps, {"S4"}),
+        (_elsewhere, {"S4"}),
+        (_free("sweep"), {"O1"}),
+        (_free("test"), {"O1"}),
+        (_dear("sweep"), {"O1"}),
+        (_dear("test"), {"O1"}),
         (_not_a_number, {"S1", "S2", "S3", "S4", "E6", "O1"}),
     ],
 )
@@ -159,6 +184,17 @@ def test_a_record_without_an_array_is_damaged(folder: Path, tmp_path: Path, miss
     with np.load(folder / "one.npz") as archive:
         np.savez(tmp_path / "run.npz", **{name: archive[name] for name in archive.files if name != missing})
     with pytest.raises(RecordError, match=r"run\.json is damaged.*" + missing):
+        load_token_record(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("spanner_sizes", []), ("spanner_sizes", [1]), ("starts", ["last"]), ("starts", None)]
+)
+def test_a_summary_of_another_shape_is_damaged(folder: Path, tmp_path: Path, key: str, value: Any) -> None:
+    summary = json.loads((folder / "one.json").read_text()) | {key: value}
+    (tmp_path / "run.json").write_text(json.dumps(summary))
+    (tmp_path / "run.npz").write_bytes((folder / "one.npz").read_bytes())
+    with pytest.raises(RecordError, match=r"run\.json is damaged"):
         load_token_record(tmp_path / "run.json")
 
 
