@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,15 @@ from typing import Any
 import pytest
 from joblib.externals.loky import reusable_executor
 
+import spanver
 from spanver.errors import ArgumentError, SpanverError
 from spanver.oracle import Ledger
 from spanver.studies import conduct as conducting
+from spanver.studies import running
 from spanver.studies.catalogue import STUDIES
 from spanver.studies.conduct import as_json, conduct, selected_studies, verdict_of
 from spanver.studies.points import Claim, Measured, Point, table
+from spanver.studies.revision import revision
 from spanver.studies.running import measure_on_dask, measure_on_processes
 from spanver.studies.search import Attempt, smallest_sufficient
 from spanver.studies.store import open_store
@@ -132,6 +136,31 @@ def test_a_table_of_another_seed_is_refused(small: None, tmp_path: Path) -> None
     conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
     with pytest.raises(ArgumentError, match=r"about seed 6 \(what is there has 5\)"):
         conduct(["coverage"], profile="quick", seed=6, out=tmp_path, workers=1)
+
+
+def test_a_table_of_other_code_is_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+    monkeypatch.setattr(conducting, "revision", lambda: "another")
+    with pytest.raises(ArgumentError, match="about revision"):
+        conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+
+
+def test_the_revision_is_that_of_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "spanver"
+    shutil.copytree(Path(spanver.__path__[0]), copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(spanver, "__path__", [str(copy)])
+    assert revision.__wrapped__() == revision()
+    (copy / "cli.py").write_text("")
+    assert revision.__wrapped__() == revision()
+    with (copy / "learners" / "spanner.py").open("a") as source:
+        source.write("# another")
+    assert revision.__wrapped__() != revision()
+
+
+def test_a_worker_with_other_code_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "revision", lambda: "another")  # here, and not in the worker
+    with pytest.raises(SpanverError, match="other code"):
+        list(measure_on_processes(STUDIES["truncation"].points("quick")[:1], seed=5, workers=2))
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from spanver.errors import require, require_count
 from spanver.studies.catalogue import STUDIES
 from spanver.studies.figures import draw_study
 from spanver.studies.points import PROFILES, Claim, Measured, Point
+from spanver.studies.revision import revision
 from spanver.studies.running import measure_on_dask, measure_on_processes
 from spanver.studies.store import open_store
 from spanver.verdicts import Verdict
@@ -88,14 +89,14 @@ def conduct(
     Raises
     ------
     ArgumentError
-        If the folder's table is about another seed or other versions, or a number is not positive.
+        If the folder's table is about another seed, code or libraries, or a number is not positive.
     """
     require(profile in PROFILES, "profile", profile, f"one of {', '.join(PROFILES)}")
     require_count("seed", seed, least=0)
     require_count("workers", workers)
     points = {name: STUDIES[name].points(profile) for name in names}
     out.mkdir(parents=True, exist_ok=True)
-    about = {"seed": seed} | {package: version(package) for package in ("spanver", "numpy", "scipy")}
+    about = {"seed": seed, "revision": revision()} | {package: version(package) for package in ("numpy", "scipy")}
     results = []
     with open_store(out / "results.sqlite", about) as store:
         total = sum(map(len, points.values()))

@@ -20,13 +20,16 @@ from spanver.errors import MissingExtraError, SpanverError
 from spanver.randomness import derived_seed
 from spanver.studies.catalogue import STUDIES
 from spanver.studies.points import Measured, Point
+from spanver.studies.revision import revision
 
 __all__ = ["measure_on_dask", "measure_on_processes"]
 
 RESTARTS = 3  # of the pool, without a point finished in between
 
 
-def _measure(point: Point, seed: int) -> Measured:
+def _measure(point: Point, seed: int, expected: str) -> Measured:
+    if revision() != expected:
+        raise SpanverError(f"a worker has other code than this process (revision {revision()}, here {expected})")
     own = replace(point, seed=derived_seed(seed, f"study {point.study} {point.seed}"))
     with threadpool_limits(limits=1):  # the machine's processors are shared out among points already
         return Measured(point, STUDIES[point.study].measure(own))
@@ -53,7 +56,7 @@ def measure_on_processes(points: Sequence[Point], *, seed: int, workers: int) ->
         with parallel_config(backend="loky", n_jobs=workers):
             pool = Parallel(return_as="generator_unordered", batch_size=1)
             try:
-                for measured in pool(delayed(_measure)(point, seed) for point in tuple(left)):
+                for measured in pool(delayed(_measure)(point, seed, revision()) for point in tuple(left)):
                     del left[measured.point]
                     failures = 0
                     yield measured
@@ -81,10 +84,10 @@ def measure_on_dask(points: Sequence[Point], *, seed: int, scheduler: str, worke
     MissingExtraError
         If Dask is not installed.
     SpanverError
-        If there is no scheduler at the address.
+        If there is no scheduler at the address, or a worker there has other code.
     """
     with _client(scheduler, workers) as (client, as_completed):
-        futures = client.map(_measure, list(points), seed=seed, pure=False, retries=RESTARTS)
+        futures = client.map(_measure, list(points), seed=seed, expected=revision(), pure=False, retries=RESTARTS)
         for future in as_completed(futures):
             yield future.result()
 

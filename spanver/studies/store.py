@@ -52,7 +52,7 @@ def open_store(path: Path, about: Mapping[str, Any]) -> Iterator[Store]:
     ----------
     path : Path
     about : mapping
-        What decides the numbers: profile, seed, version. A table made with other values is refused.
+        What decides the numbers: seed, revision of the code, versions. A table made with other values is refused.
 
     Raises
     ------
