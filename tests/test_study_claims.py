@@ -24,15 +24,17 @@ def wobble(seed: int) -> float:
     return 1.0 + 0.01 * seed
 
 
-def coverages(power: float, *, sizes: Sequence[int] = range(4, 41, 4), listed: int = 16) -> list[Measured]:
+def coverages(
+    power: float, *, data: float = 0.0, sizes: Sequence[int] = range(4, 41, 4), listed: int = 16
+) -> list[Measured]:
     found = []
-    for learner in LEARNERS:
+    for learner in (*LEARNERS, coverage.KNOWN):
         for size in sizes:
             for seed in range(3):
                 numbers = {
                     "effort": 0,
                     "samples": round(1000 * 2.0 ** (power * size) * wobble(seed)),
-                    "rewards": round(1000 * wobble(seed)),
+                    "rewards": round(1000 * 2.0 ** (data * size) * wobble(seed)),
                     "enumerated": listed * round(1000 * wobble(seed)) / 2,
                     "gap": 0.01,
                 }
@@ -49,6 +51,11 @@ def test_samples_in_proportion_to_coverage_hold_and_others_do_not(power: float, 
     assert verdicts(coverage.claims(coverages(power)), "T2") == [expected, HOLDS]
 
 
+@pytest.mark.parametrize(("data", "expected"), [(0.02, HOLDS), (0.1, VIOLATED)])
+def test_rewards_that_grow_with_coverage_are_seen(data: float, expected: Verdict) -> None:
+    assert verdicts(coverage.claims(coverages(1.0, data=data)), "T2") == [HOLDS, expected]
+
+
 def test_a_ladder_of_few_doublings_decides_nothing() -> None:
     claims = coverage.claims(coverages(1.0, sizes=(4, 8, 12)))
     assert set(verdicts(claims, "T2")) == {UNDECIDED}
@@ -58,7 +65,7 @@ def test_what_was_not_reached_decides_nothing_and_is_said() -> None:
     measured = coverages(1.0)
     lost = [
         Measured(each.point, dict.fromkeys(each.numbers))
-        if each.point.learner == "spanner_sampling" and each.point.size == 40.0
+        if each.point.learner in ("spanner_sampling", coverage.KNOWN) and each.point.size == 40.0
         else each
         for each in measured
     ]
@@ -116,7 +123,12 @@ def test_depth_that_costs_a_power_holds_and_a_factor_a_token_does_not() -> None:
     whole = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (multi_turn.PER_TOKEN * h)  # noqa: E731
     held = verdicts(multi_turn.claims(depths(lambda h: h**3, whole)), "T5")
     assert held == [HOLDS, HOLDS]
-    assert verdicts(multi_turn.claims(depths(lambda h: 2.0**h, whole)), "T5") == [VIOLATED, HOLDS]
+    held = verdicts(multi_turn.claims(depths(lambda h: h**2 + 10 * h**3, whole)), "T5")
+    assert held == [HOLDS, HOLDS]
+    for factor in (1.1, 1.3, 1.5, 2.0):
+        assert verdicts(multi_turn.claims(depths(lambda h: factor**h, whole)), "T5") == [VIOLATED, HOLDS]  # noqa: B023
+        both = multi_turn.claims(depths(lambda h: h**2 * factor**h, whole))  # noqa: B023
+        assert verdicts(both, "T5") == [VIOLATED, HOLDS]
     cheap = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (0.5 * multi_turn.PER_TOKEN * h)  # noqa: E731
     assert verdicts(multi_turn.claims(depths(lambda h: h**3, cheap)), "T5") == [HOLDS, VIOLATED]
 
@@ -133,6 +145,7 @@ def test_the_degree_in_depth_is_stated() -> None:
     [
         (coverage.STUDY, Point("coverage", "spanner_sampling", 4.0, 3)),
         (coverage.STUDY, Point("coverage", "best_of_n", 4.0, 3)),
+        (coverage.STUDY, Point("coverage", coverage.KNOWN, 4.0, 3)),
         (multi_turn.STUDY, Point("multi-turn", "multi_turn", 2.0, 3)),
         (multi_turn.STUDY, Point("multi-turn", "spanner_sampling", 2.0, 3)),
         (regret.STUDY, Point("regret", "spanner_sampling", 6.0, 3)),
@@ -188,7 +201,7 @@ def test_an_illustration_is_never_judged() -> None:
     ]
     claims = proper.claims(measured)
     assert not any(claim.judged for claim in claims)
-    assert [round(claim.slope.estimate, 6) for claim in claims if claim.slope] == [1.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    assert [round(claim.slope.estimate, 6) for claim in claims if claim.slope] == [2.0, 1.0, 1.0, 1.0, 1.0]
     figure = Figure()
     proper.draw(figure, measured)
     assert all(axes.get_xlabel() == "variables $n$" for axes in figure.axes)

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spanver.studies import data
+from spanver.studies.attempts import ROUNDS
 from spanver.studies.data import GAPS, STUDY
 from spanver.studies.points import Measured, Point
 from spanver.verdicts import Verdict
@@ -85,7 +86,7 @@ def test_a_point_is_measured_again_to_the_same_numbers_and_smaller_gaps_need_mor
     rewards = [float(numbers[name] or 0) for name in few]
     assert rewards == sorted(rewards)
     # Each round of phase 2 asks two, and there are at least ROUNDS of them.
-    assert rewards[0] >= 2 * data.ROUNDS
+    assert rewards[0] >= 2 * ROUNDS
     assert rewards[-1] < 10_000
     assert float(numbers["coverage"] or 0) > 1.0
 

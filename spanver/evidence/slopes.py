@@ -25,7 +25,7 @@ class Slope:
     level: float
 
 
-def slope(sizes: ArrayLike, values: ArrayLike, *, level: float = 0.95) -> Slope:
+def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = None, level: float = 0.95) -> Slope:
     """Fit `value = constant * size^slope` for each seed, and give Student's interval over the seeds.
 
     Seeds are independent, sizes within a seed need not be: least squares on logs gives one slope for each seed, and
@@ -37,6 +37,9 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, level: float = 0.95) -> Slope:
         Positive, not all equal.
     values : array_like, shape (seeds, m)
         Positive; at least 2 seeds.
+    beside : array_like, shape (m,), optional
+        Positive. Fitted is `constant * size^slope * beside^other`, and the other exponent is not returned: the slope is
+        what growth is left beside any power of this.
     level : float
         Of the interval.
 
@@ -54,6 +57,10 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, level: float = 0.95) -> Slope:
     >>> fit = slope([1, 2, 4], [[3, 12, 48], [5, 20, 80]])
     >>> round(fit.low, 9), round(fit.estimate, 9), round(fit.high, 9)
     (2.0, 2.0, 2.0)
+    >>> depths = [1, 2, 3, 4]
+    >>> cubes = [[7 * depth**3 for depth in depths], [8 * depth**3 for depth in depths]]
+    >>> abs(slope([2**depth for depth in depths], cubes, beside=depths).estimate) < 1e-9  # no factor a step
+    True
     """
     require_probability("level", level)
     ladder, measured = _positive("sizes", sizes), _positive("values", values)
@@ -61,6 +68,13 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, level: float = 0.95) -> Slope:
     fits = measured.ndim == 2 and measured.shape[0] >= 2 and measured.shape[1] == ladder.size
     require(fits, "values", values, f"of shape (seeds, {ladder.size}) with at least 2 seeds")
     steps = np.log(ladder) - np.log(ladder).mean()
+    if beside is not None:
+        others = _positive("beside", beside)
+        require(others.shape == ladder.shape, "beside", beside, f"of shape ({ladder.size},)")
+        others = np.log(others) - np.log(others).mean()
+        # Frisch and Waugh: what of the sizes the others do not explain gives the slope of the joint fit.
+        steps = steps - (steps @ others) / (others @ others) * others
+        require(float(steps @ steps) > 1e-12 * ladder.size, "beside", beside, "no power of the sizes, and not constant")
     slopes = np.log(measured) @ steps / (steps @ steps)
     estimate = float(slopes.mean())
     quantile = float(stdtrit(slopes.size - 1, (1 + level) / 2))

@@ -2,7 +2,9 @@
 
 The *effort* `k` of a learner is the one number that scales what its theory lets grow with coverage: `T_span` and `M` of
 SpannerSampling, which decide how many samples it asks for; the rounds of a baseline, which decide everything; the
-rounds and the `N` of best-of-N together. All else is fixed and the same for all problems (A2, A3).
+rounds and the `N` of best-of-N together; the rounds of XPO and, in proportion, the samples of each log-partition. All
+else is fixed and the same for all problems (A2, A3). How many rounds SpannerSampling needs where the coverage is known
+is another question (`known_coverage_attempt`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from spanver.errors import require
+from spanver.guarantees import sampler_multiplier
 from spanver.learners.baselines import (
     BaselineRun,
     best_of_n,
@@ -22,7 +25,7 @@ from spanver.learners.baselines import (
 )
 from spanver.learners.policies import Mixture
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracle import Oracle
+from spanver.oracle import Ledger, Oracle
 from spanver.oracles import counted_oracle
 from spanver.problems.exact import gap, log_law
 from spanver.problems.tables import TabularProblem
@@ -30,9 +33,11 @@ from spanver.randomness import derived_seed
 from spanver.studies.sampled import sampled_gap
 from spanver.studies.search import Attempt
 
-__all__ = ["LEARNERS", "attempt", "spanner_attempt", "spanner_settings"]
+__all__ = ["LEARNERS", "PARTITION_SAMPLES", "attempt", "known_coverage_attempt", "spanner_attempt", "spanner_settings"]
 
 RIDGE = 1.0
+ROUNDS = 4  # of each phase at effort 1, for a known coverage
+PARTITION_SAMPLES = 4  # of XPO, by its rounds
 
 
 def spanner_settings(exponent: float, prompts: int = 300) -> Settings:
@@ -87,9 +92,53 @@ def spanner_attempt(problem: TabularProblem, seed: int, settings: Settings) -> A
     return Attempt(found, oracle.ledger)
 
 
+def known_coverage_attempt(
+    problem: TabularProblem, coverage: float, seed: int, exponent: float, *, nu: float, runs: int
+) -> Attempt:
+    """Run SpannerSampling for a known coverage, with rounds that are the effort, and judge its policies' exact gaps.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    coverage : float
+        That `T_span` and `M` are set for.
+    seed : int
+    exponent : float
+        Both phases have `ROUNDS * 2^exponent` rounds.
+    nu : float
+    runs : int
+        Independent ones on the same problem.
+
+    Returns
+    -------
+    Attempt
+        Mean gap, and the ledger of all runs.
+    """
+    rounds = math.ceil(ROUNDS * 2.0**exponent)
+    settings = Settings(
+        prompts=rounds,
+        pairs_per_prompt=math.ceil(4 * coverage),
+        nu=nu,
+        ridge=problem.reward_range**2 / problem.radius**2,
+        exploration_rounds=rounds,
+        rejection_multiplier=sampler_multiplier(math.e * coverage),
+        rejection_failure=0.001,
+    )
+    gaps, samples, rewards = [], 0, 0
+    for run in range(runs):
+        own = derived_seed(seed, f"run {run}")
+        oracle = counted_oracle(problem, seed=derived_seed(own, "oracle"))
+        policy = spanner_sampling(oracle, seed=derived_seed(own, "learner"), settings=settings).policy
+        gaps.append(gap(problem, log_law(problem, policy)))
+        samples, rewards = samples + oracle.ledger.samples, rewards + oracle.ledger.rewards
+    return Attempt(math.fsum(gaps) / runs, Ledger(samples, rewards))
+
+
 def _xpo(oracle: Oracle, rounds: int, seed: int) -> BaselineRun:
-    # Optimism shrinks like beta / sqrt(T), as in the analysis of XPO, without its constants.
-    return xpo(oracle, rounds=rounds, alpha=oracle.beta / math.sqrt(rounds), seed=seed)
+    # Optimism shrinks like beta / sqrt(T), as in the analysis of XPO, without its constants; its log-partition takes
+    # samples of the order of the coverage, so that they grow with effort too.
+    optimism = oracle.beta / math.sqrt(rounds)
+    return xpo(oracle, rounds=rounds, alpha=optimism, partition_samples=PARTITION_SAMPLES * rounds, seed=seed)
 
 
 _BASELINES: Mapping[str, Callable[[Oracle, int, int], BaselineRun]] = MappingProxyType(

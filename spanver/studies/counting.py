@@ -75,9 +75,10 @@ def measure(point: Point) -> Numbers:
     for run in range(RUNS):
         # The two oracles share no luck: their samples are independent.
         own = derived_seed(point.seed, f"{point.learner} run {run}")
-        door = ORACLES[point.learner](problem, seed=own)
+        door = ORACLES[point.learner](problem, seed=derived_seed(own, "oracle"))
         oracle = _Counting(door)
-        trace = spanner_sampling(cast(Oracle, oracle), seed=own, settings=settings(coverage)).trace
+        learner = derived_seed(own, "learner")
+        trace = spanner_sampling(cast(Oracle, oracle), seed=learner, settings=settings(coverage)).trace
         numbers[f"samples_{run}"] = door.ledger.samples
         numbers[f"spanner_{run}"] = trace.spanner.size
         numbers[f"theta_{run}"] = float(trace.exploration.thetas[-1, -1])

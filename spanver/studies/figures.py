@@ -16,6 +16,7 @@ __all__ = ["LOOKS", "draw_series", "draw_study", "draw_theory"]
 # Okabe and Ito's palette, with a marker each so that print without colours can be read too.
 LOOKS: dict[str, tuple[str, str, str]] = {
     "spanner_sampling": ("#0072B2", "o", "SpannerSampling"),
+    "known_coverage": ("#0072B2", "p", "SpannerSampling\n(known C, noisy rewards)"),
     "reference": ("#E69F00", "s", "passive"),
     "online_dpo": ("#D55E00", "^", "OnlineDPO"),
     "xpo": ("#CC79A7", "v", "XPO"),

@@ -25,7 +25,7 @@ from spanver.problems.exact import best_objective
 from spanver.problems.families import needle_problem
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.attempts import attempt, spanner_settings
+from spanver.studies.attempts import PARTITION_SAMPLES, attempt, spanner_settings
 from spanver.studies.figures import LOOKS
 from spanver.studies.points import Claim, Measured, Numbers, Point, Study
 from spanver.values import FloatArray
@@ -38,7 +38,6 @@ RUNS = 10  # of a point
 ALPHA = 1e-6  # of the study, divided over its tests
 # Efforts of at most this ceiling have to be decided; near what success means, no number of runs at hand would do it.
 DECIDED = 0.5
-PARTITION = 256  # samples that XPO asks about the one prompt besides its pairs
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ def most(learner: str, exponent: int) -> _Most:
         case "online_dpo":
             return _Most(0, 2 * rounds + 1, 2 * rounds)
         case _:
-            return _Most(rounds + PARTITION, rounds + 1, 2 * rounds)
+            # Of the one prompt the log-partition is estimated once.
+            return _Most(rounds + PARTITION_SAMPLES * rounds, rounds + 1, 2 * rounds)
 
 
 def ceiling(learner: str, exponent: int) -> float:
