@@ -210,7 +210,8 @@ def xpo(
     partition_samples : int
         `m`.
     log_base : callable, optional
-        Needed by `partition="enumerate"`, and by it alone.
+        Needed by `partition="enumerate"`, and by it alone. No question of an oracle answers it: who hands it in gives
+        the learner more than the sampling oracle does `[ext]`, and no study or comparison does.
 
     Returns
     -------
