@@ -43,7 +43,9 @@ __all__ = ["ENOUGH", "Check", "Experiment", "Finding", "ViolationError", "experi
 ENOUGH = Budget(samples=10**7, rewards=10**7, enumerated=10**7)
 """What no correct subject comes near on the instances of a property: whoever asks for more is stopped, and violated."""
 FIRST_LOOK = 64  # observations; every later look has four times as many
-SHRINKS = 8  # instances tried to find a smaller one for a statistical violation
+SHRINKS = 8  # instances tried to find a smaller one for a statistical violation,
+SHRINK_OBSERVATIONS = 2**15  # and observations, after which no further one is begun
+IN_VAIN = 30  # passing instances in a row, after which no smaller failing one is expected
 
 
 class ViolationError(AssertionError):
@@ -160,6 +162,7 @@ class Check:
     _digest: str = ""
     _ratio: float | None = None
     _enough: int | None = None
+    _observed_again: int = 0  # while a smaller instance was looked for
     _premises: tuple[int, int] = (0, 0)  # how often one was tried, and how often it held
 
     def __post_init__(self) -> None:
@@ -260,13 +263,19 @@ class Check:
             self.finding.verdict = Verdict.UNDECIDED
             self.finding.message = f"{self.finding.examples} of {self.tested} instances were tested"
 
+    def shrunk_enough(self) -> bool:
+        """Whether the search for a smaller instance has made its observations."""
+        return self._observed_again >= SHRINK_OBSERVATIONS
+
     def _experiment(self, experiment: Experiment) -> None:
         observations: list[Any] = []
+        smaller = self._enough is not None
         # A smaller instance that needs far more observations than the one that failed is not worth its time.
         most = experiment.samples if self._enough is None else min(experiment.samples, 2 * self._enough)
         count, look = min(FIRST_LOOK, most), 0
         while len(observations) < most:
             observations.extend(experiment.observe(count, self.seed("observations", look)))
+            self._observed_again += count if smaller else 0
             evidence = experiment.log_e(observations)
             if evidence >= -math.log(self.alpha):
                 self._enough = min(len(observations), self._enough or len(observations))
@@ -336,6 +345,7 @@ class _Search:
     failures: dict[str, _FailingInstanceError] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     shrunk: int = 0
+    in_vain: int = 0
     error: Exception | None = None
 
     def offer(self, instance: Mapping[str, Any]) -> None:
@@ -348,6 +358,7 @@ class _Search:
         self.check.begin(digest)
         if self.failures:
             self.shrunk += 1
+            self.in_vain += 1
         else:
             self.check.finding.examples += 1
         try:
@@ -355,6 +366,7 @@ class _Search:
         except AssertionError as error:
             violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
             self.failures[digest] = _FailingInstanceError(violation, described)
+            self.in_vain = 0
         except hypothesis.errors.HypothesisException:
             self.check.finding.examples -= not self.failures  # the instance was rejected, and does not count
             raise
@@ -377,7 +389,9 @@ class _Search:
     def _has_turns_left(self) -> bool:
         if not self.failures:
             return self.check.finding.examples < self.examples
-        return self.shrunk < self.shrinks and not any(each.violation.final for each in self.failures.values())
+        if self.shrunk >= self.shrinks or self.in_vain >= IN_VAIN or self.check.shrunk_enough():
+            return False
+        return not any(each.violation.final for each in self.failures.values())
 
     def _fail(self, digest: str) -> None:
         # One place raises, whatever failed, so that the search shrinks across kinds of failure.
