@@ -58,9 +58,11 @@ def run(
         int | None, Option(help="Samples of multi_turn for each estimate of a normaliser.")
     ] = None,
     out: Annotated[Path, Option("--out", "--json", help="Record; arrays lie beside it as .npz.")] = Path("run.json"),
-    figure: Annotated[Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf).")] = None,
+    figure: Annotated[
+        Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf); not of multi_turn.")
+    ] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Go on with the unfinished run of --out, as it was planned.")
+        bool, Option("--resume", help="Go on with the unfinished run of --out, as it was planned; not of multi_turn.")
     ] = False,
 ) -> None:
     """Run a learner on a problem, and show what was learned and what it cost beside its bounds."""
@@ -78,7 +80,10 @@ def run(
     from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
     if learner != "spanner_sampling":
-        raise ArgumentError("learner", learner, "spanner_sampling or multi_turn")
+        allowed = (
+            "spanner_sampling or multi_turn; baselines run in studies and from Python (spanver.learners.baselines)"
+        )
+        raise ArgumentError("learner", learner, allowed)
     _refuse_options(context, _ONLY_MULTI_TURN, "left out, as it is a setting of multi_turn")
     check_outputs(out, figure)
     _check_record(out)

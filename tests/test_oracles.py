@@ -1410,3 +1410,8 @@ def test_the_masses_of_pairs_are_found_once_a_rule_and_prompt(monkeypatch: pytes
     assert calls["uncertain_mask"] == 1
     oracle.sample_until(0, UncertainPair(PRECISION, 0.6), 2**62)
     assert calls["uncertain_mask"] == 2
+
+
+def test_a_budget_that_is_a_number_is_refused_where_it_is_given() -> None:
+    with pytest.raises(ArgumentError, match=r"a Budget, such as Budget\(samples"):
+        counted_oracle(PROBLEM, seed=1, budget=3)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_a_stopped_study_goes_on_with_what_is_missing(
 
 def test_a_table_of_another_seed_is_refused(small: None, tmp_path: Path) -> None:
     conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
-    with pytest.raises(ArgumentError, match=r"about seed 6 \(what is there has 5\)"):
+    with pytest.raises(ArgumentError, match="about seed 6, and is about 5; delete it"):
         conduct(["coverage"], profile="quick", seed=6, out=tmp_path, workers=1)
 
 
@@ -161,6 +162,25 @@ def test_a_worker_with_other_code_measures_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(running, "revision", lambda: "another")  # here, and not in the worker
     with pytest.raises(SpanverError, match="other code"):
         list(measure_on_processes(STUDIES["truncation"].points("quick")[:1], seed=5, workers=2))
+
+
+@pytest.mark.parametrize("numbers", ["{broken", "{}", "[1]", '{"steps": "many"}'])
+def test_a_damaged_row_is_refused_by_name(tmp_path: Path, numbers: str) -> None:
+    path = tmp_path / "t"
+    with open_store(path, {"seed": 1}) as store:
+        for seed in (0, 1):
+            store.add(Point("small", "one", 4.0, seed), {"steps": 3})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("update results set numbers = ? where seed = 1", (numbers,))
+    damaged = r"Point\(study='small', learner='one', size=4.0, seed=1\) is; delete"
+    with pytest.raises(ArgumentError, match=damaged), open_store(path, {"seed": 1}) as store:
+        store.all("small")
+
+
+def test_a_table_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    with pytest.raises(ArgumentError, match="read and written"), open_store(tmp_path / "t", {}):
+        pass
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:

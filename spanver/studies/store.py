@@ -26,8 +26,9 @@ create table if not exists results (
 class Store:
     """The table of one folder; integers of any size are kept, as numbers are text (JSON)."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
 
     def add(self, point: Point, numbers: Numbers) -> None:
         """Write a point, for good, before the next one is waited for."""
@@ -36,12 +37,36 @@ class Store:
             self._connection.execute("insert or replace into results values (?, ?, ?, ?, ?)", row)
 
     def all(self, study: str) -> list[Measured]:
-        """Everything measured for a study, sorted by learner, size and seed, in whatever order it was added."""
+        """Everything measured for a study, sorted by learner, size and seed, in whatever order it was added.
+
+        Raises
+        ------
+        ArgumentError
+            If a row is damaged: its numbers cannot be read, or are not those of the learner's other rows.
+        """
         rows = self._connection.execute(
             "select study, learner, size, seed, numbers from results where study = ? order by learner, size, seed",
             (study,),
         )
-        return [Measured(Point(*row[:4]), json.loads(row[4])) for row in rows]
+        measured = [Measured(Point(*row), self._numbers(Point(*row), text)) for *row, text in rows]
+        names: dict[str, set[str]] = {}
+        for each in measured:
+            if names.setdefault(each.point.learner, set(each.numbers)) != set(each.numbers):
+                raise self._damaged(each.point)
+        return measured
+
+    def _numbers(self, point: Point, text: str) -> Numbers:
+        try:
+            numbers = json.loads(text)
+        except ValueError as error:
+            raise self._damaged(point) from error
+        if not isinstance(numbers, dict) or not all(isinstance(each, int | float | None) for each in numbers.values()):
+            raise self._damaged(point)
+        return numbers
+
+    def _damaged(self, point: Point) -> ArgumentError:
+        allowed = f"a table without damage, and its row of {point} is; delete the file or give another folder"
+        return ArgumentError("out", str(self._path), allowed)
 
 
 @contextmanager
@@ -57,20 +82,20 @@ def open_store(path: Path, about: Mapping[str, Any]) -> Iterator[Store]:
     Raises
     ------
     ArgumentError
-        If the file is no such table, or is about something else.
+        If the file is no such table, is about something else, or cannot be written.
     """
-    with closing(sqlite3.connect(path)) as connection:
-        try:
+    try:
+        with closing(sqlite3.connect(path)) as connection:
             connection.executescript(_SCHEMA)
-            rows = connection.execute("select name, value from about")
-        except sqlite3.DatabaseError as error:
-            raise ArgumentError("out", str(path), f"a table of studies ({error})") from error
-        known = dict(rows.fetchall())
-        wanted = {name: json.dumps(value) for name, value in about.items()}
-        if not known:
-            with connection:
-                connection.executemany("insert into about values (?, ?)", wanted.items())
-        for name, value in wanted.items():
-            if known and known.get(name) != value:
-                raise ArgumentError("out", str(path), f"about {name} {value} (what is there has {known.get(name)})")
-        yield Store(connection)
+            known = dict(connection.execute("select name, value from about").fetchall())
+            wanted = {name: json.dumps(value) for name, value in about.items()}
+            if not known:
+                with connection:
+                    connection.executemany("insert into about values (?, ?)", wanted.items())
+            for name, value in wanted.items():
+                if known and known.get(name) != value:
+                    allowed = f"about {name} {value}, and is about {known.get(name)}; delete it or give another folder"
+                    raise ArgumentError("out", str(path), allowed)
+            yield Store(connection, path)
+    except sqlite3.Error as error:
+        raise ArgumentError("out", str(path), f"a table of studies that can be read and written ({error})") from error
