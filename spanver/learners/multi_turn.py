@@ -176,6 +176,18 @@ def multi_turn(
     ------
     BudgetExceededError
         When the oracle's budget ends first.
+
+    Examples
+    --------
+    >>> from spanver.oracles import prefix_oracle
+    >>> from spanver.problems.exact_tokens import gap, log_token_law
+    >>> from spanver.problems.tokens import token_problem
+    >>> from spanver.settings import practical_multi_turn_settings
+    >>> problem = token_problem(0, depth=2)
+    >>> settings = practical_multi_turn_settings(depth=2, kappa=2.0)
+    >>> run = multi_turn(prefix_oracle(problem, seed=1), depth=2, settings=settings, seed=2)
+    >>> gap(problem, log_token_law(problem, run.policy)) < 1e-4
+    True
     """
     require_count("depth", depth)
     explorer = _Explorer(oracle, depth, settings, seed, sampler)
