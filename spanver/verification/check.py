@@ -45,7 +45,6 @@ ENOUGH = Budget(samples=10**7, rewards=10**7, enumerated=10**7)
 FIRST_LOOK = 64  # observations; every later look has four times as many
 SHRINKS = 8  # instances tried to find a smaller one for a statistical violation,
 SHRINK_OBSERVATIONS = 2**15  # and observations, after which no further one is begun
-IN_VAIN = 30  # passing instances in a row, after which no smaller failing one is expected
 
 
 class ViolationError(AssertionError):
@@ -345,7 +344,6 @@ class _Search:
     failures: dict[str, _FailingInstanceError] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     shrunk: int = 0
-    in_vain: int = 0
     error: Exception | None = None
 
     def offer(self, instance: Mapping[str, Any]) -> None:
@@ -358,7 +356,6 @@ class _Search:
         self.check.begin(digest)
         if self.failures:
             self.shrunk += 1
-            self.in_vain += 1
         else:
             self.check.finding.examples += 1
         try:
@@ -366,7 +363,6 @@ class _Search:
         except AssertionError as error:
             violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
             self.failures[digest] = _FailingInstanceError(violation, described)
-            self.in_vain = 0
         except hypothesis.errors.HypothesisException:
             self.check.finding.examples -= not self.failures  # the instance was rejected, and does not count
             raise
@@ -389,7 +385,7 @@ class _Search:
     def _has_turns_left(self) -> bool:
         if not self.failures:
             return self.check.finding.examples < self.examples
-        if self.shrunk >= self.shrinks or self.in_vain >= IN_VAIN or self.check.shrunk_enough():
+        if self.shrunk >= self.shrinks or self.check.shrunk_enough():
             return False
         return not any(each.violation.final for each in self.failures.values())
 
