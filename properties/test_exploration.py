@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spanver.certify import kkt_residual
+from spanver.certify import kkt_residual, moment_size
 from spanver.evidence import log_e_chances, min_samples_chances
 from spanver.guarantees import (
     confidence_radius,
@@ -36,7 +36,7 @@ from spanver.oracles import literal_oracle
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, Trial
-from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
+from spanver.verification.check import ENOUGH, HALF_OF_ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
 from spanver.verification.rounds import Round, data_of, rounds_of
 
@@ -104,7 +104,7 @@ def test_the_fit_meets_the_kkt_conditions_on_the_ball(check: Check, data: tuple[
     assert theta.shape == features.shape[1:], f"theta of shape {theta.shape} in {features.shape[1]} dimensions"
     norm = float(np.linalg.norm(theta))
     assert norm <= radius * (1 + 1e-12), f"theta of norm {norm}, the radius is {radius}"
-    residual = kkt_residual(features.T @ features, features.T @ targets, theta, radius)
+    residual = kkt_residual(features.T @ features, features.T @ targets, theta, radius, moment_size(features, targets))
     assert residual <= ROUNDING, f"theta {theta.tolist()} misses the conditions by {residual} of their scale"
 
 
@@ -157,7 +157,8 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
         features, targets = data_of(problem, run.spanner + run.rounds[:t])
         norm = float(np.linalg.norm(component.theta))
         assert norm <= problem.radius * (1 + 1e-12), f"theta of norm {norm}"
-        residual = kkt_residual(features.T @ features, features.T @ targets, component.theta, problem.radius)
+        gram, moment, size = features.T @ features, features.T @ targets, moment_size(features, targets)
+        residual = kkt_residual(gram, moment, component.theta, problem.radius, size)
         assert residual <= ROUNDING, (
             f"theta of round {t} misses the conditions on its {len(features)} data by {residual}"
         )
@@ -233,6 +234,8 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         seen: list[tuple[int, int, float]] = []
         door = literal_oracle(problem, seed=seed, budget=ENOUGH)
         while len(seen) < count:
+            if door.ledger.samples > HALF_OF_ENOUGH:
+                door = literal_oracle(problem, seed=seed + len(seen), budget=ENOUGH)
             run = explore(check, problem, settings, seed + len(seen), door)
             for t, (component, asked) in enumerate(zip(run.components, run.rounds, strict=True)):
                 x = int(asked.prompt)
@@ -306,8 +309,13 @@ def test_all_parameters_stay_in_the_confidence_ellipsoid(
 
     def observe(count: int, seed: int) -> Sequence[int]:
         door = literal_oracle(problem, seed=seed, budget=ENOUGH)
-        runs = (explore(check, problem, settings, seed + index, door) for index in range(count))
-        return [int(not all(inside for inside, _ in confident(problem, run, settings.ridge))) for run in runs]
+        left: list[int] = []
+        for index in range(count):
+            if door.ledger.samples > HALF_OF_ENOUGH:
+                door = literal_oracle(problem, seed=seed + index, budget=ENOUGH)
+            run = explore(check, problem, settings, seed + index, door)
+            left.append(int(not all(inside for inside, _ in confident(problem, run, settings.ridge))))
+        return left
 
     return check.mean_experiment(observe, DELTA)
 

@@ -19,7 +19,7 @@ from spanver.records import Record
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["CERTIFIED", "ROUNDING", "Check", "Findings", "certify", "checked", "growth", "kkt_residual"]
+__all__ = ["CERTIFIED", "ROUNDING", "Check", "Findings", "certify", "checked", "growth", "kkt_residual", "moment_size"]
 
 ROUNDING = 1e-9
 """Relative; mathematics.md frees ties within it (S1)."""
@@ -191,7 +191,7 @@ def _fits(record: Record) -> Findings:
     spanner, exploration = record.trace.spanner, record.trace.exploration
     radius = float(record.summary["problem"]["radius"])
     worst = 0.0
-    gram, moment = np.zeros((spanner.dimension,) * 2), np.zeros(spanner.dimension)
+    gram, moment, summed = np.zeros((spanner.dimension,) * 2), np.zeros(spanner.dimension), 0.0
     known = 0
     targets = np.concatenate([spanner.targets, exploration.targets])
     reward_range = float(record.summary["problem"]["reward_range"])
@@ -207,15 +207,22 @@ def _fits(record: Record) -> Findings:
         fresh = slice(known, size)
         gram += spanner.vectors[fresh].T @ spanner.vectors[fresh]
         moment += spanner.vectors[fresh].T @ spanner.targets[fresh]
+        summed += moment_size(spanner.vectors[fresh], spanner.targets[fresh])
         known = size
-        residual = kkt_residual(gram, moment, exploration.thetas[index], radius)
+        residual = kkt_residual(gram, moment, exploration.thetas[index], radius, summed)
         worst = max(worst, residual)
         if residual > ROUNDING:
             yield f"theta of round {index} misses the KKT conditions by {residual:.3g} relative"
         vector, target = exploration.vectors[index], float(exploration.targets[index])
         gram += np.outer(vector, vector)
         moment += target * vector
+        summed += abs(float(target)) * float(np.linalg.norm(vector))
     return f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
+
+
+def moment_size(vectors: FloatArray, targets: FloatArray) -> float:
+    """Return `sum |v| |y|`, what rounding errors of the moment `sum v y` are relative to."""
+    return float(np.linalg.norm(vectors, axis=1) @ np.abs(targets))
 
 
 def kkt_residual(
@@ -223,6 +230,7 @@ def kkt_residual(
     moment: np.ndarray[tuple[int], np.dtype[np.float64]],
     theta: np.ndarray[tuple[int], np.dtype[np.float64]],
     radius: float,
+    size: float,
 ) -> float:
     """How far `theta` is from the KKT conditions of least squares on the ball (E6), relative to the data's scale.
 
@@ -234,6 +242,8 @@ def kkt_residual(
         `sum v y`.
     theta : array, shape (d,)
     radius : float
+    size : float
+        `moment_size` of the data. Where rewards cancel, the moment is rounding and no scale of anything.
 
     Returns
     -------
@@ -242,7 +252,7 @@ def kkt_residual(
     """
     norm = float(np.linalg.norm(theta))
     outside = max(0.0, norm / radius - 1.0)
-    scale = float(np.linalg.norm(gram, 2)) * norm + float(np.linalg.norm(moment))
+    scale = float(np.linalg.norm(gram, 2)) * norm + size
     if scale == 0.0:
         return outside
     gradient = gram @ theta - moment
