@@ -17,7 +17,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import expit, logsumexp
 
-from spanver.certify import kkt_residual, moment_size
+from spanver.certify import fit_residual
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tables import TabularProblem
@@ -216,9 +216,7 @@ def parameters(run: Learned) -> list[FloatArray]:
 def assert_least_squares(problem: TabularProblem, run: Learned) -> None:
     for t, theta in enumerate(parameters(run)):
         vectors, targets = fitted_data(problem, run.pairs[:t])
-        residual = kkt_residual(
-            vectors.T @ vectors, vectors.T @ targets, theta, problem.radius, moment_size(vectors, targets)
-        )
+        residual = fit_residual(vectors, targets, theta, problem.radius)
         assert residual <= ROUNDING, f"theta misses the conditions on the data of {t} rounds by {residual}"
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spanver.certify import kkt_residual, moment_size
+from spanver.certify import fit_residual
 from spanver.evidence import log_e_chances, min_samples_chances
 from spanver.guarantees import (
     confidence_radius,
@@ -36,9 +36,9 @@ from spanver.oracles import literal_oracle
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, Trial
-from spanver.verification.check import ENOUGH, HALF_OF_ENOUGH, Check, Experiment, experiments, instances
+from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, data_of, rounds_of
+from spanver.verification.rounds import Round, data_of, doors_with_room, rounds_of
 
 ROUNDING = 1e-9
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
@@ -104,7 +104,7 @@ def test_the_fit_meets_the_kkt_conditions_on_the_ball(check: Check, data: tuple[
     assert theta.shape == features.shape[1:], f"theta of shape {theta.shape} in {features.shape[1]} dimensions"
     norm = float(np.linalg.norm(theta))
     assert norm <= radius * (1 + 1e-12), f"theta of norm {norm}, the radius is {radius}"
-    residual = kkt_residual(features.T @ features, features.T @ targets, theta, radius, moment_size(features, targets))
+    residual = fit_residual(features, targets, theta, radius)
     assert residual <= ROUNDING, f"theta {theta.tolist()} misses the conditions by {residual} of their scale"
 
 
@@ -157,8 +157,7 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
         features, targets = data_of(problem, run.spanner + run.rounds[:t])
         norm = float(np.linalg.norm(component.theta))
         assert norm <= problem.radius * (1 + 1e-12), f"theta of norm {norm}"
-        gram, moment, size = features.T @ features, features.T @ targets, moment_size(features, targets)
-        residual = kkt_residual(gram, moment, component.theta, problem.radius, size)
+        residual = fit_residual(features, targets, component.theta, problem.radius)
         assert residual <= ROUNDING, (
             f"theta of round {t} misses the conditions on its {len(features)} data by {residual}"
         )
@@ -232,11 +231,9 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     def observe(count: int, seed: int) -> Sequence[tuple[int, int, float]]:
         """Which response of the round it is about, the outcome of an event, and its chance."""
         seen: list[tuple[int, int, float]] = []
-        door = literal_oracle(problem, seed=seed, budget=ENOUGH)
+        doors = doors_with_room(problem, seed)
         while len(seen) < count:
-            if door.ledger.samples > HALF_OF_ENOUGH:
-                door = literal_oracle(problem, seed=seed + len(seen), budget=ENOUGH)
-            run = explore(check, problem, settings, seed + len(seen), door)
+            run = explore(check, problem, settings, seed + len(seen), next(doors))
             for t, (component, asked) in enumerate(zip(run.components, run.rounds, strict=True)):
                 x = int(asked.prompt)
                 one, two = first_and_second(asked)
@@ -308,14 +305,9 @@ def test_all_parameters_stay_in_the_confidence_ellipsoid(
     settings = replace(settings, prompts=1, rejection_multiplier=1.0, rejection_failure=0.9)
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        door = literal_oracle(problem, seed=seed, budget=ENOUGH)
-        left: list[int] = []
-        for index in range(count):
-            if door.ledger.samples > HALF_OF_ENOUGH:
-                door = literal_oracle(problem, seed=seed + index, budget=ENOUGH)
-            run = explore(check, problem, settings, seed + index, door)
-            left.append(int(not all(inside for inside, _ in confident(problem, run, settings.ridge))))
-        return left
+        doors = doors_with_room(problem, seed)
+        runs = (explore(check, problem, settings, seed + index, next(doors)) for index in range(count))
+        return [int(not all(inside for inside, _ in confident(problem, run, settings.ridge))) for run in runs]
 
     return check.mean_experiment(observe, DELTA)
 

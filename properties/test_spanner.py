@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 
 from spanver.evidence import log_e_chances, log_e_uncovered, min_samples_chances
 from spanver.guarantees import spanner_cost, spanner_size_bound, uncovered_probability
+from spanver.guarantees.doors import LARGEST
 from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, BudgetExceededError
@@ -28,9 +29,9 @@ from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, relative_features, run_settings, tabular_problems
 from spanver.subjects.contract import SpannerResult
 from spanver.values import FloatArray
-from spanver.verification.check import ENOUGH, HALF_OF_ENOUGH, Check, Experiment, experiments, instances
+from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, data_of, rounds_of
+from spanver.verification.rounds import Round, data_of, doors_with_room, rounds_of
 
 TIES = 1e-9  # relative; ties are free (S1)
 ROUNDING = 1e-9
@@ -223,12 +224,10 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
     def observe(count: int, seed: int) -> Sequence[tuple[int, float, float]]:
         seen: list[tuple[int, float, float]] = []
         runs = 0
-        door = literal_oracle(problem, seed=seed, budget=ENOUGH)
+        doors = doors_with_room(problem, seed)
         # Later rounds in which nothing can happen, or all is certain, tell nothing by chance; they are judged too.
         while len(seen) < count and runs < 4 * count:
-            if door.ledger.samples > HALF_OF_ENOUGH:
-                door = literal_oracle(problem, seed=seed + runs, budget=ENOUGH)
-            oracle = RecordingOracle(door)
+            oracle = RecordingOracle(next(doors))
             arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
             tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
             check.call("build_spanner", oracle, **tried, **arguments)
@@ -278,7 +277,7 @@ def test_covered_policies_stay_where_the_spanner_covers(
     measured = float(
         sum(problem.prompt_law[x] * (law[x] @ own[x].reshape(shape) @ base[x]) for x in range(problem.prompts))
     )
-    bound = uncovered_probability(min(max(coverage, 1.0), 1e300), pairs, min(q, 1.0))
+    bound = uncovered_probability(min(max(coverage, 1.0), LARGEST), pairs, min(q, 1.0))
     assert measured <= bound * (1 + ROUNDING) + 1e-12, f"uncovered with probability {measured}, at most {bound}"
     check.slack(measured, bound)
 

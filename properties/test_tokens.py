@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from spanver.certify import ROUNDING, growth, kkt_residual, moment_size
+from spanver.certify import ROUNDING, fit_residual, growth
 from spanver.guarantees import log_sequence_coverage, sampler_samples, spanner_size_bound
 from spanver.guarantees.multi_turn import multi_turn_cost
 from spanver.learners.multi_turn import MultiTurnSettings
@@ -191,9 +191,7 @@ def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
     problem = replace(problem, radius=radius * problem.radius, theta_star=None)
     run, _ = explored(check, problem, settings_for(rollouts, warm_prompts))
     for layer, (vectors, targets, theta) in enumerate(zip(run.vectors, run.targets, run.thetas, strict=True)):
-        residual = kkt_residual(
-            vectors.T @ vectors, vectors.T @ targets, theta, problem.radius, moment_size(vectors, targets)
-        )
+        residual = fit_residual(vectors, targets, theta, problem.radius)
         assert residual <= ROUNDING, f"theta of layer {layer + 1} misses the KKT conditions by {residual:.3g}"
 
 

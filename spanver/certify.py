@@ -19,7 +19,18 @@ from spanver.records import Record
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["CERTIFIED", "ROUNDING", "Check", "Findings", "certify", "checked", "growth", "kkt_residual", "moment_size"]
+__all__ = [
+    "CERTIFIED",
+    "ROUNDING",
+    "Check",
+    "Findings",
+    "certify",
+    "checked",
+    "fit_residual",
+    "growth",
+    "kkt_residual",
+    "moment_size",
+]
 
 ROUNDING = 1e-9
 """Relative; mathematics.md frees ties within it (S1)."""
@@ -218,6 +229,12 @@ def _fits(record: Record) -> Findings:
         moment += target * vector
         summed += abs(float(target)) * float(np.linalg.norm(vector))
     return f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
+
+
+def fit_residual(vectors: FloatArray, targets: FloatArray, theta: FloatArray, radius: float) -> float:
+    """Return the `kkt_residual` of a fit to data `vectors`, shape (n, d), with `targets`, shape (n,)."""
+    size = moment_size(vectors, targets)
+    return kkt_residual(vectors.T @ vectors, vectors.T @ targets, theta, radius, size)
 
 
 def moment_size(vectors: FloatArray, targets: FloatArray) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from spanver.certify import ROUNDING, Check, Findings, checked, growth, kkt_residual, moment_size
+from spanver.certify import ROUNDING, Check, Findings, checked, fit_residual, growth
 from spanver.guarantees import sampler_samples, sampler_trials, spanner_size_bound
 from spanver.learners.race_sampler import race_size
 from spanver.token_records import RecordedLayer, TokenRecord
@@ -110,8 +110,7 @@ def _spanner_size(record: TokenRecord) -> Findings:
 def _fits(record: TokenRecord) -> Findings:
     radius, worst = float(record.summary["problem"]["radius"]), 0.0
     for name, layer in _named(record):
-        gram, moment = layer.vectors.T @ layer.vectors, layer.vectors.T @ layer.targets
-        residual = kkt_residual(gram, moment, layer.theta, radius, moment_size(layer.vectors, layer.targets))
+        residual = fit_residual(layer.vectors, layer.targets, layer.theta, radius)
         worst = max(worst, residual)
         if not residual <= ROUNDING:
             yield f"{name}: theta misses the KKT conditions by {residual:.3g} relative"

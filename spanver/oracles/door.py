@@ -146,8 +146,8 @@ class Door:
         require_count("prompts", prompts, least=0)
         self._source = source
         self._seed = int(seed)
-        if budget is not None and not isinstance(budget, Budget):
-            raise ArgumentError("budget", budget, "a Budget, such as Budget(samples=10**6)")
+        is_budget = budget is None or isinstance(budget, Budget)
+        require(is_budget, "budget", budget, "a Budget, such as Budget(samples=10**6)")
         self._budget = budget or Budget()
         self._spent = asdict(ledger or Ledger())
         self._handed_out = prompts

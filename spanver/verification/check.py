@@ -38,12 +38,10 @@ from spanver.verdicts import Verdict
 from spanver.verification.profiles import Profile
 from spanver.verification.recording import RecordingOracle, handed_out
 
-__all__ = ["ENOUGH", "HALF_OF_ENOUGH", "Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
+__all__ = ["ENOUGH", "Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
 
 ENOUGH = Budget(samples=10**7, rewards=10**7, enumerated=10**7)
 """What no correct subject comes near on the instances of a property: whoever asks for more is stopped, and violated."""
-HALF_OF_ENOUGH = 5 * 10**6
-"""Samples after which a door that many runs share is opened anew: what is enough is so for one run, and not for all."""
 FIRST_LOOK = 64  # observations; every later look has four times as many
 SHRINKS = 8  # instances tried to find a smaller one for a statistical violation,
 SHRINK_OBSERVATIONS = 2**15  # and observations, after which no further one is begun

@@ -6,16 +6,30 @@ asked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 
+from spanver.oracles import literal_oracle
+from spanver.oracles.door import Door
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray, Found, Prompt, ResponseId, Responses, UncertainPair
+from spanver.verification.check import ENOUGH
 from spanver.verification.recording import Asked
 
-__all__ = ["Round", "data_of", "rounds_of"]
+__all__ = ["Round", "data_of", "doors_with_room", "rounds_of"]
+
+MOST_SHARED = 5 * 10**6  # samples; half of what is enough for one run
+
+
+def doors_with_room(problem: TabularProblem, seed: int) -> Iterator[Door]:
+    """Yield an oracle for each of many runs: one that they share, opened anew before a run could come to its end."""
+    for index in count():
+        door = literal_oracle(problem, seed=seed + index, budget=ENOUGH)
+        while door.ledger.samples <= MOST_SHARED:
+            yield door
 
 
 @dataclass(frozen=True, eq=False)
