@@ -239,7 +239,8 @@ def _refuse_options(context: typer.Context, names: Container[str], allowed: str)
     for name in context.params:
         source = context.get_parameter_source(name)
         if name in names and source is not None and source.name == "COMMANDLINE":
-            raise ArgumentError(name, context.params[name], allowed)
+            value = context.params[name]
+            raise ArgumentError(name, str(value) if isinstance(value, Path) else value, allowed)
 
 
 def _check_record(out: Path) -> None:

@@ -375,6 +375,10 @@ REFUSALS = [
     (["run", "--learner", "multi_turn", "--problem", "random"], ["problem", "'random'", "tokens"]),
     (["run", "--learner", "multi_turn", "--problem", "tokens:depth=99"], ["depth", "99", "at most"]),
     (["run", "--learner", "multi_turn", "--problem", "tokens", "--resume"], ["resume", "multi_turn"]),
+    (
+        ["run", "--learner", "multi_turn", "--problem", "tokens", "--figure", "a.png"],
+        ["figure", "is 'a.png'", "multi_turn"],
+    ),
     (["run", "--learner", "multi_turn", "--problem", "tokens", "--nu", "0"], ["nu", "0.0", "above 0"]),
     (["run", "--learner", "multi_turn", "--problem", "tokens", "--out", "run.npz"], ["out", "run.npz"]),
     (["study", "everything"], ["study", "'everything'", "coverage", "all"]),

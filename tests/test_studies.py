@@ -139,6 +139,14 @@ def test_a_table_of_another_seed_is_refused(small: None, tmp_path: Path) -> None
         conduct(["coverage"], profile="quick", seed=6, out=tmp_path, workers=1)
 
 
+def test_a_table_that_does_not_say_what_it_is_about_is_refused(small: None, tmp_path: Path) -> None:
+    conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+    with closing(sqlite3.connect(tmp_path / "results.sqlite")) as connection, connection:
+        connection.execute("delete from about")
+    with pytest.raises(ArgumentError, match="says what its numbers are about; delete it"):
+        conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+
+
 def test_a_table_of_other_code_is_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
     monkeypatch.setattr(conducting, "revision", lambda: "another")

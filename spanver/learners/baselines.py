@@ -127,6 +127,14 @@ def best_of_n(oracle: Oracle, *, rounds: int, count: int, seed: int) -> Baseline
     -------
     BaselineRun
         Its policy is `BestOfN`.
+
+    Examples
+    --------
+    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.problems.families import random_problem
+    >>> run = best_of_n(counted_oracle(random_problem(0), seed=1), rounds=100, count=8, seed=2)
+    >>> run.policy.count
+    8
     """
     require_count("count", count)
     run = reference_learner(oracle, rounds=rounds, seed=seed)
@@ -217,6 +225,15 @@ def xpo(
     -------
     BaselineRun
         Its policy is `LinearSoftmax`: that of the last fit.
+
+    Examples
+    --------
+    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.problems.families import random_problem
+    >>> oracle = counted_oracle(random_problem(0, prompts=2), seed=1)
+    >>> run = xpo(oracle, rounds=100, alpha=0.1, seed=2, partition_samples=64)
+    >>> oracle.ledger  # two samples a round, and 64 of each prompt for its log-partition
+    Ledger(samples=328, rewards=200, enumerated=0)
     """
     require_finite("alpha", alpha)
     require(alpha >= 0.0, "alpha", alpha, "at least 0")

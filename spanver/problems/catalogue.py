@@ -121,5 +121,7 @@ def parse_number(name: str, text: str) -> float:
     power = _POWER.fullmatch(text)
     try:
         return float(int(power[1]) ** int(power[2])) if power else float(text)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        raise ArgumentError(name, text, "a number of at most 1.8e308") from None
+    except ValueError:
         raise ArgumentError(name, text, "a number, such as 0.5 or 2**40") from None

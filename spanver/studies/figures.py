@@ -56,7 +56,7 @@ def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
 
 def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) -> None:
     """Draw what theory says the growth is, as a dashed line."""
-    axes.plot(sizes, value(np.asarray(sizes)), color="0.35", linestyle="--", linewidth=1.0, label=label, zorder=0)
+    axes.plot(sizes, value(np.asarray(sizes)), color="0.35", linestyle="--", linewidth=1.0, label=label, zorder=3)
 
 
 def draw_study(study: Study, measured: Sequence[Measured], folder: Path) -> list[Path]:

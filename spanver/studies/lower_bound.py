@@ -207,7 +207,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
         axes.grid(alpha=0.3)
         corner = ("center right", (1.0, 0.4)) if name == "spanner" else ("upper left", (0.0, 0.92))
         axes.legend(fontsize=7, loc=corner[0], bbox_to_anchor=corner[1])
-    axes_of["base"].set_ylabel(f"chance of a gap of at most {EPS}")
+    axes_of["base"].set_ylabel(f"chance of a gap of at most {EPS} \n(square-root scale)")
 
 
 def _draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: Any) -> None:
@@ -219,7 +219,7 @@ def _draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: Any) -> No
     high = np.where(reached < runs, betaincinv(reached + 1.0, np.maximum(runs - reached, 0.5), 0.975), 1.0)
     axes.errorbar(
         sizes, share_of, yerr=[share_of - low, high - share_of], color=colour, marker=marker, markersize=4, capsize=2,
-        linewidth=1.2, label=label,
+        linestyle="none", label=label,
     )  # fmt: skip
 
 
@@ -234,6 +234,7 @@ STUDY = Study(
     judge=claims,
     draw=draw,
     caption=f"Needle family, |Y| = {RESPONSES}; a new needle in every run. Effort is the rounds of a baseline, and "
-    "T_span and M of SpannerSampling. Ceilings are those of the most that an effort may ask for; learners that list "
-    "all responses are outside T1. Bars: .95 intervals of chances.",
+    "T_span and M of SpannerSampling. Ceilings are those of the most that an effort may ask for. C of a panel is such "
+    "that its learners' ceilings rise within efforts that can be run. Learners that list all responses are outside T1. "
+    "Bars: .95 intervals of chances.",
 )

@@ -90,6 +90,9 @@ def open_store(path: Path, about: Mapping[str, Any]) -> Iterator[Store]:
             known = dict(connection.execute("select name, value from about").fetchall())
             wanted = {name: json.dumps(value) for name, value in about.items()}
             if not known:
+                if connection.execute("select 1 from results limit 1").fetchone():
+                    allowed = "a table that says what its numbers are about; delete it or give another folder"
+                    raise ArgumentError("out", str(path), allowed)
                 with connection:
                     connection.executemany("insert into about values (?, ?)", wanted.items())
             for name, value in wanted.items():
