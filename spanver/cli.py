@@ -187,7 +187,9 @@ def certify(
         rows = [{"id": check.id, "verdict": check.verdict.value, "finding": check.finding} for check in checks]
         write_json(json_file, {"schema": "spanver.certificate/1", "guarantees": rows, "footer": footer})
     console.print(f"{len(checks)} guarantees checked, {len(violated)} violated")
-    console.print("not certified, as a record alone cannot show it: the problem and its bounds, gap, evaluation, and which responses were drawn")
+    console.print(
+        "not certified, as a record alone cannot show it: the problem and its bounds, gap, evaluation, and which responses were drawn"
+    )
     raise typer.Exit(VIOLATED if violated else UNDECIDED if undecided else HOLDS)
 
 

@@ -112,11 +112,18 @@ def _choice(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     return drawn
 
 
-def _clocks(oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int) -> Response:
-    responses = oracle.sample(prompt, race_size(multiplier, failure))
-    waits = np.random.default_rng(seed).exponential(size=len(responses))
-    exponents = score.of(responses.features) / oracle.beta
-    return responses[int(np.argmin(waits * np.exp(exponents.max() - exponents)))]
+def _running_race(
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+) -> Response:
+    generator = np.random.default_rng(seed)
+    best, winner = -np.inf, None
+    for _ in range(race_size(multiplier, failure)):
+        drawn = oracle.sample(prompt, 1)
+        key = float(score.of(drawn.features)[0]) / oracle.beta + generator.exponential()  # -log U is exponential
+        if key > best:
+            best, winner = key, drawn[0]
+    assert winner is not None
+    return winner
 
 
 def _stable_softmax(log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
@@ -146,7 +153,10 @@ VARIANTS: tuple[Mutant, ...] = (
         {"softmax_sample": partial(drawn_sampler, block=3)},
     ),
     Mutant(
-        "variant-clocks", "the race as exponential clocks: the first to ring wins", ("R4",), {"race_sample": _clocks}
+        "variant-running-race",
+        "the race draw by draw, with exponential keys in place of logarithms of uniform numbers",
+        ("R4",),
+        {"race_sample": _running_race},
     ),
     Mutant("variant-choice", "draws as NumPy's generators do", ("R6",), {"draw": _choice}),
     Mutant("variant-alias", "draws by a table of aliases", ("R6",), {"draw": _alias}),
