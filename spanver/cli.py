@@ -188,7 +188,7 @@ def certify(
         write_json(json_file, {"schema": "spanver.certificate/1", "guarantees": rows, "footer": footer})
     console.print(f"{len(checks)} guarantees checked, {len(violated)} violated")
     console.print(
-        "not certified, as a record alone cannot show it: the problem and its bounds, gap, evaluation, and which responses were drawn"
+        "not certified, as a record alone cannot show it: problem, bounds, gap, evaluation, which responses were drawn"
     )
     raise typer.Exit(VIOLATED if violated else UNDECIDED if undecided else HOLDS)
 
