@@ -36,7 +36,7 @@ from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 __all__ = ["VARIANTS"]
 
 _SPANNER = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "O1", "O3")
-_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R3", "O3", "T1", "T2")
+_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R2", "R3", "O3", "T1", "T2")
 
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
@@ -238,7 +238,7 @@ VARIANTS: tuple[Mutant, ...] = (
     Mutant(
         "variant-bisecting-learner",
         "fits by bisection in the learner",
-        tuple(name for name in _EXPLORATION if name not in ("R1", "R3")),  # how responses are drawn is the same
+        tuple(name for name in _EXPLORATION if name not in ("R1", "R2", "R3")),  # how responses are drawn is the same
         {"spanner_sampling": partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)},
     ),
     Mutant(
