@@ -59,8 +59,8 @@ def measure(point: Point) -> Numbers:
     problem = token_problem(derived_seed(point.seed, "problem"), depth=depth, kappa=KAPPA)
     base_gap = exact_tokens.gap(problem, problem.log_base)
     if point.learner == "multi_turn":
-        reached = _multi_turn(problem, point.seed)
-        return _numbers((0.0, reached) if reached.gap <= TIGHT * base_gap else None)
+        reached, restarts = _multi_turn(problem, point.seed)
+        return _numbers((0.0, reached) if reached.gap <= TIGHT * base_gap else None) | {"restarts": restarts}
     view = sequence_view(problem)
 
     @cache
@@ -79,12 +79,13 @@ def _numbers(found: tuple[float, Attempt] | None) -> dict[str, float | int | Non
     return {"effort": exponent, "samples": best.ledger.samples, "rewards": best.ledger.rewards, "gap": best.gap}
 
 
-def _multi_turn(problem: TokenProblem, seed: int) -> Attempt:
+def _multi_turn(problem: TokenProblem, seed: int) -> tuple[Attempt, int]:
     """Practical settings: nothing in them depends on the coverage of sequences, so nothing is searched for."""
     oracle = prefix_oracle(problem, seed=derived_seed(seed, "oracle"))
     settings = practical_multi_turn_settings(depth=problem.depth, kappa=KAPPA)
     run = multi_turn(oracle, depth=problem.depth, settings=settings, seed=derived_seed(seed, "learner"))
-    return Attempt(exact_tokens.gap(problem, exact_tokens.log_token_law(problem, run.policy)), oracle.ledger)
+    gap = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, run.policy))
+    return Attempt(gap, oracle.ledger), run.restarts
 
 
 def polynomial_factor(depth: float) -> float:
@@ -101,11 +102,14 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     degree = slope(tokens.sizes, tokens.values) if is_long else None
     beyond = slope(2.0**tokens.sizes, tokens.values, beside=tokens.sizes) if is_long else None
     tight, loose = (_growth(measured, name) for name in ("samples", "loose_samples"))
+    restarts = table(measured, "multi_turn", "restarts")
+    means = zip(restarts.sizes, restarts.values.mean(axis=0), strict=True)
+    depths = ", ".join(f"{depth:g}: {mean:.2g}" for depth, mean in means)
     count, sequences = tokens.values.size, table(measured, "spanner_sampling", "samples").values.size
     none, near = (-math.inf, MOST_BEYOND), (0.9 * PER_TOKEN, 1.1 * PER_TOKEN)
     mtss, other = "T_comp of MTSS", "T_comp of sequence-level SpannerSampling"
     rows = (
-        (f"{mtss} grows like H^slope", degree, None, count, ""),
+        (f"{mtss} grows like H^slope", degree, None, count, f"mean restarts by depth {depths}"),
         (
             f"beside a power of H, a further token multiplies {mtss} by 2^slope",
             beyond,

@@ -20,18 +20,19 @@ _COLOURS = {Verdict.HOLDS: "green", Verdict.UNDECIDED: "yellow", Verdict.VIOLATE
 
 
 def claims_table(result: Result) -> Table:
-    """Claims of a study, a row each, with slope, 95 % interval and band."""
+    """Claims of a study, a row each, with slope, 95 % interval and band where one has any."""
     study = STUDIES[result.study]
     table = Table(title=f"{study.name}: {study.says}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("id", no_wrap=True)
     table.add_column("claim", min_width=18)
     table.add_column("verdict", no_wrap=True)
-    for column in ("slope", "95 % interval", "band"):
+    are_scaling = any(claim.slope or claim.band for claim in result.claims)
+    for column in ("slope", "95 % interval", "band") if are_scaling else ():
         table.add_column(column, justify="right", no_wrap=True)
     for claim in result.claims:
         verdict = Text(claim.verdict.value, _COLOURS[claim.verdict]) if claim.judged else Text("shown", "cyan")
         words = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
-        table.add_row(claim.guarantee, Text(words), verdict, *_numbers(claim))
+        table.add_row(claim.guarantee, Text(words), verdict, *(_numbers(claim) if are_scaling else ()))
     return table
 
 
