@@ -90,9 +90,9 @@ def test_points_reach_from_1_to_nearly_ten_thousand() -> None:
 def test_the_figure_has_labelled_axes_and_both_bounds() -> None:
     figure = Figure()
     STUDY.draw(figure, MEASURED)
-    for axes in figure.axes:
+    # What explodes is on the left alone: the right is a linear scale.
+    for axes, bounds in zip(figure.axes, (["E3", "E4"], ["E3"]), strict=True):
         assert axes.get_xlabel()
         assert axes.get_ylabel()
         labels = " ".join(axes.get_legend_handles_labels()[1])
-        assert "E3" in labels
-        assert "E4" in labels
+        assert [each for each in ("E3", "E4") if each in labels] == bounds
