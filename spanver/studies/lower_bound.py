@@ -207,7 +207,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
         axes.grid(alpha=0.3)
         corner = ("center right", (1.0, 0.4)) if name == "spanner" else ("upper left", (0.0, 0.92))
         axes.legend(fontsize=7, loc=corner[0], bbox_to_anchor=corner[1])
-    axes_of["base"].set_ylabel(f"chance of a gap of at most {EPS} \n(square-root scale)")
+    axes_of["base"].set_ylabel(f"chance of a gap of at most {EPS}\n(square-root scale)")
 
 
 def _draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: Any) -> None:

@@ -96,7 +96,6 @@ def measure(point: Point) -> Numbers:
     return {
         "premise": int(spanner_is_empty and is_confident and score_error_premise(nu, gamma, problem.beta)),
         "optimal": optimal,
-        "oscillation": float(np.ptp(scores)) / problem.beta,
         "untruncated": float(log_coverage(problem, log_law(problem, LinearSoftmax(theta)))[0]),
         "untruncated_bound": log_untruncated_coverage(float(np.ptp(scores)), problem.beta),
         "truncated": float(truncated.max()),
