@@ -270,7 +270,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
 
 
 @pytest.mark.guarantee("R2", needs=["spanner_sampling"])
-# Extremes seldom have a score that the spanner covers and that is not zero; where all are drawn and differ many have.
+# Few extreme problems have a score that is covered and not zero; about a third of SAMPLED have.
 @instances(problem=SAMPLED | tabular_problems(min_responses=2), settings=run_settings())
 def test_trials_of_exploration_have_the_truncated_score_of_their_round(
     check: Check, problem: TabularProblem, settings: Settings

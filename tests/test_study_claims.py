@@ -115,7 +115,7 @@ def depths(tokens: Callable[[float], float], sequences: Callable[[float], float]
             for seed in range(seeds):
                 samples = cost(size) * wobble(seed)
                 numbers = {"effort": 0.0, "samples": samples, "rewards": 1, "gap": 0.0, "loose_samples": samples}
-                numbers |= {"restarts": float(seed)} if learner == "multi_turn" else {}
+                numbers |= {"restarts": size + seed} if learner == "multi_turn" else {}
                 found.append(Measured(Point("multi-turn", learner, float(size), seed), numbers))
     return found
 
@@ -139,7 +139,7 @@ def test_the_degree_in_depth_is_stated() -> None:
     assert claims[0].slope is not None
     assert claims[0].slope.estimate == pytest.approx(3.0)
     assert not claims[0].judged
-    assert claims[0].note == "mean restarts by depth 2: 1, 3: 1, 4: 1, 6: 1, 8: 1"
+    assert claims[0].note == "mean restarts by depth 2: 3, 3: 4, 4: 5, 6: 7, 8: 9"
 
 
 @pytest.mark.parametrize(

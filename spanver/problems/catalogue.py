@@ -116,7 +116,7 @@ def parse_number(name: str, text: str) -> float:
     Raises
     ------
     ArgumentError
-        If it is none, or above 1.8e308.
+        If it is none, or a power above 1.8e308.
     """
     power = _POWER.fullmatch(text)
     try:

@@ -92,7 +92,7 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
         _claim(
             f"T_data / log^2 T_data grows at most like 1/eps {below}", in_gap(2), (-math.inf, 1.0), count,
             "log^2 T as in T3, and in the derived T_exp; on a ladder as short as this they look like a factor of "
-            "eps^.3 or so",
+            "eps^.4 or eps^.5",
         ),
         _claim(f"T_data / log T_data grows like 1/eps {below}", in_gap(1), None, count, "with one logarithm"),
         _claim(f"T_data grows with 1/eps {below}", in_gap(0), None, count, "with none"),

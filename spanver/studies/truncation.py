@@ -137,7 +137,7 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
 
 
 def draw(figure: Any, measured: Sequence[Measured]) -> None:
-    """Log coverage with and without truncation, and the former on a scale of its own."""
+    """Log coverage with and without truncation; beside it coverage with truncation, on a linear scale."""
     left, right = figure.subplots(1, 2)
     truncated, untruncated = (table(measured, "spanner_sampling", name) for name in ("truncated", "untruncated"))
     sizes = 2.0**truncated.sizes

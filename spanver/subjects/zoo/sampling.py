@@ -290,7 +290,7 @@ MUTANTS: tuple[Mutant, ...] = (
         key=lambda exponents, uniforms: exponents - np.log(uniforms[0])),
     _race("uniform-not-logged", "The uniform number is subtracted without its logarithm.", ("R4",),
         key=lambda exponents, uniforms: exponents - uniforms),
-    _race("clocks", "Exponential clocks for uniform numbers: a bias of order 1/N stays, and not (1 - 1/C)^N.", ("R4",),
+    _race("clocks", "Exponential clocks for uniform numbers: off by order 1/N, not (1 - 1/C)^N.", ("R4",),
         key=lambda exponents, uniforms: exponents - np.log(-np.log(uniforms))),
     _race("without-beta", "Scores are not divided by beta.", ("R4",), beta=lambda _: 1.0),
     _race("one-draw-less", "One draw too few.", ("R4",),

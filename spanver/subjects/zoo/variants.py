@@ -232,13 +232,15 @@ VARIANTS: tuple[Mutant, ...] = (
     Mutant(
         "variant-race",
         "samples by the race in place of rejection, so that the exact law of A1 does not apply",
-        tuple(name for name in _EXPLORATION if name not in ("R3", "T2")),  # it draws all it asks for
+        tuple(
+            name for name in _EXPLORATION if name not in ("R2", "R3", "T2")
+        ),  # it has no trials, and draws all it asks for
         {"spanner_sampling": partial(spanner_sampling, sampler=race_sample)},
     ),
     Mutant(
         "variant-bisecting-learner",
         "fits by bisection in the learner",
-        tuple(name for name in _EXPLORATION if name not in ("R1", "R2", "R3")),  # how responses are drawn is the same
+        tuple(name for name in _EXPLORATION if name not in ("R1", "R3")),  # how responses are drawn is the same
         {"spanner_sampling": partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)},
     ),
     Mutant(
