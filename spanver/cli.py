@@ -221,7 +221,7 @@ def study(
     names = studies.selected_studies(name)
     check_outputs(json_file)
     if out.exists() and not out.is_dir():
-        raise ArgumentError("out", str(out), "a folder, which is made if there is none")
+        raise ArgumentError("out", out, "a folder, which is made if there is none")
     with counting_points() as on_points:
         try:
             results = studies.conduct(

@@ -239,10 +239,9 @@ def _refuse_options(context: typer.Context, names: Container[str], allowed: str)
     for name in context.params:
         source = context.get_parameter_source(name)
         if name in names and source is not None and source.name == "COMMANDLINE":
-            value = context.params[name]
-            raise ArgumentError(name, str(value) if isinstance(value, Path) else value, allowed)
+            raise ArgumentError(name, context.params[name], allowed)
 
 
 def _check_record(out: Path) -> None:
     if out.suffix != ".json":
-        raise ArgumentError("out", str(out), "a path that ends in .json (its arrays lie beside it, in .npz)")
+        raise ArgumentError("out", out, "a path that ends in .json (its arrays lie beside it, in .npz)")

@@ -7,6 +7,7 @@ is allowed. Code behind a door trusts what came through it.
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import Any
 
 __all__ = [
@@ -69,7 +70,7 @@ class MissingExtraError(SpanverError, ImportError):
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = repr(str(value) if isinstance(value, PurePath) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

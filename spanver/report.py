@@ -198,7 +198,7 @@ def check_figure(path: Path) -> None:
     ArgumentError
     """
     if path.suffix not in _FIGURES:
-        raise ArgumentError("figure", str(path), f"a path that ends in one of {', '.join(_FIGURES)}")
+        raise ArgumentError("figure", path, f"a path that ends in one of {', '.join(_FIGURES)}")
 
 
 def draw_figure(record: Record, curves: Mapping[str, FloatArray], path: Path) -> None:

@@ -450,4 +450,4 @@ def refuse_unfinished(path: Path) -> None:
     checkpoint = checkpoint_path(path)
     if checkpoint.exists():
         allowed = f"another path, as {checkpoint} holds an unfinished run (go on with --resume, or delete it)"
-        raise ArgumentError("out", str(path), allowed)
+        raise ArgumentError("out", path, allowed)

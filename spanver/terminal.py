@@ -60,7 +60,7 @@ def check_outputs(*paths: Path | None) -> None:
     """Refuse files that cannot be written, before anything is run."""
     for path in paths:
         if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-            raise ArgumentError("path", str(path), "a file in a folder that exists")
+            raise ArgumentError("path", path, "a file in a folder that exists")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

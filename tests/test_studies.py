@@ -20,6 +20,7 @@ from joblib.externals.loky import reusable_executor
 
 import spanver
 from spanver.errors import ArgumentError, SpanverError
+from spanver.evidence import Slope
 from spanver.oracle import Ledger
 from spanver.studies import conduct as conducting
 from spanver.studies import running
@@ -30,6 +31,7 @@ from spanver.studies.revision import revision
 from spanver.studies.running import measure_on_dask, measure_on_processes
 from spanver.studies.search import Attempt, smallest_sufficient
 from spanver.studies.store import open_store
+from spanver.studies.tables import claims_table
 from spanver.verdicts import Verdict
 
 POINTS = tuple(Point("coverage", "elliptical", float(size), seed) for size in (4, 8, 12) for seed in range(3))
@@ -269,6 +271,13 @@ def test_claims_that_are_only_shown_never_count() -> None:
     assert verdict_of([result]) is Verdict.HOLDS
     footer = as_json([result], profile="quick", seed=0)["footer"]
     assert (footer["violated"], footer["points"]) == (0, 3)
+
+
+@pytest.mark.parametrize(("fitted", "columns"), [(None, 3), (Slope(1.0, 0.9, 1.1, 0.95), 6)])
+def test_slopes_have_columns_where_a_claim_has_one(fitted: Slope | None, columns: int) -> None:
+    claims = (Claim("T2", "one", Verdict.HOLDS, fitted), Claim("T2", "two", Verdict.HOLDS))
+    shown = claims_table(conducting.Result("coverage", claims, 2, ()))
+    assert (len(shown.columns), shown.row_count) == (columns, 2)
 
 
 @pytest.mark.parametrize("name", ["nonsense", ""])

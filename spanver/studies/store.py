@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, require
 from spanver.studies.points import Measured, Numbers, Point
 
 __all__ = ["Store", "open_store"]
@@ -66,7 +66,7 @@ class Store:
 
     def _damaged(self, point: Point) -> ArgumentError:
         allowed = f"a table without damage, and its row of {point} is; delete the file or give another folder"
-        return ArgumentError("out", str(self._path), allowed)
+        return ArgumentError("out", self._path, allowed)
 
 
 @contextmanager
@@ -89,16 +89,16 @@ def open_store(path: Path, about: Mapping[str, Any]) -> Iterator[Store]:
             connection.executescript(_SCHEMA)
             known = dict(connection.execute("select name, value from about").fetchall())
             wanted = {name: json.dumps(value) for name, value in about.items()}
-            if not known:
-                if connection.execute("select 1 from results limit 1").fetchone():
-                    allowed = "a table that says what its numbers are about; delete it or give another folder"
-                    raise ArgumentError("out", str(path), allowed)
+            if not known and connection.execute("select 1 from results limit 1").fetchone() is None:
                 with connection:
                     connection.executemany("insert into about values (?, ?)", wanted.items())
+                known = wanted
+            says = "a table that says what its numbers are about; delete it or give another folder"
+            require(bool(known), "out", path, says)
             for name, value in wanted.items():
-                if known and known.get(name) != value:
+                if known.get(name) != value:
                     allowed = f"about {name} {value}, and is about {known.get(name)}; delete it or give another folder"
-                    raise ArgumentError("out", str(path), allowed)
+                    raise ArgumentError("out", path, allowed)
             yield Store(connection, path)
     except sqlite3.Error as error:
-        raise ArgumentError("out", str(path), f"a table of studies that can be read and written ({error})") from error
+        raise ArgumentError("out", path, f"a table of studies that can be read and written ({error})") from error

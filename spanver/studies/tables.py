@@ -26,13 +26,13 @@ def claims_table(result: Result) -> Table:
     table.add_column("id", no_wrap=True)
     table.add_column("claim", min_width=18)
     table.add_column("verdict", no_wrap=True)
-    are_scaling = any(claim.slope or claim.band for claim in result.claims)
-    for column in ("slope", "95 % interval", "band") if are_scaling else ():
+    has_slopes = any(claim.slope or claim.band for claim in result.claims)
+    for column in ("slope", "95 % interval", "band") if has_slopes else ():
         table.add_column(column, justify="right", no_wrap=True)
     for claim in result.claims:
         verdict = Text(claim.verdict.value, _COLOURS[claim.verdict]) if claim.judged else Text("shown", "cyan")
         words = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
-        table.add_row(claim.guarantee, Text(words), verdict, *(_numbers(claim) if are_scaling else ()))
+        table.add_row(claim.guarantee, Text(words), verdict, *(_numbers(claim) if has_slopes else ()))
     return table
 
 

@@ -232,9 +232,8 @@ VARIANTS: tuple[Mutant, ...] = (
     Mutant(
         "variant-race",
         "samples by the race in place of rejection, so that the exact law of A1 does not apply",
-        tuple(
-            name for name in _EXPLORATION if name not in ("R2", "R3", "T2")
-        ),  # it has no trials, and draws all it asks for
+        # It has no trials, and draws all it asks for.
+        tuple(name for name in _EXPLORATION if name not in ("R2", "R3", "T2")),
         {"spanner_sampling": partial(spanner_sampling, sampler=race_sample)},
     ),
     Mutant(
