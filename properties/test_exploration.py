@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spanver.certify import fit_residual
+from spanver.errors import BudgetExceededError
 from spanver.evidence import log_e_chances, min_samples_chances
 from spanver.guarantees import (
     confidence_radius,
@@ -29,10 +30,10 @@ from spanver.guarantees import (
     truncated_gap,
 )
 from spanver.kernels import log_softmax, uncertain_mask
-from spanver.learners.policies import TruncatedSoftmax
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import Budget, BudgetExceededError, Oracle
+from spanver.oracle import Budget, Oracle
 from spanver.oracles import literal_oracle
+from spanver.policies import TruncatedSoftmax
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, Trial

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, ViolationError
 from spanver.kernels import log_softmax, precision_norms
 from spanver.learners.spanner import build_spanner
-from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle, QuestionRefusedError
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, Trial, UncertainPair
-from spanver.verification.check import Check, Experiment, ViolationError, experiments, instances
+from spanver.verification.check import Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle, counted
 
 REFUSED = ("unknown", "none", "outside")

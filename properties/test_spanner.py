@@ -18,16 +18,17 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
+from spanver.errors import BudgetExceededError
 from spanver.evidence import log_e_chances, log_e_uncovered, min_samples_chances
 from spanver.guarantees import spanner_cost, spanner_size_bound, uncovered_probability
-from spanver.guarantees.doors import LARGEST
 from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import Budget, BudgetExceededError
+from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
 from spanver.problems.tables import TabularProblem
 from spanver.strategies import realizing, relative_features, run_settings, tabular_problems
 from spanver.subjects.contract import SpannerResult
+from spanver.validation import LARGEST
 from spanver.values import FloatArray
 from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle

@@ -13,25 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from spanver.errors import SpanverError
+from spanver.errors import RecordError
 
-__all__ = [
-    "RecordError",
-    "arrays_path",
-    "beside",
-    "pack",
-    "read_summary",
-    "schema_of",
-    "unpack",
-    "versions",
-    "write_whole",
-]
+__all__ = ["arrays_path", "beside", "pack", "read_summary", "schema_of", "unpack", "versions", "write_whole"]
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
-
-
-class RecordError(SpanverError):
-    """A run record or checkpoint that cannot be read; the sentence says which file and why."""
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, InterruptedRunError
 from spanver.terminal import UNDECIDED, check_outputs, console, errors, plain, rounds_progress, status, stoppable
 
 __all__ = ["run"]
@@ -150,7 +150,7 @@ def run(
     with stoppable() as stop, rounds_progress(totals) as on_round:
         try:
             finished = runs.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
-        except runs.InterruptedRunError as error:
+        except InterruptedRunError as error:
             errors.print(f"{error}. Go on with:", style="yellow", markup=False, highlight=False)
             plain(_how_to_go_on(out), errors)
             raise typer.Exit(UNDECIDED) from None

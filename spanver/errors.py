@@ -6,19 +6,22 @@ is allowed. Code behind a door trusts what came through it.
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePath
 from typing import Any
 
 __all__ = [
     "ArgumentError",
+    "BudgetExceededError",
+    "ContractError",
+    "EvidenceError",
+    "HandshakeError",
+    "InterruptedRunError",
     "MissingExtraError",
+    "ProtocolError",
+    "QuestionRefusedError",
+    "RecordError",
     "SpanverError",
-    "require",
-    "require_count",
-    "require_finite",
-    "require_positive",
-    "require_probability",
+    "ViolationError",
 ]
 
 
@@ -74,32 +77,79 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def require(condition: bool, name: str, value: object, allowed: str) -> None:
-    """Raise `ArgumentError` unless `condition` holds."""
-    if not condition:
-        raise ArgumentError(name, value, allowed)
+class BudgetExceededError(SpanverError):
+    """A question costs more than is left of the budget.
+
+    Attributes
+    ----------
+    counter : str
+        `samples`, `rewards` or `enumerated`.
+    asked, left : int
+        What the question costs, and what was left before it.
+    """
+
+    def __init__(self, counter: str, asked: int, left: int) -> None:
+        super().__init__(f"the question costs {asked} {counter}, but only {left} are left of the budget")
+        self.counter = counter
+        self.asked = asked
+        self.left = left
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.counter, self.asked, self.left)
 
 
-def require_positive(name: str, value: float) -> None:
-    """Refuse what is not a finite number above 0 (booleans are not numbers here)."""
-    require(_is_number(value) and 0 < value < math.inf, name, value, "a finite number above 0")
+class QuestionRefusedError(SpanverError):
+    """A question that this oracle does not answer; nothing was charged."""
 
 
-def require_finite(name: str, value: float) -> None:
-    """Refuse what is not a finite number."""
-    require(_is_number(value) and -math.inf < value < math.inf, name, value, "a finite number")
+class RecordError(SpanverError):
+    """A run record or checkpoint that cannot be read; the sentence says which file and why."""
 
 
-def require_probability(name: str, value: float) -> None:
-    """Refuse what is not strictly between 0 and 1."""
-    require(_is_number(value) and 0 < value < 1, name, value, "a number strictly between 0 and 1")
+class InterruptedRunError(SpanverError):
+    """A run was stopped between two rounds, after writing its checkpoint."""
 
 
-def require_count(name: str, value: int, *, least: int = 1) -> None:
-    """Refuse what is not an integer of at least `least`."""
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
-    require(is_integer and value >= least, name, value, f"an integer of at least {least}")
+class HandshakeError(SpanverError):
+    """A program did not say hello as the protocol asks."""
 
 
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
+class ProtocolError(SpanverError):
+    """A process subject broke the protocol: it crashed, hung, or sent what it may not.
+
+    Parameters
+    ----------
+    message : str
+    final : bool
+        Whether the same would cost the same time again.
+    """
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class ContractError(SpanverError):
+    """A result that does not have the form that the contract asks for."""
+
+
+class EvidenceError(SpanverError, AssertionError):
+    """The data are evidence against the claim (or, for a slope, no sufficient evidence for it)."""
+
+
+class ViolationError(AssertionError):
+    """A guarantee does not hold on an instance.
+
+    Parameters
+    ----------
+    message : str
+    cause : str
+        `guarantee`, `raised` (the subject raised an error), `contract` or `protocol`.
+    final : bool
+        Whether to look for no smaller instance, as after a time limit.
+    """
+
+    def __init__(self, message: str, cause: str = "guarantee", *, final: bool = False) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.final = final

@@ -8,12 +8,12 @@ value (O1). A budget is never exceeded: a question that does not fit raises `Bud
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-from spanver.errors import SpanverError, require_count
+from spanver.validation import require_count
 from spanver.values import Counts, FloatArray, Found, Prefix, Prompt, Response, ResponseId, Responses, Rule
 
-__all__ = ["Budget", "BudgetExceededError", "Ledger", "Oracle", "PrefixOracle", "QuestionRefusedError"]
+__all__ = ["Budget", "Ledger", "Oracle", "PrefixOracle"]
 
 AnyResponse: TypeAlias = Response | ResponseId
 
@@ -53,31 +53,6 @@ class Budget:
         for name in ("samples", "rewards", "enumerated"):
             if getattr(self, name) is not None:
                 require_count(name, getattr(self, name), least=0)
-
-
-class BudgetExceededError(SpanverError):
-    """A question costs more than is left of the budget.
-
-    Attributes
-    ----------
-    counter : str
-        `samples`, `rewards` or `enumerated`.
-    asked, left : int
-        What the question costs, and what was left before it.
-    """
-
-    def __init__(self, counter: str, asked: int, left: int) -> None:
-        super().__init__(f"the question costs {asked} {counter}, but only {left} are left of the budget")
-        self.counter = counter
-        self.asked = asked
-        self.left = left
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.counter, self.asked, self.left)
-
-
-class QuestionRefusedError(SpanverError):
-    """A question that this oracle does not answer; nothing was charged."""
 
 
 class Oracle(Protocol):

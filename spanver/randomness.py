@@ -17,7 +17,7 @@ from numpy.random import Generator, Philox
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
-from spanver.errors import require, require_count
+from spanver.validation import require, require_count
 
 __all__ = ["Tape", "derived_seed", "stream"]
 

@@ -14,20 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from spanver.archives import (
-    RecordError,
-    arrays_path,
-    beside,
-    pack,
-    read_summary,
-    unpack,
-    versions,
-    write_whole,
-)
-from spanver.errors import require_positive
+from spanver.archives import arrays_path, beside, pack, read_summary, unpack, versions, write_whole
+from spanver.errors import RecordError
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Exploration, Settings, Trace
 from spanver.oracle import Ledger
+from spanver.validation import require_positive
 from spanver.values import Outcome, Prompt, ResponseId
 
 __all__ = [

@@ -17,26 +17,19 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from spanver.errors import (
-    ArgumentError,
-    SpanverError,
-    require,
-    require_count,
-    require_positive,
-    require_probability,
-)
+from spanver.errors import ArgumentError, InterruptedRunError
 from spanver.evaluation import Estimate, Evaluation, evaluate_table, evaluate_text
 from spanver.guarantees import (
     confidence_radius,
     sampler_samples,
     spanner_size_bound,
 )
-from spanver.learners.policies import Sampler
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling, staged_spanner_sampling
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle, text_oracle
+from spanver.policies import Sampler
 from spanver.problems.catalogue import make_problem
 from spanver.problems.exact import log_coverage, log_optimal_law
 from spanver.problems.tables import TabularProblem
@@ -44,13 +37,13 @@ from spanver.problems.text import TextProblem
 from spanver.randomness import derived_seed
 from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record, times_path
 from spanver.settings import TEXT_COVERAGE, derived_settings, practical_settings
+from spanver.validation import require, require_count, require_positive, require_probability
 from spanver.values import Outcome
 
 __all__ = [
     "EVALUATION_PROMPTS",
     "SAMPLERS",
     "Finished",
-    "InterruptedRunError",
     "bounds",
     "derived_beside",
     "execute",
@@ -67,10 +60,6 @@ EVALUATION_PROMPTS = 300  # prompts of the evaluation on text
 
 _CHECKPOINT_SECONDS = 1.0
 _CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
-
-
-class InterruptedRunError(SpanverError):
-    """A run was stopped between two rounds, after writing its checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-from spanver.errors import require, require_count, require_positive
 from spanver.guarantees import derived_parameters
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
+from spanver.validation import require, require_count, require_positive
 
 __all__ = [
     "PRACTICAL",

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from spanver.archives import RecordError, arrays_path, pack, read_summary, unpack, versions, write_whole
-from spanver.errors import require, require_count, require_positive
+from spanver.archives import arrays_path, pack, read_summary, unpack, versions, write_whole
+from spanver.errors import RecordError
 from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings
-from spanver.learners.policies import TruncatedSoftmax
 from spanver.oracle import Ledger
+from spanver.policies import TruncatedSoftmax
 from spanver.records import TEXT_LIBRARIES
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray
 
 __all__ = ["SCHEMA", "RecordedLayer", "TokenPlan", "TokenRecord", "load_token_record", "save_token_record"]

@@ -19,8 +19,9 @@ import numpy as np
 from cattrs.strategies import configure_tagged_union
 from numpy.typing import NDArray
 
-from spanver.errors import ArgumentError, require, require_finite, require_positive
+from spanver.errors import ArgumentError
 from spanver.kernels import linear_scores, truncated_scores
+from spanver.validation import read_only, require, require_finite, require_positive
 
 __all__ = [
     "Counts",
@@ -41,7 +42,6 @@ __all__ = [
     "TruncatedScore",
     "UncertainPair",
     "from_json",
-    "read_only",
     "to_json",
 ]
 
@@ -49,38 +49,6 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 Prompt: TypeAlias = int | str
 ResponseId: TypeAlias = int | str
-
-
-def read_only(array: Any, *, ndim: int, name: str) -> FloatArray:
-    """Return finite float64 data of `ndim` dimensions that nobody can write to: the array itself if it is that already.
-
-    Raises
-    ------
-    ArgumentError
-        If the data are not numbers, not finite, or of another number of dimensions.
-    """
-    try:
-        given = np.asarray(array)
-    except ValueError:  # rows of different lengths
-        raise ArgumentError(name, array, "an array of numbers") from None
-    require(given.dtype.kind in "iuf" or given.size == 0, name, array, "an array of numbers")
-    require(given.ndim == ndim, f"the number of dimensions of {name}", given.ndim, str(ndim))
-    result = given.astype(np.float64, copy=False)
-    require(bool(np.isfinite(result).all()), name, array, "finite everywhere")
-    if _writeable(result):
-        result = result.copy()
-        result.setflags(write=False)
-    return result
-
-
-def _writeable(array: NDArray[Any]) -> bool:
-    """Whether anybody could write to the memory of an array, also through an array that it is a view of."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            return True
-        base = base.base
-    return base is not None
 
 
 def _freeze(value: Any, **dimensions: int) -> None:

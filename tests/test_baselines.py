@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.kernels import fit
 from spanver.learners.baselines import (
     PROPER,
@@ -21,9 +21,9 @@ from spanver.learners.baselines import (
     xpo,
 )
 from spanver.learners.fitting import Local, Loss, logistic_fit, minimise_on_ball
-from spanver.learners.policies import BestOfN, LinearSoftmax
-from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle, QuestionRefusedError
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
+from spanver.policies import BestOfN, LinearSoftmax
 from spanver.problems.exact import gap, log_law
 from spanver.problems.families import covered_needle_problem, random_problem
 from spanver.problems.max_k_dnf import max_k_dnf_problem

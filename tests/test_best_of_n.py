@@ -14,10 +14,10 @@ import pytest
 from laws import assert_law
 
 from spanver.errors import ArgumentError
-from spanver.learners.policies import BestOfN, LinearSoftmax, sample_policy
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
+from spanver.policies import BestOfN, LinearSoftmax, sample_policy
 from spanver.problems.best_of_n import log_law_of_best
 from spanver.problems.exact import gap, law_cost, log_law
 from spanver.problems.tables import TabularProblem

@@ -10,9 +10,9 @@ import pytest
 from spanver import evaluation
 from spanver.evaluation import Evaluation, evaluate_table, race_law
 from spanver.kernels import uncertain_mask
-from spanver.learners.policies import Mixture, TruncatedSoftmax
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
+from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.families import random_problem
 from spanver.problems.tables import TabularProblem
 from spanver.values import FloatArray

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spanver.errors import ArgumentError
-from spanver.learners.policies import LinearSoftmax, Mixture, TruncatedSoftmax
+from spanver.policies import LinearSoftmax, Mixture, TruncatedSoftmax
 from spanver.problems.exact import (
     best_objective,
     component_laws,

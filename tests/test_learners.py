@@ -11,9 +11,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import pytest
 
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.kernels import fit, spanner_trace
-from spanver.learners.policies import TruncatedSoftmax
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
@@ -27,8 +26,9 @@ from spanver.learners.spanner_sampling import (
     spanner_sampling,
     staged_spanner_sampling,
 )
-from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
+from spanver.policies import TruncatedSoftmax
 from spanver.problems.exact import gap, log_law
 from spanver.problems.families import covered_needle_problem, random_problem
 from spanver.problems.tables import TabularProblem

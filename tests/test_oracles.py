@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 from laws import assert_law
 
-from spanver.errors import ArgumentError, SpanverError
+from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.oracle import Budget, BudgetExceededError, Ledger, QuestionRefusedError
+from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted, counted_oracle, door, literal_oracle, text_oracle
 from spanver.oracles.counted import CountedTable, geometric
 from spanver.oracles.door import LARGEST_COUNT, Door

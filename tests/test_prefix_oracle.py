@@ -12,9 +12,9 @@ import pytest
 from laws import assert_law
 from token_tables import random_tokens
 
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
-from spanver.oracle import Budget, BudgetExceededError, Ledger, PrefixOracle
+from spanver.oracle import Budget, Ledger, PrefixOracle
 from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.tokens import TokenProblem, token_problem
 from spanver.values import LinearScore, Prefix, Rule, Trial, UncertainPair

@@ -19,17 +19,24 @@ import numpy as np
 import pytest
 
 from spanver.certify import fit_residual
-from spanver.errors import ArgumentError
+from spanver.errors import (
+    ArgumentError,
+    BudgetExceededError,
+    ContractError,
+    HandshakeError,
+    ProtocolError,
+    QuestionRefusedError,
+)
 from spanver.learners.softmax_sampler import pilot_size
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import Budget, BudgetExceededError, Ledger, QuestionRefusedError
+from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families import random_problem
 from spanver.problems.tables import TabularProblem
 from spanver.subjects import Subject, process
-from spanver.subjects.contract import ContractError, result_of
+from spanver.subjects.contract import result_of
 from spanver.subjects.messages import answer, decode, decoded, encoded
-from spanver.subjects.process import HandshakeError, ProtocolError, process_subject
+from spanver.subjects.process import process_subject
 from spanver.subjects.reference import subject as reference
 from spanver.values import Counts, Found, LinearScore, Responses, TruncatedScore
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spanver.archives import RecordError, arrays_path
+from spanver.archives import arrays_path
 from spanver.certify import certify
+from spanver.errors import InterruptedRunError, RecordError
 from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle
@@ -29,7 +30,7 @@ from spanver.records import (
     save_checkpoint,
     save_record,
 )
-from spanver.runs import InterruptedRunError, execute, make_plan
+from spanver.runs import execute, make_plan
 from spanver.values import Outcome
 
 SETTINGS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spanver.oracle import Budget, BudgetExceededError, Ledger
+from spanver.errors import BudgetExceededError
+from spanver.oracle import Budget, Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tables import TabularProblem
 from spanver.values import LinearScore, Trial, UncertainPair

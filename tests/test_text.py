@@ -25,13 +25,13 @@ from scipy import stats
 from scipy.integrate import quad
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from spanver.errors import ArgumentError, MissingExtraError, SpanverError
+from spanver.errors import ArgumentError, BudgetExceededError, MissingExtraError, QuestionRefusedError, SpanverError
 from spanver.evaluation import Evaluation, evaluate_text, race_law
-from spanver.learners.policies import Mixture, TruncatedSoftmax
-from spanver.oracle import Budget, BudgetExceededError, Ledger, Oracle, QuestionRefusedError
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import literal_oracle, text_oracle
 from spanver.oracles import text as text_oracles
 from spanver.oracles.door import Door
+from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems import text
 from spanver.problems.tables import TabularProblem
 from spanver.problems.text import TextProblem, text_problem

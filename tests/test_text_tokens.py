@@ -25,10 +25,10 @@ from token_tables import (
 from spanver.errors import ArgumentError
 from spanver.guarantees import spanner_size_bound
 from spanver.kernels import elliptic_norms
-from spanver.learners.multi_turn import MultiTurnRun, TokenPolicy, multi_turn, sample_sequence
-from spanver.learners.policies import LinearSoftmax, TruncatedSoftmax
+from spanver.learners.multi_turn import MultiTurnRun, multi_turn
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracles.prefix import prefix_oracle
+from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems import exact_tokens, text, text_tokens
 from spanver.problems.realizability import realizability
 from spanver.problems.text_tokens import next_words, sentence, text_token_problem

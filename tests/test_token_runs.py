@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spanver.archives import RecordError, arrays_path
+from spanver.archives import arrays_path
 from spanver.certify_tokens import certify_tokens
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, RecordError
 from spanver.problems import exact_tokens
 from spanver.problems.tokens import TokenProblem, token_problem
 from spanver.token_records import load_token_record

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spanver.errors import ArgumentError
+from spanver.validation import read_only
 from spanver.values import (
     Counts,
     Found,
@@ -29,7 +30,6 @@ from spanver.values import (
     TruncatedScore,
     UncertainPair,
     from_json,
-    read_only,
     to_json,
 )
 

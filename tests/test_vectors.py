@@ -25,7 +25,7 @@ from scipy.special import gammaln
 
 from spanver import guarantees, kernels
 from spanver.errors import ArgumentError
-from spanver.learners.policies import LinearSoftmax
+from spanver.policies import LinearSoftmax
 from spanver.problems import exact, exact_tokens
 from spanver.problems.tables import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q

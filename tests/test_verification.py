@@ -18,18 +18,17 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.checks import find_properties
-from spanver.errors import ArgumentError
+from spanver.errors import ArgumentError, BudgetExceededError, ProtocolError, ViolationError
 from spanver.guarantees import REGISTRY
 from spanver.guarantees.registry import DEMANDS
-from spanver.oracle import Budget, BudgetExceededError, Oracle
+from spanver.oracle import Budget, Oracle
 from spanver.oracles import literal_oracle
 from spanver.problems.families import random_problem
 from spanver.subjects.contract import Subject
-from spanver.subjects.process import ProtocolError
 from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
 from spanver.verification import runner
-from spanver.verification.check import ENOUGH, Check, Experiment, ViolationError, experiments, instances, plain
+from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances, plain
 from spanver.verification.profiles import PROFILES, Profile
 from spanver.verification.runner import Request, Row, expected_failures, run_properties, verify
 from spanver.verification.selection import expected_properties, is_selected, make_check, statistical_properties

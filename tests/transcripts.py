@@ -17,8 +17,9 @@ from unittest.mock import patch
 
 import numpy as np
 
+from spanver.errors import BudgetExceededError
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import Budget, BudgetExceededError
+from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
 from spanver.oracles.door import Door
 from spanver.problems.tables import TabularProblem

@@ -25,7 +25,7 @@ True
 >>> assert_law(np.zeros(samples, dtype=int), law, alpha=1e-6)  # doctest: +ELLIPSIS
 Traceback (most recent call last):
 ...
-spanver.evidence.assertions.EvidenceError: the observations do not follow the law...
+spanver.errors.EvidenceError: the observations do not follow the law...
 
 **Theory.** A coin of chance at most `p` that is bet against at the odds of a chance `q > p` multiplies the stake by
 `q/p` or `(1-q)/(1-p)`: the stake is a non-negative supermartingale. `log_e_mean` averages this bet over all `q` in
@@ -44,14 +44,8 @@ seeds (level 0.95 unless told otherwise; it supposes that the seeds' slopes are 
 
 from __future__ import annotations
 
-from spanver.evidence.assertions import (
-    EvidenceError,
-    assert_law,
-    assert_mean_at_most,
-    assert_same_law,
-    assert_slope,
-    share,
-)
+from spanver.errors import EvidenceError
+from spanver.evidence.assertions import assert_law, assert_mean_at_most, assert_same_law, assert_slope, share
 from spanver.evidence.design import (
     min_discrepancy_law,
     min_discrepancy_mean,

@@ -10,20 +10,16 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spanver.errors import SpanverError, require_count, require_probability
+from spanver.errors import EvidenceError
 from spanver.evidence.design import min_discrepancy_law, min_discrepancy_mean, min_discrepancy_same_law
-from spanver.evidence.doors import to_unit_values
 from spanver.evidence.e_values import log_e_law, log_e_mean, log_e_same_law
 from spanver.evidence.slopes import judge, slope
+from spanver.validation import require_count, require_probability, to_unit_values
 from spanver.verdicts import Verdict
 
-__all__ = ["EvidenceError", "assert_law", "assert_mean_at_most", "assert_same_law", "assert_slope", "share"]
+__all__ = ["assert_law", "assert_mean_at_most", "assert_same_law", "assert_slope", "share"]
 
 _POWER = 0.99
-
-
-class EvidenceError(SpanverError, AssertionError):
-    """The data are evidence against the claim (or, for a slope, no sufficient evidence for it)."""
 
 
 def share(alpha: float, guarantees: int, instances: int) -> float:

@@ -17,9 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, logsumexp
 
-from spanver.errors import require, require_count, require_finite, require_probability
-from spanver.evidence.doors import require_tolerance, require_unit, to_law
 from spanver.evidence.e_values import MOST_ENUMERATED, TILTS, events, log_e_means
+from spanver.validation import (
+    require,
+    require_count,
+    require_finite,
+    require_probability,
+    require_tolerance,
+    require_unit,
+    to_law,
+)
 
 __all__ = [
     "min_discrepancy_law",

@@ -12,8 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincc, betaln
 
-from spanver.errors import require, require_count, require_finite
-from spanver.evidence.doors import require_tolerance, to_categories, to_law, to_outcomes
+from spanver.validation import (
+    require,
+    require_count,
+    require_finite,
+    require_tolerance,
+    to_categories,
+    to_law,
+    to_outcomes,
+)
 
 __all__ = [
     "MOST_ENUMERATED",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from spanver.errors import require, require_probability
+from spanver.validation import require, require_probability
 from spanver.verdicts import Verdict
 
 __all__ = ["Slope", "judge", "slope"]

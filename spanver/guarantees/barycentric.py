@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spanver.errors import require
+from spanver.validation import require
 
 __all__ = ["barycentric_coefficient", "spanned_rank", "swap_factor"]
 

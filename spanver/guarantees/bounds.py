@@ -10,8 +10,16 @@ import math
 import operator
 from decimal import Context, Decimal, localcontext
 
-from spanver.errors import require_count, require_positive, require_probability
-from spanver.guarantees.doors import LARGEST, require_coverage, require_real, require_share, to_float
+from spanver.validation import (
+    LARGEST,
+    require_count,
+    require_coverage,
+    require_positive,
+    require_probability,
+    require_real,
+    require_share,
+    to_float,
+)
 
 __all__ = [
     "race_draws",

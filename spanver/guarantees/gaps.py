@@ -9,8 +9,14 @@ from __future__ import annotations
 import math
 import operator
 
-from spanver.errors import require_count, require_positive, require_probability
-from spanver.guarantees.doors import ROUNDING, require_real, require_share
+from spanver.validation import (
+    ROUNDING,
+    require_count,
+    require_positive,
+    require_probability,
+    require_real,
+    require_share,
+)
 
 __all__ = [
     "confidence_radius",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spanver.errors import require_count
+from spanver.validation import require_count
 
 __all__ = ["multi_turn_cost"]
 

@@ -14,8 +14,15 @@ from __future__ import annotations
 import math
 import operator
 
-from spanver.errors import require, require_count, require_positive, require_probability
-from spanver.guarantees.doors import require_coverage, require_real, to_float
+from spanver.validation import (
+    require,
+    require_count,
+    require_coverage,
+    require_positive,
+    require_probability,
+    require_real,
+    to_float,
+)
 
 __all__ = [
     "needle_met_strong",

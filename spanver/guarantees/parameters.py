@@ -10,10 +10,9 @@ import math
 import operator
 from dataclasses import dataclass
 
-from spanver.errors import require, require_count
 from spanver.guarantees.bounds import spanner_size_bound
-from spanver.guarantees.doors import require_real
 from spanver.guarantees.gaps import confidence_radius
+from spanver.validation import require, require_count, require_real
 
 __all__ = ["DerivedParameters", "derived_parameters"]
 

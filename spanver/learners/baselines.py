@@ -17,12 +17,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from spanver.errors import require, require_count, require_finite, require_positive
 from spanver.kernels import inverse_factor, update_inverse_factor
 from spanver.learners.fitting import LogisticLoss, LogLikelihood, Loss, SquareLoss, minimise_on_ball, optimistic
-from spanver.learners.policies import BestOfN, LinearSoftmax
 from spanver.oracle import Oracle
-from spanver.values import FloatArray, Prompt, Response, Responses, read_only
+from spanver.policies import BestOfN, LinearSoftmax
+from spanver.validation import read_only, require, require_count, require_finite, require_positive
+from spanver.values import FloatArray, Prompt, Response, Responses
 
 __all__ = [
     "PROPER",

@@ -18,15 +18,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from spanver.errors import require, require_count, require_positive, require_probability
 from spanver.kernels import fit, log_normaliser, update_inverse_factor
-from spanver.learners.policies import LinearSoftmax, Sampler, TruncatedSoftmax, sample_policy
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger, PrefixOracle
+from spanver.policies import Sampler, TokenPolicy, TruncatedSoftmax
 from spanver.randomness import derived_seed
+from spanver.validation import require, require_count, require_positive, require_probability
 from spanver.values import FloatArray, Prefix, Response, Score, UncertainPair
 
-__all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "TokenPair", "TokenPolicy", "multi_turn", "sample_sequence"]
+__all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "TokenPair", "multi_turn"]
 
 PHASES = ("warm start", "sweep", "test")
 
@@ -74,19 +74,6 @@ class MultiTurnSettings:
         require_positive("multiplier", self.multiplier)
         require(self.multiplier >= 1.0, "multiplier", self.multiplier, "a finite number of at least 1")
         require_probability("failure", self.failure)
-
-
-@dataclass(frozen=True, eq=False)
-class TokenPolicy:
-    """A policy that draws token `h` from `layers[h-1]`; parameters alone, as every policy.
-
-    Its exact law on a token problem is `spanver.problems.exact_tokens.log_token_law`.
-    """
-
-    layers: tuple[LinearSoftmax | TruncatedSoftmax, ...]
-
-    def __post_init__(self) -> None:
-        require(len(self.layers) > 0, "layers", self.layers, "at least one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,49 +194,6 @@ def multi_turn(
             starts.append(found.layer)
         else:
             return explorer.run(starts)
-
-
-def sample_sequence(
-    policy: TokenPolicy,
-    oracle: PrefixOracle,
-    prefix: Prefix,
-    *,
-    sampler: Sampler,
-    multiplier: float,
-    failure: float,
-    seed: int,
-) -> Prefix:
-    """Complete a prefix with a token policy through an oracle, which counts every sample it takes.
-
-    Parameters
-    ----------
-    policy : TokenPolicy
-    oracle : PrefixOracle
-    prefix : Prefix
-        Where to go on from; the root for a whole sequence.
-    sampler : Sampler
-    multiplier, failure : float
-        `M` and `delta` of the sampler.
-    seed : int
-        Of this output.
-
-    Returns
-    -------
-    Prefix
-        The complete sequence.
-    """
-    for position, layer in enumerate(policy.layers[len(prefix.tokens) :]):
-        token = sample_policy(
-            layer,
-            cast(Any, oracle),  # a sampler asks its questions about whatever it is given: a prefix here
-            cast(Any, prefix),
-            sampler=sampler,
-            multiplier=multiplier,
-            failure=failure,
-            seed=derived_seed(seed, f"token {position}"),
-        )
-        prefix = prefix.extended(token)
-    return prefix
 
 
 class _UncoveredError(Exception):

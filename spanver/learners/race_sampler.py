@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from spanver.errors import require, require_positive, require_probability
 from spanver.oracle import Oracle
 from spanver.randomness import stream
+from spanver.validation import require, require_positive, require_probability
 from spanver.values import Prompt, Response, Score
 
 __all__ = ["race_sample", "race_size"]

@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from spanver.errors import require, require_positive, require_probability
 from spanver.kernels import log_normaliser
 from spanver.oracle import Oracle
+from spanver.validation import require, require_positive, require_probability
 from spanver.values import Outcome, Prompt, Response, Score, Trial
 
 __all__ = ["pilot_size", "softmax_sample"]

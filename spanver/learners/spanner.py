@@ -14,9 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-from spanver.errors import require, require_count, require_positive
 from spanver.kernels import update_inverse_factor
 from spanver.oracle import Oracle
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPair
 
 __all__ = ["Spanner", "SpannerBuilder", "build_spanner"]

@@ -15,14 +15,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spanver.errors import ArgumentError, require, require_count, require_positive, require_probability
+from spanver.errors import ArgumentError
 from spanver.kernels import fit as least_squares
 from spanver.kernels import fit_moments
-from spanver.learners.policies import Mixture, Sampler, TruncatedSoftmax, mixture_of_rounds
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, build_spanner
 from spanver.oracle import Oracle
+from spanver.policies import Mixture, Sampler, TruncatedSoftmax, mixture_of_rounds
 from spanver.randomness import stream
+from spanver.validation import require, require_count, require_positive, require_probability
 from spanver.values import FloatArray, IntArray, Outcome, Prompt, ResponseId
 
 __all__ = [

@@ -17,9 +17,10 @@ from typing import Protocol
 import numpy as np
 from numpy.random import Generator
 
-from spanver.errors import ArgumentError, require, require_count
-from spanver.oracle import AnyResponse, Budget, BudgetExceededError, Ledger, QuestionRefusedError
+from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
+from spanver.oracle import AnyResponse, Budget, Ledger
 from spanver.randomness import Tape, stream
+from spanver.validation import require, require_count
 from spanver.values import (
     Counts,
     FloatArray,

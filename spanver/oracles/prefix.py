@@ -10,12 +10,12 @@ a prefix does not depend on what it asked about others.
 
 from __future__ import annotations
 
-from spanver.errors import require
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.counted import CountedTable
 from spanver.oracles.door import Door, Luck
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
+from spanver.validation import require
 from spanver.values import Counts, Found, Prefix, Prompt, Responses, Rule
 
 __all__ = ["PrefixDoor", "prefix_oracle"]

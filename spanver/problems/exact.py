@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from spanver.errors import require, require_probability
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
-from spanver.learners.policies import BestOfN, LinearSoftmax, Mixture, Policy, TruncatedSoftmax
 from spanver.learners.softmax_sampler import pilot_size
+from spanver.policies import BestOfN, LinearSoftmax, Mixture, Policy, TruncatedSoftmax
 from spanver.problems.best_of_n import log_law_of_best
 from spanver.problems.tables import TabularProblem
+from spanver.validation import require, require_probability
 from spanver.values import FloatArray, IntArray
 
 __all__ = [

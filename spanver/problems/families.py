@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator
 
-from spanver.errors import require, require_count, require_positive
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import stream
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
 __all__ = ["covered_needle_problem", "needle_problem", "random_problem"]

@@ -12,9 +12,9 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from spanver.errors import require, require_count, require_positive
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import stream
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
 __all__ = ["max_k_dnf_problem"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spanver.errors import require
 from spanver.kernels import fit
 from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.validation import require
 from spanver.values import FloatArray
 
 __all__ = ["LayerFit", "realizability"]

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError, require, require_positive
+from spanver.errors import ArgumentError
+from spanver.validation import require, require_positive
 from spanver.values import FloatArray
 
 __all__ = ["TabularProblem"]

@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spanver.errors import MissingExtraError, require, require_count, require_positive
+from spanver.errors import MissingExtraError
 from spanver.kernels import fit
 from spanver.problems.trigram import UNIFORMS_PER_WORD, TrigramModel, load_trigram_model
 from spanver.randomness import stream
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
 __all__ = ["TextProblem", "text_problem"]

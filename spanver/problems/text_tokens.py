@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spanver.errors import require, require_count, require_positive
 from spanver.problems.text import TextProblem, text_problem
 from spanver.problems.tokens import TokenProblem
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, Prefix
 
 __all__ = ["MOST_SEQUENCES", "NAME", "next_words", "sentence", "text_token_problem"]

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError, require, require_count, require_positive
+from spanver.errors import ArgumentError
 from spanver.kernels import log_normaliser
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import stream
+from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
 __all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "soft_q_of", "token_problem"]

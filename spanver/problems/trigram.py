@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spanver.errors import MissingExtraError, SpanverError, require
+from spanver.errors import MissingExtraError, SpanverError
+from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
 __all__ = ["UNIFORMS_PER_WORD", "Successors", "TrigramModel", "load_trigram_model"]

@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from spanver.errors import require
 from spanver.guarantees import sampler_multiplier
 from spanver.learners.baselines import (
     BaselineRun,
@@ -23,15 +22,16 @@ from spanver.learners.baselines import (
     reference_learner,
     xpo,
 )
-from spanver.learners.policies import Mixture
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Ledger, Oracle
 from spanver.oracles import counted_oracle
+from spanver.policies import Mixture
 from spanver.problems.exact import gap, log_law
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.sampled import sampled_gap
 from spanver.studies.search import Attempt
+from spanver.validation import require
 
 __all__ = ["LEARNERS", "PARTITION_SAMPLES", "attempt", "known_coverage_attempt", "spanner_attempt", "spanner_settings"]
 

@@ -12,13 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from spanver.errors import require, require_count
 from spanver.studies.catalogue import STUDIES
 from spanver.studies.figures import draw_study
 from spanver.studies.points import PROFILES, Claim, Measured, Point
 from spanver.studies.revision import revision
 from spanver.studies.running import measure_on_dask, measure_on_processes
 from spanver.studies.store import open_store
+from spanver.validation import require, require_count
 from spanver.verdicts import Verdict
 
 __all__ = ["Result", "as_json", "conduct", "selected_studies", "verdict_of"]

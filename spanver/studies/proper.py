@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import slope
-from spanver.learners.policies import LinearSoftmax
 from spanver.oracles import counted_oracle
+from spanver.policies import LinearSoftmax
 from spanver.problems.exact import gap, log_law
 from spanver.problems.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tables import TabularProblem

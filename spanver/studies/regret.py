@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import judge, slope
-from spanver.learners.policies import Mixture, TruncatedSoftmax
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
+from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.exact import component_laws, gap, log_coverage, log_law, log_optimal_law
 from spanver.problems.families import random_problem
 from spanver.randomness import derived_seed

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from spanver.kernels import uncertain_mask
-from spanver.learners.policies import Mixture, TruncatedSoftmax
 from spanver.learners.softmax_sampler import pilot_size
+from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.exact import gap
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import stream

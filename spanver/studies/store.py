@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from spanver.errors import ArgumentError, require
+from spanver.errors import ArgumentError
 from spanver.studies.points import Measured, Numbers, Point
+from spanver.validation import require
 
 __all__ = ["Store", "open_store"]
 

@@ -21,7 +21,7 @@ from spanver.guarantees import (
     score_error_premise,
 )
 from spanver.kernels import elliptic_norms, fit
-from spanver.learners.policies import LinearSoftmax, TruncatedSoftmax
+from spanver.policies import LinearSoftmax, TruncatedSoftmax
 from spanver.problems.exact import log_coverage, log_law, log_laws_given_second, log_optimal_law, log_ratio
 from spanver.problems.tables import TabularProblem
 from spanver.randomness import stream

@@ -3,7 +3,8 @@
 Every one of them is a `Subject`: a name, and some of the functions of `spanver.subjects.contract`.
 """
 
-from spanver.subjects.contract import ContractError, Subject, subject_from
+from spanver.errors import ContractError
+from spanver.subjects.contract import Subject, subject_from
 from spanver.subjects.loading import NAMED, load_subject, open_subject
 
 __all__ = ["NAMED", "ContractError", "Subject", "load_subject", "open_subject", "subject_from"]

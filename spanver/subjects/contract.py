@@ -50,24 +50,12 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError, SpanverError, require
-from spanver.learners.policies import LinearSoftmax, Mixture, TruncatedSoftmax, mixture_of_rounds
-from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId, read_only
+from spanver.errors import ArgumentError, ContractError
+from spanver.policies import LinearSoftmax, Mixture, TruncatedSoftmax, mixture_of_rounds
+from spanver.validation import read_only, require
+from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
 
-__all__ = [
-    "FUNCTIONS",
-    "BaselineResult",
-    "ContractError",
-    "MultiTurnResult",
-    "SpannerResult",
-    "Subject",
-    "result_of",
-    "subject_from",
-]
-
-
-class ContractError(SpanverError):
-    """A result that does not have the form that the contract asks for."""
+__all__ = ["FUNCTIONS", "BaselineResult", "MultiTurnResult", "SpannerResult", "Subject", "result_of", "subject_from"]
 
 
 @dataclass(frozen=True)

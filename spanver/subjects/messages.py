@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError, require
+from spanver.errors import ArgumentError
 from spanver.oracle import Oracle
+from spanver.validation import read_only, require
 from spanver.values import (
     Counts,
     FloatArray,
@@ -28,7 +29,6 @@ from spanver.values import (
     TruncatedScore,
     UncertainPair,
     from_json,
-    read_only,
     to_json,
 )
 

@@ -24,37 +24,25 @@ from collections.abc import Mapping
 from functools import partial
 from typing import IO, Any
 
-from spanver.errors import ArgumentError, SpanverError, require, require_positive
-from spanver.oracle import BudgetExceededError, QuestionRefusedError
-from spanver.subjects.contract import FUNCTIONS, ContractError, Subject, result_of
+from spanver.errors import (
+    ArgumentError,
+    BudgetExceededError,
+    ContractError,
+    HandshakeError,
+    ProtocolError,
+    QuestionRefusedError,
+)
+from spanver.subjects.contract import FUNCTIONS, Subject, result_of
 from spanver.subjects.messages import PROTOCOL, answer, decode, decoded, encode, encoded
+from spanver.validation import require, require_positive
 
-__all__ = ["HandshakeError", "ProtocolError", "process_subject"]
+__all__ = ["process_subject"]
 
 TIME_LIMIT = 20.0  # seconds of the program's own time in one run
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
 LARGEST_LINE = 1 << 24  # bytes
 MOST_UNREAD = 1000  # lines that nobody asked for
 REMOTE = frozenset(FUNCTIONS) - {"multi_turn", "literal_oracle", "counted_oracle"}
-
-
-class HandshakeError(SpanverError):
-    """A program did not say hello as the protocol asks."""
-
-
-class ProtocolError(SpanverError):
-    """A process subject broke the protocol: it crashed, hung, or sent what it may not.
-
-    Parameters
-    ----------
-    message : str
-    final : bool
-        Whether the same would cost the same time again.
-    """
-
-    def __init__(self, message: str, *, final: bool = False) -> None:
-        super().__init__(message)
-        self.final = final
 
 
 def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spanver import kernels
-from spanver.errors import MissingExtraError, SpanverError, require
+from spanver.errors import MissingExtraError, SpanverError
 from spanver.learners.baselines import best_of_n, elliptical_enumeration, online_dpo, reference_learner, xpo
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.race_sampler import race_sample
@@ -25,6 +25,7 @@ from spanver.problems.exact import kl_divergence, log_ratio
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import stream
 from spanver.subjects.contract import Subject
+from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
 __all__ = ["ARRAY_LIBRARIES", "draw", "on", "subject"]

@@ -13,14 +13,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from spanver.errors import require
-from spanver.learners.policies import Mixture, TruncatedSoftmax
+from spanver.errors import QuestionRefusedError
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import AnyResponse, Budget, Ledger, QuestionRefusedError
+from spanver.oracle import AnyResponse, Budget, Ledger
+from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.subjects.contract import BaselineResult, Subject, result_of
 from spanver.subjects.loading import load_subject
 from spanver.subjects.messages import PROTOCOL, decode, decoded, encode, encoded
 from spanver.subjects.process import ARGUMENTS, REMOTE
+from spanver.validation import require
 from spanver.values import Counts, FloatArray, Found, Prompt, Response, Responses, Rule, Score, from_json
 
 __all__ = ["RemoteOracle", "serve"]

@@ -25,8 +25,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spanver.errors import MissingExtraError, require, require_count, require_positive
+from spanver.errors import MissingExtraError
 from spanver.subjects.contract import Subject
+from spanver.validation import require, require_count, require_positive
 
 __all__ = [
     "SUBJECTS",

@@ -27,42 +27,24 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
-from spanver.errors import require
+from spanver.errors import BudgetExceededError, ContractError, ProtocolError, ViolationError
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
-from spanver.oracle import Budget, BudgetExceededError
-from spanver.subjects.contract import ContractError, SpannerResult, Subject, result_of
-from spanver.subjects.process import ProtocolError
+from spanver.oracle import Budget
+from spanver.subjects.contract import SpannerResult, Subject, result_of
+from spanver.validation import require
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.profiles import Profile
 from spanver.verification.recording import RecordingOracle, handed_out
 
-__all__ = ["ENOUGH", "Check", "Experiment", "Finding", "ViolationError", "experiments", "instances"]
+__all__ = ["ENOUGH", "Check", "Experiment", "Finding", "experiments", "instances"]
 
 ENOUGH = Budget(samples=10**7, rewards=10**7, enumerated=10**7)
 """What no correct subject comes near on the instances of a property: whoever asks for more is stopped, and violated."""
 FIRST_LOOK = 64  # observations; every later look has four times as many
 SHRINKS = 8  # instances tried to find a smaller one for a statistical violation,
 SHRINK_OBSERVATIONS = 2**15  # and observations, after which no further one is begun
-
-
-class ViolationError(AssertionError):
-    """A guarantee does not hold on an instance.
-
-    Parameters
-    ----------
-    message : str
-    cause : str
-        `guarantee`, `raised` (the subject raised an error), `contract` or `protocol`.
-    final : bool
-        Whether to look for no smaller instance, as after a time limit.
-    """
-
-    def __init__(self, message: str, cause: str = "guarantee", *, final: bool = False) -> None:
-        super().__init__(message)
-        self.cause = cause
-        self.final = final
 
 
 @dataclass(frozen=True)

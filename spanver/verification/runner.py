@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 
 from spanver.checks import Property, find_properties
-from spanver.errors import SpanverError, require, require_count, require_probability
+from spanver.errors import SpanverError
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY
 from spanver.guarantees.registry import DEMANDS
 from spanver.subjects import Subject, open_subject
+from spanver.validation import require, require_count, require_probability
 from spanver.verdicts import Verdict
 from spanver.verification.plugin import ATTACHED
 from spanver.verification.profiles import PROFILES

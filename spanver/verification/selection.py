@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from functools import cache
 
 from spanver.checks import Property, find_properties
-from spanver.errors import ArgumentError, require, require_probability
+from spanver.errors import ArgumentError
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY, guarantee
 from spanver.guarantees.registry import DEMANDS
 from spanver.subjects.contract import Subject
+from spanver.validation import require, require_probability
 from spanver.verification.check import Check
 from spanver.verification.profiles import PROFILES
 

@@ -17,9 +17,9 @@ from typing import Any
 from scipy.stats import beta
 
 from spanver.checks import find_properties
-from spanver.errors import require, require_count
 from spanver.guarantees import REGISTRY, Kind
 from spanver.subjects.zoo import MUTANTS, VARIANTS, Mutant, find
+from spanver.validation import require, require_count
 from spanver.verdicts import Verdict
 from spanver.verification.profiles import PROFILES
 from spanver.verification.runner import Request, run_properties

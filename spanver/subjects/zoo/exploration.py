@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from spanver.errors import BudgetExceededError
 from spanver.kernels import fit as least_squares
-from spanver.learners.policies import Mixture, Sampler, TruncatedSoftmax
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import BudgetExceededError, Oracle
+from spanver.oracle import Oracle
+from spanver.policies import Mixture, Sampler, TruncatedSoftmax
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
 

@@ -17,9 +17,9 @@ from scipy.special import logsumexp
 
 from spanver.kernels import fit as least_squares
 from spanver.learners.multi_turn import MultiTurnSettings, TokenPair
-from spanver.learners.policies import TruncatedSoftmax
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import PrefixOracle
+from spanver.policies import TruncatedSoftmax
 from spanver.randomness import derived_seed
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.values import FloatArray, Prefix, Response, Score, UncertainPair

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError
-from spanver.oracle import Budget, BudgetExceededError, Ledger
+from spanver.errors import ArgumentError, BudgetExceededError
+from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.tables import TabularProblem
 from spanver.subjects.zoo import searches

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from spanver.oracle import BudgetExceededError, Oracle
+from spanver.errors import BudgetExceededError
+from spanver.oracle import Oracle
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.values import FloatArray, Prompt, Response, UncertainPair
 

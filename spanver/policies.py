@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from spanver.errors import require, require_count, require_positive
-from spanver.oracle import Oracle
-from spanver.randomness import stream
-from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore, read_only
+from spanver.oracle import Oracle, PrefixOracle
+from spanver.randomness import derived_seed, stream
+from spanver.validation import read_only, require, require_count, require_positive
+from spanver.values import FloatArray, LinearScore, Prefix, Prompt, Response, Score, TruncatedScore
 
-__all__ = ["BestOfN", "LinearSoftmax", "Mixture", "Policy", "Sampler", "TruncatedSoftmax", "sample_policy"]
+__all__ = [
+    "BestOfN",
+    "LinearSoftmax",
+    "Mixture",
+    "Policy",
+    "Sampler",
+    "TokenPolicy",
+    "TruncatedSoftmax",
+    "sample_policy",
+    "sample_sequence",
+]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -157,3 +167,59 @@ def mixture_of_rounds(thetas: Sequence[FloatArray] | FloatArray, precision: Floa
     """Output of A2: the uniform mixture of the exploration policies of all rounds."""
     precision = read_only(precision, ndim=2, name="precision")
     return Mixture(tuple(TruncatedSoftmax(theta, precision, nu) for theta in thetas))
+
+
+@dataclass(frozen=True, eq=False)
+class TokenPolicy:
+    """A policy that draws token `h` from `layers[h-1]`; parameters alone, as every policy.
+
+    Its exact law on a token problem is `spanver.problems.exact_tokens.log_token_law`.
+    """
+
+    layers: tuple[LinearSoftmax | TruncatedSoftmax, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.layers) > 0, "layers", self.layers, "at least one")
+
+
+def sample_sequence(
+    policy: TokenPolicy,
+    oracle: PrefixOracle,
+    prefix: Prefix,
+    *,
+    sampler: Sampler,
+    multiplier: float,
+    failure: float,
+    seed: int,
+) -> Prefix:
+    """Complete a prefix with a token policy through an oracle, which counts every sample it takes.
+
+    Parameters
+    ----------
+    policy : TokenPolicy
+    oracle : PrefixOracle
+    prefix : Prefix
+        Where to go on from; the root for a whole sequence.
+    sampler : Sampler
+    multiplier, failure : float
+        `M` and `delta` of the sampler.
+    seed : int
+        Of this output.
+
+    Returns
+    -------
+    Prefix
+        The complete sequence.
+    """
+    for position, layer in enumerate(policy.layers[len(prefix.tokens) :]):
+        token = sample_policy(
+            layer,
+            cast(Any, oracle),  # a sampler asks its questions about whatever it is given: a prefix here
+            cast(Any, prefix),
+            sampler=sampler,
+            multiplier=multiplier,
+            failure=failure,
+            seed=derived_seed(seed, f"token {position}"),
+        )
+        prefix = prefix.extended(token)
+    return prefix

@@ -1,0 +1,182 @@
+"""Argument checks, for numbers and for arrays: public functions call them on entry, and the code behind trusts them.
+
+Each refuses with `ArgumentError`, which names the argument, its value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spanver.errors import ArgumentError
+
+__all__ = [
+    "LARGEST",
+    "ROUNDING",
+    "read_only",
+    "require",
+    "require_count",
+    "require_coverage",
+    "require_finite",
+    "require_positive",
+    "require_probability",
+    "require_real",
+    "require_share",
+    "require_tolerance",
+    "require_unit",
+    "to_categories",
+    "to_float",
+    "to_law",
+    "to_outcomes",
+    "to_unit_values",
+]
+
+
+def require(condition: bool, name: str, value: object, allowed: str) -> None:
+    """Raise `ArgumentError` unless `condition` holds."""
+    if not condition:
+        raise ArgumentError(name, value, allowed)
+
+
+def require_positive(name: str, value: float) -> None:
+    """Refuse what is not a finite number above 0 (booleans are not numbers here)."""
+    require(_is_number(value) and 0 < value < math.inf, name, value, "a finite number above 0")
+
+
+def require_finite(name: str, value: float) -> None:
+    """Refuse what is not a finite number."""
+    require(_is_number(value) and -math.inf < value < math.inf, name, value, "a finite number")
+
+
+def require_probability(name: str, value: float) -> None:
+    """Refuse what is not strictly between 0 and 1."""
+    require(_is_number(value) and 0 < value < 1, name, value, "a number strictly between 0 and 1")
+
+
+def require_count(name: str, value: int, *, least: int = 1) -> None:
+    """Refuse what is not an integer of at least `least`."""
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
+    require(is_integer and value >= least, name, value, f"an integer of at least {least}")
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
+
+
+LARGEST = 1e300
+"""The largest number taken, so that a constant times it is still a float."""
+
+ROUNDING = 1e-9
+"""How far a number that was computed as a sum may lie outside its range."""
+
+
+def require_real(name: str, value: Any, *, least: float = 0.0, most: float = LARGEST) -> None:
+    """Refuse what is not a real number from `least` to `most`."""
+    require(_is_real(value) and least <= value <= most, name, value, f"a number from {least:g} to {most:g}")
+
+
+def require_coverage(name: str, value: Any) -> None:
+    """Refuse what is not a finite coverage: a number of at least 1; rounding is free."""
+    require(_is_real(value) and 1.0 - ROUNDING <= value <= LARGEST, name, value, f"a number from 1 to {LARGEST:g}")
+
+
+def require_share(name: str, value: Any) -> None:
+    """Refuse what is not a probability, 0 and 1 included; rounding is free."""
+    require(_is_real(value) and -ROUNDING <= value <= 1.0 + ROUNDING, name, value, "a number from 0 to 1")
+
+
+def to_float(count: int) -> float:
+    """Return a count as a float, infinity where it is too large for one."""
+    return float(count) if count <= LARGEST else math.inf
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def require_unit(name: str, value: float) -> None:
+    """Refuse what is not in `[0, 1]`."""
+    require_finite(name, value)
+    require(0 <= value <= 1, name, value, "a number in [0, 1]")
+
+
+def require_tolerance(name: str, value: float) -> None:
+    """Refuse what is not a total variation below 1."""
+    require_finite(name, value)
+    require(0 <= value < 1, name, value, "a total variation in [0, 1)")
+
+
+def to_unit_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return a vector of numbers in `[0, 1]`."""
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.float64)
+    require(array.ndim == 1 and array.dtype.kind in "biuf", name, values, "a vector of numbers")
+    array = array.astype(np.float64)
+    require(bool(((array >= 0) & (array <= 1)).all()), name, values, "a vector of numbers in [0, 1]")
+    return array
+
+
+def to_outcomes(
+    name: str, outcomes: ArrayLike, chances_name: str, chances: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a vector of outcomes, 0 or 1, and an equally long one of chances in `[0, 1]`."""
+    came, chance = to_unit_values(name, outcomes), to_unit_values(chances_name, chances)
+    require(bool(((came == 0) | (came == 1)).all()), name, outcomes, "a vector of outcomes 0 or 1")
+    require(came.size == chance.size, chances_name, chances, f"a vector of {came.size} chances, one for each outcome")
+    return came, chance
+
+
+def to_law(law: ArrayLike) -> NDArray[np.float64]:
+    """Return a vector of probabilities whose sum is 1 but for rounding."""
+    array = to_unit_values("law", law)
+    total = float(array.sum())
+    require(array.size >= 1 and abs(total - 1) <= ROUNDING, "law", law, "a vector of probabilities that sum to 1")
+    return array / total
+
+
+def to_categories(name: str, observations: ArrayLike, categories: int) -> NDArray[np.intp]:
+    """Return a vector of indices in `0..categories-1`."""
+    array: NDArray[Any] = np.asarray(observations)
+    if array.size == 0:
+        array = array.astype(np.intp)
+    require(array.ndim == 1 and array.dtype.kind in "iu", name, observations, "a vector of integers")
+    inside = array.size == 0 or (array.min() >= 0 and array.max() < categories)
+    require(bool(inside), name, observations, f"a vector of categories from 0 to {categories - 1}")
+    return array.astype(np.intp, copy=False)
+
+
+def read_only(array: Any, *, ndim: int, name: str) -> NDArray[np.float64]:
+    """Return finite float64 data of `ndim` dimensions that nobody can write to: the array itself if it is that already.
+
+    Raises
+    ------
+    ArgumentError
+        If the data are not numbers, not finite, or of another number of dimensions.
+    """
+    try:
+        given = np.asarray(array)
+    except ValueError:  # rows of different lengths
+        raise ArgumentError(name, array, "an array of numbers") from None
+    require(given.dtype.kind in "iuf" or given.size == 0, name, array, "an array of numbers")
+    require(given.ndim == ndim, f"the number of dimensions of {name}", given.ndim, str(ndim))
+    result = given.astype(np.float64, copy=False)
+    require(bool(np.isfinite(result).all()), name, array, "finite everywhere")
+    if _writeable(result):
+        result = result.copy()
+        result.setflags(write=False)
+    return result
+
+
+def _writeable(array: NDArray[Any]) -> bool:
+    """Whether anybody could write to the memory of an array, also through an array that it is a view of."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return True
+        base = base.base
+    return base is not None
