@@ -17,7 +17,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import expit, logsumexp
 
-from spanver.certify import fit_residual
+from spanver.guarantees.residuals import fit_residual
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tables import TabularProblem

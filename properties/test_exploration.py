@@ -15,7 +15,6 @@ import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spanver.certify import fit_residual
 from spanver.errors import BudgetExceededError
 from spanver.evidence import log_e_chances, min_samples_chances
 from spanver.guarantees import (
@@ -29,6 +28,7 @@ from spanver.guarantees import (
     spanner_size_bound,
     truncated_gap,
 )
+from spanver.guarantees.residuals import fit_residual
 from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Oracle

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from spanver.guarantees.barycentric import barycentric_coefficient, spanned_rank, swap_factor
+from spanver.guarantees.residuals import barycentric_coefficient, spanned_rank, swap_factor
 from spanver.kernels import elliptic_norms
 from spanver.strategies import spanning_sets
 from spanver.values import FloatArray

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from spanver.certify import ROUNDING, fit_residual, growth
 from spanver.guarantees import log_sequence_coverage, sampler_samples, spanner_size_bound
-from spanver.guarantees.multi_turn import multi_turn_cost
+from spanver.guarantees.headline import multi_turn_cost
+from spanver.guarantees.residuals import ROUNDING, fit_residual, growth
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.oracles import prefix_oracle
 from spanver.problems.tokens import TokenProblem, soft_q

@@ -13,27 +13,12 @@ from typing import TypeAlias
 import numpy as np
 
 from spanver.guarantees import sampler_trials, spanner_size_bound
-from spanver.kernels import update_inverse_factor
+from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_size
 from spanver.learners.race_sampler import race_size
 from spanver.records import Record
-from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = [
-    "CERTIFIED",
-    "ROUNDING",
-    "Check",
-    "Findings",
-    "certify",
-    "checked",
-    "fit_residual",
-    "growth",
-    "kkt_residual",
-    "moment_size",
-]
-
-ROUNDING = 1e-9
-"""Relative; mathematics.md frees ties within it (S1)."""
+__all__ = ["CERTIFIED", "Check", "Findings", "certify", "checked"]
 
 Findings: TypeAlias = Generator[str, None, str]
 """Yields a sentence for every violation, and returns the sentence for when there is none."""
@@ -91,26 +76,6 @@ def _not_finite(record: Record) -> str | None:
         "sigma": record.sigma,
     }
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
-
-
-def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
-    """Norms of accepted vectors, each under the `Sigma` before it, and what each added to `log det Sigma` (S1, S3).
-
-    Parameters
-    ----------
-    vectors : array, shape (K, d)
-    ridge : float
-
-    Returns
-    -------
-    tuple of two arrays, shape (K,)
-    """
-    norms, gains = np.empty(len(vectors)), np.empty(len(vectors))
-    factor = np.eye(vectors.shape[1]) / np.sqrt(ridge)
-    for index, vector in enumerate(vectors):
-        norms[index] = np.linalg.norm(factor @ vector)
-        factor, gains[index] = update_inverse_factor(factor, vector)
-    return norms, gains
 
 
 def _agreeing(record: Record, *names: str) -> Iterator[str]:
@@ -229,53 +194,6 @@ def _fits(record: Record) -> Findings:
         moment += target * vector
         summed += abs(float(target)) * float(np.linalg.norm(vector))
     return f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
-
-
-def fit_residual(vectors: FloatArray, targets: FloatArray, theta: FloatArray, radius: float) -> float:
-    """Return the `kkt_residual` of a fit to data `vectors`, shape (n, d), with `targets`, shape (n,)."""
-    size = moment_size(vectors, targets)
-    return kkt_residual(vectors.T @ vectors, vectors.T @ targets, theta, radius, size)
-
-
-def moment_size(vectors: FloatArray, targets: FloatArray) -> float:
-    """Return `sum |v| |y|`, what rounding errors of the moment `sum v y` are relative to."""
-    return float(np.linalg.norm(vectors, axis=1) @ np.abs(targets))
-
-
-def kkt_residual(
-    gram: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-    moment: np.ndarray[tuple[int], np.dtype[np.float64]],
-    theta: np.ndarray[tuple[int], np.dtype[np.float64]],
-    radius: float,
-    size: float,
-) -> float:
-    """How far `theta` is from the KKT conditions of least squares on the ball (E6), relative to the data's scale.
-
-    Parameters
-    ----------
-    gram : array, shape (d, d)
-        `sum v v^T`.
-    moment : array, shape (d,)
-        `sum v y`.
-    theta : array, shape (d,)
-    radius : float
-    size : float
-        `moment_size` of the data. Where rewards cancel, the moment is rounding and no scale of anything.
-
-    Returns
-    -------
-    float
-        0 for a solution, up to rounding.
-    """
-    norm = float(np.linalg.norm(theta))
-    outside = max(0.0, norm / radius - 1.0)
-    scale = float(np.linalg.norm(gram, 2)) * norm + size
-    if scale == 0.0:
-        return outside
-    gradient = gram @ theta - moment
-    # The multiplier that fits best; it may be positive only on the sphere.
-    multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= radius * (1 - ROUNDING) else 0.0
-    return max(outside, float(np.linalg.norm(gradient + multiplier * theta)) / scale)
 
 
 def _sampler_cost(record: Record) -> Findings:

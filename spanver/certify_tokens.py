@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from spanver.certify import ROUNDING, Check, Findings, checked, fit_residual, growth
+from spanver.certify import Check, Findings, checked
 from spanver.guarantees import sampler_samples, sampler_trials, spanner_size_bound
+from spanver.guarantees.residuals import ROUNDING, fit_residual, growth
 from spanver.learners.race_sampler import race_size
 from spanver.token_records import RecordedLayer, TokenRecord
 from spanver.verdicts import Verdict

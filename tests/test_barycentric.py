@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from spanver.errors import ArgumentError
-from spanver.guarantees.barycentric import barycentric_coefficient, swap_factor
+from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
 
 MEASURES = (barycentric_coefficient, swap_factor)
 PLANE = [[1.0, 0.0], [0.0, 1.0], [3.0, -1.0], [0.5, 0.5]]

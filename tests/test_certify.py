@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from spanver.archives import arrays_path
-from spanver.certify import CERTIFIED, certify, kkt_residual, moment_size
+from spanver.certify import CERTIFIED, certify
 from spanver.errors import SpanverError
+from spanver.guarantees.residuals import kkt_residual, moment_size
 from spanver.problems.families import covered_needle_problem, random_problem
 from spanver.records import load_record
 from spanver.runs import execute, make_plan

@@ -18,7 +18,6 @@ import jsonschema
 import numpy as np
 import pytest
 
-from spanver.certify import fit_residual
 from spanver.errors import (
     ArgumentError,
     BudgetExceededError,
@@ -27,6 +26,7 @@ from spanver.errors import (
     ProtocolError,
     QuestionRefusedError,
 )
+from spanver.guarantees.residuals import fit_residual
 from spanver.learners.softmax_sampler import pilot_size
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Ledger

@@ -8,7 +8,7 @@ import pytest
 from spanver import guarantees
 from spanver.errors import ArgumentError
 from spanver.guarantees import REGISTRY, Guarantee, Kind, Provenance, guarantee
-from spanver.guarantees.multi_turn import multi_turn_cost
+from spanver.guarantees.headline import multi_turn_cost
 
 IDS = [
     *("I1", "I2", "I3", "I4", "I5", "I6", "I7"),

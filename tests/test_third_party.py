@@ -16,7 +16,7 @@ from hypothesis import strategies
 from numpy.typing import ArrayLike
 
 from spanver.errors import ArgumentError, MissingExtraError
-from spanver.guarantees.barycentric import barycentric_coefficient, swap_factor
+from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
 from spanver.subjects import third_party
 from spanver.subjects.third_party import SUBJECTS, scipy_pivoted_diagonal, vowpal_wabbit_spanner
 

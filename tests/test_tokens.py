@@ -20,7 +20,7 @@ from token_tables import (
 )
 
 from spanver.errors import ArgumentError
-from spanver.guarantees.multi_turn import multi_turn_cost
+from spanver.guarantees.headline import multi_turn_cost
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax
 from spanver.problems import exact, exact_tokens
 from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view, soft_q, token_problem

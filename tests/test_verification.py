@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from spanver.checks import find_properties
 from spanver.errors import ArgumentError, BudgetExceededError, ProtocolError, ViolationError
 from spanver.guarantees import REGISTRY
-from spanver.guarantees.registry import DEMANDS
+from spanver.guarantees.guarantee import DEMANDS
 from spanver.oracle import Budget, Oracle
 from spanver.oracles import literal_oracle
 from spanver.problems.families import random_problem

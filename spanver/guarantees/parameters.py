@@ -10,8 +10,8 @@ import math
 import operator
 from dataclasses import dataclass
 
-from spanver.guarantees.bounds import spanner_size_bound
-from spanver.guarantees.gaps import confidence_radius
+from spanver.guarantees.exploration import confidence_radius
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.validation import require, require_count, require_real
 
 __all__ = ["DerivedParameters", "derived_parameters"]

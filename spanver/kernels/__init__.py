@@ -15,10 +15,9 @@ from spanver.kernels.plain.elliptic import (
     uncertain_mask,
     update_inverse_factor,
 )
-from spanver.kernels.plain.lists import barycentric_spanner, covering_list, ridge_regression
-from spanver.kernels.plain.regression import fit, fit_moments
+from spanver.kernels.plain.regression import fit, fit_moments, ridge_regression
 from spanver.kernels.plain.softmax import linear_scores, log_normaliser, log_softmax, truncated_scores
-from spanver.kernels.plain.spanner import SpannerScan, spanner_trace
+from spanver.kernels.plain.spanners import SpannerScan, barycentric_spanner, covering_list, spanner_trace
 
 __all__ = [
     "SpannerScan",

@@ -23,7 +23,7 @@ from spanver.checks import Property, find_properties
 from spanver.errors import SpanverError
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY
-from spanver.guarantees.registry import DEMANDS
+from spanver.guarantees.guarantee import DEMANDS
 from spanver.subjects import Subject, open_subject
 from spanver.validation import require, require_count, require_probability
 from spanver.verdicts import Verdict

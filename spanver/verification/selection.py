@@ -9,7 +9,7 @@ from spanver.checks import Property, find_properties
 from spanver.errors import ArgumentError
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY, guarantee
-from spanver.guarantees.registry import DEMANDS
+from spanver.guarantees.guarantee import DEMANDS
 from spanver.subjects.contract import Subject
 from spanver.validation import require, require_probability
 from spanver.verification.check import Check

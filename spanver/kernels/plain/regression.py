@@ -12,7 +12,7 @@ from typing import Any
 
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["fit", "fit_moments"]
+__all__ = ["fit", "fit_moments", "ridge_regression"]
 
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
@@ -102,3 +102,23 @@ def fit_moments(gram: Array, moment: Array, radius: float) -> Array:
                 break
             mu += step
     return radius * (vectors @ (coefficients / (curvature + mu)))
+
+
+def ridge_regression(features: Array, targets: Array, ridge: float) -> Array:
+    """Minimise `sum (<theta, v_i> - y_i)^2 + ridge ||theta||^2` (E7).
+
+    Parameters
+    ----------
+    features : array, shape (n, d)
+    targets : array, shape (n,)
+    ridge : float
+        Above 0.
+
+    Returns
+    -------
+    array, shape (d,)
+    """
+    xp = array_namespace(features, targets)
+    columns = xp.matrix_transpose(features)
+    identity = xp.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    return xp.linalg.solve(columns @ features + ridge * identity, (columns @ targets)[:, None])[:, 0]

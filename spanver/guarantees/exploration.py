@@ -1,17 +1,17 @@
-"""The bounds on coverage, divergence and gap of policies (I3, I4, I6, E1 to E5), as functions of numbers.
+"""Exploration with truncated policies (E1 to E7) and its bounds, as functions of numbers.
 
-Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is checked at the
-door. All constants except those of I3 and I6 are reconstructed (`[recon]`): they are not the paper's.
+Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
+entry. All constants are reconstructed (`[recon]`): they are not the paper's.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 
+from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, RECON, STANDARD, STATISTICAL, Guarantee
+from spanver.guarantees.identities import kl_bound, log_coverage_bound
 from spanver.validation import (
     ROUNDING,
-    require_count,
     require_positive,
     require_probability,
     require_real,
@@ -19,11 +19,8 @@ from spanver.validation import (
 )
 
 __all__ = [
+    "GUARANTEES",
     "confidence_radius",
-    "kl_bound",
-    "log_coverage_bound",
-    "log_kl_bound",
-    "log_sequence_coverage",
     "log_truncated_coverage",
     "log_uncovered_mass",
     "log_untruncated_coverage",
@@ -31,95 +28,6 @@ __all__ = [
     "score_error_premise",
     "truncated_gap",
 ]
-
-
-def log_coverage_bound(oscillation: float, beta: float) -> float:
-    """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[FMR25]`.
-
-    Parameters
-    ----------
-    oscillation : float
-        `osc(r*)`, the largest minus the smallest mean reward of one prompt; at least 0.
-    beta : float
-        Above 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> log_coverage_bound(1.0, 1e-4)
-    10000.0
-    """
-    require_real("oscillation", oscillation)
-    require_positive("beta", beta)
-    return oscillation / beta
-
-
-def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
-    """Return the logarithm of `kl_bound`, which overflows for deviations above 709 (I4, `[recon]`).
-
-    Parameters and errors are those of `kl_bound`. Minus infinity where `squared_error` is 0.
-    """
-    require_positive("beta", beta)
-    require_real("deviation", deviation)
-    require_real("squared_error", squared_error)
-    return deviation - math.log(2.0 * beta) + math.log(squared_error) if squared_error > 0.0 else -math.inf
-
-
-def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
-    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `e^b/(2 beta) E_{pi_f} (f - g - c)^2` `[recon]`.
-
-    The ratio of the two sides tends to 1 as `b` falls to 0.
-
-    Parameters
-    ----------
-    beta : float
-        Above 0.
-    deviation : float
-        `b` with `abs(f - g - c) <= b beta`, at least 0.
-    squared_error : float
-        `E_{pi_f} (f - g - c)^2`, at least 0.
-
-    Returns
-    -------
-    float
-        Infinity where it passes the largest float.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> kl_bound(0.5, 0.0, 0.25)
-    0.25
-    """
-    logarithm = log_kl_bound(beta, deviation, squared_error)
-    return math.exp(logarithm) if logarithm < 709.0 else math.inf
-
-
-def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> float:
-    """Return the upper bound of I6 on `log C(pi*)` over sequences: `H log C_cond` `[FMR25]`.
-
-    Parameters
-    ----------
-    log_conditional_coverage : float
-        `log C_cond`, at least 0.
-    horizon : int
-        `H`, at least 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-    """
-    require_real("log_conditional_coverage", log_conditional_coverage, least=-ROUNDING)
-    require_count("horizon", horizon)
-    return operator.index(horizon) * log_conditional_coverage
 
 
 def confidence_radius(ridge: float, radius: float, reward_range: float, delta: float, log_det_ratio: float) -> float:
@@ -292,3 +200,40 @@ def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
     require_real("log_coverage", log_coverage, least=-ROUNDING)
     require_share("base_uncovered", base_uncovered)
     return math.log(2.0) + 0.5 + log_coverage + math.log(base_uncovered) if base_uncovered > 0.0 else -math.inf
+
+
+GROUP = "Exploration"
+
+# a table, a row a guarantee
+# fmt: off
+GUARANTEES = (
+    Guarantee("E1", GROUP, "confidence ellipsoid",
+        "Under bounded, fresh noise, with probability >= 1-delta, for all t: ||theta_t - theta*||_{Sigma_t} <= "
+        "gamma_t = s_t/2 + sqrt(s_t^2/4 + 4 lambda B^2), s_t = sigma sqrt(2 log(1/delta) + log "
+        "det(Sigma_t/lambda)), sigma = R_max/sqrt(2) (sqrt(2) tau for tau-sub-Gaussian rewards).",
+        STATISTICAL, "recon; all t at once", RECON, confidence_radius, rare=True),
+    Guarantee("E2", GROUP, "truncated scores are accurate",
+        "With f*(y) = <theta*, v(x,y,y')> 1_covered: nu max_t gamma_t <= beta/2 (same lambda) implies abs(f_t - f*) "
+        "<= beta/2.",
+        GIVEN, "FMR25 idea; recon constant", RECON, score_error, given="E1"),
+    Guarantee("E3", GROUP, "truncation keeps rejection sampling cheap",
+        "Then, for y' with pi_ref(y'|x) > 0: C(pi_t | x, y') <= e C(pi*|x) / pi*(covered | x, y').",
+        GIVEN, "FMR25 idea, recon constants", RECON, log_truncated_coverage, given="E2"),
+    Guarantee("E4", GROUP, "without truncation coverage explodes",
+        "Without truncation C(pi_t | x, y') exceeds 0.9 exp(osc(f_t)/beta) on a witness with C(pi*) = 1 on which "
+        "E1 holds.",
+        EXACT, "recon", RECON, log_untruncated_coverage),
+    Guarantee("E5", GROUP, "gap of one round",
+        "For y' in the support and u = pi*(uncovered|x,y') <= 1/2: beta KL(pi_t || pi*) <= e^{1/2}/(2 beta) "
+        "E_{pi_t}[(f_t-f*)^2 1_covered] + R_max pi_t(uncovered) + 2 ln2 beta u (tight), and pi_t(uncovered) <= 2 "
+        "e^{1/2} C(pi*|x) pi_ref(uncovered|x,y').",
+        GIVEN, "recon", RECON, truncated_gap, given="E2"),
+    Guarantee("E6", GROUP, "the fit is optimal on the ball",
+        "The fit obeys ||theta|| <= B and the KKT conditions (gradient = -mu theta, mu >= 0, mu (||theta|| - B) = "
+        "0), also for rank-deficient data.",
+        EXACT, "-", NONE),
+    Guarantee("E7", GROUP, "ridge regression solves its normal equations",
+        "A ridge regression (any library's) solves its normal equations.",
+        EXACT, "standard", STANDARD),
+)
+# fmt: on

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 
+from spanver.guarantees.guarantee import FMR25, ILLUSTRATION, RECON, SCALING, STATISTICAL, Guarantee, Kind
 from spanver.validation import (
     require,
     require_count,
@@ -25,6 +27,8 @@ from spanver.validation import (
 )
 
 __all__ = [
+    "GUARANTEES",
+    "multi_turn_cost",
     "needle_met_strong",
     "needle_met_weak_exact",
     "needle_output_ceiling",
@@ -183,3 +187,91 @@ def _require_queries(samples: int, rewards: int, responses: int) -> None:
     require_count("samples", samples, least=0)
     require_count("rewards", rewards, least=0)
     require_count("responses", responses, least=3)
+
+
+def multi_turn_cost(
+    sizes: Sequence[int],
+    *,
+    warm_prompts: int,
+    rollouts: int,
+    checks: int,
+    tests: int,
+    partition_samples: int,
+    per_token: int,
+) -> tuple[int, int]:
+    """Return the most `(samples, rewards)` of multi-turn SpannerSampling: a polynomial in the depth (T5; `[recon]`).
+
+    Each sweep is begun by a new pair or is the first, so there are at most `1 + sum_h K_h` of them. In each a layer's
+    pair is rolled out twice `N_roll` times, with a check, a token and a normaliser at every layer below.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        `K_h`, pairs in the spanner of each of the `H` layers, first token first.
+    warm_prompts, rollouts, checks, tests, partition_samples : int
+        `T_prompt`, `N_roll`, `N_check`, `N_test`, samples of each normaliser.
+    per_token : int
+        Most samples of drawing one token: the second one, and the sampler's (R1).
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> multi_turn_cost([1], warm_prompts=0, rollouts=3, checks=2, tests=1, partition_samples=8, per_token=5)
+    (18, 12)
+    """
+    require_count("the number of sizes", len(sizes))
+    counts = {"warm_prompts": warm_prompts, "tests": tests, "partition_samples": partition_samples}
+    for name, value in counts.items():
+        require_count(name, value, least=0)
+    for name, value in {"rollouts": rollouts, "checks": checks, "per_token": per_token}.items():
+        require_count(name, value)
+    for size in sizes:
+        require_count("a size", size, least=0)
+    depth, sweeps = len(sizes), 1 + sum(sizes)
+    visit = 2 * checks + per_token
+    rolled = sum(2 * rollouts * size * (depth - layer) for layer, size in enumerate(sizes, start=1))
+    per_sweep = rolled * (visit + partition_samples) + tests * depth * visit
+    samples = warm_prompts * depth * (2 * checks + 1) + sweeps * per_sweep
+    return samples, sweeps * 2 * rollouts * sum(sizes)
+
+
+GROUP = "Headline results"
+
+# a table, a row a guarantee
+# fmt: off
+GUARANTEES = (
+    Guarantee("T1", GROUP, "coverage is necessary",
+        "On the needle family P(met) <= m/(|Y|-1) + n p and E pi_hat(y*) <= (m+1)/(|Y|-1) + n p for m rewards and "
+        "n samples (those of one output included), while success needs E pi_hat(y*) >= (1-delta)(J* - eps). p = "
+        "1/C for the weak oracle, for the strong one min{e/(C-1+e) + exp(-beta^2 d/2), exp(1/(2 beta^2 d))/(C-1)}. "
+        "Learners that enumerate are outside it.",
+        STATISTICAL, "FMR25 Thm 2.1; recon instance, last term ext", RECON, needle_output_ceiling, rare=True),
+    Guarantee("T2", GROUP, "SpannerSampling is efficient",
+        "P(J(pi*) - J(pi_hat) > eps) <= delta; T_data = O~(R_max^2 d^2/(beta min(eps,beta))) free of C; T_comp = "
+        "O~(C R_max^2/beta^2 * T_data^2). Slopes: T_comp in C in [.95, 1.05], T_data in C in [-.05, .05], T_data "
+        "in d at most 2, (average gap / log T_exp) in T_exp in [-1.15, -.85].",
+        (Kind.STATISTICAL, Kind.SCALING), "FMR25 Thm 3.1; recon parameters", FMR25, rare=True),
+    Guarantee("T3", GROUP, "regret",
+        "The cumulative gap of phase 2 grows like (d^2 R_max^2/beta) log^2 T, against sqrt(T) without the fast "
+        "rate; for phase 1 set for the horizon, or after subtracting the exact uncovered term (which is linear in "
+        "T).",
+        SCALING, "FMR25 Thm 3.1", FMR25),
+    Guarantee("T4", GROUP, "training-time interventions",
+        "Under rETH no proper learner has both T_data and T_comp polynomial. Not testable: what is shown is the "
+        "trade-off of OnlineDPO, XPO and exhaustive proper search against SpannerSampling on the Max-k-DNF family.",
+        ILLUSTRATION, "FMR25 Thm 4.1; recon family", FMR25),
+    Guarantee("T5", GROUP, "multi-turn",
+        "On the tokens family (C_cond <= 2, C(pi*) = C_cond^H) MTSS' T_comp grows polynomially in H; "
+        "sequence-level SpannerSampling's log2 slope in H, its known polynomial factor divided out, is in [.9, "
+        "1.1] log2 C_cond.",
+        SCALING, "FMR25 Thm 5.1; recon algorithm and family", FMR25, multi_turn_cost),
+    Guarantee("T6", GROUP, "coverage is not needed for data",
+        "In the full-table model elliptical enumeration reaches eps on the covered-needle family with T_data free "
+        "of C, at T_enum ~ |Y| a round.",
+        SCALING, "FMR25 abstract", FMR25),
+)
+# fmt: on

@@ -1,18 +1,21 @@
-"""Spanners of a list of vectors that is given: barycentric (B1, B2), and covering to a threshold (B3).
+"""Spanners: pairs that a scan accepts (A2, phase 1), barycentric spanners (B1, B2), and lists that cover a set (B3).
 
-`barycentric_spanner` is the algorithm of Awerbuch and Kleinberg (2008): a basis is chosen greedily, and members are
-swapped as long as a swap raises the absolute determinant by more than the factor `C`. `covering_list` takes the vector
-of largest elliptic norm until none is above `nu`.
+`spanner_trace` is phase 1 of A2 on pairs that are given; the learner asks an oracle for the first uncertain pair
+instead. `barycentric_spanner` is the algorithm of Awerbuch and Kleinberg (2008): a basis is chosen greedily, and
+members are swapped as long as a swap raises the absolute determinant by more than the factor `C`. `covering_list` takes
+the vector of largest elliptic norm until none is above `nu`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from spanver.kernels.plain.elliptic import update_inverse_factor
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["barycentric_spanner", "covering_list", "ridge_regression"]
+__all__ = ["SpannerScan", "barycentric_spanner", "covering_list", "spanner_trace"]
+
 
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
@@ -91,21 +94,65 @@ def covering_list(vectors: Array, ridge: float, nu: float) -> list[int]:
         factor, _ = update_inverse_factor(factor, vectors[longest, :])
 
 
-def ridge_regression(features: Array, targets: Array, ridge: float) -> Array:
-    """Minimise `sum (<theta, v_i> - y_i)^2 + ridge ||theta||^2` (E7).
+@dataclass(frozen=True, eq=False)
+class SpannerScan:
+    """What a scan accepted.
+
+    Attributes
+    ----------
+    accepted : array of int, shape (T,)
+        Index of the accepted pair of each prompt, -1 where none was uncertain.
+    norms : array, shape (T, n)
+        `||v||_{Sigma^-1}` of every pair under the `Sigma` before its prompt's update.
+    sigma : array, shape (d, d)
+        `lambda I + sum v v^T` over the accepted pairs.
+    log_det : float
+        `log det Sigma`.
+    """
+
+    accepted: Array
+    norms: Array
+    sigma: Array
+    log_det: float
+
+
+def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerScan:
+    """Scan prompts in order; in each, accept the first pair with `||v||_{Sigma^-1} > nu` (A2, phase 1; `[FMR25]`).
 
     Parameters
     ----------
-    features : array, shape (n, d)
-    targets : array, shape (n,)
+    pairs : array, shape (T, n, d)
+        Relative features `v` of the `n` pairs of each of `T` prompts, in the order tried.
     ridge : float
+        `lambda`, above 0.
+    nu : float
         Above 0.
 
     Returns
     -------
-    array, shape (d,)
+    SpannerScan
     """
-    xp = array_namespace(features, targets)
-    columns = xp.matrix_transpose(features)
-    identity = xp.eye(features.shape[1], dtype=features.dtype, device=features.device)
-    return xp.linalg.solve(columns @ features + ridge * identity, (columns @ targets)[:, None])[:, 0]
+    xp = array_namespace(pairs)
+    dimension = pairs.shape[2]
+    identity = xp.eye(dimension, dtype=pairs.dtype, device=pairs.device)
+    factor = identity / ridge**0.5
+    sigma = ridge * identity
+    log_det = dimension * float(xp.log(xp.asarray(ridge, dtype=pairs.dtype, device=pairs.device)))
+    accepted, norms = [], []
+    for prompt in range(pairs.shape[0]):
+        prompt_norms = xp.linalg.vector_norm(pairs[prompt, :, :] @ xp.matrix_transpose(factor), axis=-1)
+        norms.append(prompt_norms)
+        uncertain = prompt_norms > nu
+        first = int(xp.argmax(xp.astype(uncertain, xp.int64))) if bool(xp.any(uncertain)) else -1
+        accepted.append(first)
+        if first >= 0:
+            vector = pairs[prompt, first, :]
+            factor, gain = update_inverse_factor(factor, vector)
+            sigma = sigma + vector[:, None] * vector[None, :]
+            log_det += gain
+    return SpannerScan(
+        accepted=xp.asarray(accepted, dtype=xp.int64, device=pairs.device),
+        norms=xp.stack(norms) if norms else xp.zeros(pairs.shape[:2], dtype=pairs.dtype, device=pairs.device),
+        sigma=sigma,
+        log_det=log_det,
+    )

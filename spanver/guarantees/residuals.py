@@ -1,4 +1,4 @@
-"""Whether chosen members of a set are a `C`-approximate barycentric spanner (B1, B2), measured two independent ways.
+"""What is measured of a result: how far a fit is from optimality (E6), and a set from being spanned (B1, B2).
 
 `barycentric_coefficient` writes every vector as a combination of the chosen ones and returns the largest coefficient
 (B1). `swap_factor` replaces each chosen vector by each vector of the set and compares determinants (B2). By Cramer's
@@ -19,9 +19,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spanver.kernels import update_inverse_factor
 from spanver.validation import require
+from spanver.values import FloatArray
 
-__all__ = ["barycentric_coefficient", "spanned_rank", "swap_factor"]
+__all__ = [
+    "ROUNDING",
+    "barycentric_coefficient",
+    "fit_residual",
+    "growth",
+    "kkt_residual",
+    "moment_size",
+    "spanned_rank",
+    "swap_factor",
+]
 
 
 def barycentric_coefficient(vectors: ArrayLike, chosen: Sequence[int]) -> float:
@@ -140,3 +151,74 @@ def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.
     if rank and np.linalg.svd(basis, compute_uv=False)[-1] <= threshold:
         return None
     return coordinates, basis
+
+
+ROUNDING = 1e-9
+"""Relative; mathematics.md frees ties within it (S1)."""
+
+
+def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
+    """Norms of accepted vectors, each under the `Sigma` before it, and what each added to `log det Sigma` (S1, S3).
+
+    Parameters
+    ----------
+    vectors : array, shape (K, d)
+    ridge : float
+
+    Returns
+    -------
+    tuple of two arrays, shape (K,)
+    """
+    norms, gains = np.empty(len(vectors)), np.empty(len(vectors))
+    factor = np.eye(vectors.shape[1]) / np.sqrt(ridge)
+    for index, vector in enumerate(vectors):
+        norms[index] = np.linalg.norm(factor @ vector)
+        factor, gains[index] = update_inverse_factor(factor, vector)
+    return norms, gains
+
+
+def fit_residual(vectors: FloatArray, targets: FloatArray, theta: FloatArray, radius: float) -> float:
+    """Return the `kkt_residual` of a fit to data `vectors`, shape (n, d), with `targets`, shape (n,)."""
+    size = moment_size(vectors, targets)
+    return kkt_residual(vectors.T @ vectors, vectors.T @ targets, theta, radius, size)
+
+
+def moment_size(vectors: FloatArray, targets: FloatArray) -> float:
+    """Return `sum |v| |y|`, what rounding errors of the moment `sum v y` are relative to."""
+    return float(np.linalg.norm(vectors, axis=1) @ np.abs(targets))
+
+
+def kkt_residual(
+    gram: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    moment: np.ndarray[tuple[int], np.dtype[np.float64]],
+    theta: np.ndarray[tuple[int], np.dtype[np.float64]],
+    radius: float,
+    size: float,
+) -> float:
+    """How far `theta` is from the KKT conditions of least squares on the ball (E6), relative to the data's scale.
+
+    Parameters
+    ----------
+    gram : array, shape (d, d)
+        `sum v v^T`.
+    moment : array, shape (d,)
+        `sum v y`.
+    theta : array, shape (d,)
+    radius : float
+    size : float
+        `moment_size` of the data. Where rewards cancel, the moment is rounding and no scale of anything.
+
+    Returns
+    -------
+    float
+        0 for a solution, up to rounding.
+    """
+    norm = float(np.linalg.norm(theta))
+    outside = max(0.0, norm / radius - 1.0)
+    scale = float(np.linalg.norm(gram, 2)) * norm + size
+    if scale == 0.0:
+        return outside
+    gradient = gram @ theta - moment
+    # The multiplier that fits best; it may be positive only on the sphere.
+    multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= radius * (1 - ROUNDING) else 0.0
+    return max(outside, float(np.linalg.norm(gradient + multiplier * theta)) / scale)

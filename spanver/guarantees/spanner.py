@@ -1,7 +1,7 @@
-"""The bounds of the sampler (R1, R3, R4) and of the spanner (S4 to S7), as functions of numbers.
+"""The spanner of A2 (S1 to S8) and its bounds, as functions of numbers.
 
-Counts are Python integers and may pass `2**63`. Every argument is checked at the door. The constants of S4, S5 and S6
-are reconstructed (`[recon]`), R4 is an extension (`[ext]`): neither is the paper's.
+Counts are Python integers and may pass `2**63`. Every argument is validated on entry. The constants of S4, S5 and S6
+are reconstructed (`[recon]`): they are not the paper's.
 """
 
 from __future__ import annotations
@@ -10,138 +10,22 @@ import math
 import operator
 from decimal import Context, Decimal, localcontext
 
+from spanver.guarantees.guarantee import EXACT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Guarantee
 from spanver.validation import (
-    LARGEST,
     require_count,
     require_coverage,
     require_positive,
     require_probability,
-    require_real,
     require_share,
     to_float,
 )
 
-__all__ = [
-    "race_draws",
-    "race_total_variation",
-    "sampler_multiplier",
-    "sampler_samples",
-    "sampler_trials",
-    "spanner_cost",
-    "spanner_size_bound",
-    "uncovered_budget",
-    "uncovered_probability",
-]
+__all__ = ["GUARANTEES", "spanner_cost", "spanner_size_bound", "uncovered_budget", "uncovered_probability"]
 
 FRACTION_FIRED = -math.expm1(-1.0)
 """`1 - 1/e`, the constant of S5 and S6."""
 DIGITS = 80
 """Of the arithmetic that decides S4."""
-
-
-def sampler_trials(multiplier: float, delta: float) -> int:
-    """Return A1's `N = ceil(4 M log(4/delta))`: draws of the pilot, and the most trials after it (R1).
-
-    `[FMR25; constants as in Rohatgi et al. 2025, arXiv 2510.03149]`.
-
-    Parameters
-    ----------
-    multiplier : float
-        `M`, at least 1.
-    delta : float
-        Strictly between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> sampler_trials(4.0, 0.1)
-    60
-    """
-    require_real("multiplier", multiplier, least=1.0)
-    require_probability("delta", delta)
-    return math.ceil(4.0 * multiplier * _log_quotient(4.0, delta))
-
-
-def sampler_samples(multiplier: float, delta: float) -> int:
-    """Return the most samples that one call of A1 takes, `2N + 1` (R1); arguments as for `sampler_trials`.
-
-    Examples
-    --------
-    >>> sampler_samples(4.0, 0.1)
-    121
-    """
-    return 2 * sampler_trials(multiplier, delta) + 1
-
-
-def sampler_multiplier(coverage: float) -> float:
-    """Return `4C`, the least multiplier for which R3 promises total variation `delta` `[FMR25]`.
-
-    Parameters
-    ----------
-    coverage : float
-        `C(pi_f|x)`, at least 1.
-
-    Raises
-    ------
-    ArgumentError
-        If `coverage` is out of range.
-    """
-    require_coverage("coverage", coverage)
-    return 4.0 * coverage
-
-
-def race_total_variation(coverage: float, draws: int) -> float:
-    """Return the upper bound of R4 on the race sampler's total variation: `(1 - 1/C)^N` (tight, `[ext]`).
-
-    Parameters
-    ----------
-    coverage : float
-        `C(pi_f|x)`, at least 1.
-    draws : int
-        `N`, at least 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> round(race_total_variation(2.0, 3), 9)
-    0.125
-    """
-    require_coverage("coverage", coverage)
-    require_count("draws", draws)
-    return math.exp(to_float(draws) * math.log1p(-1.0 / coverage)) if coverage > 1.0 else 0.0
-
-
-def race_draws(coverage: float, delta: float) -> int:
-    """Return A1r's `N = ceil(C log(1/delta))`, for which R4 promises total variation `delta` `[ext]`.
-
-    Parameters
-    ----------
-    coverage : float
-        `C(pi_f|x)`, at least 1.
-    delta : float
-        Strictly between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-    """
-    require_coverage("coverage", coverage)
-    require_probability("delta", delta)
-    return math.ceil(coverage * _log_quotient(1.0, delta))
-
-
-def _log_quotient(numerator: float, delta: float) -> float:
-    """Return `log(numerator/delta)` by the quotient, as implementations do, unless that would overflow."""
-    return math.log(numerator / delta) if delta > 1.0 / LARGEST else math.log(numerator) - math.log(delta)
 
 
 def spanner_size_bound(dimension: int, ridge: float, nu: float) -> int:
@@ -267,3 +151,42 @@ def spanner_cost(tries: int, spanner_size: int) -> tuple[int, int]:
     require_count("spanner_size", spanner_size, least=0)
     require_count("tries", tries, least=operator.index(spanner_size))
     return 2 * operator.index(tries), 2 * operator.index(spanner_size)
+
+
+GROUP = "Spanner"
+
+# a table, a row a guarantee
+# fmt: off
+GUARANTEES = (
+    Guarantee("S1", GROUP, "acceptance at norm above nu",
+        "Every accepted pair had norm > nu under the Sigma before it, at most one per prompt round; in literal "
+        "runs no pair tried before it in its round had (ties within 1e-9 relative are free).",
+        EXACT, "FMR25", FMR25),
+    Guarantee("S2", GROUP, "Sigma is the ridge plus the accepted pairs",
+        "Sigma = lambda I + sum v v^T, symmetric positive definite.",
+        EXACT, "FMR25", FMR25),
+    Guarantee("S3", GROUP, "log determinant adds up",
+        "log det Sigma - d log lambda = sum log(1 + ||v_i||^2_{Sigma_{i-1}^-1}).",
+        EXACT, "standard", STANDARD),
+    Guarantee("S4", GROUP, "size",
+        "K log(1+nu^2) <= d log(1 + 4K/(lambda d)): the size depends on d, lambda, nu only, not on T_span or "
+        "T_prompt.",
+        EXACT, "FMR25 form, recon constants", RECON, spanner_size_bound),
+    Guarantee("S5", GROUP, "what stays uncovered",
+        "With probability >= 1-delta, at any stopping time: sum_t q_{Sigma_{t-1}} <= (K + log(1/delta))/(1 - 1/e), "
+        "so T_prompt * q_{Sigma_span} is too. Tested by prod_t e^{-A_t}/(1 - (1-1/e) q_{t-1}), of mean exactly 1.",
+        STATISTICAL, "recon; q exact on a table", RECON, uncovered_budget),
+    Guarantee("S6", GROUP, "policies stay where the spanner covers",
+        "For every pi dominated by pi_ref with coverage <= C (also one that depends on y' with C(pi(.|x,y')) <= C "
+        "for each y'): E_x P_{y~pi, y'~pi_ref}(uncovered) <= max(1, C/T_span) q_{Sigma_span}/(1 - 1/e).",
+        EXACT, "recon", RECON, uncovered_probability),
+    Guarantee("S7", GROUP, "cost",
+        "Phase 1 costs the answers handed out: 2 x the pairs tried when pairs are tried one by one, and 2K "
+        "rewards.",
+        EXACT, "FMR25", FMR25, spanner_cost),
+    Guarantee("S8", GROUP, "invariances",
+        "Rotating features changes no acceptance (ties apart); phi -> c phi, lambda -> c^2 lambda neither; norms "
+        "never grow as Sigma grows.",
+        EXACT, "-", NONE),
+)
+# fmt: on

@@ -1,0 +1,129 @@
+"""What a guarantee is: its statement, kind, source and bound, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+__all__ = ["DEMANDS", "BoundFunction", "Demand", "Guarantee", "Kind", "Provenance"]
+
+
+BoundFunction: TypeAlias = Callable[..., Any]
+
+
+class Kind(Enum):
+    """How a guarantee holds, and so how it is tested."""
+
+    EXACT = "exact"
+    """On every run: one violation is a bug."""
+    EXACT_GIVEN = "exact given another"
+    """On every run on which the guarantee named in `given` holds."""
+    STATISTICAL = "statistical"
+    """With the probability stated: tested by an e-process."""
+    SCALING = "scaling"
+    """A slope over a ladder of sizes lies in a stated band."""
+    ILLUSTRATION = "illustration"
+    """Cannot be tested; something is shown."""
+
+
+class Provenance(Enum):
+    """Where the least certain part of a statement comes from: reconstructed constants make it `RECON`."""
+
+    FMR25 = "FMR25"
+    """The paper's: name, form and rate."""
+    RECON = "recon"
+    """Reconstructed so that the paper's rate follows; the paper's own constants may differ."""
+    EXT = "ext"
+    """Goes beyond the paper."""
+    STANDARD = "standard"
+    """Known from elsewhere."""
+    NONE = "-"
+    """Follows from the definitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a statistical test of a guarantee must come to.
+
+    Attributes
+    ----------
+    discrepancy : float
+        Violation, in total variation or in probability, that it must detect with probability 0.99.
+    instances : int
+        On how many instances.
+    """
+
+    discrepancy: float
+    instances: int
+
+
+DEMANDS: Mapping[str, Demand] = MappingProxyType(
+    {"quick": Demand(0.10, 8), "ci": Demand(0.03, 8), "deep": Demand(0.01, 16)}
+)
+"""By profile, in total variation (mathematics.md, section 6)."""
+
+_RARE: Mapping[str, Demand] = MappingProxyType(
+    {"quick": Demand(0.25, 8), "ci": Demand(0.10, 8), "deep": Demand(0.03, 16)}
+)
+"""By profile, in probability, for what fails rarely if at all and costs a whole run to observe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """One promise that an implementation is held to.
+
+    Attributes
+    ----------
+    id, group, title, statement : str
+        `id` as in mathematics.md, `group` the heading it stands under.
+    kind : tuple of Kind
+        Most guarantees have one kind.
+    source : str
+        Where it comes from, in words.
+    provenance : Provenance
+    bound : callable or None
+        The function of numbers behind an inequality; its main one where there are several.
+    given : str or None
+        Id of the guarantee on whose holding this one rests, for `Kind.EXACT_GIVEN`.
+    rare : bool
+        Whether it fails rarely if at all, and costs a whole run to observe: a larger discrepancy is then detected.
+    """
+
+    id: str
+    group: str
+    title: str
+    statement: str
+    kind: tuple[Kind, ...]
+    source: str
+    provenance: Provenance
+    bound: BoundFunction | None = None
+    given: str | None = None
+    rare: bool = False
+
+    @property
+    def demands(self) -> Mapping[str, Demand]:
+        """What its statistical tests must come to, by profile; empty for guarantees that have none."""
+        if Kind.STATISTICAL not in self.kind:
+            return MappingProxyType({})
+        return _RARE if self.rare else DEMANDS
+
+    @property
+    def kind_text(self) -> str:
+        """The kinds in words, with the guarantee that this one rests on: "exact given E1"."""
+        return ", ".join(f"exact given {self.given}" if kind is Kind.EXACT_GIVEN else kind.value for kind in self.kind)
+
+    @property
+    def source_text(self) -> str:
+        """The source, with the provenance where the source does not name it."""
+        named = self.provenance.value in self.source
+        return self.source if named else f"{self.source} ({self.provenance.value})"
+
+
+EXACT, STATISTICAL, SCALING, ILLUSTRATION = (Kind.EXACT,), (Kind.STATISTICAL,), (Kind.SCALING,), (Kind.ILLUSTRATION,)
+
+GIVEN, BOTH = (Kind.EXACT_GIVEN,), (Kind.STATISTICAL, Kind.EXACT)
+
+FMR25, RECON, EXT, STANDARD, NONE = Provenance

@@ -1,0 +1,140 @@
+"""Identities (I1 to I7) and the bounds that go with them, as functions of numbers.
+
+Where a value can pass `1e308` the function returns its logarithm and its name says so.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from spanver.guarantees.guarantee import EXACT, FMR25, NONE, RECON, STANDARD, Guarantee
+from spanver.validation import (
+    ROUNDING,
+    require_count,
+    require_positive,
+    require_real,
+)
+
+__all__ = ["GUARANTEES", "kl_bound", "log_coverage_bound", "log_kl_bound", "log_sequence_coverage"]
+
+
+def log_coverage_bound(oscillation: float, beta: float) -> float:
+    """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[FMR25]`.
+
+    Parameters
+    ----------
+    oscillation : float
+        `osc(r*)`, the largest minus the smallest mean reward of one prompt; at least 0.
+    beta : float
+        Above 0.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> log_coverage_bound(1.0, 1e-4)
+    10000.0
+    """
+    require_real("oscillation", oscillation)
+    require_positive("beta", beta)
+    return oscillation / beta
+
+
+def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
+    """Return the logarithm of `kl_bound`, which overflows for deviations above 709 (I4, `[recon]`).
+
+    Parameters and errors are those of `kl_bound`. Minus infinity where `squared_error` is 0.
+    """
+    require_positive("beta", beta)
+    require_real("deviation", deviation)
+    require_real("squared_error", squared_error)
+    return deviation - math.log(2.0 * beta) + math.log(squared_error) if squared_error > 0.0 else -math.inf
+
+
+def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
+    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `e^b/(2 beta) E_{pi_f} (f - g - c)^2` `[recon]`.
+
+    The ratio of the two sides tends to 1 as `b` falls to 0.
+
+    Parameters
+    ----------
+    beta : float
+        Above 0.
+    deviation : float
+        `b` with `abs(f - g - c) <= b beta`, at least 0.
+    squared_error : float
+        `E_{pi_f} (f - g - c)^2`, at least 0.
+
+    Returns
+    -------
+    float
+        Infinity where it passes the largest float.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> kl_bound(0.5, 0.0, 0.25)
+    0.25
+    """
+    logarithm = log_kl_bound(beta, deviation, squared_error)
+    return math.exp(logarithm) if logarithm < 709.0 else math.inf
+
+
+def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> float:
+    """Return the upper bound of I6 on `log C(pi*)` over sequences: `H log C_cond` `[FMR25]`.
+
+    Parameters
+    ----------
+    log_conditional_coverage : float
+        `log C_cond`, at least 0.
+    horizon : int
+        `H`, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_real("log_conditional_coverage", log_conditional_coverage, least=-ROUNDING)
+    require_count("horizon", horizon)
+    return operator.index(horizon) * log_conditional_coverage
+
+
+GROUP = "Identities"
+
+# a table, a row a guarantee
+# fmt: off
+GUARANTEES = (
+    Guarantee("I1", GROUP, "policies are normalised and shift invariant",
+        "Policies sum to 1 on the support of pi_ref, and do not change when c(x) is added to scores or a vector "
+        "u(x) to all phi(x,.).",
+        EXACT, "-", NONE),
+    Guarantee("I2", GROUP, "gap is divergence from the optimum",
+        "J(pi*) - J(pi) = beta E_x KL(pi || pi*) for every pi on the support; J(pi*) = beta E log E exp(r*/beta).",
+        EXACT, "standard", STANDARD),
+    Guarantee("I3", GROUP, "range of the optimal policy's coverage",
+        "1 <= C(pi*) <= exp(osc(r*)/beta); C(pi_ref) = 1; for one fixed r*, C(pi*) is non-decreasing in 1/beta.",
+        EXACT, "FMR25", FMR25, log_coverage_bound),
+    Guarantee("I4", GROUP, "divergence by squared score error",
+        "abs(f - g - c(x)) <= b beta for some c(x) implies beta KL(pi_f || pi_g) <= e^b/(2 beta) E_{pi_f} (f - g - "
+        "c)^2 (tight).",
+        EXACT, "recon", RECON, kl_bound),
+    Guarantee("I5", GROUP, "soft performance difference over tokens",
+        "V*_1 - V^pi_1 = beta E_pi sum_h KL(pi_h || pi*_h).",
+        EXACT, "standard", STANDARD),
+    Guarantee("I6", GROUP, "coverage of sequences by coverage of tokens",
+        "C(pi*) <= C_cond^H; the token recursion and the sequence optimum give the same policy.",
+        EXACT, "FMR25", FMR25, log_sequence_coverage),
+    Guarantee("I7", GROUP, "a token's value on every completion",
+        "r* - beta sum_{l>h} log(pi*_l/pi_ref,l) = Q_h(s,a) on every completion of (s,a).",
+        EXACT, "recon", RECON),
+)
+# fmt: on

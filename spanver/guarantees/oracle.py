@@ -1,0 +1,27 @@
+"""The oracle (O1 to O3): ledgers, budgets, and counting without drawing."""
+
+from __future__ import annotations
+
+from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, Guarantee
+
+__all__ = ["GUARANTEES"]
+
+
+GROUP = "Oracle"
+
+# a table, a row a guarantee
+# fmt: off
+GUARANTEES = (
+    Guarantee("O1", GROUP, "the ledger counts every answer",
+        "The ledger equals the number of answers that a literal run would have handed out, also after errors, "
+        "budgets and interruptions.",
+        EXACT, "FMR25 cost model", FMR25),
+    Guarantee("O2", GROUP, "counting without drawing has the law of drawing",
+        "Counted and literal runs have the same law of (accepted pairs, outputs, ledger), question by question and "
+        "end to end.",
+        BOTH, "ext; exact law by enumeration on small tables", EXT),
+    Guarantee("O3", GROUP, "budgets hold",
+        "A budget of n answers is never exceeded, and running out is a clear, typed error.",
+        EXACT, "ext", EXT),
+)
+# fmt: on

@@ -1,0 +1,161 @@
+"""Samplers (R1 to R6) and their bounds, as functions of numbers.
+
+Counts are Python integers and may pass `2**63`. Every argument is validated on entry. The constants of R4 are an
+extension (`[ext]`): they are not the paper's.
+"""
+
+from __future__ import annotations
+
+import math
+
+from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Guarantee
+from spanver.validation import (
+    LARGEST,
+    require_count,
+    require_coverage,
+    require_probability,
+    require_real,
+    to_float,
+)
+
+__all__ = [
+    "GUARANTEES",
+    "race_draws",
+    "race_total_variation",
+    "sampler_multiplier",
+    "sampler_samples",
+    "sampler_trials",
+]
+
+
+def sampler_trials(multiplier: float, delta: float) -> int:
+    """Return A1's `N = ceil(4 M log(4/delta))`: draws of the pilot, and the most trials after it (R1).
+
+    `[FMR25; constants as in Rohatgi et al. 2025, arXiv 2510.03149]`.
+
+    Parameters
+    ----------
+    multiplier : float
+        `M`, at least 1.
+    delta : float
+        Strictly between 0 and 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> sampler_trials(4.0, 0.1)
+    60
+    """
+    require_real("multiplier", multiplier, least=1.0)
+    require_probability("delta", delta)
+    return math.ceil(4.0 * multiplier * _log_quotient(4.0, delta))
+
+
+def sampler_samples(multiplier: float, delta: float) -> int:
+    """Return the most samples that one call of A1 takes, `2N + 1` (R1); arguments as for `sampler_trials`.
+
+    Examples
+    --------
+    >>> sampler_samples(4.0, 0.1)
+    121
+    """
+    return 2 * sampler_trials(multiplier, delta) + 1
+
+
+def sampler_multiplier(coverage: float) -> float:
+    """Return `4C`, the least multiplier for which R3 promises total variation `delta` `[FMR25]`.
+
+    Parameters
+    ----------
+    coverage : float
+        `C(pi_f|x)`, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If `coverage` is out of range.
+    """
+    require_coverage("coverage", coverage)
+    return 4.0 * coverage
+
+
+def race_total_variation(coverage: float, draws: int) -> float:
+    """Return the upper bound of R4 on the race sampler's total variation: `(1 - 1/C)^N` (tight, `[ext]`).
+
+    Parameters
+    ----------
+    coverage : float
+        `C(pi_f|x)`, at least 1.
+    draws : int
+        `N`, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> round(race_total_variation(2.0, 3), 9)
+    0.125
+    """
+    require_coverage("coverage", coverage)
+    require_count("draws", draws)
+    return math.exp(to_float(draws) * math.log1p(-1.0 / coverage)) if coverage > 1.0 else 0.0
+
+
+def race_draws(coverage: float, delta: float) -> int:
+    """Return A1r's `N = ceil(C log(1/delta))`, for which R4 promises total variation `delta` `[ext]`.
+
+    Parameters
+    ----------
+    coverage : float
+        `C(pi_f|x)`, at least 1.
+    delta : float
+        Strictly between 0 and 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    """
+    require_coverage("coverage", coverage)
+    require_probability("delta", delta)
+    return math.ceil(coverage * _log_quotient(1.0, delta))
+
+
+def _log_quotient(numerator: float, delta: float) -> float:
+    """Return `log(numerator/delta)` by the quotient, as implementations do, unless that would overflow."""
+    return math.log(numerator / delta) if delta > 1.0 / LARGEST else math.log(numerator) - math.log(delta)
+
+
+GROUP = "Sampler"
+
+# a table, a row a guarantee
+# fmt: off
+GUARANTEES = (
+    Guarantee("R1", GROUP, "samples of one call",
+        "A1 takes at most 2N + 1 base samples a call, N = ceil(4 M log(4/delta)).",
+        EXACT, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_samples),
+    Guarantee("R2", GROUP, "law of an accepted response",
+        "Given a pilot with M Z >= max w over the support, the law given acceptance is exactly pi_f.",
+        BOTH, "recon; exact on small Y", RECON),
+    Guarantee("R3", GROUP, "distance to the target",
+        "M >= 4 C(pi_f|x) implies TV(law, pi_f) <= delta. True TV is below .006 delta, so it is paired with the "
+        "exact law (1-q_Z) A_Z + q_Z pi_ref averaged over pilots.",
+        BOTH, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_multiplier),
+    Guarantee("R4", GROUP, "distance of the race sampler",
+        "The race sampler has TV <= (1 - 1/C)^N (tight).",
+        STATISTICAL, "ext", EXT, race_total_variation),
+    Guarantee("R5", GROUP, "no effect of a constant",
+        "Adding a constant c to f changes nothing up to rounding, abs(c)/beta <= 1e4; no overflow there.",
+        EXACT, "-", NONE),
+    Guarantee("R6", GROUP, "a sampler of a finite law has that law",
+        "A sampler of a given finite law (any library's) has that law.",
+        STATISTICAL, "standard", STANDARD),
+)
+# fmt: on
