@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spanver.learners.spanner_sampling import Settings
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 
 
 @dataclass

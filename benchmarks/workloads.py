@@ -9,8 +9,9 @@ import numpy as np
 from spanver.learners.spanner_sampling import Run, Settings, spanner_sampling
 from spanver.oracle import Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
-from spanver.problems.families import covered_needle_problem, random_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 
 REFERENCE_SETTINGS = Settings(

@@ -34,7 +34,7 @@ from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Oracle
 from spanver.oracles import literal_oracle
 from spanver.policies import TruncatedSoftmax
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, Trial
 from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances

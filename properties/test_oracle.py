@@ -19,7 +19,7 @@ from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedEr
 from spanver.kernels import log_softmax, precision_norms
 from spanver.learners.spanner import build_spanner
 from spanver.oracle import Budget, Ledger, Oracle
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, Trial, UncertainPair
 from spanver.verification.check import Check, Experiment, experiments, instances

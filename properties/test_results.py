@@ -15,15 +15,16 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.evidence import judge, slope
+from spanver.exact.tabular import gap, log_law
 from spanver.guarantees import needle_output_ceiling, needle_strong_chance
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle
 from spanver.policies import BestOfN, LinearSoftmax, Policy, sample_policy
-from spanver.problems.exact import gap, log_law
-from spanver.problems.families import covered_needle_problem, needle_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.needle import needle_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict

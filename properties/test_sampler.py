@@ -11,12 +11,12 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.evaluation import race_law
+from spanver.exact.samplers import sampler_law
 from spanver.guarantees import race_draws, sampler_multiplier, sampler_samples, sampler_trials
 from spanver.kernels import log_softmax
 from spanver.oracle import Oracle
 from spanver.oracles import literal_oracle
-from spanver.problems.exact import sampler_law
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
 from spanver.values import Counts, Found, LinearScore, Responses, Trial
 from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances

@@ -25,7 +25,7 @@ from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, relative_features, run_settings, tabular_problems
 from spanver.subjects.contract import SpannerResult
 from spanver.validation import LARGEST

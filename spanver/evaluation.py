@@ -13,11 +13,11 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import stats
 
+from spanver.exact.tabular import component_laws, gap, kl_divergence, law_cost, log_laws_given_second, log_optimal_law
 from spanver.kernels import truncated_scores
 from spanver.oracle import Oracle
 from spanver.policies import Mixture, TruncatedSoftmax
-from spanver.problems.exact import component_laws, gap, kl_divergence, law_cost, log_laws_given_second, log_optimal_law
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.values import FloatArray, Prompt, ResponseId
 

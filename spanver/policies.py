@@ -1,7 +1,7 @@
 """Policies that learners return: frozen values, sampled through an oracle (section 1 and A2 of mathematics.md).
 
 A policy knows parameters alone. Sampling one costs what the sampler asks of the oracle; its exact law on a table is
-`spanver.problems.exact.log_law`.
+`spanver.exact.tabular.log_law`.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def mixture_of_rounds(thetas: Sequence[FloatArray] | FloatArray, precision: Floa
 class TokenPolicy:
     """A policy that draws token `h` from `layers[h-1]`; parameters alone, as every policy.
 
-    Its exact law on a token problem is `spanver.problems.exact_tokens.log_token_law`.
+    Its exact law on a token problem is `spanver.exact.tokens.log_token_law`.
     """
 
     layers: tuple[LinearSoftmax | TruncatedSoftmax, ...]

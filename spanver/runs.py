@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from spanver.errors import ArgumentError, InterruptedRunError
 from spanver.evaluation import Estimate, Evaluation, evaluate_table, evaluate_text
+from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.guarantees import (
     confidence_radius,
     sampler_samples,
@@ -31,9 +32,8 @@ from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle, text_oracle
 from spanver.policies import Sampler
 from spanver.problems.catalogue import make_problem
-from spanver.problems.exact import log_coverage, log_optimal_law
-from spanver.problems.tables import TabularProblem
-from spanver.problems.text import TextProblem
+from spanver.problems.families.text import TextProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record, times_path
 from spanver.settings import TEXT_COVERAGE, derived_settings, practical_settings

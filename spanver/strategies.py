@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spanver.learners.spanner_sampling import Settings
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q_of
 from spanver.values import FloatArray
 

@@ -15,16 +15,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spanver.archives import beside
+from spanver.exact import tokens as exact_tokens
+from spanver.exact.realizability import realizability
 from spanver.guarantees import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnRun, MultiTurnSettings, multi_turn
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracles import prefix_oracle
 from spanver.policies import LinearSoftmax, Sampler, TokenPolicy, sample_sequence
-from spanver.problems import exact_tokens
-from spanver.problems.realizability import realizability
-from spanver.problems.text_tokens import NAME as TEXT
-from spanver.problems.text_tokens import sentence
+from spanver.problems.families.text_tokens import NAME as TEXT
+from spanver.problems.families.text_tokens import sentence
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.settings import practical_multi_turn_settings, practical_text_token_settings

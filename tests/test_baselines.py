@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
+from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit
 from spanver.learners.baselines import (
     PROPER,
@@ -24,10 +25,10 @@ from spanver.learners.fitting import Local, Loss, logistic_fit, minimise_on_ball
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.policies import BestOfN, LinearSoftmax
-from spanver.problems.exact import gap, log_law
-from spanver.problems.families import covered_needle_problem, random_problem
-from spanver.problems.max_k_dnf import max_k_dnf_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.max_k_dnf import max_k_dnf_problem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, Response, Responses
 from spanver.verification.recording import Asked, RecordingOracle, counted
 

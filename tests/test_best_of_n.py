@@ -14,13 +14,13 @@ import pytest
 from laws import assert_law
 
 from spanver.errors import ArgumentError
+from spanver.exact.samplers import log_law_of_best
+from spanver.exact.tabular import gap, law_cost, log_law
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
 from spanver.policies import BestOfN, LinearSoftmax, sample_policy
-from spanver.problems.best_of_n import log_law_of_best
-from spanver.problems.exact import gap, law_cost, log_law
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 
 TIED = np.array([0.3, -1.0, 0.3, 2.0, -1.0])

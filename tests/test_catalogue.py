@@ -12,8 +12,10 @@ import pytest
 
 from spanver.errors import ArgumentError
 from spanver.problems.catalogue import FAMILIES, make_problem, parse_number, parse_problem
-from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.needle import needle_problem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 
 TABLES = ["random", "needle", "covered_needle", "max_k_dnf"]
 

@@ -16,7 +16,8 @@ from spanver.archives import arrays_path
 from spanver.certify import CERTIFIED, certify
 from spanver.errors import SpanverError
 from spanver.guarantees.residuals import kkt_residual, moment_size
-from spanver.problems.families import covered_needle_problem, random_problem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.random_tables import random_problem
 from spanver.records import load_record
 from spanver.runs import execute, make_plan
 from spanver.verdicts import Verdict

@@ -13,8 +13,8 @@ from spanver.kernels import uncertain_mask
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
 from spanver.policies import Mixture, TruncatedSoftmax
-from spanver.problems.families import random_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 
 NU = 0.5

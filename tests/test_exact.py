@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from spanver.errors import ArgumentError
-from spanver.policies import LinearSoftmax, Mixture, TruncatedSoftmax
-from spanver.problems.exact import (
+from spanver.exact.samplers import sampler_law
+from spanver.exact.tabular import (
     best_objective,
     component_laws,
     gap,
@@ -25,10 +25,10 @@ from spanver.problems.exact import (
     log_laws_given_second,
     log_optimal_law,
     objective,
-    sampler_law,
     uncertain_probability,
 )
-from spanver.problems.tables import TabularProblem
+from spanver.policies import LinearSoftmax, Mixture, TruncatedSoftmax
+from spanver.problems.tabular import TabularProblem
 
 Floats: TypeAlias = NDArray[np.float64]
 Law: TypeAlias = list[list[Decimal]]  # probabilities, one row a prompt

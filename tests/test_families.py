@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.problems.exact import best_objective, log_coverage, log_optimal_law
-from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
-from spanver.problems.max_k_dnf import max_k_dnf_problem
-from spanver.problems.tables import TabularProblem
+from spanver.exact.tabular import best_objective, log_coverage, log_optimal_law
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.max_k_dnf import max_k_dnf_problem
+from spanver.problems.families.needle import needle_problem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 
 Family: TypeAlias = Callable[..., TabularProblem]

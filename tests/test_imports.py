@@ -59,7 +59,7 @@ def test_every_module_is_among_those_imported(walked: tuple[set[str], list[str]]
     assert {
         *("spanver.cli", "spanver.errors", "spanver.values", "spanver.randomness", "spanver.oracle"),
         *("spanver.kernels.plain.elliptic", "spanver.kernels.plain.regression", "spanver.kernels.plain.spanner"),
-        *("spanver.learners.spanner_sampling", "spanver.problems.exact", "spanver.problems.text"),
+        *("spanver.learners.spanner_sampling", "spanver.exact.tabular", "spanver.problems.families.text"),
         *("spanver.guarantees.registry", "spanver.oracles.text"),
     } <= set(names)
 

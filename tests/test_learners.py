@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError, BudgetExceededError
+from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit, spanner_trace
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
@@ -29,9 +30,9 @@ from spanver.learners.spanner_sampling import (
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.policies import TruncatedSoftmax
-from spanver.problems.exact import gap, log_law
-from spanver.problems.families import covered_needle_problem, random_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, Prompt, Response, Score, TruncatedScore, UncertainPair
 
 RIDGE = 4.0

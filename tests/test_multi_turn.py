@@ -14,6 +14,7 @@ from laws import assert_law
 from token_tables import random_tokens, sequence_probabilities, sequences
 
 from spanver.errors import ArgumentError, BudgetExceededError
+from spanver.exact import tokens as exact_tokens
 from spanver.kernels import elliptic_norms
 from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings, multi_turn
 from spanver.learners.race_sampler import race_sample
@@ -21,8 +22,8 @@ from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.prefix import PrefixDoor, prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
-from spanver.problems import exact_tokens
-from spanver.problems.tokens import TokenProblem, soft_q, token_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.settings import practical_multi_turn_settings
 from spanver.values import Found, Prefix, Response, Responses, Rule, UncertainPair
 

@@ -28,7 +28,7 @@ from spanver.oracles import counted, counted_oracle, door, literal_oracle, text_
 from spanver.oracles.counted import CountedTable, geometric
 from spanver.oracles.door import LARGEST_COUNT, Door
 from spanver.oracles.literal import Inversion, LiteralTable
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import Tape
 from spanver.values import (
     Counts,

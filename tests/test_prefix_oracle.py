@@ -16,7 +16,8 @@ from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Budget, Ledger, PrefixOracle
 from spanver.oracles.prefix import prefix_oracle
-from spanver.problems.tokens import TokenProblem, token_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem
 from spanver.values import LinearScore, Prefix, Rule, Trial, UncertainPair
 
 PROBLEM = random_tokens(11, depth=3, alphabet=3, prompts=2, zeros=True)

@@ -31,8 +31,8 @@ from spanver.learners.softmax_sampler import pilot_size
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
-from spanver.problems.families import random_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.subjects import Subject, process
 from spanver.subjects.contract import result_of
 from spanver.subjects.messages import answer, decode, decoded, encoded

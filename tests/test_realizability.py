@@ -9,8 +9,9 @@ import pytest
 from token_tables import random_tokens
 
 from spanver.errors import ArgumentError
-from spanver.problems.realizability import realizability
-from spanver.problems.tokens import TokenProblem, soft_q, token_problem
+from spanver.exact.realizability import realizability
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.values import FloatArray
 
 

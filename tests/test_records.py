@@ -20,7 +20,7 @@ from spanver.errors import InterruptedRunError, RecordError
 from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle
-from spanver.problems.families import random_problem
+from spanver.problems.families.random_tables import random_problem
 from spanver.records import (
     Checkpoint,
     Plan,

@@ -8,7 +8,7 @@ import pytest
 from spanver.errors import BudgetExceededError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import literal_oracle
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import LinearScore, Trial, UncertainPair
 from spanver.verification.recording import RecordingOracle, counted
 from spanver.verification.rounds import data_of, rounds_of

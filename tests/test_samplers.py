@@ -19,14 +19,14 @@ import pytest
 from laws import PLANTED, assert_law, rejects
 
 from spanver.errors import ArgumentError
+from spanver.exact.samplers import sampler_law
 from spanver.learners import race_sampler
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.oracles.door import Door
-from spanver.problems.exact import sampler_law
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,

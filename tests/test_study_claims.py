@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from matplotlib.figure import Figure
 
-from spanver.problems.families import covered_needle_problem
-from spanver.problems.max_k_dnf import max_k_dnf_problem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.randomness import derived_seed
 from spanver.studies import coverage, multi_turn, proper, regret
 from spanver.studies.attempts import LEARNERS, attempt, spanner_settings

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
+from spanver.exact.tabular import log_optimal_law, objective
 from spanver.guarantees import needle_met_weak_exact
-from spanver.problems.exact import log_optimal_law, objective
 from spanver.studies import lower_bound
 from spanver.studies.lower_bound import LADDERS, RESPONSES, RUNS, STUDY, ceiling, most, problem_of
 from spanver.studies.points import Measured, Numbers, Point

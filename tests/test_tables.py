@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.problems.exact import best_objective, gap, log_coverage, log_optimal_law
-from spanver.problems.tables import TabularProblem
+from spanver.exact.tabular import best_objective, gap, log_coverage, log_optimal_law
+from spanver.problems.tabular import TabularProblem
 
 SHIFT = np.array([[0.5], [-0.25]])  # reward = <theta, phi> + a shift per prompt
 FEATURES = np.array(

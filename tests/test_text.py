@@ -32,9 +32,9 @@ from spanver.oracles import literal_oracle, text_oracle
 from spanver.oracles import text as text_oracles
 from spanver.oracles.door import Door
 from spanver.policies import Mixture, TruncatedSoftmax
-from spanver.problems import text
-from spanver.problems.tables import TabularProblem
-from spanver.problems.text import TextProblem, text_problem
+from spanver.problems.families import text
+from spanver.problems.families.text import TextProblem, text_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, LinearScore, ResponseId, Responses, Rule, Trial, UncertainPair
 
 ALPHA = 1e-6
@@ -276,7 +276,7 @@ def test_the_same_seed_gives_the_same_problem_whatever_the_reward(problem: TextP
 
 def test_the_same_seed_gives_the_same_problem_in_a_fresh_process(problem: TextProblem) -> None:
     code = (
-        "import json, sys, numpy as np; from spanver.problems.text import text_problem as build\n"
+        "import json, sys, numpy as np; from spanver.problems.families.text import text_problem as build\n"
         "p = build(**json.loads(sys.argv[1]))\n"
         "u = np.random.default_rng(5).random((20, p.uniforms_per_response))\n"
         "texts = ['to be', '', 'what a day']\n"

@@ -23,16 +23,18 @@ from token_tables import (
 )
 
 from spanver.errors import ArgumentError
+from spanver.exact import tokens as exact_tokens
+from spanver.exact.realizability import realizability
 from spanver.guarantees import spanner_size_bound
 from spanver.kernels import elliptic_norms
 from spanver.learners.multi_turn import MultiTurnRun, multi_turn
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracles.prefix import prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
-from spanver.problems import exact_tokens, text, text_tokens
-from spanver.problems.realizability import realizability
-from spanver.problems.text_tokens import next_words, sentence, text_token_problem
-from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q, token_problem
+from spanver.problems.families import text, text_tokens
+from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q
 from spanver.settings import practical_text_token_settings
 from spanver.values import Prefix
 

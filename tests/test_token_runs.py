@@ -13,8 +13,9 @@ import pytest
 from spanver.archives import arrays_path
 from spanver.certify_tokens import certify_tokens
 from spanver.errors import ArgumentError, RecordError
-from spanver.problems import exact_tokens
-from spanver.problems.tokens import TokenProblem, token_problem
+from spanver.exact import tokens as exact_tokens
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem
 from spanver.token_records import load_token_record
 from spanver.token_runs import execute_tokens, make_token_plan
 from spanver.verdicts import Verdict

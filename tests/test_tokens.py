@@ -20,10 +20,12 @@ from token_tables import (
 )
 
 from spanver.errors import ArgumentError
+from spanver.exact import tabular as exact
+from spanver.exact import tokens as exact_tokens
 from spanver.guarantees.headline import multi_turn_cost
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax
-from spanver.problems import exact, exact_tokens
-from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view, soft_q, token_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view, soft_q
 
 CASES = [
     {"seed": seed, "depth": depth, "alphabet": alphabet, "zeros": zeros, "prompts": prompts}

@@ -25,9 +25,11 @@ from scipy.special import gammaln
 
 from spanver import guarantees, kernels
 from spanver.errors import ArgumentError
+from spanver.exact import tabular as exact
+from spanver.exact import tokens as exact_tokens
+from spanver.exact.samplers import sampler_law
 from spanver.policies import LinearSoftmax
-from spanver.problems import exact, exact_tokens
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q
 
 Array = NDArray[np.float64]
@@ -188,7 +190,7 @@ def check_sampler(case: Case) -> None:
     # chance that all trials fail is an N-th power: relative errors of EPS times those exponents.
     exponents = float(gammaln(draws + 1)) + draws * (largest_log_base + 1.0)
     relative = 4.0 * EPS * exponents
-    ours = exact.sampler_law(base, f, beta, multiplier, delta)
+    ours = sampler_law(base, f, beta, multiplier, delta)
     fallback, trials = number(case["fallback_probability"]), number(case["expected_trials"])
     assert_close("law", ours.law, array(case["law"], (responses,)), relative)
     assert_close("fallback_probability", ours.fallback_probability, fallback, relative * fallback)

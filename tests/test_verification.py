@@ -23,7 +23,7 @@ from spanver.guarantees import REGISTRY
 from spanver.guarantees.guarantee import DEMANDS
 from spanver.oracle import Budget, Oracle
 from spanver.oracles import literal_oracle
-from spanver.problems.families import random_problem
+from spanver.problems.families.random_tables import random_problem
 from spanver.subjects.contract import Subject
 from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict

@@ -22,7 +22,7 @@ from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
 from spanver.oracles.door import Door
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.subjects import Subject, process, reference
 from spanver.subjects.messages import decode, encode
 from spanver.subjects.serve import serve

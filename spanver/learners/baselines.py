@@ -100,7 +100,7 @@ def reference_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
     Examples
     --------
     >>> from spanver.oracles import counted_oracle
-    >>> from spanver.problems.exact import gap, log_law
+    >>> from spanver.exact.tabular import gap, log_law
     >>> from spanver.problems.families import covered_needle_problem
     >>> problem = covered_needle_problem(0, coverage=2.0**8, responses=16, dimension=4, beta=0.03)
     >>> oracle = counted_oracle(problem, seed=1)
@@ -288,7 +288,7 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
     Examples
     --------
     >>> from spanver.oracles import counted_oracle
-    >>> from spanver.problems.exact import gap, log_law
+    >>> from spanver.exact.tabular import gap, log_law
     >>> from spanver.problems.families import covered_needle_problem
     >>> problem = covered_needle_problem(0, coverage=2.0**40, responses=16, dimension=4, beta=0.03)
     >>> oracle = counted_oracle(problem, seed=1, full_table=True)

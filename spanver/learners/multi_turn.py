@@ -167,7 +167,7 @@ def multi_turn(
     Examples
     --------
     >>> from spanver.oracles import prefix_oracle
-    >>> from spanver.problems.exact_tokens import gap, log_token_law
+    >>> from spanver.exact.tokens import gap, log_token_law
     >>> from spanver.problems.tokens import token_problem
     >>> from spanver.settings import practical_multi_turn_settings
     >>> problem = token_problem(0, depth=2)

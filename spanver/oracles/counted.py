@@ -17,7 +17,7 @@ from spanver.kernels import precision_norms, uncertain_mask
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.door import LARGEST_COUNT, Door, Luck
 from spanver.oracles.literal import LiteralTable
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,

@@ -11,7 +11,7 @@ from spanver.kernels import log_softmax, precision_norms
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.door import Door, Luck
 from spanver.oracles.scan import accepted, first_hit
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,

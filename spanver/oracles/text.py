@@ -15,7 +15,7 @@ from spanver.kernels import precision_norms
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.door import LARGEST_LIST, Door, Luck
 from spanver.oracles.scan import accepted, first_hit
-from spanver.problems.text import TextProblem
+from spanver.problems.families.text import TextProblem
 from spanver.values import Counts, FloatArray, Found, IntArray, Prompt, ResponseId, Responses, Rule, Trial
 
 __all__ = ["TextSource", "text_oracle"]

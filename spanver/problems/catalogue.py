@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from spanver.errors import ArgumentError
-from spanver.problems.families import covered_needle_problem, needle_problem, random_problem
-from spanver.problems.max_k_dnf import max_k_dnf_problem
-from spanver.problems.tables import TabularProblem
-from spanver.problems.text import TextProblem, text_problem
-from spanver.problems.text_tokens import text_token_problem
-from spanver.problems.tokens import TokenProblem, token_problem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.max_k_dnf import max_k_dnf_problem
+from spanver.problems.families.needle import needle_problem
+from spanver.problems.families.random_tables import random_problem
+from spanver.problems.families.text import TextProblem, text_problem
+from spanver.problems.families.text_tokens import text_token_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
 
 __all__ = ["FAMILIES", "TOKEN_FAMILIES", "make_problem", "make_token_problem", "parse_number", "parse_problem"]
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from spanver.exact.tabular import gap, log_law
 from spanver.guarantees import sampler_multiplier
 from spanver.learners.baselines import (
     BaselineRun,
@@ -26,8 +27,7 @@ from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Ledger, Oracle
 from spanver.oracles import counted_oracle
 from spanver.policies import Mixture
-from spanver.problems.exact import gap, log_law
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.sampled import sampled_gap
 from spanver.studies.search import Attempt

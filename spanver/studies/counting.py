@@ -19,7 +19,7 @@ from spanver.evidence import log_e_same_law, min_discrepancy_same_law, share
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Oracle
 from spanver.oracles import counted_oracle, literal_oracle
-from spanver.problems.families import covered_needle_problem
+from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
 from spanver.studies.figures import LOOKS, draw_theory
 from spanver.studies.points import Claim, Measured, Numbers, Point, Study

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import judge, slope
-from spanver.problems.families import covered_needle_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.attempts import LEARNERS, attempt, known_coverage_attempt
 from spanver.studies.figures import draw_series, draw_theory

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import Slope, judge, slope
-from spanver.problems.exact import log_coverage, log_optimal_law
-from spanver.problems.families import random_problem
+from spanver.exact.tabular import log_coverage, log_optimal_law
+from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
 from spanver.studies.attempts import known_coverage_attempt
 from spanver.studies.figures import draw_theory

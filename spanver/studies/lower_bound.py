@@ -19,11 +19,11 @@ import numpy as np
 from scipy.special import betaincinv
 
 from spanver.evidence import log_e_mean, min_discrepancy_mean, share
+from spanver.exact.tabular import best_objective
 from spanver.guarantees import needle_output_ceiling, needle_strong_chance, sampler_samples
 from spanver.learners.spanner_sampling import largest_cost
-from spanver.problems.exact import best_objective
-from spanver.problems.families import needle_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.needle import needle_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.attempts import PARTITION_SAMPLES, attempt, spanner_settings
 from spanver.studies.figures import LOOKS

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import Slope, judge, slope
+from spanver.exact import tokens as exact_tokens
 from spanver.guarantees import sampler_samples
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracles import prefix_oracle
-from spanver.problems import exact_tokens
-from spanver.problems.tokens import TokenProblem, sequence_view, token_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed
 from spanver.settings import practical_multi_turn_settings
 from spanver.studies.attempts import spanner_attempt, spanner_settings

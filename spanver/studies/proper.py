@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import slope
+from spanver.exact.tabular import gap, log_law
 from spanver.oracles import counted_oracle
 from spanver.policies import LinearSoftmax
-from spanver.problems.exact import gap, log_law
-from spanver.problems.max_k_dnf import max_k_dnf_problem
-from spanver.problems.tables import TabularProblem
+from spanver.problems.families.max_k_dnf import max_k_dnf_problem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.attempts import attempt
 from spanver.studies.figures import draw_series

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import judge, slope
+from spanver.exact.tabular import component_laws, gap, log_coverage, log_law, log_optimal_law
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
 from spanver.policies import Mixture, TruncatedSoftmax
-from spanver.problems.exact import component_laws, gap, log_coverage, log_law, log_optimal_law
-from spanver.problems.families import random_problem
+from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
 from spanver.studies.figures import draw_series, draw_theory
 from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
+from spanver.exact.tabular import gap
 from spanver.kernels import uncertain_mask
 from spanver.learners.softmax_sampler import pilot_size
 from spanver.policies import Mixture, TruncatedSoftmax
-from spanver.problems.exact import gap
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 
 __all__ = ["sampled_gap"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from spanver.exact.tabular import log_coverage, log_law, log_laws_given_second, log_optimal_law, log_ratio
 from spanver.guarantees import (
     confidence_radius,
     log_truncated_coverage,
@@ -22,8 +23,7 @@ from spanver.guarantees import (
 )
 from spanver.kernels import elliptic_norms, fit
 from spanver.policies import LinearSoftmax, TruncatedSoftmax
-from spanver.problems.exact import log_coverage, log_law, log_laws_given_second, log_optimal_law, log_ratio
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.studies.figures import draw_series, draw_theory
 from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study, table

@@ -14,6 +14,7 @@ import numpy as np
 
 from spanver import kernels
 from spanver.errors import MissingExtraError, SpanverError
+from spanver.exact.tabular import kl_divergence, log_ratio
 from spanver.learners.baselines import best_of_n, elliptical_enumeration, online_dpo, reference_learner, xpo
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.race_sampler import race_sample
@@ -21,7 +22,6 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import build_spanner
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracles import counted_oracle, literal_oracle
-from spanver.problems.exact import kl_divergence, log_ratio
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import stream
 from spanver.subjects.contract import Subject

@@ -14,7 +14,7 @@ import numpy as np
 
 from spanver.oracles import literal_oracle
 from spanver.oracles.door import Door
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, Found, Prompt, ResponseId, Responses, UncertainPair
 from spanver.verification.check import ENOUGH
 from spanver.verification.recording import Asked

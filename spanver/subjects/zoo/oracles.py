@@ -16,7 +16,7 @@ import numpy as np
 from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.subjects.zoo import searches
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.values import Counts, Found, Responses, UncertainPair

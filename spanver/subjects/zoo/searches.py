@@ -18,7 +18,7 @@ from spanver.kernels import precision_norms
 from spanver.oracle import Budget
 from spanver.oracles.counted import CountedTable
 from spanver.oracles.door import Door, Luck
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.subjects.zoo.mutants import Mutant
 from spanver.values import FloatArray, Found, Prompt, Responses, Rule, Trial
 

@@ -8,7 +8,7 @@ the token leads to: its sentence embedding, projected. The reward is the text pr
 
 So soft values, coverage, gaps and the identities I5 to I7 are computed, not estimated. Realizability does not hold:
 the values of beginnings of sentences are not linear in their embeddings. By how much they are not is measured by
-`spanver.problems.realizability`.
+`spanver.exact.realizability`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spanver.problems.text import TextProblem, text_problem
+from spanver.problems.families.text import TextProblem, text_problem
 from spanver.problems.tokens import TokenProblem
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, Prefix

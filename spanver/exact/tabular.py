@@ -7,23 +7,18 @@ base policy are outside every supremum and make no NaN; a law that puts mass on 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
+from spanver.exact.samplers import log_law_of_best
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
-from spanver.learners.softmax_sampler import pilot_size
 from spanver.policies import BestOfN, LinearSoftmax, Mixture, Policy, TruncatedSoftmax
-from spanver.problems.best_of_n import log_law_of_best
-from spanver.problems.tables import TabularProblem
-from spanver.validation import require, require_probability
+from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, IntArray
 
 __all__ = [
-    "SamplerLaw",
     "best_objective",
     "component_laws",
     "gap",
@@ -35,7 +30,6 @@ __all__ = [
     "log_optimal_law",
     "log_ratio",
     "objective",
-    "sampler_law",
     "uncertain_probability",
 ]
 
@@ -253,76 +247,3 @@ def uncertain_probability(problem: TabularProblem, precision: FloatArray, nu: fl
     base = np.exp(problem.log_base)
     masks = (uncertain_mask(features, features, precision, nu) for features in problem.features)
     return np.array([law @ mask @ law for law, mask in zip(base, masks, strict=True)])
-
-
-@dataclass(frozen=True, eq=False)
-class SamplerLaw:
-    """Exact law of one call of A1.
-
-    Attributes
-    ----------
-    law : array, shape (n,)
-        Probability of each response.
-    fallback_probability : float
-        That every trial fails.
-    expected_trials : float
-        Mean number of trials.
-    """
-
-    law: FloatArray
-    fallback_probability: float
-    expected_trials: float
-
-
-def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float, delta: float) -> SamplerLaw:
-    """Exact law of SoftmaxSampler (A1) by enumeration of every pilot: `(1 - q_Z) A_Z + q_Z pi_ref` averaged (R3).
-
-    Parameters
-    ----------
-    base : array, shape (n,)
-        Base probabilities, all positive; `n` small, as there are `binomial(N + n - 1, n - 1)` pilots.
-    f : array, shape (n,)
-        Scores.
-    beta : float
-    multiplier : float
-        `M`.
-    delta : float
-
-    Returns
-    -------
-    SamplerLaw
-    """
-    base, f = np.asarray(base, dtype=np.float64), np.asarray(f, dtype=np.float64)
-    require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")
-    require(f.shape == base.shape, "the shape of f", f.shape, str(base.shape))
-    require_probability("delta", delta)
-    trials = pilot_size(multiplier, delta)
-    pilots = _compositions(trials, len(base))
-    log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
-    with np.errstate(divide="ignore"):
-        log_mean_weight = logsumexp(np.log(pilots) - np.log(trials) + f / beta, axis=1)
-    log_acceptance = np.minimum(0.0, f / beta - np.log(multiplier) - log_mean_weight[:, None])
-    acceptance = base * np.exp(log_acceptance)
-    hit = np.minimum(acceptance.sum(axis=1), 1.0)
-    with np.errstate(divide="ignore"):
-        all_fail = np.exp(trials * np.log1p(-hit))
-    laws = (1.0 - all_fail)[:, None] * acceptance / hit[:, None] + all_fail[:, None] * base
-    probability = np.exp(log_probability)
-    return SamplerLaw(
-        law=probability @ laws,
-        fallback_probability=float(probability @ all_fail),
-        expected_trials=float(probability @ ((1.0 - all_fail) / hit)),
-    )
-
-
-@lru_cache(maxsize=64)
-def _compositions(total: int, parts: int) -> FloatArray:
-    """Every way to write `total` as an ordered sum of `parts` counts, one a row."""
-    if parts == 1:
-        return np.array([[float(total)]])
-    rows = [
-        np.concatenate([np.full((len(rest), 1), float(first)), rest], axis=1)
-        for first in range(total + 1)
-        for rest in [_compositions(total - first, parts - 1)]
-    ]
-    return np.concatenate(rows)

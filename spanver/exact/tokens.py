@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spanver.exact import tabular as exact
 from spanver.kernels import log_normaliser, log_softmax
 from spanver.policies import TokenPolicy
-from spanver.problems import exact
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q
 from spanver.validation import require
 from spanver.values import FloatArray

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from spanver.problems.tables import TabularProblem
+from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray

@@ -1,0 +1,1 @@
+"""What is exact on a finite problem: distributions of policies and samplers, coverage, divergence, objective, gap."""

@@ -1,0 +1,146 @@
+"""Exact distributions of what samplers return on a table: A1 with clipping and fallback (R3), and best-of-N (A3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+from spanver.learners.softmax_sampler import pilot_size
+from spanver.validation import require, require_probability
+from spanver.values import FloatArray
+
+__all__ = ["SamplerLaw", "log_law_of_best", "sampler_law"]
+
+_LOG_2 = math.log(2.0)
+_FIRST_ORDER = -40.0  # log of a number that adds nothing to 1 in double precision
+
+
+def log_law_of_best(log_base: FloatArray, scores: FloatArray, count: int) -> FloatArray:
+    """Law of the response of largest score among `count` draws, the first drawn where several tie. `[ext]`.
+
+    With `F` the cumulative base law of scores, the largest is `s` with probability `F(s)^N - F(s-)^N`, and the first
+    drawn of that score has the base law given the score. All digits are kept where the base probability of a score, or
+    of all larger scores, is far below the rounding of 1, and where `N` makes up for that.
+
+    Parameters
+    ----------
+    log_base : array, shape (Y,)
+        Log probabilities, minus infinity outside the support.
+    scores : array, shape (Y,)
+        Finite; equal ones tie.
+    count : int
+        `N`, at least 1.
+
+    Returns
+    -------
+    array, shape (Y,)
+        Log probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.exp(log_law_of_best(np.log([0.5, 0.5]), np.array([0.0, 1.0]), 2)).round(6)
+    array([0.25, 0.75])
+    """
+    support = np.flatnonzero(log_base > -np.inf)
+    levels, level_of = np.unique(scores[support], return_inverse=True)
+    log_mass = np.full(len(levels), -np.inf)
+    np.logaddexp.at(log_mass, level_of, log_base[support])
+    log_upto = np.logaddexp.accumulate(log_mass)
+    log_above = np.append(np.logaddexp.accumulate(log_mass[::-1])[::-1][1:], -np.inf)
+    # log F(s): near 0 its digits are in the upper tail, elsewhere in the lower one.
+    log_cumulative = np.where(log_above < -_LOG_2, _log_one_minus(log_above), log_upto)
+    # 1 - (F(s-)/F(s))^N, from u = P(score = s | score <= s); for tiny u and N u it is N u.
+    log_share = log_mass - log_upto
+    log_expected = log_share + math.log(count)
+    log_hit = np.where(log_expected < _FIRST_ORDER, log_expected, _log_one_minus(count * _log_one_minus(log_share)))
+    # Below the smallest score there is nothing, whatever rounding says of its share.
+    log_hit[0] = 0.0
+    law = np.full(log_base.shape, -np.inf)
+    law[support] = (log_base[support] - log_mass[level_of]) + (count * log_cumulative + log_hit)[level_of]
+    return law
+
+
+def _log_one_minus(log_values: FloatArray) -> FloatArray:
+    """`log(1 - e^x)` for `x <= 0`, accurate near 0 and far from it; minus infinity at 0."""
+    log_values = np.minimum(log_values, 0.0)  # sums of probabilities may pass 1 by their rounding
+    with np.errstate(divide="ignore"):
+        near = np.log(-np.expm1(log_values))
+    return np.where(log_values > -_LOG_2, near, np.log1p(-np.exp(np.minimum(log_values, -_LOG_2))))
+
+
+@dataclass(frozen=True, eq=False)
+class SamplerLaw:
+    """Exact law of one call of A1.
+
+    Attributes
+    ----------
+    law : array, shape (n,)
+        Probability of each response.
+    fallback_probability : float
+        That every trial fails.
+    expected_trials : float
+        Mean number of trials.
+    """
+
+    law: FloatArray
+    fallback_probability: float
+    expected_trials: float
+
+
+def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float, delta: float) -> SamplerLaw:
+    """Exact law of SoftmaxSampler (A1) by enumeration of every pilot: `(1 - q_Z) A_Z + q_Z pi_ref` averaged (R3).
+
+    Parameters
+    ----------
+    base : array, shape (n,)
+        Base probabilities, all positive; `n` small, as there are `binomial(N + n - 1, n - 1)` pilots.
+    f : array, shape (n,)
+        Scores.
+    beta : float
+    multiplier : float
+        `M`.
+    delta : float
+
+    Returns
+    -------
+    SamplerLaw
+    """
+    base, f = np.asarray(base, dtype=np.float64), np.asarray(f, dtype=np.float64)
+    require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")
+    require(f.shape == base.shape, "the shape of f", f.shape, str(base.shape))
+    require_probability("delta", delta)
+    trials = pilot_size(multiplier, delta)
+    pilots = _compositions(trials, len(base))
+    log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
+    with np.errstate(divide="ignore"):
+        log_mean_weight = logsumexp(np.log(pilots) - np.log(trials) + f / beta, axis=1)
+    log_acceptance = np.minimum(0.0, f / beta - np.log(multiplier) - log_mean_weight[:, None])
+    acceptance = base * np.exp(log_acceptance)
+    hit = np.minimum(acceptance.sum(axis=1), 1.0)
+    with np.errstate(divide="ignore"):
+        all_fail = np.exp(trials * np.log1p(-hit))
+    laws = (1.0 - all_fail)[:, None] * acceptance / hit[:, None] + all_fail[:, None] * base
+    probability = np.exp(log_probability)
+    return SamplerLaw(
+        law=probability @ laws,
+        fallback_probability=float(probability @ all_fail),
+        expected_trials=float(probability @ ((1.0 - all_fail) / hit)),
+    )
+
+
+@lru_cache(maxsize=64)
+def _compositions(total: int, parts: int) -> FloatArray:
+    """Every way to write `total` as an ordered sum of `parts` counts, one a row."""
+    if parts == 1:
+        return np.array([[float(total)]])
+    rows = [
+        np.concatenate([np.full((len(rest), 1), float(first)), rest], axis=1)
+        for first in range(total + 1)
+        for rest in [_compositions(total - first, parts - 1)]
+    ]
+    return np.concatenate(rows)
