@@ -499,7 +499,7 @@ static void build_spanner(const Value *given, Text *result) {
     for (size_t i = 0; i < d; i++) sigma[i * (d + 1)] = number(given, "ridge");
     for (double round = 0.0; round < prompts; round++) {
         if (rule.length == 0) { /* sigma has changed */
-            put_text(&rule, "{\"kind\":\"UncertainPair\",\"precision\":");
+            put_text(&rule, "{\"kind\":\"UncertainPairRule\",\"precision\":");
             put_square(&rule, inverse(sigma, d), d);
             put_argument(&rule, "nu"), put_raw(&rule, get(given, "nu")), put_text(&rule, "}");
         }
@@ -553,7 +553,7 @@ static void softmax_sample(const Value *given, Text *result) {
     double *exponents = scores_of(score, get_array(get(pilot, "responses"), "features"));
     for (size_t i = 0; i < counts.rows; i++) exponents[i] = exponents[i] / beta + log(counts.at[i]) - log(trials);
     Text rule = {0};
-    put_text(&rule, "{\"kind\":\"Trial\",\"score\":"), put_raw(&rule, score);
+    put_text(&rule, "{\"kind\":\"RejectionRule\",\"score\":"), put_raw(&rule, score);
     put_argument(&rule, "log_threshold"), put_number(&rule, log(multiplier) + log_sum_exp(exponents, counts.rows));
     put_text(&rule, "}");
     const Value *found = ask_until(prompt, &rule, trials);

@@ -132,12 +132,12 @@ def assert_ledger(run: Learned, samples: int, rewards: int, enumerated: int = 0)
     assert run.ledger == expected, f"the ledger is {run.ledger}, such a run costs {expected}"
 
 
-@pytest.mark.guarantee("O1", needs=["reference_learner"])
+@pytest.mark.guarantee("O1", needs=["passive_learner"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_reference_learner_asks_two_base_responses_and_two_rewards_a_round(
     check: Check, problem: TabularProblem, rounds: int
 ) -> None:
-    run = learn(check, "reference_learner", problem, rounds)
+    run = learn(check, "passive_learner", problem, rounds)
     assert_ledger(run, 2 * rounds, 2 * rounds)
     base = np.zeros((rounds, problem.dimension))
     assert_proper(run, base, base)
@@ -220,10 +220,10 @@ def assert_least_squares(problem: TabularProblem, run: Learned) -> None:
         assert residual <= ROUNDING, f"theta misses the conditions on the data of {t} rounds by {residual}"
 
 
-@pytest.mark.guarantee("E6", needs=["reference_learner"])
+@pytest.mark.guarantee("E6", needs=["passive_learner"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_reference_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
-    assert_least_squares(problem, learn(check, "reference_learner", problem, rounds))
+    assert_least_squares(problem, learn(check, "passive_learner", problem, rounds))
 
 
 @pytest.mark.guarantee("E6", needs=["best_of_n"])

@@ -36,10 +36,10 @@ from spanver.oracles import literal_oracle
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
-from spanver.values import FloatArray, Trial
+from spanver.values import FloatArray, RejectionRule
 from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, data_of, doors_with_room, rounds_of
+from spanver.verification.rounds import Round, data_of, fresh_oracles, rounds_of
 
 ROUNDING = 1e-9
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
@@ -232,9 +232,9 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     def observe(count: int, seed: int) -> Sequence[tuple[int, int, float]]:
         """Which response of the round it is about, the outcome of an event, and its chance."""
         seen: list[tuple[int, int, float]] = []
-        doors = doors_with_room(problem, seed)
+        oracles = fresh_oracles(problem, seed)
         while len(seen) < count:
-            run = explore(check, problem, settings, seed + len(seen), next(doors))
+            run = explore(check, problem, settings, seed + len(seen), next(oracles))
             for t, (component, asked) in enumerate(zip(run.components, run.rounds, strict=True)):
                 x = int(asked.prompt)
                 one, two = first_and_second(asked)
@@ -288,7 +288,7 @@ def test_trials_of_exploration_have_the_truncated_score_of_their_round(
         judged = held & (np.abs(lengths - component.nu) > ROUNDING * component.nu)
         expected = np.where(lengths <= component.nu, relative @ component.theta, 0.0)
         for rule in rules:
-            assert isinstance(rule, Trial), "a search for pairs in an exploration round"
+            assert isinstance(rule, RejectionRule), "a search for pairs in an exploration round"
             # A constant changes nothing (R5).
             difference = (rule.score.of(features) - expected)[judged]
             spread = float(np.ptp(difference)) if judged.any() else 0.0
@@ -307,8 +307,8 @@ def test_all_parameters_stay_in_the_confidence_ellipsoid(
     settings = replace(settings, prompts=1, rejection_multiplier=1.0, rejection_failure=0.9)
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        doors = doors_with_room(problem, seed)
-        runs = (explore(check, problem, settings, seed + index, next(doors)) for index in range(count))
+        oracles = fresh_oracles(problem, seed)
+        runs = (explore(check, problem, settings, seed + index, next(oracles)) for index in range(count))
         return [int(not all(inside for inside, _ in confident(problem, run, settings.ridge))) for run in runs]
 
     return check.mean_experiment(observe, DELTA)

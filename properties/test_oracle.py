@@ -21,7 +21,7 @@ from spanver.learners.spanner import build_spanner
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
-from spanver.values import LinearScore, Trial, UncertainPair
+from spanver.values import LinearScore, RejectionRule, UncertainPairRule
 from spanver.verification.check import Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle, counted
 
@@ -41,8 +41,8 @@ ASKED_OF_A_PROMPT = 16
 def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, size: int) -> Any:
     """Answer to one question of a script, also of those that are refused."""
     answer: Any = None
-    pair = UncertainPair(np.eye(problem.dimension), 0.25)
-    trial = Trial(LinearScore(realizing(problem)), 0.5 + realizing(problem).sum() / problem.beta)
+    pair = UncertainPairRule(np.eye(problem.dimension), 0.25)
+    trial = RejectionRule(LinearScore(realizing(problem)), 0.5 + realizing(problem).sum() / problem.beta)
     match question:
         case "sample":
             answer = oracle.sample(prompt, size)
@@ -187,18 +187,18 @@ def tries_of(oracle: Oracle, prompt: Any, rule: Any) -> int:
     return TRIES
 
 
-def uncertain(problem: TabularProblem) -> tuple[UncertainPair, Any]:
+def uncertain(problem: TabularProblem) -> tuple[UncertainPairRule, Any]:
     """A rule for pairs, and which ordered pairs it accepts, shape (Y, Y)."""
-    rule = UncertainPair(np.eye(problem.dimension) / 0.7, 0.3)
+    rule = UncertainPairRule(np.eye(problem.dimension) / 0.7, 0.3)
     features = problem.features[0]
     norms = precision_norms(features[:, None, :] - features[None, :, :], rule.precision)
     return rule, np.asarray(norms) > rule.nu
 
 
-def trial_of(problem: TabularProblem) -> tuple[Trial, Any]:
+def trial_of(problem: TabularProblem) -> tuple[RejectionRule, Any]:
     """A rule for trials, and the probability with which it accepts each response, shape (Y,)."""
     scores = problem.features[0] @ realizing(problem)
-    rule = Trial(LinearScore(realizing(problem)), float(np.median(scores)) / problem.beta + 0.5)
+    rule = RejectionRule(LinearScore(realizing(problem)), float(np.median(scores)) / problem.beta + 0.5)
     return rule, np.exp(np.minimum(0.0, scores / problem.beta - rule.log_threshold))
 
 

@@ -123,13 +123,13 @@ def told(asked: Round) -> set[object]:
     }
 
 
-@pytest.mark.guarantee("T1", needs=["reference_learner"])
+@pytest.mark.guarantee("T1", needs=["passive_learner"])
 @experiments(log_coverage=st.integers(16, 30), dimension=st.integers(1, 8), rounds=st.integers(1, 3))
 def test_the_reference_learner_finds_the_needle_no_more_often(
     check: Check, log_coverage: int, dimension: int, rounds: int
 ) -> Experiment:
     def run(oracle: RecordingOracle, own: int) -> Policy:
-        return LinearSoftmax(check.call("reference_learner", oracle, rounds=rounds, seed=own).theta)
+        return LinearSoftmax(check.call("passive_learner", oracle, rounds=rounds, seed=own).theta)
 
     # An output takes at most 2 N + 1 samples with N = ceil(4 M log(4/delta)) = 17 (R1).
     problem = Needle(dimension, BETA, 2.0**log_coverage)

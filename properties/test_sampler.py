@@ -18,7 +18,7 @@ from spanver.oracle import Oracle
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
-from spanver.values import Counts, Found, LinearScore, Responses, Trial
+from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
 from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
 
@@ -95,10 +95,10 @@ class Unlucky:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._oracle, name)
 
-    def sample_until(self, prompt: Any, rule: Any, limit: int) -> Found:
+    def sample_until(self, prompt: Any, rule: Any, limit: int) -> SearchResult:
         """Charge for the trials."""
         self._oracle.sample(prompt, rule.samples_per_try * limit)
-        return Found(None, limit)
+        return SearchResult(None, limit)
 
 
 @pytest.mark.guarantee("R3", needs=["softmax_sample"])
@@ -148,7 +148,7 @@ def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
                 np.add.at(pilot, list(map(int, ids)), 1)
         if entry.question == "sample_until":
             rule = entry.arguments[0]
-            assert isinstance(rule, Trial), "a search for pairs inside a sampler"
+            assert isinstance(rule, RejectionRule), "a search for pairs inside a sampler"
             assert pilot.sum() == sampler_trials(multiplier, failure), f"a pilot of {pilot.sum():.0f} draws"
             with np.errstate(divide="ignore"):
                 exponents = np.log(pilot / pilot.sum()) + log_weights

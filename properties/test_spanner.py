@@ -32,7 +32,7 @@ from spanver.validation import LARGEST
 from spanver.values import FloatArray
 from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
 from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, data_of, doors_with_room, rounds_of
+from spanver.verification.rounds import Round, data_of, fresh_oracles, rounds_of
 
 TIES = 1e-9  # relative; ties are free (S1)
 ROUNDING = 1e-9
@@ -225,10 +225,10 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
     def observe(count: int, seed: int) -> Sequence[tuple[int, float, float]]:
         seen: list[tuple[int, float, float]] = []
         runs = 0
-        doors = doors_with_room(problem, seed)
+        oracles = fresh_oracles(problem, seed)
         # Later rounds in which nothing can happen, or all is certain, tell nothing by chance; they are judged too.
         while len(seen) < count and runs < 4 * count:
-            oracle = RecordingOracle(next(doors))
+            oracle = RecordingOracle(next(oracles))
             arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
             tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
             check.call("build_spanner", oracle, **tried, **arguments)

@@ -28,7 +28,7 @@ from spanver.verification.check import Check, instances
 from spanver.verification.recording import RecordingPrefixOracle, counted
 
 PROBLEMS = token_problems()
-SMALL = token_problems(max_depth=2, max_alphabet=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))
+SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))
 
 
 def values_of(check: Check, problem: TokenProblem) -> Sequence[FloatArray]:
@@ -48,12 +48,12 @@ def policy_of(check: Check, problem: TokenProblem) -> list[FloatArray]:
 
 def of_sequences(laws: Sequence[FloatArray]) -> FloatArray:
     """Sum of the log laws of all tokens, of every complete sequence, shape (X, A^H), by its definition."""
-    depth, alphabet = len(laws), laws[0].shape[1]
-    total = np.zeros(len(laws[0]) * alphabet**depth)
+    horizon, vocabulary_size = len(laws), laws[0].shape[1]
+    total = np.zeros(len(laws[0]) * vocabulary_size**horizon)
     for sequence in range(total.size):
         row = sequence
         for law in reversed(laws):
-            row, token = divmod(row, alphabet)
+            row, token = divmod(row, vocabulary_size)
             total[sequence] += law[row, token]
     return total.reshape(len(laws[0]), -1)
 
@@ -83,7 +83,7 @@ def test_coverage_of_sequences_is_at_most_the_power_of_that_of_tokens(check: Che
         rows = np.flatnonzero(reached)
         largest = max(largest, *(float(check.call("log_coverage", law[row], base[row])) for row in rows))
         reached = (reached[:, None] & (base > -np.inf)).reshape(-1)
-    bound = log_sequence_coverage(largest, problem.depth)
+    bound = log_sequence_coverage(largest, problem.horizon)
     for law, base in zip(of_sequences(laws), of_sequences(problem.log_base), strict=True):
         coverage = float(check.call("log_coverage", law, base))
         assert coverage <= bound + ROUNDING * (1.0 + bound), f"log C(pi*) = {coverage}, above H log C_cond = {bound}"
@@ -94,11 +94,11 @@ def test_coverage_of_sequences_is_at_most_the_power_of_that_of_tokens(check: Che
 @instances(problem=PROBLEMS)
 def test_a_reward_less_the_ratios_after_a_token_is_its_value(check: Check, problem: TokenProblem) -> None:
     values, laws = values_of(check, problem), policy_of(check, problem)
-    base, alphabet = of_sequences(problem.log_base).reshape(-1), problem.alphabet
+    base, vocabulary_size = of_sequences(problem.log_base).reshape(-1), problem.vocabulary_size
     for sequence in np.flatnonzero(base > -np.inf):
         row, rest = int(sequence), float(problem.reward.reshape(-1)[sequence])
         for q, law, log_base in zip(reversed(values), reversed(laws), reversed(problem.log_base), strict=True):
-            row, token = divmod(row, alphabet)
+            row, token = divmod(row, vocabulary_size)
             if law[row, token] == -np.inf:  # its share is below the smallest number: nothing can be said of its ratio
                 break
             # Ratios are differences of logs that rounding has already taken part of.
@@ -152,7 +152,7 @@ def explored(
 ) -> tuple[MultiTurnResult, RecordingPrefixOracle]:
     oracle = RecordingPrefixOracle(prefix_oracle(problem, seed=check.seed("oracle", seed)))
     own = check.seed("learner", seed)
-    return check.call("multi_turn", oracle, depth=problem.depth, settings=settings, seed=own), oracle
+    return check.call("multi_turn", oracle, horizon=problem.horizon, settings=settings, seed=own), oracle
 
 
 RUNS = {"problem": SMALL, "rollouts": st.integers(1, 2), "warm_prompts": st.integers(0, 4)}

@@ -141,19 +141,19 @@ def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
     The last fit of every layer and the last tests met nothing uncertain: they made every check in full. A sweep that
     was restarted, and tests that were, took at most as much again.
     """
-    settings, depth, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
+    settings, horizon, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
     if record.plan.sampler == "race":
         fewest_calls = most_calls = race_size(settings.multiplier, settings.failure)
     else:
         trials = sampler_trials(settings.multiplier, settings.failure)
         fewest_calls, most_calls = trials + 1, sampler_samples(settings.multiplier, settings.failure)
     check = 2 * settings.checks
-    tested = settings.tests * depth
+    tested = settings.tests * horizon
     rolled = sum(
-        2 * settings.rollouts * len(layer.targets) * (depth - position)
+        2 * settings.rollouts * len(layer.targets) * (horizon - position)
         for position, layer in enumerate(record.layers, start=1)
     )
-    visits = settings.warm_prompts * depth
+    visits = settings.warm_prompts * horizon
     # A token is drawn against a second one, and weighed with a normaliser in a sweep.
     return {
         "warm start": (visits * 3, visits * (check + 1)),

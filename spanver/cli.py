@@ -134,13 +134,13 @@ def zoo(
     """Run the zoo: implementations with one bug each, which the properties must kill, and correct ones to survive."""
     from spanver.subjects.zoo import find  # noqa: PLC0415 (keeps --help quick)
     from spanver.verification import tables  # noqa: PLC0415
-    from spanver.verification.zoo import visit  # noqa: PLC0415
+    from spanver.verification.zoo import run_zoo  # noqa: PLC0415
 
     check_outputs(json_file)
     for name in names or ():
         find(name)
     with counting("hunting") as tick:
-        found = visit(
+        found = run_zoo(
             profile=profile,
             names=names or (),
             matrix=matrix,
@@ -154,7 +154,7 @@ def zoo(
         plain(line)
     if json_file is not None:
         write_json(json_file, found.to_json())
-    bad = found.verdict is not Verdict.HOLDS if not names else bool(found.survivors or found.wronged)
+    bad = found.verdict is not Verdict.HOLDS if not names else bool(found.survivors or found.false_kills)
     raise typer.Exit(VIOLATED if bad else HOLDS)
 
 

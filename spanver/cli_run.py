@@ -80,9 +80,7 @@ def run(
     from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
     if learner != "spanner_sampling":
-        allowed = (
-            "spanner_sampling or multi_turn; baselines run in studies and from Python (spanver.learners.baselines)"
-        )
+        allowed = "spanner_sampling or multi_turn; baselines run in studies and from Python (spanver.learners.rounds)"
         raise ArgumentError("learner", learner, allowed)
     _refuse_options(context, _ONLY_MULTI_TURN, "left out, as it is a setting of multi_turn")
     check_outputs(out, figure)

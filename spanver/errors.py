@@ -1,7 +1,10 @@
-"""What spanver raises, and the one sentence in which it refuses bad input.
+"""Every error that spanver raises on purpose: who raises which, and when.
 
-`ArgumentError` is raised at the doors (problems, settings, bounds, oracles) and names the argument, its value and what
-is allowed. Code behind a door trusts what came through it.
+`ArgumentError` is raised on entry, by the checks of `spanver.validation`, and names the argument, its value and what
+is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; a run `InterruptedRunError`; readers of
+files `RecordError`; an assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form
+is a `ContractError`, a program that cannot be greeted a `HandshakeError`, one that misbehaves later a
+`ProtocolError`, and a property that fails, whatever the reason, a `ViolationError`.
 """
 
 from __future__ import annotations

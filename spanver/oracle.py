@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from spanver.validation import require_count
-from spanver.values import Counts, FloatArray, Found, Prefix, Prompt, Response, ResponseId, Responses, Rule
+from spanver.values import Counts, FloatArray, Prefix, Prompt, Response, ResponseId, Responses, Rule, SearchResult
 
 __all__ = ["Budget", "Ledger", "Oracle", "PrefixOracle"]
 
@@ -104,7 +104,7 @@ class Oracle(Protocol):
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
         ...
 
-    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts, at most `limit` tries; the samples of every try.
 
         When the budget ends before the limit and before the rule accepts, what was tried is charged and
@@ -174,7 +174,7 @@ class PrefixOracle(Protocol):
         """Draw `count` tokens and return the multiset; `count` samples."""
         ...
 
-    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
         """Draw tokens until the rule accepts, at most `limit` tries; the samples of every try."""
         ...
 

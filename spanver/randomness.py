@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spanver.validation import require, require_count
 
-__all__ = ["Tape", "derived_seed", "stream"]
+__all__ = ["UniformBuffer", "derived_seed", "stream"]
 
 
 def derived_seed(seed: int, name: str) -> int:
@@ -80,7 +80,7 @@ def _key(seed: int, name: str) -> _Key:
 
 
 @dataclass(slots=True)
-class Tape:
+class UniformBuffer:
     """Uniform numbers of one generator that can be looked at before they are used up.
 
     Whoever draws until something happens reads ahead in blocks of any size and uses up only what was needed, so that

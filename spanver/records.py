@@ -16,8 +16,9 @@ import numpy as np
 
 from spanver.archives import arrays_path, beside, pack, read_summary, unpack, versions, write_whole
 from spanver.errors import RecordError
+from spanver.learners.exploration import Exploration
 from spanver.learners.spanner import Spanner
-from spanver.learners.spanner_sampling import Exploration, Settings, Trace
+from spanver.learners.spanner_sampling import Settings, Trace
 from spanver.oracle import Ledger
 from spanver.validation import require_positive
 from spanver.values import Outcome, Prompt, ResponseId

@@ -27,7 +27,8 @@ from spanver.guarantees import (
 )
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling, staged_spanner_sampling
+from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
+from spanver.learners.staged import staged_spanner_sampling
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle, text_oracle
 from spanver.policies import Sampler

@@ -72,12 +72,12 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
     )
 
 
-def practical_multi_turn_settings(*, depth: int, kappa: float) -> MultiTurnSettings:
+def practical_multi_turn_settings(*, horizon: int, kappa: float) -> MultiTurnSettings:
     """Practical settings of multi-turn SpannerSampling (A4) on the family `tokens`.
 
     Parameters
     ----------
-    depth : int
+    horizon : int
         `H`. A longer sequence meets more prefixes, so warm start and test grow with it.
     kappa : float
         Above 0; the coverage of a token is `C_cond = 2/(1 + e^{-kappa})`.
@@ -86,7 +86,7 @@ def practical_multi_turn_settings(*, depth: int, kappa: float) -> MultiTurnSetti
     -------
     MultiTurnSettings
     """
-    require_count("depth", depth)
+    require_count("horizon", horizon)
     require_positive("kappa", kappa)
     coverage = 2.0 / (1.0 + math.exp(-kappa))
     return MultiTurnSettings(
@@ -94,15 +94,15 @@ def practical_multi_turn_settings(*, depth: int, kappa: float) -> MultiTurnSetti
         ridge=1.0,
         rollouts=16,
         checks=math.ceil(2.0 * _ROOT_E * coverage),
-        tests=25 * depth,
-        warm_prompts=200 * depth,
+        tests=25 * horizon,
+        warm_prompts=200 * horizon,
         multiplier=1.5 * coverage,
         failure=0.1,
         partition_samples=16,
     )
 
 
-def practical_text_token_settings(*, depth: int) -> MultiTurnSettings:
+def practical_text_token_settings(*, horizon: int) -> MultiTurnSettings:
     """Practical settings of multi-turn SpannerSampling (A4) on real text, word by word.
 
     The values of beginnings of sentences are not linear in the features, so what is left of every difference does not
@@ -111,21 +111,21 @@ def practical_text_token_settings(*, depth: int) -> MultiTurnSettings:
 
     Parameters
     ----------
-    depth : int
+    horizon : int
         `H`.
 
     Returns
     -------
     MultiTurnSettings
     """
-    require_count("depth", depth)
+    require_count("horizon", horizon)
     return MultiTurnSettings(
         nu=0.5,
         ridge=0.3,
         rollouts=4,
         checks=24,
-        tests=10 * depth,
-        warm_prompts=700 * depth,
+        tests=10 * horizon,
+        warm_prompts=700 * horizon,
         multiplier=8.0,
         failure=0.2,
         partition_samples=64,

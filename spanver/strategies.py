@@ -110,8 +110,8 @@ def token_problems(
     draw: st.DrawFn,
     *,
     max_prompts: int = 2,
-    max_depth: int = 3,
-    max_alphabet: int = 3,
+    max_horizon: int = 3,
+    max_vocabulary_size: int = 3,
     betas: tuple[float, ...] = _BETAS,
     weights: tuple[float, ...] = _WEIGHTS,
 ) -> TokenProblem:
@@ -119,21 +119,21 @@ def token_problems(
 
     Parameters
     ----------
-    max_prompts, max_depth, max_alphabet : int
+    max_prompts, max_horizon, max_vocabulary_size : int
     betas, weights : tuple of float
         Values to draw from; base probabilities are in proportion to the weights.
     """
-    prompts, depth = draw(_counts(1, max_prompts)), draw(_counts(1, max_depth))
-    alphabet, beta = draw(_counts(1, max_alphabet)), draw(_one_of(betas))
+    prompts, horizon = draw(_counts(1, max_prompts)), draw(_counts(1, max_horizon))
+    vocabulary_size, beta = draw(_counts(1, max_vocabulary_size)), draw(_one_of(betas))
     log_base = []
-    for layer in range(depth):
-        shape = (prompts * alphabet**layer, alphabet)
+    for layer in range(horizon):
+        shape = (prompts * vocabulary_size**layer, vocabulary_size)
         base = draw(_numbers(shape, weights, 1.0))
         base[base.sum(axis=1) == 0.0, 0] = 1.0
         with np.errstate(divide="ignore"):
             log_base.append(np.log(base) - np.log(base.sum(axis=1, keepdims=True)))
-    reward = draw(_numbers((prompts, alphabet**depth), fill=0.0))
-    dimension = prompts * alphabet**depth
+    reward = draw(_numbers((prompts, vocabulary_size**horizon), fill=0.0))
+    dimension = prompts * vocabulary_size**horizon
     values = soft_q_of(log_base, reward, beta)
     # Differences at one prefix are what has to be realized, and what bounds the parameters.
     thetas = [np.pad((q - q.min(axis=1, keepdims=True)).reshape(-1), (0, dimension - q.size)) for q in values]

@@ -163,9 +163,11 @@ def load_token_record(path: Path) -> TokenRecord:
     try:
         plan = TokenPlan(**{**summary["plan"], "settings": MultiTurnSettings(**summary["plan"]["settings"])})
         require_positive("problem.radius", summary["problem"]["radius"])
-        dimension, depth = int(summary["problem"]["dimension"]), int(summary["problem"]["depth"])
-        require_count("problem.depth", depth)
-        require(len(summary["spanner_sizes"]) == depth, "spanner_sizes", summary["spanner_sizes"], f"{depth} numbers")
+        dimension, horizon = int(summary["problem"]["dimension"]), int(summary["problem"]["horizon"])
+        require_count("problem.horizon", horizon)
+        require(
+            len(summary["spanner_sizes"]) == horizon, "spanner_sizes", summary["spanner_sizes"], f"{horizon} numbers"
+        )
         require(
             all(type(start) is int for start in summary["starts"]), "starts", summary["starts"], "positions of layers"
         )
@@ -174,7 +176,7 @@ def load_token_record(path: Path) -> TokenRecord:
             plan=plan,
             ledger=Ledger(**summary["ledger"]),
             phases={phase: Ledger(**summary["phases"][phase]) for phase in PHASES},
-            layers=tuple(_layer(arrays, position, dimension) for position in range(depth)),
+            layers=tuple(_layer(arrays, position, dimension) for position in range(horizon)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is damaged ({type(error).__name__}: {error})") from error

@@ -59,9 +59,9 @@ def token_result_table(summary: Mapping[str, Any]) -> Table:
     table.add_row("spanner sizes, first token first", sizes, f"at most {number(bounds['spanner_size'])} each (S4)")
     table.add_row("sweeps", number(len(summary["starts"])), f"at most {number(bounds['sweeps'])} (S4)")
     table.add_row("coverage of a token C_cond", number(problem["conditional_coverage"]), "exact")
-    depth, token = problem["depth"], problem["conditional_coverage"]
+    horizon, token = problem["horizon"], problem["conditional_coverage"]
     table.add_row(
-        "coverage of a sequence C(pi*)", number(problem["coverage"]), f"C_cond^H = {number(token**depth)} (I6)"
+        "coverage of a sequence C(pi*)", number(problem["coverage"]), f"C_cond^H = {number(token**horizon)} (I6)"
     )
     shares = ", ".join(f"{share:.2f}" for share in problem["realizable"])
     table.add_row("realizable share of each layer", shares, "1 where linear")

@@ -64,8 +64,8 @@ def make_token_plan(
 
 def _practical(problem: TokenProblem) -> MultiTurnSettings:
     if problem.name == TEXT:
-        return practical_text_token_settings(depth=problem.depth)
-    return practical_multi_turn_settings(depth=problem.depth, kappa=float(problem.parameters["kappa"]))
+        return practical_text_token_settings(horizon=problem.horizon)
+    return practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
 
 
 def execute_tokens(plan: TokenPlan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def execute_tokens(plan: TokenPlan, path: Path, *, problem: TokenProblem) -> dic
         oracle = prefix_oracle(problem, seed=derived_seed(plan.seed, "oracle"))
         run = multi_turn(
             oracle,
-            depth=problem.depth,
+            horizon=problem.horizon,
             settings=plan.settings,
             seed=derived_seed(plan.seed, "learner"),
             sampler=SAMPLERS[plan.sampler],
@@ -106,9 +106,9 @@ def _results(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dict[
     return {
         "problem": {
             "name": problem.name,
-            "depth": problem.depth,
+            "horizon": problem.horizon,
             "dimension": problem.dimension,
-            "alphabet": problem.alphabet,
+            "vocabulary_size": problem.vocabulary_size,
             "beta": problem.beta,
             "radius": problem.radius,
             "reward_range": problem.reward_range,
@@ -118,14 +118,14 @@ def _results(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dict[
         },
         "gap": exact_tokens.gap(problem, law),
         "base_gap": exact_tokens.gap(problem, problem.log_base),
-        "bounds": {"spanner_size": size_bound, "sweeps": 1 + problem.depth * size_bound},
+        "bounds": {"spanner_size": size_bound, "sweeps": 1 + problem.horizon * size_bound},
         "sentences": _sentences(plan, problem, run) if problem.name == TEXT else None,
     }
 
 
 def _sentences(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, list[str]]:
     """Samples of the base policy and of what was learned, from the same prompts; asked of an oracle of their own."""
-    base = TokenPolicy(tuple(LinearSoftmax(np.zeros(problem.dimension)) for _ in range(problem.depth)))
+    base = TokenPolicy(tuple(LinearSoftmax(np.zeros(problem.dimension)) for _ in range(problem.horizon)))
     drawn: dict[str, list[str]] = {}
     for name, policy in (("before", base), ("after", run.policy)):
         oracle = prefix_oracle(problem, seed=derived_seed(plan.seed, "sentences"))

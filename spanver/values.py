@@ -26,21 +26,21 @@ from spanver.validation import read_only, require, require_finite, require_posit
 __all__ = [
     "Counts",
     "FloatArray",
-    "Found",
     "IntArray",
     "LinearScore",
     "Outcome",
     "Pair",
     "Prefix",
     "Prompt",
+    "RejectionRule",
     "Response",
     "ResponseId",
     "Responses",
     "Rule",
     "Score",
-    "Trial",
+    "SearchResult",
     "TruncatedScore",
-    "UncertainPair",
+    "UncertainPairRule",
     "from_json",
     "to_json",
 ]
@@ -146,7 +146,7 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Found:
+class SearchResult:
     """What `sample_until` came to: the responses of the try that stopped it, or None, and the number of tries."""
 
     responses: Responses | None
@@ -191,7 +191,7 @@ class TruncatedScore:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class UncertainPair:
+class UncertainPairRule:
     """Rule: draw pairs, two samples a try, until `||v||_{Sigma^-1} > nu`; `precision = Sigma^-1` (A2, phase 1)."""
 
     precision: FloatArray
@@ -205,7 +205,7 @@ class UncertainPair:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Trial:
+class RejectionRule:
     """Rule: draw responses, accept each with probability `min(1, exp(score/beta - log_threshold))` (A1)."""
 
     score: LinearScore | TruncatedScore
@@ -217,7 +217,7 @@ class Trial:
 
 
 Score: TypeAlias = LinearScore | TruncatedScore
-Rule: TypeAlias = UncertainPair | Trial
+Rule: TypeAlias = UncertainPairRule | RejectionRule
 
 
 def _check_precision(precision: FloatArray, dimension: int) -> None:
@@ -268,7 +268,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_from_json)
     converter.register_structure_hook_func(lambda kind: kind == ResponseId, _id_from_json)
     configure_tagged_union(LinearScore | TruncatedScore, converter, tag_name="kind")
-    configure_tagged_union(UncertainPair | Trial, converter, tag_name="kind")
+    configure_tagged_union(UncertainPairRule | RejectionRule, converter, tag_name="kind")
     return converter
 
 

@@ -12,16 +12,13 @@ import pytest
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit
-from spanver.learners.baselines import (
-    PROPER,
-    BaselineRun,
-    best_of_n,
-    elliptical_enumeration,
-    online_dpo,
-    reference_learner,
-    xpo,
-)
-from spanver.learners.fitting import Local, Loss, logistic_fit, minimise_on_ball
+from spanver.learners.best_of_n import best_of_n
+from spanver.learners.elliptical_enumeration import elliptical_enumeration
+from spanver.learners.losses import Local, Loss, logistic_fit, minimise_on_ball
+from spanver.learners.online_dpo import online_dpo
+from spanver.learners.passive import passive_learner
+from spanver.learners.rounds import PROPER, BaselineRun
+from spanver.learners.xpo import xpo
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.policies import BestOfN, LinearSoftmax
@@ -44,7 +41,7 @@ def known_base(problem: TabularProblem) -> Callable[[Any], FloatArray]:
 
 FULL: Mapping[str, Any] = {"partition": "enumerate", "log_base": known_base(PROBLEM)}
 LEARNERS: dict[str, tuple[Learn, dict[str, Any]]] = {
-    "reference": (reference_learner, {}),
+    "reference": (passive_learner, {}),
     "online, rewards": (online_dpo, {}),
     "online, preferences": (online_dpo, {"feedback": "preference"}),
     "xpo, rewards": (xpo, {"alpha": 0.005, "partition_samples": SAMPLES}),
@@ -115,7 +112,7 @@ def test_data_of_elliptical_enumeration_do_not_depend_on_the_coverage_and_base_p
         gaps.append(gap(problem, log_law(problem, run.policy)))
     assert np.array_equal(runs[0].vectors, runs[1].vectors)
     assert max(gaps) < 0.01
-    passive = reference_learner(literal_oracle(problem, seed=0), rounds=40, seed=0)
+    passive = passive_learner(literal_oracle(problem, seed=0), rounds=40, seed=0)
     assert gap(problem, log_law(problem, passive.policy)) == pytest.approx(gap(problem, problem.log_base), rel=1e-6)
 
 
@@ -345,7 +342,7 @@ def test_refits_stay_small_also_where_rewards_are_realized_exactly(monkeypatch: 
 
         return minimise_on_ball(watched, radius, start)
 
-    monkeypatch.setattr("spanver.learners.baselines.minimise_on_ball", counting)
+    monkeypatch.setattr("spanver.learners.rounds.minimise_on_ball", counting)
     run, _ = xpo_of(max_k_dnf_problem(), seed=1, rounds=100, alpha=0.01)
     assert len(run.thetas) == 100
     assert calls <= 20 * 100
@@ -357,7 +354,7 @@ def test_refits_stay_small_also_where_rewards_are_realized_exactly(monkeypatch: 
 @pytest.mark.parametrize(
     ("learn", "options", "sentence"),
     [
-        (reference_learner, {"rounds": 0}, "rounds is 0"),
+        (passive_learner, {"rounds": 0}, "rounds is 0"),
         (online_dpo, {"rounds": 1.5}, "rounds is 1.5"),
         (online_dpo, {"feedback": "praise"}, "feedback is 'praise'"),
         (xpo, {"alpha": -1.0}, "alpha is -1.0"),
@@ -389,7 +386,7 @@ def test_learners_of_the_full_table_model_need_an_oracle_that_lists() -> None:
 
 def test_the_least_certain_pair_is_found_in_blocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = recorded("elliptical", rounds=10)
-    monkeypatch.setattr("spanver.learners.baselines._LARGEST_BLOCK", 16)
+    monkeypatch.setattr("spanver.learners.xpo._LARGEST_BLOCK", 16)
     blocks, _ = recorded("elliptical", rounds=10)
     assert np.abs(whole.vectors) == pytest.approx(np.abs(blocks.vectors), abs=0.0)
 

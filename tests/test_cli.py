@@ -198,7 +198,7 @@ def test_certify_exits_1_and_names_what_is_violated(spanver: Command) -> None:
 
 
 def test_a_multi_turn_run_says_what_it_came_to_and_certifies(spanver: Command) -> None:
-    options = ["--learner", "multi_turn", "--problem", "tokens:depth=2", "--prompts", "30", "--rollouts", "2"]
+    options = ["--learner", "multi_turn", "--problem", "tokens:horizon=2", "--prompts", "30", "--rollouts", "2"]
     said = spanver("run", *options, "--tests", "5", "--checks", "3", "--partition-samples", "8", "--out", "token.json")
     assert said.code == 0, said.err
     for words in ("gap J(pi*) - J(pi), exact", "warm start", "C_cond", "spanver certify token.json"):
@@ -370,10 +370,10 @@ REFUSALS = [
     (["run", *TINY, "--coverage", "unknown", "--budget=-10"], ["budget", "-10", "at least 1"]),
     (["run", *TINY, "--out", "nowhere/run.json"], ["nowhere", "folder"]),
     (["run", *TINY, "--out", "."], ["path", "'.'", "file"]),
-    (["run", "--problem", "tokens:depth=2"], ["learner", "spanner_sampling", "multi_turn"]),
+    (["run", "--problem", "tokens:horizon=2"], ["learner", "spanner_sampling", "multi_turn"]),
     (["run", *TINY, "--rollouts", "3"], ["rollouts", "3", "multi_turn"]),
     (["run", "--learner", "multi_turn", "--problem", "random"], ["problem", "'random'", "tokens"]),
-    (["run", "--learner", "multi_turn", "--problem", "tokens:depth=99"], ["depth", "99", "at most"]),
+    (["run", "--learner", "multi_turn", "--problem", "tokens:horizon=99"], ["horizon", "99", "at most"]),
     (["run", "--learner", "multi_turn", "--problem", "tokens", "--resume"], ["resume", "multi_turn"]),
     (
         ["run", "--learner", "multi_turn", "--problem", "tokens", "--figure", "a.png"],

@@ -487,7 +487,7 @@ def test_a_slope_outside_its_band_and_one_that_is_not_decided_both_raise() -> No
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, math.nan])
 def test_rates_outside_the_open_unit_interval_are_refused(rate: float) -> None:
-    doors: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: min_samples_mean(0.1, 0.1, alpha=rate),
         lambda: min_discrepancy_mean(0.1, 10, alpha=0.1, power=rate),
         lambda: min_samples_law([0.5, 0.5], 0.1, alpha=0.1, power=rate),
@@ -500,13 +500,13 @@ def test_rates_outside_the_open_unit_interval_are_refused(rate: float) -> None:
         lambda: share(rate, 1, 1),
         lambda: slope([1, 2], [[1, 2], [1, 2]], level=rate),
     ]
-    for door in doors:
+    for call in calls:
         with pytest.raises(ArgumentError):
-            door()
+            call()
 
 
 @pytest.mark.parametrize(
-    "door",
+    "call",
     [
         lambda: log_e_mean(3, 2, 0.5),
         lambda: log_e_mean(math.nan, 2, 0.5),
@@ -539,9 +539,9 @@ def test_rates_outside_the_open_unit_interval_are_refused(rate: float) -> None:
         lambda: judge(Slope(1, 1, 1, 0.95), (2, 1)),
     ],
 )
-def test_bad_arguments_are_refused_at_the_door(door: Callable[[], object]) -> None:
+def test_bad_arguments_are_refused_on_entry(call: Callable[[], object]) -> None:
     with pytest.raises(ArgumentError):
-        door()
+        call()
 
 
 @pytest.mark.parametrize("discrepancy", [0.5, 0.3, 0.1])

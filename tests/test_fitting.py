@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import comb
 
 from spanver.kernels import fit
-from spanver.learners.fitting import (
+from spanver.learners.losses import (
     Local,
     LogisticLoss,
     LogLikelihood,

@@ -24,7 +24,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import brentq
 
 from spanver import kernels
-from spanver.kernels import SpannerScan
+from spanver.kernels import SpannerTrace
 
 Array = NDArray[np.float64]
 
@@ -174,13 +174,13 @@ def arrays_in(result: Any) -> Iterator[Any]:
     parts: list[Any] = [result]
     if isinstance(result, tuple):
         parts = list(result)
-    elif isinstance(result, SpannerScan):
+    elif isinstance(result, SpannerTrace):
         parts = [result.accepted, result.norms, result.sigma, result.log_det]
     yield from (part for part in parts if not isinstance(part, float))
 
 
 def test_every_kernel_is_called_on_every_backend() -> None:
-    assert {name.partition("-")[0] for name in calls()} == set(kernels.__all__) - {"SpannerScan"} - LISTS
+    assert {name.partition("-")[0] for name in calls()} == set(kernels.__all__) - {"SpannerTrace"} - LISTS
 
 
 def test_lists_are_chosen_alike_on_every_backend(backend: Backend) -> None:

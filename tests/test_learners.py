@@ -14,26 +14,19 @@ import pytest
 from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit, spanner_trace
+from spanver.learners.exploration import Exploration, explore
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
-from spanver.learners.spanner_sampling import (
-    Exploration,
-    Run,
-    Settings,
-    Trace,
-    explore,
-    largest_cost,
-    spanner_sampling,
-    staged_spanner_sampling,
-)
+from spanver.learners.spanner_sampling import Run, Settings, Trace, largest_cost, spanner_sampling
+from spanver.learners.staged import staged_spanner_sampling
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.values import FloatArray, Prompt, Response, Score, TruncatedScore, UncertainPair
+from spanver.values import FloatArray, Prompt, Response, Score, TruncatedScore, UncertainPairRule
 
 RIDGE = 4.0
 SMALL = Settings(
@@ -369,7 +362,7 @@ def test_a_spanner_builder_that_takes_neither_start_nor_on_round_plugs_in() -> N
         tries = []
         for turn in range(prompts):
             prompt = oracle.prompt()
-            rule = UncertainPair(np.linalg.inv(sigma).astype(np.float64), nu)
+            rule = UncertainPairRule(np.linalg.inv(sigma).astype(np.float64), nu)
             tried = 0
             while tried < pairs_per_prompt:
                 tried += 1

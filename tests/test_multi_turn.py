@@ -20,14 +20,14 @@ from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings,
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.prefix import PrefixDoor, prefix_oracle
+from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.settings import practical_multi_turn_settings
-from spanver.values import Found, Prefix, Response, Responses, Rule, UncertainPair
+from spanver.values import Prefix, Response, Responses, Rule, SearchResult, UncertainPairRule
 
-SETTINGS = practical_multi_turn_settings(depth=2, kappa=2.0)
+SETTINGS = practical_multi_turn_settings(horizon=2, kappa=2.0)
 EXACT = MultiTurnSettings(  # as little luck as possible: normalisers are exact, and every uncertain prefix is noticed
     nu=0.3,
     ridge=0.1,
@@ -45,29 +45,29 @@ def gap(problem: TokenProblem, policy: TokenPolicy) -> float:
     return exact_tokens.gap(problem, exact_tokens.log_token_law(problem, policy))
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("horizon", [1, 2, 3])
 @pytest.mark.parametrize("noise", [0.0, 0.1])
-def test_practical_settings_reach_a_small_gap_on_the_family(depth: int, noise: float) -> None:
-    problem = token_problem(depth, depth=depth, noise=noise)
+def test_practical_settings_reach_a_small_gap_on_the_family(horizon: int, noise: float) -> None:
+    problem = token_problem(horizon, horizon=horizon, noise=noise)
     oracle = prefix_oracle(problem, seed=5)
-    settings = practical_multi_turn_settings(depth=depth, kappa=2.0)
-    run = multi_turn(oracle, depth=depth, settings=settings, seed=6)
-    assert exact_tokens.gap(problem, problem.log_base) > 0.1 * depth
-    assert gap(problem, run.policy) < (4e-4 if noise == 0.0 else 0.01 * depth)
-    assert oracle.ledger.samples < 5e4 * depth**2
+    settings = practical_multi_turn_settings(horizon=horizon, kappa=2.0)
+    run = multi_turn(oracle, horizon=horizon, settings=settings, seed=6)
+    assert exact_tokens.gap(problem, problem.log_base) > 0.1 * horizon
+    assert gap(problem, run.policy) < (4e-4 if noise == 0.0 else 0.01 * horizon)
+    assert oracle.ledger.samples < 5e4 * horizon**2
 
 
 @pytest.mark.parametrize(
     "problem",
     [
-        token_problem(1, depth=3, dimension=3),
-        random_tokens(2, depth=3, alphabet=2, realizable=True),
-        random_tokens(3, depth=2, alphabet=3, realizable=True, zeros=True),
+        token_problem(1, horizon=3, dimension=3),
+        random_tokens(2, horizon=3, vocabulary_size=2, realizable=True),
+        random_tokens(3, horizon=2, vocabulary_size=3, realizable=True, zeros=True),
     ],
     ids=["tokens", "random", "zeros"],
 )
 def test_without_noise_targets_are_differences_of_optimal_values(problem: TokenProblem) -> None:
-    run = multi_turn(prefix_oracle(problem, seed=1), depth=problem.depth, settings=EXACT, seed=2)
+    run = multi_turn(prefix_oracle(problem, seed=1), horizon=problem.horizon, settings=EXACT, seed=2)
     q = soft_q(problem)
     for layer, (pairs, targets) in enumerate(zip(run.pairs, run.targets, strict=True)):
         assert len(pairs) > 0
@@ -80,10 +80,10 @@ def test_without_noise_targets_are_differences_of_optimal_values(problem: TokenP
 
 
 def test_a_run_with_the_same_seeds_is_the_same_and_with_others_is_not() -> None:
-    problem = token_problem(2, depth=2, noise=0.2)
+    problem = token_problem(2, horizon=2, noise=0.2)
 
     def run(oracle_seed: int) -> MultiTurnRun:
-        return multi_turn(prefix_oracle(problem, seed=oracle_seed), depth=2, settings=SETTINGS, seed=3)
+        return multi_turn(prefix_oracle(problem, seed=oracle_seed), horizon=2, settings=SETTINGS, seed=3)
 
     one, again, other = run(1), run(1), run(2)
     assert (one.thetas == again.thetas).all()
@@ -96,7 +96,7 @@ def test_a_run_with_the_same_seeds_is_the_same_and_with_others_is_not() -> None:
 
 
 def test_the_learners_seed_reaches_a_sampler_that_uses_it() -> None:
-    problem = token_problem(2, depth=2)
+    problem = token_problem(2, horizon=2)
     seen: list[list[int]] = []
     for seed in (1, 1, 2):
         seeds: list[int] = []
@@ -105,7 +105,7 @@ def test_the_learners_seed_reaches_a_sampler_that_uses_it() -> None:
             seeds.append(seed)
             return race_sample(*asked, seed=seed, **settings)
 
-        run = multi_turn(prefix_oracle(problem, seed=4), depth=2, settings=SETTINGS, seed=seed, sampler=sampler)
+        run = multi_turn(prefix_oracle(problem, seed=4), horizon=2, settings=SETTINGS, seed=seed, sampler=sampler)
         assert gap(problem, run.policy) < 4e-4
         assert len(set(seeds)) == len(seeds)
         seen.append(seeds)
@@ -114,14 +114,14 @@ def test_the_learners_seed_reaches_a_sampler_that_uses_it() -> None:
 
 
 def test_pairs_were_uncertain_when_found_and_the_policy_knows_the_spanner() -> None:
-    problem = token_problem(3, depth=3)
-    run = multi_turn(prefix_oracle(problem, seed=1), depth=3, settings=SETTINGS, seed=2)
+    problem = token_problem(3, horizon=3)
+    run = multi_turn(prefix_oracle(problem, seed=1), horizon=3, settings=SETTINGS, seed=2)
     assert run.spanner_sizes == tuple(len(pairs) for pairs in run.pairs)
-    for depth, (pairs, theta, layer) in enumerate(zip(run.pairs, run.thetas, run.policy.layers, strict=True)):
+    for horizon, (pairs, theta, layer) in enumerate(zip(run.pairs, run.thetas, run.policy.layers, strict=True)):
         sigma = SETTINGS.ridge * np.eye(problem.dimension)
         for pair in pairs:
-            assert len(pair.prefix.tokens) == depth
-            features = problem.features[depth][problem.row(0, [int(token) for token in pair.prefix.tokens])]
+            assert len(pair.prefix.tokens) == horizon
+            features = problem.features[horizon][problem.row(0, [int(token) for token in pair.prefix.tokens])]
             v = features[int(pair.first.id)] - features[int(pair.second.id)]
             assert elliptic_norms(v, sigma) > SETTINGS.nu
             assert (pair.difference == v).all()
@@ -133,10 +133,10 @@ def test_pairs_were_uncertain_when_found_and_the_policy_knows_the_spanner() -> N
 
 
 def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alone() -> None:
-    problem = token_problem(2, depth=3)
+    problem = token_problem(2, horizon=3)
     oracle = prefix_oracle(problem, seed=3)
-    settings = practical_multi_turn_settings(depth=3, kappa=2.0)
-    run = multi_turn(oracle, depth=3, settings=settings, seed=4)
+    settings = practical_multi_turn_settings(horizon=3, kappa=2.0)
+    run = multi_turn(oracle, horizon=3, settings=settings, seed=4)
     assert tuple(run.ledgers) == PHASES
     assert sum(ledger.samples for ledger in run.ledgers.values()) == oracle.ledger.samples
     assert run.ledgers["warm start"].rewards == run.ledgers["test"].rewards == 0
@@ -154,9 +154,9 @@ def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alo
 
 
 def test_without_a_warm_start_nothing_is_asked_before_the_sweep_and_restarts_find_the_spanner() -> None:
-    problem = token_problem(2, depth=2)
+    problem = token_problem(2, horizon=2)
     settings = dataclasses.replace(SETTINGS, warm_prompts=0, rollouts=4)
-    run = multi_turn(prefix_oracle(problem, seed=3), depth=2, settings=settings, seed=4)
+    run = multi_turn(prefix_oracle(problem, seed=3), horizon=2, settings=settings, seed=4)
     assert run.ledgers["warm start"] == Ledger()
     assert run.restarts == sum(run.spanner_sizes) > 0
     assert gap(problem, run.policy) < 1e-3
@@ -173,17 +173,17 @@ class Scripted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
-        if not isinstance(rule, UncertainPair):
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
+        if not isinstance(rule, UncertainPairRule):
             return self._inner.sample_until(prefix, rule, limit)
         layer = len(prefix.tokens)
         self.visits[layer] += 1
         if self.visits[layer] not in self._fires.get(layer, set()):
-            return Found(None, limit)
+            return SearchResult(None, limit)
         self.log.append(("fired", layer))
         features = self._inner.sample(prefix, 64)
         positions = [features.ids.index(0), features.ids.index(1)]
-        return Found(Responses((0, 1), features.features[positions]), 1)
+        return SearchResult(Responses((0, 1), features.features[positions]), 1)
 
     def reward(self, sequence: Prefix) -> float:
         self.log.append(("reward", len(sequence.tokens)))
@@ -191,12 +191,12 @@ class Scripted:
 
 
 def test_a_sweep_restarts_at_the_layer_that_fired_and_layers_above_keep_their_parameters() -> None:
-    problem = token_problem(1, depth=3)
+    problem = token_problem(1, horizon=3)
     settings = dataclasses.replace(SETTINGS, warm_prompts=0, rollouts=2, tests=3)
     # First test rollout: layer 1 (of 0..2) fires, then in the first rollout for it layer 2, at its first visit there;
     # both are fitted anew. The next test fires at the root: only layer 0 is fitted then.
     oracle = Scripted(problem, {1: {1}, 2: {1}, 0: {2}})
-    run = multi_turn(oracle, depth=3, settings=settings, seed=1)
+    run = multi_turn(oracle, horizon=3, settings=settings, seed=1)
     assert run.starts == (2, 1, 2, 0)
     assert (run.restarts, run.sweeps) == (3, 4)
     assert run.spanner_sizes == (1, 1, 1)
@@ -211,12 +211,12 @@ def test_a_sweep_restarts_at_the_layer_that_fired_and_layers_above_keep_their_pa
 
 
 def test_a_layer_that_fires_while_others_are_fitted_is_fitted_before_them_once_more() -> None:
-    problem = token_problem(1, depth=2)
+    problem = token_problem(1, horizon=2)
     settings = dataclasses.replace(SETTINGS, warm_prompts=1, rollouts=3, tests=1)
     # Warm start: both layers fire, no reward. Sweep: layer 1 takes 6 rewards; layer 0 is interrupted at its third
     # rollout (two rewards are lost), layer 1 has two pairs by then, and layer 0 starts again.
     oracle = Scripted(problem, {0: {1}, 1: {1, 4}})
-    run = multi_turn(oracle, depth=2, settings=settings, seed=1)
+    run = multi_turn(oracle, horizon=2, settings=settings, seed=1)
     reward = ("reward", 2)
     assert oracle.log == [("fired", 0), ("fired", 1), *[reward] * 8, ("fired", 1), *[reward] * (12 + 6)]
     assert run.starts == (1, 1)
@@ -224,9 +224,9 @@ def test_a_layer_that_fires_while_others_are_fitted_is_fitted_before_them_once_m
 
 
 def test_where_nothing_is_uncertain_the_base_policy_is_returned_and_no_reward_asked() -> None:
-    problem = token_problem(1, depth=3)
+    problem = token_problem(1, horizon=3)
     oracle = prefix_oracle(problem, seed=1)
-    run = multi_turn(oracle, depth=3, settings=dataclasses.replace(SETTINGS, nu=100.0), seed=1)
+    run = multi_turn(oracle, horizon=3, settings=dataclasses.replace(SETTINGS, nu=100.0), seed=1)
     assert oracle.ledger.rewards == 0
     assert (run.thetas == 0.0).all()
     assert run.starts == (2,)
@@ -234,7 +234,7 @@ def test_where_nothing_is_uncertain_the_base_policy_is_returned_and_no_reward_as
 
 
 def test_parameters_stay_in_the_ball() -> None:
-    problem = token_problem(1, depth=2)
+    problem = token_problem(1, horizon=2)
     short = TokenProblem(
         prompt_law=problem.prompt_law,
         log_base=problem.log_base,
@@ -243,20 +243,20 @@ def test_parameters_stay_in_the_ball() -> None:
         beta=problem.beta,
         radius=0.25 * problem.radius,
     )
-    run = multi_turn(prefix_oracle(short, seed=1), depth=2, settings=SETTINGS, seed=1)
+    run = multi_turn(prefix_oracle(short, seed=1), horizon=2, settings=SETTINGS, seed=1)
     assert np.linalg.norm(run.thetas, axis=1) == pytest.approx(0.25 * problem.radius, rel=1e-9)
 
 
 @pytest.mark.parametrize("samples", [10, 5000, 30000])
 def test_a_run_ends_with_its_budget(samples: int) -> None:
-    oracle = prefix_oracle(token_problem(1, depth=3), seed=1, budget=Budget(samples=samples))
+    oracle = prefix_oracle(token_problem(1, horizon=3), seed=1, budget=Budget(samples=samples))
     with pytest.raises(BudgetExceededError):
-        multi_turn(oracle, depth=3, settings=SETTINGS, seed=1)
+        multi_turn(oracle, horizon=3, settings=SETTINGS, seed=1)
     assert samples - 50 < oracle.ledger.samples <= samples  # no question of these settings costs 50
 
 
 def test_sequences_sampled_from_a_policy_have_its_exact_law() -> None:
-    problem = random_tokens(4, depth=2, alphabet=2, prompts=1)
+    problem = random_tokens(4, horizon=2, vocabulary_size=2, prompts=1)
     theta = np.array([0.6, -0.4, 0.3])
     policy = TokenPolicy((LinearSoftmax(theta), TruncatedSoftmax(-theta, np.eye(3), 0.8)))
     oracle = prefix_oracle(problem, seed=2)
@@ -291,15 +291,15 @@ def test_bad_settings_are_refused_by_name(name: str, value: float) -> None:
 
 
 def test_a_depth_below_one_is_refused() -> None:
-    oracle: PrefixDoor = prefix_oracle(token_problem(1), seed=1)
-    with pytest.raises(ArgumentError, match="depth"):
-        multi_turn(oracle, depth=0, settings=SETTINGS, seed=1)
+    oracle: MeteredPrefixOracle = prefix_oracle(token_problem(1), seed=1)
+    with pytest.raises(ArgumentError, match="horizon"):
+        multi_turn(oracle, horizon=0, settings=SETTINGS, seed=1)
     with pytest.raises(ArgumentError, match="kappa"):
-        practical_multi_turn_settings(depth=1, kappa=math.inf)
+        practical_multi_turn_settings(horizon=1, kappa=math.inf)
 
 
 def test_practical_settings_follow_the_coverage_of_a_token_and_the_depth() -> None:
-    one, more = practical_multi_turn_settings(depth=2, kappa=2.0), practical_multi_turn_settings(depth=6, kappa=6.0)
+    one, more = practical_multi_turn_settings(horizon=2, kappa=2.0), practical_multi_turn_settings(horizon=6, kappa=6.0)
     coverage = 2 / (1 + math.exp(-2.0))
     assert one.checks == math.ceil(2 * math.exp(0.5) * coverage)
     assert one.multiplier == pytest.approx(1.5 * coverage)

@@ -24,26 +24,27 @@ from laws import assert_law
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Budget, Ledger
-from spanver.oracles import counted, counted_oracle, door, literal_oracle, text_oracle
+from spanver.oracles import counted, counted_oracle, literal_oracle, text_oracle
+from spanver.oracles import metered as door
 from spanver.oracles.counted import CountedTable, geometric
-from spanver.oracles.door import LARGEST_COUNT, Door
 from spanver.oracles.literal import Inversion, LiteralTable
+from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle
 from spanver.problems.tabular import TabularProblem
-from spanver.randomness import Tape
+from spanver.randomness import UniformBuffer
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     LinearScore,
+    RejectionRule,
     Response,
     Responses,
     Rule,
-    Trial,
+    SearchResult,
     TruncatedScore,
-    UncertainPair,
+    UncertainPairRule,
 )
 
-MakeOracle: TypeAlias = Callable[..., Door]
+MakeOracle: TypeAlias = Callable[..., MeteredOracle]
 
 
 def table(**changes: Any) -> TabularProblem:
@@ -71,17 +72,17 @@ def table(**changes: Any) -> TabularProblem:
 
 PROBLEM = table()
 PRECISION = np.array([[2.0, 0.5], [0.5, 1.0]])
-RULE = UncertainPair(PRECISION, 1.1)
-TRIAL = Trial(LinearScore(np.array([0.3, 0.9])), 1.0)
-TRUNCATED = Trial(TruncatedScore(np.array([0.3, 0.9]), PROBLEM.features[0, 1], PRECISION, 1.1), 0.75)
-NEVER = Trial(LinearScore(np.zeros(2)), 1000.0)
-ALWAYS = Trial(LinearScore(np.zeros(2)), 0.0)
-NO_PAIR = UncertainPair(PRECISION, 100.0)
+RULE = UncertainPairRule(PRECISION, 1.1)
+TRIAL = RejectionRule(LinearScore(np.array([0.3, 0.9])), 1.0)
+TRUNCATED = RejectionRule(TruncatedScore(np.array([0.3, 0.9]), PROBLEM.features[0, 1], PRECISION, 1.1), 0.75)
+NEVER = RejectionRule(LinearScore(np.zeros(2)), 1000.0)
+ALWAYS = RejectionRule(LinearScore(np.zeros(2)), 0.0)
+NO_PAIR = UncertainPairRule(PRECISION, 100.0)
 
 each_oracle = pytest.mark.parametrize("make", [literal_oracle, counted_oracle])
 
 
-def at_prompt(make: MakeOracle, prompt: int = 0, problem: TabularProblem = PROBLEM, **settings: Any) -> Door:
+def at_prompt(make: MakeOracle, prompt: int = 0, problem: TabularProblem = PROBLEM, **settings: Any) -> MeteredOracle:
     """Oracle that has handed out `prompt`, last."""
     oracle = make(problem, **({"seed": 1} | settings))
     for _ in range(1000):
@@ -90,7 +91,7 @@ def at_prompt(make: MakeOracle, prompt: int = 0, problem: TabularProblem = PROBL
     raise AssertionError(prompt)
 
 
-def at_both(make: MakeOracle, seed: int) -> Door:
+def at_both(make: MakeOracle, seed: int) -> MeteredOracle:
     """Oracle that has handed out both prompts."""
     oracle, seen = make(PROBLEM, seed=seed), set[int | str]()
     while len(seen) < 2:
@@ -106,7 +107,7 @@ def base_of(problem: TabularProblem, prompt: int) -> list[float]:
     return [math.exp(value) for value in problem.log_base[prompt]]
 
 
-def pair_masses(problem: TabularProblem, prompt: int, rule: UncertainPair) -> dict[tuple[int, ...], float]:
+def pair_masses(problem: TabularProblem, prompt: int, rule: UncertainPairRule) -> dict[tuple[int, ...], float]:
     """Probability of every uncertain pair, by looking at all pairs."""
     base, features = base_of(problem, prompt), problem.features[prompt]
     masses: dict[tuple[int, ...], float] = {}
@@ -118,7 +119,7 @@ def pair_masses(problem: TabularProblem, prompt: int, rule: UncertainPair) -> di
     return masses
 
 
-def trial_masses(problem: TabularProblem, prompt: int, rule: Trial) -> dict[tuple[int, ...], float]:
+def trial_masses(problem: TabularProblem, prompt: int, rule: RejectionRule) -> dict[tuple[int, ...], float]:
     """Probability of every response together with its acceptance."""
     masses: dict[tuple[int, ...], float] = {}
     for y, (chance, phi) in enumerate(zip(base_of(problem, prompt), problem.features[prompt], strict=True)):
@@ -132,8 +133,12 @@ def trial_masses(problem: TabularProblem, prompt: int, rule: Trial) -> dict[tupl
     return masses
 
 
-def masses_of(problem: TabularProblem, prompt: int, rule: UncertainPair | Trial) -> dict[tuple[int, ...], float]:
-    return trial_masses(problem, prompt, rule) if isinstance(rule, Trial) else pair_masses(problem, prompt, rule)
+def masses_of(
+    problem: TabularProblem, prompt: int, rule: UncertainPairRule | RejectionRule
+) -> dict[tuple[int, ...], float]:
+    return (
+        trial_masses(problem, prompt, rule) if isinstance(rule, RejectionRule) else pair_masses(problem, prompt, rule)
+    )
 
 
 def until_law(masses: Mapping[tuple[int, ...], float], limit: int) -> dict[Hashable, float]:
@@ -158,9 +163,9 @@ class Script:
 
 
 def scripted(*uniforms: float) -> Any:
-    """Luck whose every stream starts with these uniforms."""
-    tapes = {name: Tape(Script(*uniforms)) for name in ("responses", "acceptance", "rewards")}  # type: ignore[arg-type]
-    return SimpleNamespace(**tapes, counted=Script(*uniforms))
+    """PromptStreams whose every stream starts with these uniforms."""
+    buffers = {name: UniformBuffer(Script(*uniforms)) for name in ("responses", "acceptance", "rewards")}  # type: ignore[arg-type]
+    return SimpleNamespace(**buffers, counted=Script(*uniforms))
 
 
 def grid(count: int) -> FloatArray:
@@ -168,7 +173,7 @@ def grid(count: int) -> FloatArray:
     return (np.arange(count) + 0.5) / count
 
 
-def ids_of(found: Found) -> Hashable:
+def ids_of(found: SearchResult) -> Hashable:
     return None if found.responses is None else (found.tries, found.responses.ids)
 
 
@@ -233,13 +238,13 @@ def test_an_interrupted_question_is_charged_for_what_it_used_up(earlier: list[in
     for limit in earlier:
         oracle.sample_until(0, NEVER, limit)
     with pytest.raises(KeyboardInterrupt):
-        oracle.sample_until(0, Trial(Interrupting(), 0.0), 10_000)  # type: ignore[arg-type]
+        oracle.sample_until(0, RejectionRule(Interrupting(), 0.0), 10_000)  # type: ignore[arg-type]
     charged = oracle.ledger.samples
     # Whatever was charged, the path goes on from there: no answer is examined and then forgotten by the ledger.
     assert oracle.sample(0, 40).ids == path[charged : charged + 40]
 
 
-BAD_QUESTIONS: list[tuple[str, Callable[[Door], Any], str]] = [
+BAD_QUESTIONS: list[tuple[str, Callable[[MeteredOracle], Any], str]] = [
     ("an unknown prompt", lambda oracle: oracle.sample(2, 1), "prompt is 2"),
     ("a prompt that is no prompt", lambda oracle: oracle.sample_counts("x", 1), "prompt is 'x'"),
     ("a prompt that cannot be one", lambda oracle: oracle.reward([0], 1), "prompt is [0]"),  # type: ignore[arg-type]
@@ -278,17 +283,17 @@ BAD_QUESTIONS: list[tuple[str, Callable[[Door], Any], str]] = [
     ("an object for a theta", lambda oracle: oracle.sample(0, 2, theta={}), "theta is {}"),  # type: ignore[arg-type]
     (
         "a precision that does not fit",
-        lambda oracle: oracle.sample_until(0, UncertainPair(np.eye(3), 1.0), 5),
+        lambda oracle: oracle.sample_until(0, UncertainPairRule(np.eye(3), 1.0), 5),
         "the shape of precision is (3, 3)",
     ),
     (
         "a precision that is too small",
-        lambda oracle: oracle.sample_until(0, UncertainPair(np.eye(1), 1.0), 5),
+        lambda oracle: oracle.sample_until(0, UncertainPairRule(np.eye(1), 1.0), 5),
         "the shape of precision is (1, 1)",
     ),
     (
         "a score that does not fit",
-        lambda oracle: oracle.sample_until(0, Trial(LinearScore(np.zeros(3)), 0.0), 5),
+        lambda oracle: oracle.sample_until(0, RejectionRule(LinearScore(np.zeros(3)), 0.0), 5),
         "the shape of theta is (3,)",
     ),
 ]
@@ -299,7 +304,7 @@ BAD_QUESTIONS: list[tuple[str, Callable[[Door], Any], str]] = [
     ("ask", "sentence"), [question[1:] for question in BAD_QUESTIONS], ids=[q[0] for q in BAD_QUESTIONS]
 )
 def test_a_bad_question_is_refused_and_leaves_no_trace(
-    make: MakeOracle, ask: Callable[[Door], Any], sentence: str
+    make: MakeOracle, ask: Callable[[MeteredOracle], Any], sentence: str
 ) -> None:
     oracle, undisturbed = at_prompt(make), at_prompt(make)
     for each in (oracle, undisturbed):
@@ -321,7 +326,9 @@ def test_a_bad_question_is_refused_and_leaves_no_trace(
         (lambda oracle: oracle.sample_until(0, NO_PAIR, 2**62 + 1), "2**62"),
     ],
 )
-def test_a_question_that_is_too_large_is_told_how_large_it_may_be(ask: Callable[[Door], Any], largest: str) -> None:
+def test_a_question_that_is_too_large_is_told_how_large_it_may_be(
+    ask: Callable[[MeteredOracle], Any], largest: str
+) -> None:
     with pytest.raises(ArgumentError) as refusal:
         ask(at_prompt(counted_oracle, budget=Budget(samples=1)))
     assert refusal.value.allowed == f"at most {largest} in one question of this oracle"
@@ -362,7 +369,7 @@ def test_the_full_table_is_listed_only_where_it_is_offered(make: MakeOracle) -> 
     ],
 )
 def test_a_budget_is_used_to_the_last_answer_and_never_exceeded(
-    make: MakeOracle, ask: Callable[[Door, int], Any], counter: str, cost: int
+    make: MakeOracle, ask: Callable[[MeteredOracle, int], Any], counter: str, cost: int
 ) -> None:
     oracle = at_prompt(make, budget=Budget(**{counter: 11 * cost}), full_table=True)
     ask(oracle, 7)
@@ -479,7 +486,9 @@ def test_budgets_beyond_64_bits_are_kept_to_the_last_pair(budget: int) -> None:
 
 
 @pytest.mark.parametrize("ask", [lambda oracle: oracle.sample(0, 2**62), lambda oracle: oracle.sample_counts(0, 2**62)])
-def test_a_question_that_cannot_be_drawn_is_a_typed_error_and_charges_nothing(ask: Callable[[Door], Any]) -> None:
+def test_a_question_that_cannot_be_drawn_is_a_typed_error_and_charges_nothing(
+    ask: Callable[[MeteredOracle], Any],
+) -> None:
     oracle = at_prompt(literal_oracle)
     with pytest.raises(SpanverError):
         ask(oracle)
@@ -520,7 +529,7 @@ class TextOfOneLetter:
 
 
 @pytest.mark.parametrize("ask", [lambda o, x: o.sample(x, 4, theta=np.zeros(1)), lambda o, x: o.enumerate(x)])
-def test_questions_that_the_text_oracle_refuses_are_not_charged(ask: Callable[[Door, Any], Any]) -> None:
+def test_questions_that_the_text_oracle_refuses_are_not_charged(ask: Callable[[MeteredOracle, Any], Any]) -> None:
     oracle = text_oracle(TextOfOneLetter(), seed=0)  # type: ignore[arg-type]
     prompt = oracle.prompt()
     with pytest.raises(QuestionRefusedError):
@@ -552,7 +561,7 @@ def test_counts_are_those_of_the_same_draws_one_by_one() -> None:
     assert oracle.sample(0, 90).ids == path[210:]
 
 
-def rare_pairs() -> tuple[TabularProblem, UncertainPair]:
+def rare_pairs() -> tuple[TabularProblem, UncertainPairRule]:
     """Forty responses, long ones rare: about one pair in 400 is uncertain, and there are many such pairs."""
     generator = np.random.default_rng(3)
     features = generator.uniform(-0.55, 0.55, size=(1, 40, 3))
@@ -565,7 +574,7 @@ def rare_pairs() -> tuple[TabularProblem, UncertainPair]:
         beta=0.1,
         radius=1.0,
     )
-    return problem, UncertainPair(np.diag([1.0, 2.0, 0.5]), 1.3)
+    return problem, UncertainPairRule(np.diag([1.0, 2.0, 0.5]), 1.3)
 
 
 @pytest.mark.parametrize("limits", [[10**6], [1], [5, 300, 20], [16], [80, 81], [3000]])
@@ -593,7 +602,7 @@ def test_the_first_uncertain_pair_is_that_of_the_draws_one_by_one(limits: list[i
 
 @pytest.mark.parametrize("limits", [[10**6], [1], [5, 300, 20], [17]])
 def test_accepted_trials_do_not_depend_on_the_limits_they_are_asked_in(limits: list[int]) -> None:
-    rule = Trial(TRIAL.score, 6.0)
+    rule = RejectionRule(TRIAL.score, 6.0)
     path = at_prompt(literal_oracle).sample(0, 20_000).ids
     reference, whole = at_prompt(literal_oracle), []
     for _ in range(10):
@@ -612,7 +621,7 @@ def test_accepted_trials_do_not_depend_on_the_limits_they_are_asked_in(limits: l
     assert reference.ledger.samples > 500  # rare enough that blocks grow
 
 
-def ask_everything(oracle: Door, rounds: int) -> list[Any]:
+def ask_everything(oracle: MeteredOracle, rounds: int) -> list[Any]:
     """Questions of every kind in `rounds` prompt rounds, and their answers as plain data."""
     answers: list[Any] = []
     for _ in range(rounds):
@@ -656,14 +665,17 @@ def test_rewards_do_not_depend_on_how_many_responses_were_drawn(make: MakeOracle
 
 
 def test_a_door_without_a_past_hands_out_the_first_prompt_and_has_answered_nothing() -> None:
-    oracle, first = Door(CountedTable(PROBLEM, full_table=False), seed=1), counted_oracle(PROBLEM, seed=1, prompts=0)
+    oracle, first = (
+        MeteredOracle(CountedTable(PROBLEM, full_table=False), seed=1),
+        counted_oracle(PROBLEM, seed=1, prompts=0),
+    )
     assert (oracle.ledger, oracle.budget) == (Ledger(0, 0, 0), Budget(None, None, None))
     assert [oracle.prompt() for _ in range(20)] == [first.prompt() for _ in range(20)]
 
 
 def test_what_is_optional_at_the_door_goes_by_its_name_alone() -> None:
     with pytest.raises(TypeError, match="positional"):
-        Door(CountedTable(PROBLEM, full_table=False), 1)  # type: ignore[call-arg]
+        MeteredOracle(CountedTable(PROBLEM, full_table=False), 1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="positional"):
         at_prompt(counted_oracle).sample(0, 1, np.zeros(2))  # type: ignore[call-arg]
 
@@ -690,7 +702,7 @@ def test_a_prompt_that_is_handed_out_again_has_fresh_luck(make: MakeOracle) -> N
 
 
 def test_rules_and_prompts_in_turn_never_see_what_is_kept_for_another() -> None:
-    rules = [RULE, UncertainPair(PRECISION, 0.6), UncertainPair(4.0 * PRECISION, 1.1), RULE]
+    rules = [RULE, UncertainPairRule(PRECISION, 0.6), UncertainPairRule(4.0 * PRECISION, 1.1), RULE]
     path, oracle = at_both(literal_oracle, seed=8), at_both(literal_oracle, seed=8)
     pairs = {x: np.array(path.sample(x, 60_000).ids).reshape(-1, 2) for x in (0, 1)}
     position = {0: 0, 1: 0}
@@ -742,7 +754,7 @@ def test_what_is_certain_hits_at_once_and_what_is_impossible_never(u: float) -> 
 
 
 @pytest.mark.parametrize("prompt", [0, 1])
-@pytest.mark.parametrize("rule", [RULE, UncertainPair(PRECISION, 0.6), TRIAL, TRUNCATED, ALWAYS])
+@pytest.mark.parametrize("rule", [RULE, UncertainPairRule(PRECISION, 0.6), TRIAL, TRUNCATED, ALWAYS])
 def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(prompt: int, rule: Any) -> None:
     source, steps = CountedTable(PROBLEM, full_table=False), 1000
     masses = masses_of(PROBLEM, prompt, rule)
@@ -763,7 +775,7 @@ def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(
         mass = math.fsum(mass for ids, mass in masses.items() if ids[0] == y) / hit
         assert firsts.count(y) / steps == pytest.approx(mass, abs=1 / steps)
         assert (y in firsts) == (mass > 0.0)
-    if isinstance(rule, UncertainPair):
+    if isinstance(rule, UncertainPairRule):
         for y in set(firsts):
             middle = (firsts.index(y) + 0.5 * firsts.count(y)) / steps
             pairs = [outcome(0.5, middle, float(u))[1] for u in grid(steps)]
@@ -775,7 +787,7 @@ def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(
 
 
 def test_the_counted_oracle_in_turn_never_uses_what_it_kept_for_another_rule_or_prompt() -> None:
-    rules: list[Rule] = [RULE, UncertainPair(PRECISION, 0.6), UncertainPair(4.0 * PRECISION, 1.1), TRIAL, RULE]
+    rules: list[Rule] = [RULE, UncertainPairRule(PRECISION, 0.6), UncertainPairRule(4.0 * PRECISION, 1.1), TRIAL, RULE]
     busy = CountedTable(PROBLEM, full_table=False)
     for rule, prompt, u in itertools.product(rules * 2, (0, 1, 0), (0.1, 0.6)):
         fresh = CountedTable(PROBLEM, full_table=False)
@@ -796,7 +808,7 @@ def rare_and_common(log_rare: float) -> TabularProblem:
 
 def test_a_pair_of_probability_1e_minus_300_has_its_exact_law() -> None:
     source = CountedTable(rare_and_common(math.log(1e-300)), full_table=False)
-    rule = UncertainPair(np.eye(1), 0.5)
+    rule = UncertainPairRule(np.eye(1), 0.5)
     assert source.draw_until(0, rule, 2**62, scripted(0.5)).responses is None
     tries = source.draw_until(0, rule, 10**400, scripted(0.5, 0.5, 0.5)).tries
     assert tries == pytest.approx(math.log(2) / 2e-300, rel=1e-12, abs=0.0)
@@ -806,7 +818,7 @@ def test_a_pair_of_probability_1e_minus_300_has_its_exact_law() -> None:
 
 def test_a_trial_of_probability_1e_minus_300_has_its_exact_law() -> None:
     source = CountedTable(PROBLEM, full_table=False)
-    rule = Trial(LinearScore(np.zeros(2)), 300 * math.log(10))
+    rule = RejectionRule(LinearScore(np.zeros(2)), 300 * math.log(10))
     assert source.draw_until(0, rule, 2**62, scripted(0.5)).responses is None
     assert source.draw_until(0, rule, 10**400, scripted(0.5, 0.5)).tries == pytest.approx(
         math.log(2) * 1e300, rel=1e-12, abs=0.0
@@ -829,7 +841,7 @@ def test_what_cannot_happen_never_hits(make: MakeOracle, rule: Any, limit: int) 
 @each_oracle
 def test_a_pair_with_a_response_outside_the_support_never_hits(make: MakeOracle) -> None:
     problem = rare_and_common(-math.inf)  # the only possible response is the first
-    found = at_prompt(make, problem=problem).sample_until(0, UncertainPair(np.eye(1), 0.5), 3000)
+    found = at_prompt(make, problem=problem).sample_until(0, UncertainPairRule(np.eye(1), 0.5), 3000)
     assert (found.responses, found.tries) == (None, 3000)
 
 
@@ -845,7 +857,7 @@ def test_a_pair_whose_norm_is_exactly_the_threshold_is_certain(make: MakeOracle)
     )
     oracle, pairs = at_prompt(make, problem=problem), Counter[Hashable]()
     for _ in range(300):
-        found = oracle.sample_until(0, UncertainPair(np.eye(1), 0.5), 10)
+        found = oracle.sample_until(0, UncertainPairRule(np.eye(1), 0.5), 10)
         pairs[None if found.responses is None else found.responses.ids] += 1
     assert set(pairs) == {None, (0, 2), (2, 0)}
 
@@ -853,7 +865,7 @@ def test_a_pair_whose_norm_is_exactly_the_threshold_is_certain(make: MakeOracle)
 @each_oracle
 def test_a_trial_that_is_sure_to_be_accepted_takes_one_try(make: MakeOracle) -> None:
     oracle = at_prompt(make)
-    for rule in (ALWAYS, Trial(LinearScore(np.array([0.3, 0.9])), -1e4)):
+    for rule in (ALWAYS, RejectionRule(LinearScore(np.array([0.3, 0.9])), -1e4)):
         for _ in range(200):
             assert oracle.sample_until(0, rule, 2**62).tries == 1
     assert oracle.ledger.samples == 400
@@ -1190,7 +1202,7 @@ def reachable(root: Any) -> Iterator[Any]:
             stack += [getattr(value, name) for name in names]
 
 
-def answers_of(oracle: Door) -> list[Any]:
+def answers_of(oracle: MeteredOracle) -> list[Any]:
     prompt = oracle.prompt()
     answers: list[Any] = [
         prompt,
@@ -1220,7 +1232,7 @@ def answers_of(oracle: Door) -> list[Any]:
     return answers
 
 
-def private_arrays(problem: TabularProblem, oracle: Door) -> list[FloatArray]:
+def private_arrays(problem: TabularProblem, oracle: MeteredOracle) -> list[FloatArray]:
     """Arrays of the problem, and every array inside the oracle."""
     arrays = [getattr(problem, field.name) for field in dataclasses.fields(problem)]
     stack: list[Any] = [vars(oracle)]
@@ -1242,7 +1254,7 @@ def private_arrays(problem: TabularProblem, oracle: Door) -> list[FloatArray]:
     return [array for array in arrays if isinstance(array, np.ndarray) and array.size > 0]
 
 
-ANSWER_TYPES = (Responses, Response, Counts, Found, Ledger, Budget)
+ANSWER_TYPES = (Responses, Response, Counts, SearchResult, Ledger, Budget)
 
 
 @each_oracle
@@ -1314,7 +1326,7 @@ def describe(answer: Any) -> Any:
             return identity, features.tolist()
         case Counts(responses, counts):
             return describe(responses), counts.tolist()
-        case Found(responses, tries):
+        case SearchResult(responses, tries):
             return describe(responses), tries
         case _:
             return repr(answer)
@@ -1378,7 +1390,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> Counter[str]:
 def test_counted_questions_cost_the_same_however_many_samples_they_stand_for(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules: dict[str, Rule] = {"pair": RULE, "trial": Trial(TRIAL.score, 40.0)}
+    rules: dict[str, Rule] = {"pair": RULE, "trial": RejectionRule(TRIAL.score, 40.0)}
     kernels = count_calls(monkeypatch, "uncertain_mask", "precision_norms")
 
     def cost(count: int) -> tuple[int, Counter[str]]:
@@ -1408,7 +1420,7 @@ def test_the_masses_of_pairs_are_found_once_a_rule_and_prompt(monkeypatch: pytes
     for _ in range(50):
         oracle.sample_until(0, RULE, 2**62)
     assert calls["uncertain_mask"] == 1
-    oracle.sample_until(0, UncertainPair(PRECISION, 0.6), 2**62)
+    oracle.sample_until(0, UncertainPairRule(PRECISION, 0.6), 2**62)
     assert calls["uncertain_mask"] == 2
 
 

@@ -18,12 +18,12 @@ from spanver.oracle import Budget, Ledger, PrefixOracle
 from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem
-from spanver.values import LinearScore, Prefix, Rule, Trial, UncertainPair
+from spanver.values import LinearScore, Prefix, RejectionRule, Rule, UncertainPairRule
 
-PROBLEM = random_tokens(11, depth=3, alphabet=3, prompts=2, zeros=True)
+PROBLEM = random_tokens(11, horizon=3, vocabulary_size=3, prompts=2, zeros=True)
 DRAWS = 16000
-EVERYTHING = UncertainPair(1e12 * np.eye(3), 1e-6)  # accepts every pair of different tokens
-NOTHING = UncertainPair(np.eye(3), 1e9)
+EVERYTHING = UncertainPairRule(1e12 * np.eye(3), 1e-6)  # accepts every pair of different tokens
+NOTHING = UncertainPairRule(np.eye(3), 1e9)
 
 
 def root(oracle: PrefixOracle, prompt: int) -> Prefix:
@@ -44,7 +44,7 @@ PREFIXES = [Prefix(0), Prefix(1), Prefix(0, (2,)), Prefix(1, (1, 0)), Prefix(0, 
 
 
 def test_what_a_learner_is_told_is_told() -> None:
-    problem = token_problem(0, depth=3, kappa=1.0, beta=0.2)
+    problem = token_problem(0, horizon=3, kappa=1.0, beta=0.2)
     oracle: PrefixOracle = prefix_oracle(problem, seed=1, budget=Budget(samples=7))
     assert (oracle.dimension, oracle.beta, oracle.budget) == (4, 0.2, Budget(samples=7))
     assert [oracle.radius, oracle.reward_range] == pytest.approx([0.2, 0.6])
@@ -64,7 +64,7 @@ def test_every_token_answer_is_charged() -> None:
     assert oracle.ledger.samples == 7 + 2**50
     assert oracle.sample_until(prefix, NOTHING, 2**55).tries == 2**55
     assert oracle.ledger.samples == 7 + 2**50 + 2**56
-    oracle.sample_until(prefix, Trial(LinearScore(np.zeros(3)), 800.0), 2**61)
+    oracle.sample_until(prefix, RejectionRule(LinearScore(np.zeros(3)), 800.0), 2**61)
     spent = 7 + 2**50 + 2**56 + 2**61
     assert oracle.ledger == Ledger(spent, 0, 0)
     found = oracle.sample_until(prefix, EVERYTHING, 100)
@@ -101,7 +101,7 @@ def test_pairs_until_an_uncertain_one_have_their_exact_law(prefix: Prefix) -> No
     root(oracle, int(prefix.prompt))
     base, features = base_at(PROBLEM, prefix)
     norms = np.linalg.norm(features[:, None] - features[None, :], axis=-1)
-    rule = UncertainPair(np.eye(3), float(np.median(norms[norms > 0.0])) - 1e-3)
+    rule = UncertainPairRule(np.eye(3), float(np.median(norms[norms > 0.0])) - 1e-3)
     joint = base[:, None] * base[None, :] * (norms > rule.nu)
     law = geometric_law(joint, limit=3, name=lambda i: (i // 3, i % 3))
     assert_law(answers(oracle, prefix, rule, 3), law)
@@ -112,7 +112,7 @@ def test_trials_until_acceptance_have_their_exact_law(prefix: Prefix) -> None:
     oracle = prefix_oracle(PROBLEM, seed=5)
     root(oracle, int(prefix.prompt))
     base, features = base_at(PROBLEM, prefix)
-    rule = Trial(LinearScore(np.array([0.3, -0.2, 0.1])), 0.5)
+    rule = RejectionRule(LinearScore(np.array([0.3, -0.2, 0.1])), 0.5)
     chance = np.minimum(1.0, np.exp(features @ rule.score.theta / PROBLEM.beta - 0.5))
     law = geometric_law(base * chance, limit=2, name=lambda i: (i,))
     assert_law(answers(oracle, prefix, rule, 2), law)
@@ -136,7 +136,7 @@ def geometric_law(masses: Any, *, limit: int, name: Callable[[int], Hashable]) -
 
 
 def test_rewards_have_the_mean_of_their_sequence_and_the_ends_of_its_interval() -> None:
-    problem = token_problem(1, depth=2, noise=0.5, prompts=2)
+    problem = token_problem(1, horizon=2, noise=0.5, prompts=2)
     oracle = prefix_oracle(problem, seed=6)
     root(oracle, 1)
     for tokens in [(0, 0), (0, 1), (1, 0), (1, 1)]:
@@ -213,7 +213,7 @@ def test_what_is_learnt_at_a_prefix_does_not_depend_on_questions_about_others() 
 
 
 def test_prefixes_have_luck_of_their_own_fresh_whenever_their_prompt_is_handed_out() -> None:
-    problem = token_problem(0, depth=2)  # every prefix has the same base law: only luck tells their tokens apart
+    problem = token_problem(0, horizon=2)  # every prefix has the same base law: only luck tells their tokens apart
     oracle, other = prefix_oracle(problem, seed=9), prefix_oracle(problem, seed=10)
     heard = []
     for _ in range(3):

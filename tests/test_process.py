@@ -38,7 +38,7 @@ from spanver.subjects.contract import result_of
 from spanver.subjects.messages import answer, decode, decoded, encoded
 from spanver.subjects.process import process_subject
 from spanver.subjects.reference import subject as reference
-from spanver.values import Counts, Found, LinearScore, Responses, TruncatedScore
+from spanver.values import Counts, LinearScore, Responses, SearchResult, TruncatedScore
 
 ROOT = Path(__file__).parent.parent
 TRANSCRIPTS = runpy.run_path(str(ROOT / "tests" / "transcripts.py"))
@@ -259,11 +259,11 @@ class OneText:
         assert prompt == self.text
         return Counts(self._all, np.array([count]))
 
-    def sample_until(self, prompt: str, rule: Any, limit: int) -> Found:
+    def sample_until(self, prompt: str, rule: Any, limit: int) -> SearchResult:
         assert prompt == self.text
         assert limit >= 1
         assert rule.score.theta.tolist() == [0.5]
-        return Found(self._all, 1)
+        return SearchResult(self._all, 1)
 
 
 def test_prompts_and_responses_of_an_example_may_be_text(example: Subject) -> None:
@@ -361,7 +361,7 @@ def test_spanner_sampling_through_the_server_is_that_of_the_reference(served: Su
 @pytest.mark.parametrize(
     ("name", "plan"),
     [
-        ("reference_learner", {}),
+        ("passive_learner", {}),
         ("online_dpo", {"feedback": "reward"}),
         ("online_dpo", {"feedback": "preference"}),
         ("xpo", {"alpha": 0.25, "feedback": "reward", "partition_samples": 8}),

@@ -13,7 +13,7 @@ import pytest
 from numpy.random import Philox
 
 from spanver.errors import ArgumentError
-from spanver.randomness import Tape, stream
+from spanver.randomness import UniformBuffer, stream
 
 WORD = 2**64
 BLOCKS = 2**192  # of four words each, in the counters of one index
@@ -83,10 +83,10 @@ def test_long_draws_of_neighbouring_indices_have_no_number_in_common() -> None:
 
 
 PROGRAM = """
-from spanver.randomness import Tape, stream
+from spanver.randomness import UniformBuffer, stream
 print(stream(7, "prompt", 3).random(5).tobytes().hex())
 print(stream(10**30, "pairs").integers(1000, size=5).tolist())
-print(Tape(stream(7, "tape")).take(5).tobytes().hex())
+print(UniformBuffer(stream(7, "tape")).take(5).tobytes().hex())
 """
 
 
@@ -116,55 +116,55 @@ def test_a_seed_that_is_no_count_is_refused(seed: int) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Tape.
+# UniformBuffer.
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 64, 1000])
 def test_what_is_taken_does_not_depend_on_how_far_was_looked_ahead(block: int) -> None:
     expected = stream(1, "x").random(500)
-    tape = Tape(stream(1, "x"))
+    buffer = UniformBuffer(stream(1, "x"))
     taken: list[float] = []
     for used in [1, 5, 0, 13, 6] * 20:
-        ahead = tape.peek(max(block, used)).tolist()
-        taken += tape.take(used).tolist()
+        ahead = buffer.peek(max(block, used)).tolist()
+        taken += buffer.take(used).tolist()
         assert ahead[:used] == taken[len(taken) - used :]
     assert taken == expected.tolist()
 
 
 @pytest.mark.parametrize("sizes", [[1] * 60, [60], [0, 59, 1], [7, 0, 13, 40], [20, 20, 20]])
 def test_block_sizes_do_not_change_the_tape(sizes: list[int]) -> None:
-    tape = Tape(stream(2, "x"))
-    blocks = [tape.take(size) for size in sizes]
+    buffer = UniformBuffer(stream(2, "x"))
+    blocks = [buffer.take(size) for size in sizes]
     assert [len(block) for block in blocks] == sizes
     assert np.concatenate(blocks).tolist() == stream(2, "x").random(60).tolist()
 
 
 def test_looking_ahead_uses_nothing_up() -> None:
-    tape = Tape(stream(3, "x"))
+    buffer = UniformBuffer(stream(3, "x"))
     expected = stream(3, "x").random(50).tolist()
-    assert tape.peek(50).tolist() == expected
-    assert tape.peek(3).tolist() == expected[:3]
-    assert tape.peek(0).tolist() == []
-    assert tape.take(10).tolist() == expected[:10]
-    assert tape.peek(40).tolist() == expected[10:]
+    assert buffer.peek(50).tolist() == expected
+    assert buffer.peek(3).tolist() == expected[:3]
+    assert buffer.peek(0).tolist() == []
+    assert buffer.take(10).tolist() == expected[:10]
+    assert buffer.peek(40).tolist() == expected[10:]
 
 
 def test_the_first_below_a_threshold_is_the_same_for_every_block_size() -> None:
-    """What a tape is for: read in blocks until something happens, and use up only what was needed."""
+    """What a buffer is for: read in blocks until something happens, and use up only what was needed."""
 
     def hits(block: int) -> list[int]:
-        tape = Tape(stream(4, "x"))
+        buffer = UniformBuffer(stream(4, "x"))
         waits = []
         for _ in range(40):
             tries = 0
             while True:
-                below = np.flatnonzero(tape.peek(block) < 0.03)
+                below = np.flatnonzero(buffer.peek(block) < 0.03)
                 if len(below) > 0:
                     waits.append(tries + int(below[0]) + 1)
-                    tape.take(int(below[0]) + 1)
+                    buffer.take(int(below[0]) + 1)
                     break
                 tries += block
-                tape.take(block)
+                buffer.take(block)
         return waits
 
     one_by_one = hits(1)
@@ -173,7 +173,7 @@ def test_the_first_below_a_threshold_is_the_same_for_every_block_size() -> None:
 
 
 def test_tapes_share_nothing() -> None:
-    first, second = Tape(stream(5, "x")), Tape(stream(5, "x"))
+    first, second = UniformBuffer(stream(5, "x")), UniformBuffer(stream(5, "x"))
     first.peek(100)
     first.take(10)
     assert second.take(10).tolist() == stream(5, "x").random(10).tolist()

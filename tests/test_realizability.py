@@ -22,12 +22,12 @@ def listed_pairs(problem: TokenProblem, layer: int) -> tuple[FloatArray, FloatAr
     for row in range(len(q)):
         reach, place = 1.0, row
         for earlier in reversed(range(layer)):
-            place, token = divmod(place, problem.alphabet)
+            place, token = divmod(place, problem.vocabulary_size)
             reach *= math.exp(problem.log_base[earlier][place, token])
         reach *= problem.prompt_law[place]
         base = np.exp(problem.log_base[layer][row])
-        for first in range(problem.alphabet):
-            for second in range(problem.alphabet):
+        for first in range(problem.vocabulary_size):
+            for second in range(problem.vocabulary_size):
                 weights.append(reach * base[first] * base[second])
                 differences.append(q[row, first] - q[row, second])
                 vectors.append(problem.features[layer][row, first] - problem.features[layer][row, second])
@@ -37,7 +37,7 @@ def listed_pairs(problem: TokenProblem, layer: int) -> tuple[FloatArray, FloatAr
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_fit_and_what_it_leaves_are_those_of_all_pairs_listed(seed: int, zeros: bool) -> None:
-    problem = random_tokens(seed, depth=3, alphabet=3, prompts=6, zeros=zeros)
+    problem = random_tokens(seed, horizon=3, vocabulary_size=3, prompts=6, zeros=zeros)
     for layer, measured in enumerate(realizability(problem, radius=100.0)):
         weights, differences, vectors = listed_pairs(problem, layer)
         roots = np.sqrt(weights)
@@ -55,9 +55,9 @@ def test_the_fit_and_what_it_leaves_are_those_of_all_pairs_listed(seed: int, zer
 @pytest.mark.parametrize(
     "problem",
     [
-        token_problem(3, depth=4),
-        random_tokens(1, depth=3, alphabet=3, realizable=True),
-        random_tokens(2, depth=3, alphabet=3, realizable=True, zeros=True),
+        token_problem(3, horizon=4),
+        random_tokens(1, horizon=3, vocabulary_size=3, realizable=True),
+        random_tokens(2, horizon=3, vocabulary_size=3, realizable=True, zeros=True),
     ],
     ids=["tokens", "random", "zeros"],
 )
@@ -70,7 +70,7 @@ def test_nothing_is_left_where_the_problem_is_realizable(problem: TokenProblem) 
 
 
 def test_parameters_are_sought_in_the_ball_alone() -> None:
-    problem = random_tokens(4, depth=2, alphabet=3, prompts=4)
+    problem = random_tokens(4, horizon=2, vocabulary_size=3, prompts=4)
     for layer, (free, bound) in enumerate(
         zip(realizability(problem, radius=100.0), realizability(problem, radius=0.1), strict=True)
     ):

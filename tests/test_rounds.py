@@ -9,7 +9,7 @@ from spanver.errors import BudgetExceededError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import LinearScore, Trial, UncertainPair
+from spanver.values import LinearScore, RejectionRule, UncertainPairRule
 from spanver.verification.recording import RecordingOracle, counted
 from spanver.verification.rounds import data_of, rounds_of
 
@@ -23,7 +23,7 @@ PROBLEM = TabularProblem(
     reward_range=2.0,
     reward_low=np.array([-1.0]),
 )
-ALL = UncertainPair(np.eye(2), 0.1)  # every pair of two different responses
+ALL = UncertainPairRule(np.eye(2), 0.1)  # every pair of two different responses
 
 
 def recorded(**options: object) -> RecordingOracle:
@@ -37,7 +37,7 @@ def test_everything_that_was_answered_is_recounted() -> None:
     oracle.sample(prompt, 2, theta=np.array([0.5, 0.0]))
     oracle.sample_counts(prompt, 7)
     pair = oracle.sample_until(prompt, ALL, 100)
-    trial = oracle.sample_until(prompt, Trial(LinearScore(np.array([1.0, 0.0])), 4.0), 100)
+    trial = oracle.sample_until(prompt, RejectionRule(LinearScore(np.array([1.0, 0.0])), 4.0), 100)
     oracle.reward(prompt, 1)
     oracle.compare(prompt, 0, 1)
     oracle.enumerate(prompt)

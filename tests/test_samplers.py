@@ -25,22 +25,22 @@ from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle, literal_oracle
-from spanver.oracles.door import Door
+from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     LinearScore,
     Outcome,
+    RejectionRule,
     Response,
     Responses,
     Score,
-    Trial,
+    SearchResult,
     TruncatedScore,
 )
 
-MakeOracle: TypeAlias = Callable[..., Door]
+MakeOracle: TypeAlias = Callable[..., MeteredOracle]
 Sampler: TypeAlias = Callable[..., Response]
 
 
@@ -72,7 +72,7 @@ def linear(shift: float = 0.0) -> LinearScore:
     return LinearScore(np.array([2.0, 4.0 * shift]))
 
 
-def opened(make: MakeOracle, problem: TabularProblem, seed: int = 1) -> Door:
+def opened(make: MakeOracle, problem: TabularProblem, seed: int = 1) -> MeteredOracle:
     oracle = make(problem, seed=seed)
     assert oracle.prompt() == 0
     return oracle
@@ -239,9 +239,9 @@ class Pilot:
         self.asked.append(("sample_counts", prompt, count))
         return Counts(self.responses(*self.counts), np.array(list(self.counts.values())))
 
-    def sample_until(self, prompt: int, rule: Trial, limit: int) -> Found:
+    def sample_until(self, prompt: int, rule: RejectionRule, limit: int) -> SearchResult:
         self.asked.append(("sample_until", prompt, rule, limit))
-        return Found(None if self.accepted is None else self.responses(self.accepted), self.tries)
+        return SearchResult(None if self.accepted is None else self.responses(self.accepted), self.tries)
 
     def sample(self, prompt: int, count: int) -> Responses:
         self.asked.append(("sample", prompt, count))
@@ -324,7 +324,7 @@ def test_weights_far_beyond_floating_point_neither_overflow_nor_vanish(shift: fl
 # A1 end to end (R2, R3, R5)
 
 
-def drawn(oracle: Door, sampler: Sampler, score: Score, calls: int, **settings: float) -> Counter[Hashable]:
+def drawn(oracle: MeteredOracle, sampler: Sampler, score: Score, calls: int, **settings: float) -> Counter[Hashable]:
     return Counter(sampler(oracle, 0, score, **settings, seed=i).id for i in range(calls))
 
 

@@ -113,13 +113,13 @@ def test_spanning_sets_span_and_may_repeat_values_in_another_order() -> None:
 
 
 TOKEN_KINDS: dict[str, Callable[[TokenProblem], bool]] = {
-    "three layers": lambda p: p.depth == 3 and p.alphabet > 1,
+    "three layers": lambda p: p.horizon == 3 and p.vocabulary_size > 1,
     "impossible tokens": lambda p: any((base == -np.inf).any() for base in p.log_base),
     "very rare tokens": lambda p: any(((base < -500) & (base > -np.inf)).any() for base in p.log_base),
     "very small beta": lambda p: p.beta <= 1e-4 and float(np.ptp(p.reward)) / p.beta > 1e3,
     "several prompts": lambda p: p.prompts > 1,
     "values that differ with the prefix": lambda p: (
-        p.depth > 1 and float(np.ptp(p.reward.reshape(-1, p.alphabet), axis=1).min()) > 0
+        p.horizon > 1 and float(np.ptp(p.reward.reshape(-1, p.vocabulary_size), axis=1).min()) > 0
     ),
 }
 
@@ -131,9 +131,9 @@ def test_token_problems_of_every_kind_come(kind: str) -> None:
 
 def test_token_problems_shrink_to_one_token_of_one_layer() -> None:
     smallest = found(token_problems())
-    assert (smallest.depth, smallest.alphabet, smallest.prompts, smallest.beta) == (1, 1, 1, 1.0)
-    deeper = found(token_problems(), lambda p: p.depth > 1 and float(np.ptp(p.reward)) > 0)
-    assert (deeper.depth, deeper.alphabet, deeper.prompts) == (2, 2, 1)
+    assert (smallest.horizon, smallest.vocabulary_size, smallest.prompts, smallest.beta) == (1, 1, 1, 1.0)
+    deeper = found(token_problems(), lambda p: p.horizon > 1 and float(np.ptp(p.reward)) > 0)
+    assert (deeper.horizon, deeper.vocabulary_size, deeper.prompts) == (2, 2, 1)
     assert np.count_nonzero(deeper.reward) == 1
 
 

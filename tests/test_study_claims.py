@@ -1,4 +1,4 @@
-"""What coverage, regret and depth studies conclude from what was measured: held, broken, or too short to say."""
+"""What coverage, regret and horizon studies conclude from what was measured: held, broken, or too short to say."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def test_regret_is_undecided_where_a_premise_fails(premise: dict[str, float]) ->
     assert [claim.verdict for claim in claims] == [UNDECIDED, UNDECIDED]
 
 
-def depths(tokens: Callable[[float], float], sequences: Callable[[float], float], *, seeds: int = 3) -> list[Measured]:
+def horizons(
+    tokens: Callable[[float], float], sequences: Callable[[float], float], *, seeds: int = 3
+) -> list[Measured]:
     found = []
     for learner, sizes, cost in (
         ("multi_turn", (2, 3, 4, 6, 8), tokens),
@@ -122,24 +124,24 @@ def depths(tokens: Callable[[float], float], sequences: Callable[[float], float]
 
 def test_depth_that_costs_a_power_holds_and_a_factor_a_token_does_not() -> None:
     whole = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (multi_turn.PER_TOKEN * h)  # noqa: E731
-    held = verdicts(multi_turn.claims(depths(lambda h: h**3, whole)), "T5")
+    held = verdicts(multi_turn.claims(horizons(lambda h: h**3, whole)), "T5")
     assert held == [HOLDS, HOLDS]
-    held = verdicts(multi_turn.claims(depths(lambda h: h**2 + 10 * h**3, whole)), "T5")
+    held = verdicts(multi_turn.claims(horizons(lambda h: h**2 + 10 * h**3, whole)), "T5")
     assert held == [HOLDS, HOLDS]
     for factor in (1.1, 1.3, 1.5, 2.0):
-        assert verdicts(multi_turn.claims(depths(lambda h: factor**h, whole)), "T5") == [VIOLATED, HOLDS]  # noqa: B023
-        both = multi_turn.claims(depths(lambda h: h**2 * factor**h, whole))  # noqa: B023
+        assert verdicts(multi_turn.claims(horizons(lambda h: factor**h, whole)), "T5") == [VIOLATED, HOLDS]  # noqa: B023
+        both = multi_turn.claims(horizons(lambda h: h**2 * factor**h, whole))  # noqa: B023
         assert verdicts(both, "T5") == [VIOLATED, HOLDS]
     cheap = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (0.5 * multi_turn.PER_TOKEN * h)  # noqa: E731
-    assert verdicts(multi_turn.claims(depths(lambda h: h**3, cheap)), "T5") == [HOLDS, VIOLATED]
+    assert verdicts(multi_turn.claims(horizons(lambda h: h**3, cheap)), "T5") == [HOLDS, VIOLATED]
 
 
 def test_the_degree_in_depth_is_stated() -> None:
-    claims = multi_turn.claims(depths(lambda h: h**3, lambda h: 2.0**h))
+    claims = multi_turn.claims(horizons(lambda h: h**3, lambda h: 2.0**h))
     assert claims[0].slope is not None
     assert claims[0].slope.estimate == pytest.approx(3.0)
     assert not claims[0].judged
-    assert claims[0].note == "mean restarts by depth 2: 3, 3: 4, 4: 5, 6: 7, 8: 9"
+    assert claims[0].note == "mean restarts by horizon 2: 3, 3: 4, 4: 5, 6: 7, 8: 9"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_effort_scales_what_depends_on_coverage_and_nothing_else() -> None:
     [
         (coverage.STUDY, coverages(1.0)),
         (regret.STUDY, regrets(lambda t: math.log(t + 1.0))),
-        (multi_turn.STUDY, depths(lambda h: h**3, lambda h: 2.0**h)),
+        (multi_turn.STUDY, horizons(lambda h: h**3, lambda h: 2.0**h)),
     ],
     ids=["coverage", "regret", "multi-turn"],
 )

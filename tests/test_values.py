@@ -18,17 +18,17 @@ from spanver.errors import ArgumentError
 from spanver.validation import read_only
 from spanver.values import (
     Counts,
-    Found,
     LinearScore,
     Outcome,
     Pair,
+    RejectionRule,
     Response,
     Responses,
     Rule,
     Score,
-    Trial,
+    SearchResult,
     TruncatedScore,
-    UncertainPair,
+    UncertainPairRule,
     from_json,
     to_json,
 )
@@ -51,17 +51,17 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "Pair": (Pair(4, RESPONSES[0], RESPONSES[1]), Pair),
     "Pair-text": (Pair("prompt", RESPONSES[2], RESPONSES[1]), Pair),
     "Counts": (Counts(RESPONSES, np.array([1, 2**62, 3])), Counts),
-    "Found": (Found(RESPONSES, 2**80), Found),
-    "Found-nothing": (Found(None, 12), Found),
+    "SearchResult": (SearchResult(RESPONSES, 2**80), SearchResult),
+    "SearchResult-nothing": (SearchResult(None, 12), SearchResult),
     "LinearScore": (LINEAR, LinearScore),
     "TruncatedScore": (TRUNCATED, TruncatedScore),
-    "UncertainPair": (UncertainPair(PRECISION, 1.0 / 3.0), UncertainPair),
-    "Trial": (Trial(LINEAR, -0.1), Trial),
-    "Trial-truncated": (Trial(TRUNCATED, 1e-300), Trial),
+    "UncertainPairRule": (UncertainPairRule(PRECISION, 1.0 / 3.0), UncertainPairRule),
+    "RejectionRule": (RejectionRule(LINEAR, -0.1), RejectionRule),
+    "RejectionRule-truncated": (RejectionRule(TRUNCATED, 1e-300), RejectionRule),
     "Score-LinearScore": (LINEAR, Score),
     "Score-TruncatedScore": (TRUNCATED, Score),
-    "Rule-UncertainPair": (UncertainPair(PRECISION, 1.0 / 3.0), Rule),
-    "Rule-Trial": (Trial(TRUNCATED, 700.5), Rule),
+    "Rule-UncertainPair": (UncertainPairRule(PRECISION, 1.0 / 3.0), Rule),
+    "Rule-Trial": (RejectionRule(TRUNCATED, 700.5), Rule),
 }
 
 
@@ -102,7 +102,17 @@ def arrays_of(value: Any) -> list[NDArray[Any]]:
 def test_every_value_of_the_module_goes_through_these_tests() -> None:
     described = {type(value) for value, _ in VALUES.values()}
     assert described == {
-        *(Counts, Found, LinearScore, Pair, Response, Responses, Trial, TruncatedScore, UncertainPair),
+        *(
+            Counts,
+            SearchResult,
+            LinearScore,
+            Pair,
+            Response,
+            Responses,
+            RejectionRule,
+            TruncatedScore,
+            UncertainPairRule,
+        ),
     }
 
 
@@ -128,17 +138,17 @@ def test_an_empty_array_may_come_as_shape_and_bytes() -> None:
 def test_members_of_a_union_say_which_they_are() -> None:
     assert to_json(LINEAR, Score)["kind"] == "LinearScore"
     assert to_json(TRUNCATED, Score)["kind"] == "TruncatedScore"
-    assert to_json(UncertainPair(PRECISION, 1.0), Rule)["kind"] == "UncertainPair"
-    trial = to_json(Trial(TRUNCATED, 0.5), Rule)
-    assert trial["kind"] == "Trial"
+    assert to_json(UncertainPairRule(PRECISION, 1.0), Rule)["kind"] == "UncertainPairRule"
+    trial = to_json(RejectionRule(TRUNCATED, 0.5), Rule)
+    assert trial["kind"] == "RejectionRule"
     assert trial["score"]["kind"] == "TruncatedScore"
 
 
 def test_a_try_costs_two_samples_for_a_pair_and_one_for_a_trial_and_is_not_sent() -> None:
-    assert UncertainPair.samples_per_try == 2
-    assert Trial.samples_per_try == 1
-    assert set(to_json(UncertainPair(PRECISION, 1.0))) == {"precision", "nu"}
-    assert set(to_json(Trial(LINEAR, 0.5))) == {"score", "log_threshold"}
+    assert UncertainPairRule.samples_per_try == 2
+    assert RejectionRule.samples_per_try == 1
+    assert set(to_json(UncertainPairRule(PRECISION, 1.0))) == {"precision", "nu"}
+    assert set(to_json(RejectionRule(LINEAR, 0.5))) == {"score", "log_threshold"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -167,7 +177,7 @@ def test_fields_cannot_be_set(name: str) -> None:
 MAKERS: dict[str, Callable[[NDArray[Any]], Any]] = {
     "read_only": lambda array: read_only(array, ndim=2, name="array"),
     "Responses": lambda array: Responses(("a", "b"), array).features,
-    "UncertainPair": lambda array: UncertainPair(array, 1.0).precision,
+    "UncertainPairRule": lambda array: UncertainPairRule(array, 1.0).precision,
     "TruncatedScore": lambda array: TruncatedScore(np.ones(2), np.ones(2), array, 1.0).precision,
 }
 
@@ -273,21 +283,21 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "anchor of another length": lambda: TruncatedScore(**SCORE | {"anchor": np.ones(3)}),
     "anchor not finite": lambda: TruncatedScore(**SCORE | {"anchor": np.array([1.0, math.nan])}),
     "precision of another size": lambda: TruncatedScore(**SCORE | {"precision": np.eye(3)}),
-    "precision not square": lambda: UncertainPair(np.ones((2, 3)), 1.0),
-    "precision of 1 dimension": lambda: UncertainPair(np.ones(2), 1.0),
-    "precision not symmetric": lambda: UncertainPair(np.array([[1.0, 1e-6], [0.0, 1.0]]), 1.0),
-    "precision not finite": lambda: UncertainPair(np.array([[math.inf]]), 1.0),
-    "nu of 0": lambda: UncertainPair(PRECISION, 0.0),
-    "nu negative": lambda: UncertainPair(PRECISION, -0.5),
-    "nu not a number": lambda: UncertainPair(PRECISION, math.nan),
+    "precision not square": lambda: UncertainPairRule(np.ones((2, 3)), 1.0),
+    "precision of 1 dimension": lambda: UncertainPairRule(np.ones(2), 1.0),
+    "precision not symmetric": lambda: UncertainPairRule(np.array([[1.0, 1e-6], [0.0, 1.0]]), 1.0),
+    "precision not finite": lambda: UncertainPairRule(np.array([[math.inf]]), 1.0),
+    "nu of 0": lambda: UncertainPairRule(PRECISION, 0.0),
+    "nu negative": lambda: UncertainPairRule(PRECISION, -0.5),
+    "nu not a number": lambda: UncertainPairRule(PRECISION, math.nan),
     "nu infinite": lambda: TruncatedScore(**SCORE | {"nu": math.inf}),
     "nu text": lambda: TruncatedScore(**SCORE | {"nu": "1.0"}),
-    "nu a boolean": lambda: UncertainPair(PRECISION, nu=True),
-    "log_threshold not a number": lambda: Trial(LINEAR, math.nan),
-    "log_threshold infinite": lambda: Trial(LINEAR, -math.inf),
-    "log_threshold text": lambda: Trial(LINEAR, "1.0"),  # type: ignore[arg-type]
-    "log_threshold none": lambda: Trial(LINEAR, None),  # type: ignore[arg-type]
-    "log_threshold an array": lambda: Trial(LINEAR, np.ones(2)),  # type: ignore[arg-type]
+    "nu a boolean": lambda: UncertainPairRule(PRECISION, nu=True),
+    "log_threshold not a number": lambda: RejectionRule(LINEAR, math.nan),
+    "log_threshold infinite": lambda: RejectionRule(LINEAR, -math.inf),
+    "log_threshold text": lambda: RejectionRule(LINEAR, "1.0"),  # type: ignore[arg-type]
+    "log_threshold none": lambda: RejectionRule(LINEAR, None),  # type: ignore[arg-type]
+    "log_threshold an array": lambda: RejectionRule(LINEAR, np.ones(2)),  # type: ignore[arg-type]
 }
 
 
@@ -299,7 +309,7 @@ def test_values_refuse_what_they_cannot_mean(what: str) -> None:
 
 
 def test_a_rounding_away_from_symmetry_is_taken() -> None:
-    assert UncertainPair(np.array([[1.0, 0.1 + 1e-16], [0.1, 1.0]]), 1.0).nu == 1.0
+    assert UncertainPairRule(np.array([[1.0, 0.1 + 1e-16], [0.1, 1.0]]), 1.0).nu == 1.0
 
 
 RESPONSE = {"id": 1, "features": [1.0, 2.0], "outcome": "drawn"}
@@ -331,9 +341,9 @@ MEANINGLESS: dict[str, tuple[Any, Any]] = {
     "counts with fractions": ({"responses": to_json(RESPONSES), "counts": [1, 2.5, 3]}, Counts),
     "counts of 0": ({"responses": to_json(RESPONSES), "counts": [1, 0, 3]}, Counts),
     "counts beyond int64": ({"responses": to_json(RESPONSES), "counts": [1, 2**63, 3]}, Counts),
-    "tries with a fraction": ({"responses": None, "tries": 2.7}, Found),
-    "tries that are text": ({"responses": None, "tries": "5"}, Found),
-    "tries that are null": ({"responses": None, "tries": None}, Found),
+    "tries with a fraction": ({"responses": None, "tries": 2.7}, SearchResult),
+    "tries that are text": ({"responses": None, "tries": "5"}, SearchResult),
+    "tries that are null": ({"responses": None, "tries": None}, SearchResult),
     "nu that is text": (TRUNCATED_DATA | {"nu": "0.1"}, TruncatedScore),
     "nu that is a boolean": (TRUNCATED_DATA | {"nu": True}, TruncatedScore),
     "nu that is negative": (TRUNCATED_DATA | {"nu": -0.1}, TruncatedScore),
@@ -341,7 +351,10 @@ MEANINGLESS: dict[str, tuple[Any, Any]] = {
     "a score of unknown kind": (TRUNCATED_DATA | {"kind": "Score"}, Score),
     "a score of another kind": (TRUNCATED_DATA | {"kind": "LinearScore"}, Score),
     "a rule that is a score": (to_json(TRUNCATED, Score), Rule),
-    "a trial whose score lacks its kind": ({"score": TRUNCATED_DATA, "log_threshold": 0.5, "kind": "Trial"}, Rule),
+    "a trial whose score lacks its kind": (
+        {"score": TRUNCATED_DATA, "log_threshold": 0.5, "kind": "RejectionRule"},
+        Rule,
+    ),
 }
 
 

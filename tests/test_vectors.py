@@ -83,11 +83,11 @@ def integer(value: Any) -> int:
 def array(value: Any, shape: tuple[int | None, ...], *, nullable: bool = False) -> Array:
     """Nested lists of numbers of a known shape (None: any length); null is minus infinity where that is a value."""
 
-    def numbers(part: Any, depth: int) -> Any:
-        if depth == len(shape):
+    def numbers(part: Any, horizon: int) -> Any:
+        if horizon == len(shape):
             return -math.inf if nullable and part is None else number(part)
         assert isinstance(part, list), f"{part!r} is no list"
-        return [numbers(element, depth + 1) for element in part]
+        return [numbers(element, horizon + 1) for element in part]
 
     try:
         result = np.array(numbers(value, 0), dtype=np.float64)
@@ -336,17 +336,17 @@ def check_derived(case: Case) -> None:
 # tokens.json: the soft recursion over tokens (A4; I6).
 
 
-def prefixes(alphabet: int, length: int) -> list[str]:
+def prefixes(vocabulary_size: int, length: int) -> list[str]:
     """Prefixes of one length in the order of their rows; the recorded ones are written as digits."""
-    return ["".join(map(str, tokens)) for tokens in itertools.product(range(alphabet), repeat=length)]
+    return ["".join(map(str, tokens)) for tokens in itertools.product(range(vocabulary_size), repeat=length)]
 
 
 def check_tokens(case: Case) -> None:
-    depth, alphabet = integer(case["depth"]), integer(case["alphabet"])
-    assert 1 <= depth <= 8, depth
-    assert 1 <= alphabet <= 8, alphabet
-    inner = [prefixes(alphabet, length) for length in range(depth)]
-    extended = [prefixes(alphabet, length + 1) for length in range(depth)]
+    horizon, vocabulary_size = integer(case["depth"]), integer(case["alphabet"])
+    assert 1 <= horizon <= 8, horizon
+    assert 1 <= vocabulary_size <= 8, vocabulary_size
+    inner = [prefixes(vocabulary_size, length) for length in range(horizon)]
+    extended = [prefixes(vocabulary_size, length + 1) for length in range(horizon)]
     for key, layers in (("base", inner), ("value", inner), ("policy", inner), ("features", extended), ("q", extended)):
         assert isinstance(case[key], dict), f"{key} is no object"
         assert set(case[key]) == {name for layer in layers for name in layer}, f"prefixes of {key}"
@@ -354,15 +354,15 @@ def check_tokens(case: Case) -> None:
     assert set(case["reward"]) == set(extended[-1])
     assert isinstance(case["theta"], list)
     dimension = len(case["theta"][0])
-    theta = array(case["theta"], (depth, dimension))
+    theta = array(case["theta"], (horizon, dimension))
     beta = number(case["beta"])
-    table = (None, alphabet)
+    table = (None, vocabulary_size)
     bases = [array([case["base"][name] for name in layer], table) for layer in inner]
     features = [array([case["features"][name] for name in layer], (None, dimension)) for layer in extended]
     problem = TokenProblem(
         prompt_law=np.ones(1),
         log_base=[np.log(base) for base in bases],
-        features=[block.reshape(-1, alphabet, dimension) for block in features],
+        features=[block.reshape(-1, vocabulary_size, dimension) for block in features],
         reward=array([[case["reward"][name] for name in extended[-1]]], (1, None)),
         beta=beta,
         radius=LARGE_RADIUS,
@@ -371,9 +371,9 @@ def check_tokens(case: Case) -> None:
     # As in check_policy, for each of the layers that a value is made of: exponents are at most `scale`.
     largest_reward = float(np.abs(problem.reward).max())
     scale = 1.0 + max(float(np.abs(log_base).max()) for log_base in problem.log_base) + largest_reward / beta
-    error = 8.0 * depth * EPS * scale  # absolute, of logarithms and of what is divided by beta
+    error = 8.0 * horizon * EPS * scale  # absolute, of logarithms and of what is divided by beta
     q, values, law = soft_q(problem), exact_tokens.soft_values(problem), exact_tokens.log_optimal_law(problem)
-    for layer in range(depth):
+    for layer in range(horizon):
         recorded_q = [case["q"][name] for name in extended[layer]]
         assert_close(f"q of layer {layer}", q[layer].reshape(-1), array(recorded_q, (None,)), beta * error)
         recorded_value = [case["value"][name] for name in inner[layer]]

@@ -14,22 +14,22 @@ Array = NDArray[np.float64]
 
 
 def random_tokens(
-    seed: int, *, depth: int, alphabet: int, prompts: int = 2, zeros: bool = False, realizable: bool = False
+    seed: int, *, horizon: int, vocabulary_size: int, prompts: int = 2, zeros: bool = False, realizable: bool = False
 ) -> TokenProblem:
     """Any features and base policy; rewards are any too, or made from parameters, first layer first."""
     generator = np.random.default_rng(seed)
     dimension, beta = 3, float(generator.uniform(0.2, 1.0))
-    thetas = generator.normal(size=(depth, dimension))
+    thetas = generator.normal(size=(horizon, dimension))
     thetas /= np.linalg.norm(thetas, axis=1, keepdims=True)
     bases, features, values = [], [], generator.normal(size=prompts)
-    for layer in range(depth):
-        rows = prompts * alphabet**layer
-        base = generator.dirichlet(np.ones(alphabet), size=rows)
+    for layer in range(horizon):
+        rows = prompts * vocabulary_size**layer
+        base = generator.dirichlet(np.ones(vocabulary_size), size=rows)
         if zeros:
-            base[np.arange(rows), generator.integers(alphabet, size=rows)] *= generator.integers(2, size=rows)
+            base[np.arange(rows), generator.integers(vocabulary_size, size=rows)] *= generator.integers(2, size=rows)
         base /= base.sum(axis=1, keepdims=True)
-        phi = generator.normal(size=(rows, alphabet, dimension))
-        phi *= generator.random((rows, alphabet, 1)) / np.linalg.norm(phi, axis=-1, keepdims=True)
+        phi = generator.normal(size=(rows, vocabulary_size, dimension))
+        phi *= generator.random((rows, vocabulary_size, 1)) / np.linalg.norm(phi, axis=-1, keepdims=True)
         scores = phi @ thetas[layer]
         # Token values are scores shifted by what makes the soft mean over tokens the value of the prefix.
         shift = values - beta * np.log((base * np.exp(scores / beta)).sum(axis=1))
@@ -59,7 +59,7 @@ def random_law(problem: TokenProblem, seed: int) -> list[Array]:
 
 def sequences(problem: TokenProblem) -> list[tuple[int, ...]]:
     """Every complete sequence, in the order of their rewards."""
-    return list(itertools.product(range(problem.alphabet), repeat=problem.depth))
+    return list(itertools.product(range(problem.vocabulary_size), repeat=problem.horizon))
 
 
 def sequence_probabilities(problem: TokenProblem, law: Sequence[Array]) -> Array:
@@ -70,7 +70,7 @@ def sequence_probabilities(problem: TokenProblem, law: Sequence[Array]) -> Array
             row, probability = prompt, 1.0
             for layer, token in enumerate(tokens):
                 probability *= float(np.exp(law[layer][row, token]))
-                row = row * problem.alphabet + token
+                row = row * problem.vocabulary_size + token
             result[prompt, position] = probability
     return result
 

@@ -21,7 +21,7 @@ from spanver.errors import BudgetExceededError
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
-from spanver.oracles.door import Door
+from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects import Subject, process, reference
 from spanver.subjects.messages import decode, encode
@@ -43,7 +43,7 @@ SUBJECT = Subject(
 )
 
 
-def _oracle(samples: int | None = None, *, full_table: bool = False) -> Door:
+def _oracle(samples: int | None = None, *, full_table: bool = False) -> MeteredOracle:
     problem = TabularProblem(
         prompt_law=np.array([1.0]),
         log_base=np.log([[0.5, 0.25, 0.25]]),
@@ -96,7 +96,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         lambda run: run(_oracle(), prompts=1, pairs_per_prompt=4, nu=0.5, ridge=1.0, seed=7),
     ),
     "spanner_sampling": ("spanner_sampling", lambda run: run(_oracle(), seed=7, settings=_SETTINGS)),
-    "reference_learner": ("reference_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
+    "passive_learner": ("passive_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
     "online_dpo": ("online_dpo", lambda run: run(_oracle(), rounds=2, seed=7, feedback="preference")),
     "xpo": (
         "xpo",

@@ -57,9 +57,9 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = Non
     >>> fit = slope([1, 2, 4], [[3, 12, 48], [5, 20, 80]])
     >>> round(fit.low, 9), round(fit.estimate, 9), round(fit.high, 9)
     (2.0, 2.0, 2.0)
-    >>> depths = [1, 2, 3, 4]
-    >>> cubes = [[7 * depth**3 for depth in depths], [8 * depth**3 for depth in depths]]
-    >>> abs(slope([2**depth for depth in depths], cubes, beside=depths).estimate) < 1e-9  # no factor a step
+    >>> horizons = [1, 2, 3, 4]
+    >>> cubes = [[7 * horizon**3 for horizon in horizons], [8 * horizon**3 for horizon in horizons]]
+    >>> abs(slope([2**horizon for horizon in horizons], cubes, beside=horizons).estimate) < 1e-9  # no factor a step
     True
     """
     require_probability("level", level)

@@ -47,7 +47,7 @@ def log_token_law(problem: TokenProblem, policy: TokenPolicy) -> tuple[FloatArra
     -------
     tuple of H arrays, of shapes (X A^{h-1}, A)
     """
-    require(len(policy.layers) == problem.depth, "the layers of policy", len(policy.layers), str(problem.depth))
+    require(len(policy.layers) == problem.horizon, "the layers of policy", len(policy.layers), str(problem.horizon))
     laws = []
     for log_base, features, layer in zip(problem.log_base, problem.features, policy.layers, strict=True):
         rows = np.full(len(log_base), 1.0 / len(log_base))

@@ -199,7 +199,7 @@ def multi_turn_cost(
     partition_samples: int,
     per_token: int,
 ) -> tuple[int, int]:
-    """Return the most `(samples, rewards)` of multi-turn SpannerSampling: a polynomial in the depth (T5; `[recon]`).
+    """Return the most `(samples, rewards)` of multi-turn SpannerSampling: a polynomial in the horizon (T5; `[recon]`).
 
     Each sweep is begun by a new pair or is the first, so there are at most `1 + sum_h K_h` of them. In each a layer's
     pair is rolled out twice `N_roll` times, with a check, a token and a normaliser at every layer below.
@@ -231,11 +231,11 @@ def multi_turn_cost(
         require_count(name, value)
     for size in sizes:
         require_count("a size", size, least=0)
-    depth, sweeps = len(sizes), 1 + sum(sizes)
+    horizon, sweeps = len(sizes), 1 + sum(sizes)
     visit = 2 * checks + per_token
-    rolled = sum(2 * rollouts * size * (depth - layer) for layer, size in enumerate(sizes, start=1))
-    per_sweep = rolled * (visit + partition_samples) + tests * depth * visit
-    samples = warm_prompts * depth * (2 * checks + 1) + sweeps * per_sweep
+    rolled = sum(2 * rollouts * size * (horizon - layer) for layer, size in enumerate(sizes, start=1))
+    per_sweep = rolled * (visit + partition_samples) + tests * horizon * visit
+    samples = warm_prompts * horizon * (2 * checks + 1) + sweeps * per_sweep
     return samples, sweeps * 2 * rollouts * sum(sizes)
 
 

@@ -17,10 +17,10 @@ from spanver.kernels.plain.elliptic import (
 )
 from spanver.kernels.plain.regression import fit, fit_moments, ridge_regression
 from spanver.kernels.plain.softmax import linear_scores, log_normaliser, log_softmax, truncated_scores
-from spanver.kernels.plain.spanners import SpannerScan, barycentric_spanner, covering_list, spanner_trace
+from spanver.kernels.plain.spanners import SpannerTrace, barycentric_spanner, covering_list, spanner_trace
 
 __all__ = [
-    "SpannerScan",
+    "SpannerTrace",
     "barycentric_spanner",
     "covering_list",
     "elliptic_norms",

@@ -24,7 +24,7 @@ from spanver.oracle import Ledger, PrefixOracle
 from spanver.policies import Sampler, TokenPolicy, TruncatedSoftmax
 from spanver.randomness import derived_seed
 from spanver.validation import require, require_count, require_positive, require_probability
-from spanver.values import FloatArray, Prefix, Response, Score, UncertainPair
+from spanver.values import FloatArray, Prefix, Response, Score, UncertainPairRule
 
 __all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "TokenPair", "multi_turn"]
 
@@ -137,7 +137,7 @@ class MultiTurnRun:
 def multi_turn(
     oracle: PrefixOracle,
     *,
-    depth: int,
+    horizon: int,
     settings: MultiTurnSettings,
     seed: int,
     sampler: Sampler = softmax_sample,
@@ -147,7 +147,7 @@ def multi_turn(
     Parameters
     ----------
     oracle : PrefixOracle
-    depth : int
+    horizon : int
         `H`.
     settings : MultiTurnSettings
     seed : int
@@ -170,18 +170,18 @@ def multi_turn(
     >>> from spanver.exact.tokens import gap, log_token_law
     >>> from spanver.problems.tokens import token_problem
     >>> from spanver.settings import practical_multi_turn_settings
-    >>> problem = token_problem(0, depth=2)
-    >>> settings = practical_multi_turn_settings(depth=2, kappa=2.0)
-    >>> run = multi_turn(prefix_oracle(problem, seed=1), depth=2, settings=settings, seed=2)
+    >>> problem = token_problem(0, horizon=2)
+    >>> settings = practical_multi_turn_settings(horizon=2, kappa=2.0)
+    >>> run = multi_turn(prefix_oracle(problem, seed=1), horizon=2, settings=settings, seed=2)
     >>> gap(problem, log_token_law(problem, run.policy)) < 1e-4
     True
     """
-    require_count("depth", depth)
-    explorer = _Explorer(oracle, depth, settings, seed, sampler)
+    require_count("horizon", horizon)
+    explorer = _Explorer(oracle, horizon, settings, seed, sampler)
     with explorer.charged("warm start"):
         for _ in range(settings.warm_prompts):
             explorer.roll_in()
-    starts = [depth - 1]
+    starts = [horizon - 1]
     while True:
         try:
             with explorer.charged("sweep"):
@@ -225,7 +225,7 @@ class _Layer:
         self._renew()
 
     def _renew(self) -> None:
-        self.rule = UncertainPair(self._factor.T @ self._factor, self._nu)
+        self.rule = UncertainPairRule(self._factor.T @ self._factor, self._nu)
         self.policy = TruncatedSoftmax(self.theta, self.rule.precision, self._nu)
 
 
@@ -233,11 +233,11 @@ class _Explorer:
     """One run: what it knows of every layer, and the rollouts that tell it more."""
 
     def __init__(
-        self, oracle: PrefixOracle, depth: int, settings: MultiTurnSettings, seed: int, sampler: Sampler
+        self, oracle: PrefixOracle, horizon: int, settings: MultiTurnSettings, seed: int, sampler: Sampler
     ) -> None:
         self._oracle, self._settings, self._seed = oracle, settings, seed
         self._sampler = cast(Any, sampler)  # it asks its questions about whatever it is given: a prefix here
-        self._layers = [_Layer(oracle.dimension, settings) for _ in range(depth)]
+        self._layers = [_Layer(oracle.dimension, settings) for _ in range(horizon)]
         self._ledgers = {phase: Ledger() for phase in PHASES}
         self._tokens_sampled = 0
 

@@ -14,7 +14,7 @@ import numpy as np
 from spanver.kernels import log_normaliser
 from spanver.oracle import Oracle
 from spanver.validation import require, require_positive, require_probability
-from spanver.values import Outcome, Prompt, Response, Score, Trial
+from spanver.values import Outcome, Prompt, RejectionRule, Response, Score
 
 __all__ = ["pilot_size", "softmax_sample"]
 
@@ -62,7 +62,7 @@ def softmax_sample(
     log_share = np.log(pilot.counts) - math.log(trials)
     log_mean_weight = float(log_normaliser(log_share, score.of(pilot.responses.features), oracle.beta))
     log_threshold = math.log(multiplier) + log_mean_weight
-    found = oracle.sample_until(prompt, Trial(score, log_threshold), trials)
+    found = oracle.sample_until(prompt, RejectionRule(score, log_threshold), trials)
     if found.responses is None:
         fallback = oracle.sample(prompt, 1)[0]
         return Response(fallback.id, fallback.features, Outcome.FALLBACK)

@@ -3,7 +3,8 @@
 A pair is accepted when its elliptic norm under everything accepted before is above `nu` (S1); how many can be depends
 on dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[FMR25]`.
 
-The whole phase is one question per prompt round, `sample_until(UncertainPair)`, and two rewards per accepted pair (S7).
+The whole phase is one query per prompt round, `sample_until(UncertainPairRule)`, and two rewards per accepted pair
+(S7).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from spanver.kernels import update_inverse_factor
 from spanver.oracle import Oracle
 from spanver.validation import require, require_count, require_positive
-from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPair
+from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPairRule
 
 __all__ = ["Spanner", "SpannerBuilder", "build_spanner"]
 
@@ -179,7 +180,7 @@ def build_spanner(
         )
 
     factor = start.inverse_factor
-    rule = UncertainPair(factor.T @ factor, nu)
+    rule = UncertainPairRule(factor.T @ factor, nu)
     for done in range(len(tries), prompts):
         prompt = oracle.prompt()
         found = oracle.sample_until(prompt, rule, pairs_per_prompt)
@@ -194,7 +195,7 @@ def build_spanner(
             second.append(two.id)
             rounds.append(done)
             factor, _ = update_inverse_factor(factor, vector)
-            rule = UncertainPair(factor.T @ factor, nu)
+            rule = UncertainPairRule(factor.T @ factor, nu)
         if on_round is not None:
             on_round(done + 1, so_far)
     return so_far()

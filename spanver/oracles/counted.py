@@ -15,20 +15,20 @@ from numpy.random import Generator
 
 from spanver.kernels import precision_norms, uncertain_mask
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.door import LARGEST_COUNT, Door, Luck
 from spanver.oracles.literal import LiteralTable
+from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle, PromptStreams
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     IntArray,
     Prompt,
+    RejectionRule,
     ResponseId,
     Responses,
     Rule,
-    Trial,
-    UncertainPair,
+    SearchResult,
+    UncertainPairRule,
 )
 
 __all__ = ["CountedTable", "counted_oracle"]
@@ -44,7 +44,7 @@ def counted_oracle(
     full_table: bool = False,
     ledger: Ledger | None = None,
     prompts: int = 0,
-) -> Door:
+) -> MeteredOracle:
     """Oracle of a table whose compressed questions cost the same whatever they stand for; offers strong sampling.
 
     Parameters
@@ -57,7 +57,9 @@ def counted_oracle(
     ledger, prompts
         What was answered, and how many prompts were handed out, before; for an oracle that goes on.
     """
-    return Door(CountedTable(problem, full_table=full_table), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+    return MeteredOracle(
+        CountedTable(problem, full_table=full_table), seed=seed, budget=budget, ledger=ledger, prompts=prompts
+    )
 
 
 class CountedTable:
@@ -79,35 +81,35 @@ class CountedTable:
         self._pairs_of: tuple[bytes, float] = (b"", 0.0)
         self._pairs: dict[Prompt, FloatArray] = {}
 
-    def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
+    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw the counts of all responses at once."""
         support, probabilities = self._supports[int(prompt)]
-        totals = luck.counted.multinomial(count, probabilities)
+        totals = streams.counted.multinomial(count, probabilities)
         drawn = np.flatnonzero(totals)
         drawn = drawn[np.argsort(support[drawn])]  # by id: the order says nothing of the base policy
         return Counts(self._responses(prompt, support[drawn]), totals[drawn])
 
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
         """Draw the number of tries, and then the try that the rule accepted."""
         support, probabilities = self._supports[int(prompt)]
         features = self._problem.features[int(prompt)][support]
-        if isinstance(rule, Trial):
+        if isinstance(rule, RejectionRule):
             log_acceptance = np.minimum(0.0, rule.score.of(features) / self.beta - rule.log_threshold)
             masses = probabilities * np.exp(log_acceptance)
         else:
             masses = self._pair_masses(prompt, rule, features, probabilities)
-        tries = geometric(float(masses.sum()), limit, luck.counted)
+        tries = geometric(float(masses.sum()), limit, streams.counted)
         if tries is None:
-            return Found(None, limit)
-        chosen = [_choose(masses, luck.counted)]
-        if isinstance(rule, UncertainPair):
+            return SearchResult(None, limit)
+        chosen = [_choose(masses, streams.counted)]
+        if isinstance(rule, UncertainPairRule):
             norms = precision_norms(features[chosen[0]] - features, rule.precision)
             # Norms in exact ties with nu may round either way here and in the mask; the longest is then the partner.
-            chosen.append(_choose(probabilities * (norms > min(rule.nu, norms.max() * (1 - 1e-12))), luck.counted))
-        return Found(self._responses(prompt, support[chosen]), tries)
+            chosen.append(_choose(probabilities * (norms > min(rule.nu, norms.max() * (1 - 1e-12))), streams.counted))
+        return SearchResult(self._responses(prompt, support[chosen]), tries)
 
     def _pair_masses(
-        self, prompt: Prompt, rule: UncertainPair, features: FloatArray, probabilities: FloatArray
+        self, prompt: Prompt, rule: UncertainPairRule, features: FloatArray, probabilities: FloatArray
     ) -> FloatArray:
         """Probability of each first response together with an uncertain second one, kept while the rule is the same."""
         key = (rule.precision.tobytes(), rule.nu)

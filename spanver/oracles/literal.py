@@ -1,6 +1,6 @@
 """The literal oracle of a table: every answer is drawn, in a path that does not depend on how it is asked for.
 
-The same luck gives the same responses to whoever asks one by one, in batches, or until a rule accepts.
+The same randomness gives the same responses to whoever asks one by one, in batches, or until a rule accepts.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ import numpy as np
 
 from spanver.kernels import log_softmax, precision_norms
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.door import Door, Luck
-from spanver.oracles.scan import accepted, first_hit
+from spanver.oracles.metered import MeteredOracle, PromptStreams
+from spanver.oracles.rejection import accepted, first_accepted
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     IntArray,
     Prompt,
+    RejectionRule,
     ResponseId,
     Responses,
     Rule,
-    Trial,
-    UncertainPair,
+    SearchResult,
+    UncertainPairRule,
 )
 
 __all__ = ["Inversion", "LiteralTable", "literal_oracle"]
@@ -36,7 +36,7 @@ def literal_oracle(
     full_table: bool = False,
     ledger: Ledger | None = None,
     prompts: int = 0,
-) -> Door:
+) -> MeteredOracle:
     """Oracle of a table that draws every answer; offers strong sampling.
 
     Parameters
@@ -49,7 +49,9 @@ def literal_oracle(
     ledger, prompts
         What was answered, and how many prompts were handed out, before; for an oracle that goes on.
     """
-    return Door(LiteralTable(problem, full_table=full_table), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+    return MeteredOracle(
+        LiteralTable(problem, full_table=full_table), seed=seed, budget=budget, ledger=ledger, prompts=prompts
+    )
 
 
 class LiteralTable:
@@ -74,36 +76,36 @@ class LiteralTable:
         """Return the prompt at this quantile."""
         return int(self._prompt_law(np.array([uniform]))[0])
 
-    def draw(self, prompt: Prompt, count: int, luck: Luck, theta: FloatArray | None) -> Responses:
+    def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one."""
         law = self._laws[int(prompt)] if theta is None else self._strong_law(prompt, theta)
-        return self._responses(prompt, law(luck.responses.take(count)))
+        return self._responses(prompt, law(streams.responses.take(count)))
 
-    def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
+    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw one by one and count."""
         law = self._laws[int(prompt)]
         totals = np.zeros(self._problem.responses, dtype=np.int64)
         for start in range(0, count, _COUNTED_TOGETHER):
-            drawn = law(luck.responses.take(min(_COUNTED_TOGETHER, count - start)))
+            drawn = law(streams.responses.take(min(_COUNTED_TOGETHER, count - start)))
             totals += np.bincount(drawn, minlength=self._problem.responses)
         drawn = np.flatnonzero(totals)
         return Counts(self._responses(prompt, drawn), totals[drawn])
 
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
         """Draw until the rule accepts."""
         law = self._laws[int(prompt)]
         features = self._problem.features[int(prompt)]
 
         def hits(uniforms: FloatArray) -> IntArray:
             drawn = law(uniforms)
-            if isinstance(rule, Trial):
-                return accepted(rule, self.beta, features[drawn[:, 0]], luck)
+            if isinstance(rule, RejectionRule):
+                return accepted(rule, self.beta, features[drawn[:, 0]], streams)
             return self._uncertain(rule, prompt, drawn)
 
-        uniforms, tries = first_hit(luck, rule.samples_per_try, limit, hits)
-        return Found(None if uniforms is None else self._responses(prompt, law(uniforms)), tries)
+        uniforms, tries = first_accepted(streams, rule.samples_per_try, limit, hits)
+        return SearchResult(None if uniforms is None else self._responses(prompt, law(uniforms)), tries)
 
-    def _uncertain(self, rule: UncertainPair, prompt: Prompt, pairs: IntArray) -> IntArray:
+    def _uncertain(self, rule: UncertainPairRule, prompt: Prompt, pairs: IntArray) -> IntArray:
         """Positions of the uncertain pairs among pairs of indices, shape (n, 2)."""
         if len(pairs) < _WHITEN_FROM:
             features = self._problem.features[int(prompt)]
@@ -119,11 +121,11 @@ class LiteralTable:
         """Whether a guess names a response of the table."""
         return isinstance(response, int) and 0 <= response < self._problem.responses
 
-    def reward(self, prompt: Prompt, response: ResponseId, luck: Luck) -> float:
+    def reward(self, prompt: Prompt, response: ResponseId, streams: PromptStreams) -> float:
         """Draw a noisy reward."""
         problem = self._problem
         mean = float(problem.reward[int(prompt), int(response)])
-        is_noisy, quantile = luck.rewards.take(2)
+        is_noisy, quantile = streams.rewards.take(2)
         if is_noisy >= problem.noise:
             return mean
         low = float(problem.reward_low[int(prompt)])
@@ -199,7 +201,7 @@ class Whitened:
         self._factor: FloatArray = np.empty((0, 0))
         self._kept: dict[Prompt, FloatArray] = {}
 
-    def at(self, rule: UncertainPair, prompt: Prompt) -> FloatArray:
+    def at(self, rule: UncertainPairRule, prompt: Prompt) -> FloatArray:
         """Whitened features, shape (Y, d)."""
         key = rule.precision.tobytes()
         if key != self._precision:

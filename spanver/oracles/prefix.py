@@ -1,52 +1,54 @@
-"""The oracle of a token problem: the questions of any oracle, with a prefix in place of a prompt (A4).
+"""The oracle of a token problem: the queries of any oracle, with a prefix in place of a prompt (A4).
 
-Every prefix is a small table of tokens, so this is the counted oracle of the table of all prefixes: compressed
-questions are answered from the exact law, at a cost that does not depend on the limit, and every token answer is
-charged. The door in front of it lets any prefix be asked about whose prompt was handed out.
+Every prefix is a small table of tokens, so this is the counted oracle of the table of all prefixes: compressed queries
+are answered from the exact distribution, at a cost that does not depend on the limit, and every token answer is
+charged. Any prefix of an issued prompt may be queried.
 
-Randomness: every prefix has tapes of its own after each time that its prompt was handed out. So what a learner gets at
-a prefix does not depend on what it asked about others.
+Randomness: every prefix has buffers of its own after each time that its prompt was issued. So what a learner gets at a
+prefix does not depend on its queries about others.
 """
 
 from __future__ import annotations
 
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.counted import CountedTable
-from spanver.oracles.door import Door, Luck
+from spanver.oracles.metered import MeteredOracle, PromptStreams
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.validation import require
-from spanver.values import Counts, Found, Prefix, Prompt, Responses, Rule
+from spanver.values import Counts, Prefix, Prompt, Responses, Rule, SearchResult
 
-__all__ = ["PrefixDoor", "prefix_oracle"]
+__all__ = ["MeteredPrefixOracle", "prefix_oracle"]
 
 
-def prefix_oracle(problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> PrefixDoor:
+def prefix_oracle(problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> MeteredPrefixOracle:
     """Oracle of a token problem.
 
     Parameters
     ----------
     problem : TokenProblem
     seed : int
-        Of the oracle's luck; the learner has its own.
+        Of the oracle's randomness; the learner has its own.
     budget : Budget, optional
     """
-    return PrefixDoor(problem, seed=seed, budget=budget)
+    return MeteredPrefixOracle(problem, seed=seed, budget=budget)
 
 
-class PrefixDoor:
+class MeteredPrefixOracle:
     """A `PrefixOracle` over a token problem; see `prefix_oracle` for its parameters."""
 
     def __init__(self, problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> None:
-        self._visits: dict[Prompt, Luck] = {}
+        self._visits: dict[Prompt, PromptStreams] = {}
         source = CountedTable(problem.table, full_table=False)
-        self._door = Door(source, seed=seed, budget=budget, visits=self._visits)
+        self._door = MeteredOracle(source, seed=seed, budget=budget, visits=self._visits)
         self._seed = seed
-        self._alphabet, self._depth = problem.alphabet, problem.depth
-        self._offsets = [problem.prompts * sum(problem.alphabet**k for k in range(h)) for h in range(problem.depth)]
+        self._alphabet, self._depth = problem.vocabulary_size, problem.horizon
+        self._offsets = [
+            problem.prompts * sum(problem.vocabulary_size**k for k in range(h)) for h in range(problem.horizon)
+        ]
         self._handed_out = 0
         self._latest: dict[Prompt, int] = {}  # when each prompt was last handed out
-        self._visited: dict[Prompt, list[int]] = {}  # rows with tapes, by prompt
+        self._visited: dict[Prompt, list[int]] = {}  # rows with buffers, by prompt
 
     @property
     def dimension(self) -> int:
@@ -95,7 +97,7 @@ class PrefixDoor:
         """Draw `count` tokens and return the multiset; `count` samples."""
         return self._door.sample_counts(self._row(prefix), count)
 
-    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
         """Draw tokens until the rule accepts, at most `limit` tries; the samples of every try."""
         return self._door.sample_until(self._row(prefix), rule, limit)
 
@@ -106,7 +108,7 @@ class PrefixDoor:
         return self._door.reward(self._row(Prefix(sequence.prompt, sequence.tokens[:-1])), sequence.tokens[-1])
 
     def _row(self, prefix: Prefix) -> int:
-        """Row of a prefix in the table of all, which has tapes from then on."""
+        """Row of a prefix in the table of all, which has buffers from then on."""
         is_known = isinstance(prefix, Prefix) and prefix.prompt in self._latest
         require(is_known, "prefix", prefix, "a Prefix whose prompt this oracle has handed out")
         require(len(prefix.tokens) < self._depth, "prefix", prefix, f"of fewer than {self._depth} tokens")
@@ -117,6 +119,6 @@ class PrefixDoor:
             number = number * self._alphabet + int(token)
         row = self._offsets[len(prefix.tokens)] + number
         if row not in self._visits:
-            self._visits[row] = Luck(derived_seed(self._seed, f"prefix {row}"), self._latest[prefix.prompt])
+            self._visits[row] = PromptStreams(derived_seed(self._seed, f"prefix {row}"), self._latest[prefix.prompt])
             self._visited.setdefault(prefix.prompt, []).append(row)
         return row

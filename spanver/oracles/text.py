@@ -13,10 +13,20 @@ import numpy as np
 
 from spanver.kernels import precision_norms
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.door import LARGEST_LIST, Door, Luck
-from spanver.oracles.scan import accepted, first_hit
+from spanver.oracles.metered import LARGEST_LIST, MeteredOracle, PromptStreams
+from spanver.oracles.rejection import accepted, first_accepted
 from spanver.problems.families.text import TextProblem
-from spanver.values import Counts, FloatArray, Found, IntArray, Prompt, ResponseId, Responses, Rule, Trial
+from spanver.values import (
+    Counts,
+    FloatArray,
+    IntArray,
+    Prompt,
+    RejectionRule,
+    ResponseId,
+    Responses,
+    Rule,
+    SearchResult,
+)
 
 __all__ = ["TextSource", "text_oracle"]
 
@@ -25,7 +35,7 @@ _BLOCK = 32  # texts are dear, so blocks that read ahead start at what a round o
 
 def text_oracle(
     problem: TextProblem, *, seed: int, budget: Budget | None = None, ledger: Ledger | None = None, prompts: int = 0
-) -> Door:
+) -> MeteredOracle:
     """Oracle of the text problem; weak sampling only.
 
     Parameters
@@ -36,7 +46,7 @@ def text_oracle(
     ledger, prompts
         What was answered, and how many prompts were handed out, before; for an oracle that goes on.
     """
-    return Door(TextSource(problem), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+    return MeteredOracle(TextSource(problem), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
 
 
 class TextSource:
@@ -61,36 +71,36 @@ class TextSource:
         position = int(np.searchsorted(self._cumulative, uniform * self._cumulative[-1], side="right"))
         return self._problem.prompts[min(position, len(self._problem.prompts) - 1)]
 
-    def draw(self, prompt: Prompt, count: int, luck: Luck, theta: FloatArray | None) -> Responses:
+    def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one; the door refuses strong sampling."""
-        return self._responses(prompt, self._texts(prompt, luck.responses.take(count * self._width)))
+        return self._responses(prompt, self._texts(prompt, streams.responses.take(count * self._width)))
 
-    def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
+    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw one by one and count."""
-        texts = self._texts(prompt, luck.responses.take(count * self._width))
+        texts = self._texts(prompt, streams.responses.take(count * self._width))
         totals = Counter(texts)
         return Counts(self._responses(prompt, list(totals)), np.array(list(totals.values())))
 
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
         """Draw until the rule accepts."""
         per_try = rule.samples_per_try
 
         def hits(uniforms: FloatArray) -> IntArray:
             features = self._features(prompt, self._texts(prompt, uniforms))
-            if isinstance(rule, Trial):
-                return accepted(rule, self.beta, features, luck)
+            if isinstance(rule, RejectionRule):
+                return accepted(rule, self.beta, features, streams)
             return np.flatnonzero(precision_norms(features[0::2] - features[1::2], rule.precision) > rule.nu)
 
-        uniforms, tries = first_hit(luck, per_try * self._width, limit, hits, block=_BLOCK)
-        return Found(None if uniforms is None else self._responses(prompt, self._texts(prompt, uniforms)), tries)
+        uniforms, tries = first_accepted(streams, per_try * self._width, limit, hits, block=_BLOCK)
+        return SearchResult(None if uniforms is None else self._responses(prompt, self._texts(prompt, uniforms)), tries)
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
         """Whether a guess is a text, one that can be written down."""
         return isinstance(response, str) and response.encode(errors="ignore").decode() == response
 
-    def reward(self, prompt: Prompt, response: ResponseId, luck: Luck) -> float:
+    def reward(self, prompt: Prompt, response: ResponseId, streams: PromptStreams) -> float:
         """Return the reward, which has no noise."""
-        luck.rewards.take(2)
+        streams.rewards.take(2)
         return self._mean_reward(prompt, response)
 
     def preference(self, prompt: Prompt, first: ResponseId, second: ResponseId) -> float:

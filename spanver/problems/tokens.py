@@ -25,7 +25,7 @@ from spanver.values import FloatArray
 
 __all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "soft_q_of"]
 
-LARGEST_DEPTH = 16  # of the family: beyond, a table of all prefixes is no longer small
+MAX_HORIZON = 16  # of the family: beyond, a table of all prefixes is no longer small
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,24 +85,24 @@ class TokenProblem:
         require(len(self.log_base) > 0, "log_base", self.log_base, "of at least one layer")
         require(len(self.features) == len(self.log_base), "the layers of features", len(self.features), "one per layer")
         prompt_law, first = _numbers("prompt_law", self.prompt_law, 1), _numbers("features", self.features[0], 3)
-        depth, prompts = len(self.log_base), len(prompt_law)
-        _, alphabet, dimension = first.shape
+        horizon, prompts = len(self.log_base), len(prompt_law)
+        _, vocabulary_size, dimension = first.shape
         bases, features = [], []
-        for layer in range(depth):
-            rows = prompts * alphabet**layer
-            bases.append(_shaped(f"log_base of layer {layer + 1}", self.log_base[layer], (rows, alphabet)))
-            shape = (rows, alphabet, dimension)
+        for layer in range(horizon):
+            rows = prompts * vocabulary_size**layer
+            bases.append(_shaped(f"log_base of layer {layer + 1}", self.log_base[layer], (rows, vocabulary_size)))
+            shape = (rows, vocabulary_size, dimension)
             features.append(_shaped(f"features of layer {layer + 1}", self.features[layer], shape))
-        reward = _shaped("reward", self.reward, (prompts, alphabet**depth))
+        reward = _shaped("reward", self.reward, (prompts, vocabulary_size**horizon))
         require(bool(np.isfinite(reward).all()), "reward", self.reward, "finite everywhere (no NaN, no infinity)")
         given_low, given_range = self.reward_low, self.reward_range
         low = reward.min(axis=1) if given_low is None else _shaped("reward_low", given_low, (prompts,))
         # Where no rewards differ any length holds them.
         spread = (float((reward.max(axis=1) - low).max()) or 1.0) if given_range is None else given_range
 
-        lows = np.concatenate([low.repeat(alphabet**layer) for layer in range(depth)])
-        rewards = np.repeat(lows[:, None], alphabet, axis=1)
-        rewards[-prompts * alphabet ** (depth - 1) :] = reward.reshape(-1, alphabet)
+        lows = np.concatenate([low.repeat(vocabulary_size**layer) for layer in range(horizon)])
+        rewards = np.repeat(lows[:, None], vocabulary_size, axis=1)
+        rewards[-prompts * vocabulary_size ** (horizon - 1) :] = reward.reshape(-1, vocabulary_size)
         table = TabularProblem(
             prompt_law=np.concatenate([prompt_law, np.zeros(len(lows) - prompts)]),
             log_base=np.concatenate(bases),
@@ -120,7 +120,7 @@ class TokenProblem:
         self._set(log_base=tuple(table.log_base[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
         self._set(features=tuple(table.features[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
         if self.theta_star is not None:
-            self._set(theta_star=_read_only(_shaped("theta_star", self.theta_star, (depth, dimension))))
+            self._set(theta_star=_read_only(_shaped("theta_star", self.theta_star, (horizon, dimension))))
             self._check_realizable()
 
     def _set(self, **values: Any) -> None:
@@ -141,12 +141,12 @@ class TokenProblem:
             require(residual <= 1e-9 * scale, "theta_star", off, allowed)
 
     @property
-    def depth(self) -> int:
+    def horizon(self) -> int:
         """Number of tokens of a sequence, `H`."""
         return len(self.log_base)
 
     @property
-    def alphabet(self) -> int:
+    def vocabulary_size(self) -> int:
         """Number of tokens to choose from, `A`."""
         return self.table.responses
 
@@ -164,7 +164,7 @@ class TokenProblem:
         """Row of a prefix in its layer; of a complete sequence, its place among all of all prompts."""
         row = prompt
         for token in tokens:
-            row = row * self.alphabet + token
+            row = row * self.vocabulary_size + token
         return row
 
 
@@ -187,11 +187,11 @@ def soft_q_of(log_base: Sequence[FloatArray], reward: FloatArray, beta: float) -
     reward : array, shape (X, A^H)
     beta : float
     """
-    alphabet = log_base[0].shape[1]
-    layers = [reward.reshape(-1, alphabet)]
+    vocabulary_size = log_base[0].shape[1]
+    layers = [reward.reshape(-1, vocabulary_size)]
     for base in reversed(log_base[1:]):
         value: FloatArray = beta * log_normaliser(base, layers[-1], beta)
-        layers.append(value.reshape(-1, alphabet))
+        layers.append(value.reshape(-1, vocabulary_size))
     return tuple(reversed(layers))
 
 
@@ -219,13 +219,15 @@ def sequence_view(problem: TokenProblem) -> TabularProblem:
     Its radius is `sqrt(H sum B_h^2)`. It has a `theta_star` where `sqrt(H) (theta*_1..theta*_H)` realizes the rewards,
     as it does in the family `tokens`.
     """
-    depth, alphabet = problem.depth, problem.alphabet
+    horizon, vocabulary_size = problem.horizon, problem.vocabulary_size
     blocks = [
-        block.reshape(-1, problem.dimension).repeat(alphabet ** (depth - layer - 1), axis=0)
+        block.reshape(-1, problem.dimension).repeat(vocabulary_size ** (horizon - layer - 1), axis=0)
         for layer, block in enumerate(problem.features)
     ]
-    features = np.concatenate(blocks, axis=1).reshape(problem.prompts, alphabet**depth, -1) / math.sqrt(depth)
-    theta = None if problem.theta_star is None else math.sqrt(depth) * problem.theta_star.reshape(-1)
+    features = np.concatenate(blocks, axis=1).reshape(problem.prompts, vocabulary_size**horizon, -1) / math.sqrt(
+        horizon
+    )
+    theta = None if problem.theta_star is None else math.sqrt(horizon) * problem.theta_star.reshape(-1)
     if theta is not None and np.ptp(problem.reward - features @ theta, axis=1).max() > 1e-9 * problem.reward_range:
         theta = None
     return TabularProblem(
@@ -234,7 +236,7 @@ def sequence_view(problem: TokenProblem) -> TabularProblem:
         features=features,
         reward=problem.reward,
         beta=problem.beta,
-        radius=depth * problem.radius,
+        radius=horizon * problem.radius,
         reward_range=problem.reward_range,
         reward_low=problem.reward_low,
         noise=problem.noise,

@@ -15,15 +15,13 @@ from types import MappingProxyType
 
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees import sampler_multiplier
-from spanver.learners.baselines import (
-    BaselineRun,
-    best_of_n,
-    elliptical_enumeration,
-    online_dpo,
-    reference_learner,
-    xpo,
-)
+from spanver.learners.best_of_n import best_of_n
+from spanver.learners.elliptical_enumeration import elliptical_enumeration
+from spanver.learners.online_dpo import online_dpo
+from spanver.learners.passive import passive_learner
+from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
+from spanver.learners.xpo import xpo
 from spanver.oracle import Ledger, Oracle
 from spanver.oracles import counted_oracle
 from spanver.policies import Mixture
@@ -143,7 +141,7 @@ def _xpo(oracle: Oracle, rounds: int, seed: int) -> BaselineRun:
 
 _BASELINES: Mapping[str, Callable[[Oracle, int, int], BaselineRun]] = MappingProxyType(
     {
-        "reference": lambda oracle, rounds, seed: reference_learner(oracle, rounds=rounds, seed=seed),
+        "reference": lambda oracle, rounds, seed: passive_learner(oracle, rounds=rounds, seed=seed),
         "online_dpo": lambda oracle, rounds, seed: online_dpo(oracle, rounds=rounds, seed=seed),
         "xpo": _xpo,
         "best_of_n": lambda oracle, rounds, seed: best_of_n(oracle, rounds=rounds, count=rounds, seed=seed),

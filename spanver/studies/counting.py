@@ -23,7 +23,7 @@ from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
 from spanver.studies.figures import LOOKS, draw_theory
 from spanver.studies.points import Claim, Measured, Numbers, Point, Study
-from spanver.values import Counts, FloatArray, Found, IntArray, Prompt, Responses, Rule
+from spanver.values import Counts, FloatArray, IntArray, Prompt, Responses, Rule, SearchResult
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]
@@ -107,7 +107,7 @@ class _Counting:
         self.handed += len(answer.responses.ids)
         return answer
 
-    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         answer = self._door.sample_until(prompt, rule, limit)
         self.handed += 0 if answer.responses is None else len(answer.responses.ids)
         return answer

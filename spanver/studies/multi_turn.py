@@ -1,4 +1,4 @@
-"""T5: exploring token by token costs a power of the depth `H`, exploring whole sequences a factor for every token."""
+"""T5: exploring token by token costs a power of the horizon `H`, exploring whole sequences a factor for every token."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ LADDERS: Mapping[str, Mapping[str, tuple[tuple[int, ...], int]]] = MappingProxyT
 def points(profile: str) -> tuple[Point, ...]:
     """Depths; the sequence-level learner's table of 2^H responses ends its ladder."""
     return tuple(
-        Point("multi-turn", learner, float(depth), seed)
-        for learner, (depths, seeds) in LADDERS[profile].items()
-        for depth in depths
+        Point("multi-turn", learner, float(horizon), seed)
+        for learner, (horizons, seeds) in LADDERS[profile].items()
+        for horizon in horizons
         for seed in range(seeds)
     )
 
 
 def measure(point: Point) -> Numbers:
     """Cost of reaching the same share of the base policy's gap."""
-    depth = int(point.size)
-    problem = token_problem(derived_seed(point.seed, "problem"), depth=depth, kappa=KAPPA)
+    horizon = int(point.size)
+    problem = token_problem(derived_seed(point.seed, "problem"), horizon=horizon, kappa=KAPPA)
     base_gap = exact_tokens.gap(problem, problem.log_base)
     if point.learner == "multi_turn":
         reached, restarts = _multi_turn(problem, point.seed)
@@ -66,7 +66,7 @@ def measure(point: Point) -> Numbers:
 
     @cache
     def attempt(exponent: float) -> Attempt:
-        return spanner_attempt(view, point.seed, spanner_settings(exponent, PROMPTS_PER_TOKEN * depth))
+        return spanner_attempt(view, point.seed, spanner_settings(exponent, PROMPTS_PER_TOKEN * horizon))
 
     tight = smallest_sufficient(attempt, TIGHT * base_gap, largest=LARGEST_EFFORT)
     loose = smallest_sufficient(attempt, LOOSE * base_gap, largest=LARGEST_EFFORT)
@@ -83,15 +83,15 @@ def _numbers(found: tuple[float, Attempt] | None) -> dict[str, float | int | Non
 def _multi_turn(problem: TokenProblem, seed: int) -> tuple[Attempt, int]:
     """Practical settings: nothing in them depends on the coverage of sequences, so nothing is searched for."""
     oracle = prefix_oracle(problem, seed=derived_seed(seed, "oracle"))
-    settings = practical_multi_turn_settings(depth=problem.depth, kappa=KAPPA)
-    run = multi_turn(oracle, depth=problem.depth, settings=settings, seed=derived_seed(seed, "learner"))
+    settings = practical_multi_turn_settings(horizon=problem.horizon, kappa=KAPPA)
+    run = multi_turn(oracle, horizon=problem.horizon, settings=settings, seed=derived_seed(seed, "learner"))
     gap = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, run.policy))
     return Attempt(gap, oracle.ledger), run.restarts
 
 
-def polynomial_factor(depth: float) -> float:
+def polynomial_factor(horizon: float) -> float:
     """Most samples of sequence-level SpannerSampling at effort 1: what its cost has besides coverage (S7, R1)."""
-    settings: Settings = spanner_settings(0, PROMPTS_PER_TOKEN * int(depth))
+    settings: Settings = spanner_settings(0, PROMPTS_PER_TOKEN * int(horizon))
     per_round = 1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
     return float(2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * per_round)
 
@@ -105,12 +105,12 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     tight, loose = (_growth(measured, name) for name in ("samples", "loose_samples"))
     restarts = table(measured, "multi_turn", "restarts")
     means = zip(restarts.sizes, restarts.values.mean(axis=0), strict=True)
-    depths = ", ".join(f"{depth:g}: {mean:.2g}" for depth, mean in means)
+    horizons = ", ".join(f"{horizon:g}: {mean:.2g}" for horizon, mean in means)
     count, sequences = tokens.values.size, table(measured, "spanner_sampling", "samples").values.size
     none, near = (-math.inf, MOST_BEYOND), (0.9 * PER_TOKEN, 1.1 * PER_TOKEN)
     mtss, other = "T_comp of MTSS", "T_comp of sequence-level SpannerSampling"
     rows = (
-        (f"{mtss} grows like H^slope", degree, None, count, f"mean restarts by depth {depths}"),
+        (f"{mtss} grows like H^slope", degree, None, count, f"mean restarts by horizon {horizons}"),
         (
             f"beside a power of H, a further token multiplies {mtss} by 2^slope",
             beyond,
@@ -147,19 +147,19 @@ def _growth(measured: Sequence[Measured], name: str) -> Slope | None:
     series = table(measured, "spanner_sampling", name)
     if not np.isfinite(series.values).all() or len(series.sizes) < 5:
         return None
-    factors = np.array([polynomial_factor(depth) for depth in series.sizes])
+    factors = np.array([polynomial_factor(horizon) for horizon in series.sizes])
     return slope(2.0**series.sizes, series.values / factors)
 
 
 def draw(figure: Any, measured: Sequence[Measured]) -> None:
-    """Samples against depth, on a logarithmic axis of depths and on a plain one."""
+    """Samples against horizon, on a logarithmic axis of horizons and on a plain one."""
     left, right = figure.subplots(1, 2, sharey=True)
     tokens, sequences = table(measured, "multi_turn", "samples"), table(measured, "spanner_sampling", "samples")
     for axes in (left, right):
         draw_series(axes, tokens)
         draw_series(axes, sequences, note="whole sequences")
         axes.set_yscale("log")
-        axes.set_xlabel("depth $H$")
+        axes.set_xlabel("horizon $H$")
         axes.grid(alpha=0.3)
     middle, last = float(np.nanmedian(tokens.values[:, -1])), tokens.sizes[-1]
     draw_theory(left, tokens.sizes, lambda h: middle * (h / last) ** 3, "$H^3$")
@@ -167,7 +167,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
     left.set_title("a power of $H$ is a straight line", fontsize=10)
     sizes = sequences.sizes
     first = float(np.nanmedian(sequences.values[:, 0])) / polynomial_factor(sizes[0])
-    factors = np.array([polynomial_factor(depth) for depth in sizes])
+    factors = np.array([polynomial_factor(horizon) for horizon in sizes])
     growth = first * factors * 2.0 ** (PER_TOKEN * (sizes - sizes[0]))
     draw_theory(right, sizes, lambda _: growth, "$C_{cond}^H$ times the cost at effort 1")
     right.set_title("a factor for every token is a straight line", fontsize=10)
@@ -178,7 +178,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
 
 STUDY = Study(
     name="multi-turn",
-    title="What depth costs",
+    title="What horizon costs",
     guarantees=("T5",),
     says="exploring token by token replaces coverage of sequences, C_cond^H, by that of tokens (FMR25, Theorem 5.1; "
     "algorithm and family reconstructed)",

@@ -23,13 +23,13 @@ function                arguments                                               
 `race_sample`           oracle, prompt, score; multiplier, failure, seed            a response, or its id
 `build_spanner`         oracle; prompts, pairs_per_prompt, nu, ridge, seed          a spanner
 `spanner_sampling`      oracle; seed, settings                                      a run: thetas, precision, nu
-`reference_learner`     oracle; rounds, seed                                        a baseline run
+`passive_learner`     oracle; rounds, seed                                        a baseline run
 `online_dpo`            oracle; rounds, seed, feedback                              a baseline run
 `xpo`                   oracle; rounds, alpha, seed, feedback, partition_samples    a baseline run
 `elliptical_enumeration`  oracle; rounds, ridge, seed                               a baseline run
 `best_of_n`             oracle; rounds, count, seed                                 a baseline run, with its count
 `soft_q`                layers [(n A^(h-1), A)] in logs, rewards (n, A^H), beta     values [(n A^(h-1), A)]
-`multi_turn`            prefix oracle; depth, settings, seed                        a multi-turn run (Python only)
+`multi_turn`            prefix oracle; horizon, settings, seed                        a multi-turn run (Python only)
 `literal_oracle`        problem; seed, budget                                       an oracle (Python only)
 `counted_oracle`        problem; seed, budget                                       an oracle (Python only)
 ======================  ==========================================================  ==================================
@@ -248,7 +248,7 @@ def _layers(value: Any) -> tuple[FloatArray, ...]:
 
 def _multi_turn(value: Any) -> MultiTurnResult:
     thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
-    pairs, depth = [tuple(layer) for layer in _part(value, "pairs")], len(thetas)
+    pairs, horizon = [tuple(layer) for layer in _part(value, "pairs")], len(thetas)
     result = MultiTurnResult(
         thetas=thetas,
         precisions=tuple(
@@ -266,7 +266,7 @@ def _multi_turn(value: Any) -> MultiTurnResult:
     )
     for name in ("precisions", "vectors", "targets"):
         length = len(getattr(result, name))
-        require(length == depth, f"the layers of {name}", length, f"{depth}, as of thetas")
+        require(length == horizon, f"the layers of {name}", length, f"{horizon}, as of thetas")
     sizes, fitted = [len(each) for each in result.vectors], [len(each) for each in result.targets]
     require(sizes == fitted, "the lengths of targets", fitted, f"{sizes}, as of pairs")
     return result
@@ -299,7 +299,7 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "race_sample": _identity,
         "build_spanner": _spanner,
         "spanner_sampling": _policy,
-        "reference_learner": _baseline,
+        "passive_learner": _baseline,
         "online_dpo": _baseline,
         "xpo": _baseline,
         "elliptical_enumeration": _baseline,

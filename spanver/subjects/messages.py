@@ -19,15 +19,15 @@ from spanver.validation import read_only, require
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     LinearScore,
+    RejectionRule,
     Response,
     Responses,
     Rule,
     Score,
-    Trial,
+    SearchResult,
     TruncatedScore,
-    UncertainPair,
+    UncertainPairRule,
     from_json,
     to_json,
 )
@@ -75,9 +75,9 @@ def encoded(value: Any) -> Any:  # noqa: PLR0911 (one return a kind of value)
         return {"shape": list(value.shape), "float64": data}
     if isinstance(value, LinearScore | TruncatedScore):
         return to_json(value, Score)
-    if isinstance(value, UncertainPair | Trial):
+    if isinstance(value, UncertainPairRule | RejectionRule):
         return to_json(value, Rule)
-    if isinstance(value, Response | Responses | Counts | Found):
+    if isinstance(value, Response | Responses | Counts | SearchResult):
         return to_json(value)
     if is_dataclass(value) and not isinstance(value, type):
         return encoded(asdict(value))

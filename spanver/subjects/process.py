@@ -184,7 +184,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "race_sample": ("oracle", "prompt", "score"),
     "build_spanner": ("oracle",),
     "spanner_sampling": ("oracle",),
-    "reference_learner": ("oracle",),
+    "passive_learner": ("oracle",),
     "online_dpo": ("oracle",),
     "xpo": ("oracle",),
     "elliptical_enumeration": ("oracle",),

@@ -15,12 +15,16 @@ import numpy as np
 from spanver import kernels
 from spanver.errors import MissingExtraError, SpanverError
 from spanver.exact.tabular import kl_divergence, log_ratio
-from spanver.learners.baselines import best_of_n, elliptical_enumeration, online_dpo, reference_learner, xpo
+from spanver.learners.best_of_n import best_of_n
+from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.multi_turn import multi_turn
+from spanver.learners.online_dpo import online_dpo
+from spanver.learners.passive import passive_learner
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import build_spanner
 from spanver.learners.spanner_sampling import spanner_sampling
+from spanver.learners.xpo import xpo
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import stream
@@ -63,7 +67,7 @@ subject = Subject(
         "race_sample": race_sample,
         "build_spanner": build_spanner,
         "spanner_sampling": spanner_sampling,
-        "reference_learner": reference_learner,
+        "passive_learner": passive_learner,
         "online_dpo": online_dpo,
         "xpo": xpo,
         "elliptical_enumeration": elliptical_enumeration,

@@ -22,7 +22,7 @@ from spanver.subjects.loading import load_subject
 from spanver.subjects.messages import PROTOCOL, decode, decoded, encode, encoded
 from spanver.subjects.process import ARGUMENTS, REMOTE
 from spanver.validation import require
-from spanver.values import Counts, FloatArray, Found, Prompt, Response, Responses, Rule, Score, from_json
+from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
 
 __all__ = ["RemoteOracle", "serve"]
 
@@ -69,9 +69,11 @@ class RemoteOracle:
         self._samples += count
         return answer
 
-    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts."""
-        answer: Found = from_json(self._ask("sample_until", prompt=prompt, rule=encoded(rule), limit=limit), Found)
+        answer: SearchResult = from_json(
+            self._ask("sample_until", prompt=prompt, rule=encoded(rule), limit=limit), SearchResult
+        )
         self._samples += answer.tries * rule.samples_per_try
         return answer
 

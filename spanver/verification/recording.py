@@ -13,15 +13,15 @@ from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     Prefix,
     Prompt,
+    RejectionRule,
     Response,
     ResponseId,
     Responses,
     Rule,
-    Trial,
-    UncertainPair,
+    SearchResult,
+    UncertainPairRule,
 )
 
 __all__ = ["Asked", "RecordingOracle", "RecordingPrefixOracle", "counted", "handed_out"]
@@ -55,7 +55,7 @@ class Asked:
                 return len(self.answer) if self.question == "sample" else 0
             case Counts():
                 return sum(map(int, self.answer.counts))
-            case Found():
+            case SearchResult():
                 rule: Rule = self.arguments[0]
                 return self.answer.tries * rule.samples_per_try
         return 0
@@ -128,7 +128,7 @@ class RecordingOracle:
         """Draw many responses and count them."""
         return self._kept("sample_counts", prompt, (count,), self._oracle.sample_counts(prompt, count))
 
-    def sample_until(self, prompt: Prompt, rule: UncertainPair | Trial, limit: int) -> Found:
+    def sample_until(self, prompt: Prompt, rule: UncertainPairRule | RejectionRule, limit: int) -> SearchResult:
         """Draw until the rule accepts."""
         return self._kept("sample_until", prompt, (rule, limit), self._oracle.sample_until(prompt, rule, limit))
 
@@ -204,7 +204,7 @@ class RecordingPrefixOracle:
         """Draw many tokens and count them."""
         return self._kept("sample_counts", prefix, (count,), self._oracle.sample_counts(prefix, count))
 
-    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts."""
         return self._kept("sample_until", prefix, (rule, limit), self._oracle.sample_until(prefix, rule, limit))
 
@@ -226,7 +226,7 @@ def handed_out(asked: list[Asked]) -> set[tuple[Prompt, ResponseId]]:
                 found |= {(entry.prompt, each) for each in responses.ids}
             case Counts(responses=responses):
                 found |= {(entry.prompt, each) for each in responses.ids}
-            case Found(responses=Responses() as responses):
+            case SearchResult(responses=Responses() as responses):
                 found |= {(entry.prompt, each) for each in responses.ids}
     return found
 

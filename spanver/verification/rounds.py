@@ -13,18 +13,18 @@ from itertools import count, pairwise
 import numpy as np
 
 from spanver.oracles import literal_oracle
-from spanver.oracles.door import Door
+from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import FloatArray, Found, Prompt, ResponseId, Responses, UncertainPair
+from spanver.values import FloatArray, Prompt, ResponseId, Responses, SearchResult, UncertainPairRule
 from spanver.verification.check import ENOUGH
 from spanver.verification.recording import Asked
 
-__all__ = ["Round", "data_of", "doors_with_room", "rounds_of"]
+__all__ = ["Round", "data_of", "fresh_oracles", "rounds_of"]
 
 MOST_SHARED = 5 * 10**6  # samples; half of what is enough for one run
 
 
-def doors_with_room(problem: TabularProblem, seed: int) -> Iterator[Door]:
+def fresh_oracles(problem: TabularProblem, seed: int) -> Iterator[MeteredOracle]:
     """Yield an oracle for each of many runs: one that they share, opened anew before a run could come to its end."""
     for index in count():
         door = literal_oracle(problem, seed=seed + index, budget=ENOUGH)
@@ -77,12 +77,12 @@ class Round:
         return named
 
     @property
-    def searches(self) -> list[tuple[UncertainPair, int, Found]]:
+    def searches(self) -> list[tuple[UncertainPairRule, int, SearchResult]]:
         """Compressed searches for an uncertain pair: rule, limit and answer."""
         return [
             (entry.arguments[0], entry.arguments[1], entry.answer)
             for entry in self.asked
-            if entry.question == "sample_until" and isinstance(entry.arguments[0], UncertainPair)
+            if entry.question == "sample_until" and isinstance(entry.arguments[0], UncertainPairRule)
         ]
 
 

@@ -108,8 +108,8 @@ def zoo_lines(zoo: Zoo, *, whole: bool) -> Iterator[str]:
     median = f", median {times[len(times) // 2]:.1f} s" if times else ""
     killed = len(zoo.hunts) - len(zoo.survivors)
     yield f"{killed} of {len(zoo.hunts)} mutants killed{median}; {zoo.seconds:.0f} s in all"
-    yield f"{len(zoo.variants) - len(zoo.wronged)} of {len(zoo.variants)} correct variants survived"
+    yield f"{len(zoo.variants) - len(zoo.false_kills)} of {len(zoo.variants)} correct variants survived"
     if whole:
         for exact, words in ((True, "exact guarantees that killed nothing"), (False, "others that killed nothing")):
-            if zoo.idle(exact=exact):
-                yield f"{words}: {', '.join(zoo.idle(exact=exact))}"
+            if zoo.without_kills(exact=exact):
+                yield f"{words}: {', '.join(zoo.without_kills(exact=exact))}"

@@ -24,11 +24,11 @@ from spanver.verdicts import Verdict
 from spanver.verification.profiles import PROFILES
 from spanver.verification.runner import Request, run_properties
 
-__all__ = ["Hunt", "Zoo", "interval", "visit"]
+__all__ = ["MutantResult", "Zoo", "interval", "run_zoo"]
 
 
 @dataclass(frozen=True)
-class Hunt:
+class MutantResult:
     """What became of one mutant, or of one correct variant.
 
     Attributes
@@ -70,16 +70,16 @@ class Hunt:
 
 @dataclass(frozen=True)
 class Zoo:
-    """A visit to the whole zoo.
+    """What became of the whole zoo.
 
     Attributes
     ----------
-    hunts, variants : tuple of Hunt
+    hunts, variants : tuple of MutantResult
     seconds : float
     """
 
-    hunts: tuple[Hunt, ...]
-    variants: tuple[Hunt, ...]
+    hunts: tuple[MutantResult, ...]
+    variants: tuple[MutantResult, ...]
     seconds: float
 
     @property
@@ -88,11 +88,11 @@ class Zoo:
         return [hunt.mutant.name for hunt in self.hunts if hunt.killed < hunt.repeats]
 
     @property
-    def wronged(self) -> list[str]:
+    def false_kills(self) -> list[str]:
         """Correct variants that were killed."""
         return [hunt.mutant.name for hunt in self.variants if hunt.kills]
 
-    def idle(self, *, exact: bool) -> list[str]:
+    def without_kills(self, *, exact: bool) -> list[str]:
         """Guarantees with properties that killed nothing: those that are exact, or the others."""
         checked = {name for each in find_properties() for name in each.guarantees}
         active = {name for hunt in self.hunts for name in hunt.killed_by}
@@ -105,11 +105,11 @@ class Zoo:
     @property
     def verdict(self) -> Verdict:
         """Violated if a mutant survived, a correct variant died, or an exact guarantee killed nothing."""
-        bad = self.survivors or self.wronged or self.idle(exact=True)
+        bad = self.survivors or self.false_kills or self.without_kills(exact=True)
         return Verdict.VIOLATED if bad else Verdict.HOLDS
 
     def to_json(self) -> dict[str, Any]:
-        """Return the visit as plain data."""
+        """Return the outcome as plain data."""
         return {
             "schema": "spanver.zoo/1",
             "mutants": [_as_data(hunt) for hunt in self.hunts],
@@ -119,16 +119,16 @@ class Zoo:
                 "killed": len(self.hunts) - len(self.survivors),
                 "survivors": self.survivors,
                 "variants": len(self.variants),
-                "variants_killed": self.wronged,
-                "idle_exact": self.idle(exact=True),
-                "idle_statistical": self.idle(exact=False),
+                "variants_killed": self.false_kills,
+                "idle_exact": self.without_kills(exact=True),
+                "idle_statistical": self.without_kills(exact=False),
                 "seconds": self.seconds,
                 "verdict": self.verdict.value,
             },
         }
 
 
-def _as_data(hunt: Hunt) -> dict[str, Any]:
+def _as_data(hunt: MutantResult) -> dict[str, Any]:
     low, high = interval(hunt.killed, hunt.repeats)
     first = hunt.kills[0] if hunt.kills else None
     return {
@@ -153,7 +153,7 @@ def interval(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]
     return low, high
 
 
-def visit(
+def run_zoo(
     *,
     profile: str = "ci",
     names: Iterable[str] = (),
@@ -163,7 +163,7 @@ def visit(
     workers: int = 2,
     on_hunt: Callable[[str], None] | None = None,
 ) -> Zoo:
-    """Hunt every mutant, and see that every correct variant survives.
+    """MutantResult every mutant, and see that every correct variant survives.
 
     Parameters
     ----------
@@ -198,10 +198,10 @@ def visit(
     # The long ones first: variants run to the end.
     jobs = [(each.name, profile if matrix else "quick", True, False, repeats, entropy) for each in variants]
     jobs += [(each.name, profile, False, matrix, repeats, entropy) for each in mutants]
-    hunts: dict[str, Hunt] = {}
+    hunts: dict[str, MutantResult] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name, future in [(job[0], pool.submit(_hunt, *job)) for job in jobs]:
-            hunts[name] = Hunt(find(name), *future.result())
+            hunts[name] = MutantResult(find(name), *future.result())
             if on_hunt is not None:
                 on_hunt(name)
     return Zoo(

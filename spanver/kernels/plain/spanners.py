@@ -14,7 +14,7 @@ from typing import Any
 from spanver.kernels.plain.elliptic import update_inverse_factor
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["SpannerScan", "barycentric_spanner", "covering_list", "spanner_trace"]
+__all__ = ["SpannerTrace", "barycentric_spanner", "covering_list", "spanner_trace"]
 
 
 Array = Any  # an array of any namespace; shapes stand in the docstrings
@@ -95,7 +95,7 @@ def covering_list(vectors: Array, ridge: float, nu: float) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class SpannerScan:
+class SpannerTrace:
     """What a scan accepted.
 
     Attributes
@@ -116,7 +116,7 @@ class SpannerScan:
     log_det: float
 
 
-def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerScan:
+def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerTrace:
     """Scan prompts in order; in each, accept the first pair with `||v||_{Sigma^-1} > nu` (A2, phase 1; `[FMR25]`).
 
     Parameters
@@ -130,7 +130,7 @@ def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerScan:
 
     Returns
     -------
-    SpannerScan
+    SpannerTrace
     """
     xp = array_namespace(pairs)
     dimension = pairs.shape[2]
@@ -150,7 +150,7 @@ def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerScan:
             factor, gain = update_inverse_factor(factor, vector)
             sigma = sigma + vector[:, None] * vector[None, :]
             log_det += gain
-    return SpannerScan(
+    return SpannerTrace(
         accepted=xp.asarray(accepted, dtype=xp.int64, device=pairs.device),
         norms=xp.stack(norms) if norms else xp.zeros(pairs.shape[:2], dtype=pairs.dtype, device=pairs.device),
         sigma=sigma,

@@ -43,7 +43,7 @@ _built = lru_cache(maxsize=8)(text_problem)  # it takes seconds, and whoever pri
 def text_token_problem(
     seed: int = 0,
     *,
-    depth: int = 3,
+    horizon: int = 3,
     words: int = 8,
     prompts: int = 8,
     dimension: int = 16,
@@ -56,12 +56,12 @@ def text_token_problem(
     ----------
     seed : int
         Of the sample that the projection of the features is fitted on, as in `text_problem`.
-    depth : int
+    horizon : int
         `H`, most words of a response.
     words : int
         `A`, the most likely words that the law is renormalised over, at least 2. At most 200,000 sequences are listed,
-        `prompts * words**depth`. (Eight words carry about half of the law: 0.47, 0.47 and 0.51 of it on average at the
-        first, second and third word of the defaults.)
+        `prompts * words**horizon`. (Eight words carry about half of the probability: 0.47, 0.47 and 0.51 of it on
+        average at the first, second and third word of the defaults.)
     prompts : int
         Number of openings.
     dimension : int
@@ -82,18 +82,18 @@ def text_token_problem(
     MissingExtraError
         If the extra `text` is not installed.
     """
-    require_count("depth", depth)
+    require_count("horizon", horizon)
     require_count("words", words, least=2)
     require_count("prompts", prompts)
     require_count("dimension", dimension)
     require_count("seed", seed, least=0)
     require_positive("beta", beta)
     require(reward in ("projected", "raw"), "reward", reward, "'projected' or 'raw'")
-    sequences = prompts * words ** min(depth, 64)
-    require(sequences <= MOST_SEQUENCES, "prompts * words**depth", sequences, f"at most {MOST_SEQUENCES}")
+    sequences = prompts * words ** min(horizon, 64)
+    require(sequences <= MOST_SEQUENCES, "prompts * words**horizon", sequences, f"at most {MOST_SEQUENCES}")
     parameters = {
         "seed": seed,
-        "depth": depth,
+        "horizon": horizon,
         "words": words,
         "prompts": prompts,
         "dimension": dimension,
@@ -103,7 +103,7 @@ def text_token_problem(
     text = _text_problem(parameters)
     responses = [[""] for _ in text.prompts]
     log_base, features = [], []
-    for _ in range(depth):
+    for _ in range(horizon):
         laws = [
             [_next_words(text, prompt, response, words) for response in begun]
             for prompt, begun in zip(text.prompts, responses, strict=True)
@@ -146,8 +146,8 @@ def next_words(problem: TokenProblem, prefix: Prefix) -> tuple[str, ...]:
     """
     text = _text_of(problem)
     prompt, response = _read(problem, text, prefix)
-    require(len(prefix.tokens) < problem.depth, "prefix", prefix, f"of fewer than {problem.depth} tokens")
-    return _next_words(text, prompt, response, problem.alphabet)[0]
+    require(len(prefix.tokens) < problem.horizon, "prefix", prefix, f"of fewer than {problem.horizon} tokens")
+    return _next_words(text, prompt, response, problem.vocabulary_size)[0]
 
 
 def sentence(problem: TokenProblem, prefix: Prefix) -> str:
@@ -172,7 +172,7 @@ def sentence(problem: TokenProblem, prefix: Prefix) -> str:
 def _text_problem(parameters: Mapping[str, Any]) -> TextProblem:
     """The text problem that a problem is made from."""
     names = ("seed", "dimension", "beta", "reward", "prompts")
-    return _built(words=parameters["depth"], **{name: parameters[name] for name in names})
+    return _built(words=parameters["horizon"], **{name: parameters[name] for name in names})
 
 
 def _text_of(problem: TokenProblem) -> TextProblem:
@@ -184,12 +184,12 @@ def _read(problem: TokenProblem, text: TextProblem, prefix: Prefix) -> tuple[str
     """Prompt and response of a prefix."""
     is_known = type(prefix.prompt) is int and 0 <= prefix.prompt < problem.prompts
     require(is_known, "the prompt of prefix", prefix.prompt, f"an integer from 0 to {problem.prompts - 1}")
-    require(len(prefix.tokens) <= problem.depth, "prefix", prefix, f"of at most {problem.depth} tokens")
+    require(len(prefix.tokens) <= problem.horizon, "prefix", prefix, f"of at most {problem.horizon} tokens")
     prompt, response = text.prompts[int(prefix.prompt)], ""
     for token in prefix.tokens:
-        is_token = type(token) is int and 0 <= token < problem.alphabet
-        require(is_token, "a token of prefix", token, f"an integer from 0 to {problem.alphabet - 1}")
-        response = _continued(response, _next_words(text, prompt, response, problem.alphabet)[0][int(token)])
+        is_token = type(token) is int and 0 <= token < problem.vocabulary_size
+        require(is_token, "a token of prefix", token, f"an integer from 0 to {problem.vocabulary_size - 1}")
+        response = _continued(response, _next_words(text, prompt, response, problem.vocabulary_size)[0][int(token)])
     return prompt, response
 
 

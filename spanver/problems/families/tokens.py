@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from spanver.problems.tokens import LARGEST_DEPTH, TokenProblem
+from spanver.problems.tokens import MAX_HORIZON, TokenProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
@@ -16,7 +16,7 @@ __all__ = ["token_problem"]
 def token_problem(
     seed: int = 0,
     *,
-    depth: int = 4,
+    horizon: int = 4,
     dimension: int = 4,
     kappa: float = 2.0,
     beta: float = 0.25,
@@ -31,7 +31,7 @@ def token_problem(
     Parameters
     ----------
     seed : int
-    depth : int
+    horizon : int
         `H`, at most 16.
     dimension : int
         `d` of each layer.
@@ -49,8 +49,8 @@ def token_problem(
     TokenProblem
         With `theta_star = B e_1` in every layer and `R_max = H Delta`.
     """
-    require_count("depth", depth)
-    require(depth <= LARGEST_DEPTH, "depth", depth, f"at most {LARGEST_DEPTH}")
+    require_count("horizon", horizon)
+    require(horizon <= MAX_HORIZON, "horizon", horizon, f"at most {MAX_HORIZON}")
     require_count("dimension", dimension)
     require_count("prompts", prompts)
     require_positive("kappa", kappa)
@@ -62,7 +62,7 @@ def token_problem(
     radius = 0.5 * delta / alpha
     reward = np.zeros(prompts)
     features = []
-    for layer in range(depth):
+    for layer in range(horizon):
         rows = prompts * 2**layer
         is_right = generator.integers(2, size=rows)[:, None] == np.arange(2)
         normal = generator.standard_normal((rows, 2, dimension - 1))
@@ -72,19 +72,19 @@ def token_problem(
         reward = (reward[:, None] + delta * is_right).reshape(-1)
     return TokenProblem(
         prompt_law=np.full(prompts, 1.0 / prompts),
-        log_base=tuple(np.full((prompts * 2**layer, 2), -math.log(2.0)) for layer in range(depth)),
+        log_base=tuple(np.full((prompts * 2**layer, 2), -math.log(2.0)) for layer in range(horizon)),
         features=features,
         reward=reward.reshape(prompts, -1),
         beta=beta,
         radius=radius,
-        reward_range=depth * delta,
+        reward_range=horizon * delta,
         reward_low=np.zeros(prompts),
         noise=noise,
-        theta_star=np.tile(radius * np.eye(dimension)[0], (depth, 1)),
+        theta_star=np.tile(radius * np.eye(dimension)[0], (horizon, 1)),
         name="tokens",
         parameters={
             "seed": seed,
-            "depth": depth,
+            "horizon": horizon,
             "dimension": dimension,
             "kappa": kappa,
             "beta": beta,

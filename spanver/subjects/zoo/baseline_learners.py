@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spanver.kernels import fit as least_squares
-from spanver.learners.fitting import LogisticLoss, LogLikelihood, SquareLoss, minimise_on_ball, optimistic
+from spanver.learners.losses import LogisticLoss, LogLikelihood, SquareLoss, minimise_on_ball, optimistic
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Oracle
@@ -310,7 +310,7 @@ def _of(learner: str, function: Callable[..., Any], name: str, bug: str, *breaks
     return Mutant(f"{title}-{name}", bug, breaks, {learner: partial(function, **parts)})
 
 
-_reference = partial(_of, "reference_learner", baseline)
+_reference = partial(_of, "passive_learner", baseline)
 _best = partial(_of, "best_of_n", baseline)
 _dpo = partial(_of, "online_dpo", DPO)
 _xpo = partial(_of, "xpo", XPO)

@@ -22,7 +22,7 @@ from spanver.oracle import PrefixOracle
 from spanver.policies import TruncatedSoftmax
 from spanver.randomness import derived_seed
 from spanver.subjects.zoo.mutants import Mutant
-from spanver.values import FloatArray, Prefix, Response, Score, UncertainPair
+from spanver.values import FloatArray, Prefix, Response, Score, UncertainPairRule
 
 __all__ = ["MUTANTS", "explore"]
 
@@ -129,12 +129,12 @@ class Exploration:
         return float(np.mean([self.returned(start) for _ in range(self.settings.rollouts)]))
 
 
-def own_rule(run: Exploration, layer: int) -> UncertainPair:
+def own_rule(run: Exploration, layer: int) -> UncertainPairRule:
     """Rule of CHECK, with the spanner of the layer."""
-    return UncertainPair(_inverse(run.layers[layer].sigma), run.settings.nu)
+    return UncertainPairRule(_inverse(run.layers[layer].sigma), run.settings.nu)
 
 
-def first_rule(run: Exploration, layer: int) -> UncertainPair:
+def first_rule(run: Exploration, layer: int) -> UncertainPairRule:
     """Rule of CHECK, with the spanner of the first layer."""
     return own_rule(run, 0)
 
@@ -178,7 +178,7 @@ def same_twice(run: Exploration, pair: TokenPair) -> float:
 class Parts:
     """What mutants replace."""
 
-    rule: Callable[[Exploration, int], UncertainPair] = own_rule
+    rule: Callable[[Exploration, int], UncertainPairRule] = own_rule
     ratio: Callable[[Exploration, Prefix, Response, Score], float] = log_ratio
     target: Callable[[Exploration, TokenPair], float] = difference
     order: Callable[[int], Sequence[int]] = lambda last: range(last, -1, -1)
@@ -188,23 +188,23 @@ class Parts:
     weight: float = 1.0
 
 
-def explore(oracle: PrefixOracle, *, depth: int, settings: MultiTurnSettings, seed: int, parts: Parts) -> Result:
+def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, parts: Parts) -> Result:
     """A4 with some of its parts replaced."""
     sigma = settings.ridge * np.eye(oracle.dimension)
-    run = Exploration(oracle, settings, seed, [Layer(sigma, np.zeros(oracle.dimension)) for _ in range(depth)], parts)
+    run = Exploration(oracle, settings, seed, [Layer(sigma, np.zeros(oracle.dimension)) for _ in range(horizon)], parts)
     for _ in range(settings.warm_prompts):
         prefix = oracle.prompt()
-        for layer in range(depth):
+        for layer in range(horizon):
             run.check(layer, prefix)
             prefix = prefix.extended(oracle.sample(prefix, 1)[0])
-    start = depth - 1
+    start = horizon - 1
     for _ in range(MOST_SWEEPS):
         try:
             for layer in parts.order(start):
                 run.fit(layer)
             for _ in range(settings.tests):
                 prefix = oracle.prompt()
-                for layer in range(depth):
+                for layer in range(horizon):
                     if run.check(layer, prefix):
                         raise UncoveredError(layer)
                     prefix = prefix.extended(run.token(layer, prefix)[0])
@@ -236,10 +236,10 @@ def soft_values(
     value: Callable[[FloatArray, FloatArray, float], FloatArray],
 ) -> list[FloatArray]:
     """The recursion of A4 with another value of a prefix."""
-    alphabet = layers[0].shape[1]
-    found = [np.asarray(rewards).reshape(-1, alphabet)]
+    vocabulary_size = layers[0].shape[1]
+    found = [np.asarray(rewards).reshape(-1, vocabulary_size)]
     for base in reversed(layers[1:]):
-        found.append(value(base, found[-1], beta).reshape(-1, alphabet))
+        found.append(value(base, found[-1], beta).reshape(-1, vocabulary_size))
     return found[::-1]
 
 

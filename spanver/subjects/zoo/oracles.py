@@ -19,7 +19,7 @@ from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.zoo import searches
 from spanver.subjects.zoo.mutants import Mutant
-from spanver.values import Counts, Found, Responses, UncertainPair
+from spanver.values import Counts, Responses, SearchResult, UncertainPairRule
 
 __all__ = ["MUTANTS"]
 
@@ -74,15 +74,15 @@ def _made(
     return Altered(factory(problem, seed=seed, budget=given), problem, changes)
 
 
-def _accepted_only(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
-    found: Found = self.oracle.sample_until(prompt, rule, limit)
+def _accepted_only(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
+    found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     self.forget((found.tries - (found.responses is not None)) * rule.samples_per_try)
     return found
 
 
-def _pairs_as_one(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
-    found: Found = self.oracle.sample_until(prompt, rule, limit)
-    self.forget(found.tries if isinstance(rule, UncertainPair) else 0)
+def _pairs_as_one(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
+    found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
+    self.forget(found.tries if isinstance(rule, UncertainPairRule) else 0)
     return found
 
 
@@ -143,38 +143,38 @@ def _plain_error(self: Altered, *arguments: Any, **named: Any) -> Any:
         raise RuntimeError("budget") from error
 
 
-def _nothing_found(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+def _nothing_found(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
     try:
-        found: Found = self.oracle.sample_until(prompt, rule, limit)
+        found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     except BudgetExceededError:
-        return Found(None, limit)
+        return SearchResult(None, limit)
     return found
 
 
-def _one_try_less(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
-    found: Found = self.oracle.sample_until(prompt, rule, limit)
+def _one_try_less(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
+    found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     return replace(found, tries=max(1, found.tries - (found.responses is not None)))
 
 
-def _one_try(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
-    found: Found = self.oracle.sample_until(prompt, rule, limit)
+def _one_try(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
+    found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     return replace(found, tries=1 if found.responses is not None else limit)
 
 
-def _longest(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+def _longest(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
     """The pair, or response, that the rule likes best, in place of one at random."""
-    found: Found = self.oracle.sample_until(prompt, rule, limit)
+    found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     if found.responses is None:
         return found
     features = self.problem.features[int(prompt)]
     held = np.flatnonzero(self.problem.log_base[int(prompt)] > -np.inf)
-    if isinstance(rule, UncertainPair):
+    if isinstance(rule, UncertainPairRule):
         relative = features[held][:, None, :] - features[held][None, :, :]
         lengths = ((relative @ rule.precision) * relative).sum(axis=2)
         chosen = [held[k] for k in np.unravel_index(int(lengths.argmax()), lengths.shape)]
     else:
         chosen = [held[int(np.argmax(rule.score.of(features[held])))]]
-    return Found(Responses(tuple(map(int, chosen)), features[chosen]), found.tries)
+    return SearchResult(Responses(tuple(map(int, chosen)), features[chosen]), found.tries)
 
 
 def _expected(self: Altered, prompt: Any, count: int) -> Counts:
@@ -200,10 +200,10 @@ def _uniform(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Re
     return Responses(tuple(ids), self.problem.features[int(prompt)][ids])
 
 
-def _same_luck(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+def _same_luck(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
     """Every search at a prompt starts from the same random numbers."""
-    found: Found = self.oracle.sample_until(prompt, rule, limit)
-    first: Found = self.kept.setdefault((prompt, type(rule)), found)
+    found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
+    first: SearchResult = self.kept.setdefault((prompt, type(rule)), found)
     return first
 
 
@@ -259,19 +259,19 @@ def _prompts_in_turn(self: Altered) -> Any:
     return prompt
 
 
-def _free_when_short(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+def _free_when_short(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
     before = self.oracle.ledger.samples
     try:
-        found: Found = self.oracle.sample_until(prompt, rule, limit)
+        found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     except BudgetExceededError:
         self.forget(self.oracle.ledger.samples - before)
         raise
     return found
 
 
-def _odd_one_too(self: Altered, prompt: Any, rule: Any, limit: int) -> Found:
+def _odd_one_too(self: Altered, prompt: Any, rule: Any, limit: int) -> SearchResult:
     try:
-        found: Found = self.oracle.sample_until(prompt, rule, limit)
+        found: SearchResult = self.oracle.sample_until(prompt, rule, limit)
     except BudgetExceededError:
         self.forget(self.oracle.ledger.samples - self.oracle.budget.samples)  # all that was left is charged
         raise

@@ -21,7 +21,7 @@ from spanver.oracle import Oracle
 from spanver.randomness import stream
 from spanver.subjects.reference import draw
 from spanver.subjects.zoo.mutants import Mutant
-from spanver.values import Counts, FloatArray, IntArray, Prompt, Response, Score, Trial
+from spanver.values import Counts, FloatArray, IntArray, Prompt, RejectionRule, Response, Score
 
 __all__ = ["MUTANTS", "drawn_sampler", "race", "sampler"]
 
@@ -61,7 +61,7 @@ def sampler(
     trials = size(multiplier, failure)
     for _ in range(pilots):
         pilot = oracle.sample_counts(prompt, trials)
-    rule = Trial(score, threshold(multiplier, mean(pilot, score, oracle.beta)))
+    rule = RejectionRule(score, threshold(multiplier, mean(pilot, score, oracle.beta)))
     found = oracle.sample_until(prompt, rule, limit(trials))
     if found.responses is None:
         return finish(oracle, prompt, pilot, score)

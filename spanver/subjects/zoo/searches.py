@@ -17,10 +17,10 @@ from numpy.random import Generator
 from spanver.kernels import precision_norms
 from spanver.oracle import Budget
 from spanver.oracles.counted import CountedTable
-from spanver.oracles.door import Door, Luck
+from spanver.oracles.metered import MeteredOracle, PromptStreams
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.zoo.mutants import Mutant
-from spanver.values import FloatArray, Found, Prompt, Responses, Rule, Trial
+from spanver.values import FloatArray, Prompt, RejectionRule, Responses, Rule, SearchResult
 
 __all__ = ["MUTANTS", "searching_oracle"]
 
@@ -66,7 +66,7 @@ class Searching:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._counted, name)
 
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: PromptStreams) -> SearchResult:
         """Draw the number of tries, and then the try."""
         masses = self._masses(prompt, rule)
         if self._key is not None:
@@ -74,22 +74,26 @@ class Searching:
         total = float(masses.sum())
         tries = self._tries(min(1.0, total), limit, luck.counted)
         if tries is None:
-            return Found(None, limit)
+            return SearchResult(None, limit)
         chosen = np.unravel_index(int(luck.counted.choice(masses.size, p=masses.ravel() / total)), masses.shape)
-        return Found(Responses(tuple(map(int, chosen)), self._problem.features[int(prompt)][list(chosen)]), tries)
+        return SearchResult(
+            Responses(tuple(map(int, chosen)), self._problem.features[int(prompt)][list(chosen)]), tries
+        )
 
     def _masses(self, prompt: Prompt, rule: Rule) -> FloatArray:
         features, base = self._problem.features[int(prompt)], np.exp(self._problem.log_base[int(prompt)])
-        if isinstance(rule, Trial):
+        if isinstance(rule, RejectionRule):
             log_acceptance = rule.score.of(features) / self._problem.beta - rule.log_threshold
             return self._trials(base * np.exp(self._cap(log_acceptance)), base)
         norms = precision_norms(features[:, None, :] - features[None, :, :], rule.precision)
         return self._pairs(np.outer(base, base) * (np.asarray(norms) > rule.nu), base)
 
 
-def searching_oracle(problem: TabularProblem, *, seed: int, budget: Budget | None = None, **parts: Any) -> Door:
+def searching_oracle(
+    problem: TabularProblem, *, seed: int, budget: Budget | None = None, **parts: Any
+) -> MeteredOracle:
     """Counted oracle with every step of a search in the open."""
-    return Door(Searching(problem, **parts), seed=seed, budget=budget)
+    return MeteredOracle(Searching(problem, **parts), seed=seed, budget=budget)
 
 
 def _rounded_down(probability: float, limit: int, generator: Generator) -> int | None:

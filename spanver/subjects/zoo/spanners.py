@@ -16,7 +16,7 @@ import numpy as np
 from spanver.errors import BudgetExceededError
 from spanver.oracle import Oracle
 from spanver.subjects.zoo.mutants import Mutant
-from spanver.values import FloatArray, Prompt, Response, UncertainPair
+from spanver.values import FloatArray, Prompt, Response, UncertainPairRule
 
 __all__ = [
     "MUTANTS",
@@ -101,7 +101,7 @@ def search(
     precision: FloatArray,
     nu: float,
     *,
-    rule: Callable[[FloatArray, float], UncertainPair] = UncertainPair,
+    rule: Callable[[FloatArray, float], UncertainPairRule] = UncertainPairRule,
 ) -> Accepted:
     """Ask the compressed question."""
     found = oracle.sample_until(prompt, rule(precision, nu), limit)
@@ -249,13 +249,13 @@ PHASE_ONE = (
         "rule-of-squares",
         "puts nu squared into the compressed question",
         "S1",
-        pairs=partial(search, rule=lambda precision, nu: UncertainPair(precision, nu**2)),
+        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(precision, nu**2)),
     ),
     _spanner(
         "rule-of-sigma",
         "puts Sigma into the compressed question",
         "S1",
-        pairs=partial(search, rule=lambda precision, nu: UncertainPair(inverse(precision), nu)),
+        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(inverse(precision), nu)),
     ),
     _spanner(
         "features-of-first",

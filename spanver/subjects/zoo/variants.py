@@ -265,7 +265,7 @@ VARIANTS: tuple[Mutant, ...] = (
         "the baselines in plain loops",
         ("E6", "O1", "T1", "T6"),
         {
-            "reference_learner": baseline,
+            "passive_learner": baseline,
             "online_dpo": DPO,
             "xpo": XPO,
             "elliptical_enumeration": enumeration,

@@ -1,11 +1,11 @@
-"""The door: one oracle for every problem, which checks, charges and answers each question.
+"""`MeteredOracle`: validates, charges and answers every query, whatever problem is behind it.
 
-What is common to all oracles stands here once - the ledger and budget (O1, O3), which prompts were handed out, where
-the luck of each answer comes from - and what differs is a `Source` behind it. Nothing public leads to that source.
+What all oracles share stands here once: the ledger and budget (O1, O3), which prompts were issued, and where the
+randomness of each answer comes from. What differs is a `Source` behind it, to which nothing public leads.
 
-Randomness: the `n`-th prompt handed out has tapes of its own, one for the responses, one for acceptance, one for
-rewards. So what a learner gets after a prompt does not depend on how much it asked about earlier ones, nor in what
-batches; and an oracle that goes on after `n` prompts needs nothing but `n` and the ledger.
+Randomness: the `n`-th prompt issued has buffers of its own, one for the responses, one for acceptance, one for rewards.
+So what a learner gets after a prompt does not depend on how many queries it made about earlier ones, nor in what
+batches; and an oracle that goes on after `n` prompts needs only `n` and the ledger.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from numpy.random import Generator
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.oracle import AnyResponse, Budget, Ledger
-from spanver.randomness import Tape, stream
+from spanver.randomness import UniformBuffer, stream
 from spanver.validation import require, require_count
 from spanver.values import (
     Counts,
     FloatArray,
-    Found,
     Prompt,
+    RejectionRule,
     Response,
     ResponseId,
     Responses,
     Rule,
-    Trial,
-    UncertainPair,
+    SearchResult,
+    UncertainPairRule,
 )
 
-__all__ = ["LARGEST_COUNT", "LARGEST_LIST", "Door", "Luck", "Source"]
+__all__ = ["LARGEST_COUNT", "LARGEST_LIST", "MeteredOracle", "PromptStreams", "Source"]
 
 LARGEST_COUNT = 2**60  # of one question: the spread of NumPy's binomial is off above; sums have no limit
 LARGEST_LIMIT = 2**62  # of tries in one question
 LARGEST_LIST = 2**24  # responses in one answer, which have to fit into memory
 
 
-class Luck:
+class PromptStreams:
     """The random numbers of everything that is asked about one prompt handed out."""
 
     def __init__(self, seed: int, index: int) -> None:
@@ -49,19 +49,19 @@ class Luck:
         self.tried = 0  # tries so far of all scans, so that an interrupted one is charged for
 
     @cached_property
-    def responses(self) -> Tape:
+    def responses(self) -> UniformBuffer:
         """Uniforms of drawn responses."""
-        return Tape(stream(self._seed, "responses", self._index))
+        return UniformBuffer(stream(self._seed, "responses", self._index))
 
     @cached_property
-    def acceptance(self) -> Tape:
+    def acceptance(self) -> UniformBuffer:
         """Uniforms of acceptance, one a trial."""
-        return Tape(stream(self._seed, "acceptance", self._index))
+        return UniformBuffer(stream(self._seed, "acceptance", self._index))
 
     @cached_property
-    def rewards(self) -> Tape:
+    def rewards(self) -> UniformBuffer:
         """Uniforms of rewards and labels, two each."""
-        return Tape(stream(self._seed, "rewards", self._index))
+        return UniformBuffer(stream(self._seed, "rewards", self._index))
 
     @cached_property
     def counted(self) -> Generator:
@@ -83,15 +83,15 @@ class Source(Protocol):
         """Return the prompt at this quantile of `rho`."""
         ...
 
-    def draw(self, prompt: Prompt, count: int, luck: Luck, theta: FloatArray | None) -> Responses:
+    def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one."""
         ...
 
-    def draw_counts(self, prompt: Prompt, count: int, luck: Luck) -> Counts:
+    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw many responses and count them."""
         ...
 
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: Luck) -> Found:
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
         """Draw until the rule accepts."""
         ...
 
@@ -99,7 +99,7 @@ class Source(Protocol):
         """Whether a guess names a response."""
         ...
 
-    def reward(self, prompt: Prompt, response: ResponseId, luck: Luck) -> float:
+    def reward(self, prompt: Prompt, response: ResponseId, streams: PromptStreams) -> float:
         """Draw a noisy reward."""
         ...
 
@@ -116,21 +116,21 @@ class Source(Protocol):
         ...
 
 
-class Door:
+class MeteredOracle:
     """An `Oracle` over a source.
 
     Parameters
     ----------
     source : Source
     seed : int
-        Of the oracle's luck; the learner has its own.
+        Of the oracle's randomness; the learner has its own.
     budget : Budget, optional
     ledger : Ledger, optional
         What was answered before, for an oracle that goes on.
     prompts : int
         How many prompts were handed out before.
     visits : dict, optional
-        The luck of everything that may be asked about, for a door around this one that lets more be asked.
+        The randomness of everything that may be asked about, for a door around this one that lets more be asked.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Door:
         budget: Budget | None = None,
         ledger: Ledger | None = None,
         prompts: int = 0,
-        visits: dict[Prompt, Luck] | None = None,
+        visits: dict[Prompt, PromptStreams] | None = None,
     ) -> None:
         require_count("seed", seed, least=0)
         require_count("prompts", prompts, least=0)
@@ -152,7 +152,7 @@ class Door:
         self._budget = budget or Budget()
         self._spent = asdict(ledger or Ledger())
         self._handed_out = prompts
-        self._visits: dict[Prompt, Luck] = {} if visits is None else visits
+        self._visits: dict[Prompt, PromptStreams] = {} if visits is None else visits
 
     @property
     def dimension(self) -> int:
@@ -189,38 +189,40 @@ class Door:
         index = self._handed_out
         prompt = self._source.prompt(stream(self._seed, "prompt", index).random())
         self._handed_out += 1
-        self._visits[prompt] = Luck(self._seed, index)
+        self._visits[prompt] = PromptStreams(self._seed, index)
         return prompt
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)`; `count` samples."""
-        luck = self._visit(prompt)
+        streams = self._visit(prompt)
         count = _counted("count", count, LARGEST_LIST)
         if theta is not None:
             theta = self._checked_theta(theta)
         self._charge("samples", count)
-        return self._source.draw(prompt, count, luck, theta)
+        return self._source.draw(prompt, count, streams, theta)
 
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
-        luck = self._visit(prompt)
+        streams = self._visit(prompt)
         count = _counted("count", count, self._source.largest_count)
         self._charge("samples", count)
-        return self._source.draw_counts(prompt, count, luck)
+        return self._source.draw_counts(prompt, count, streams)
 
-    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> Found:
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts, at most `limit` tries; the samples of every try."""
-        luck = self._visit(prompt)
+        streams = self._visit(prompt)
         limit = _counted("limit", limit, LARGEST_LIMIT)
         self._check_rule(rule)
         cost = rule.samples_per_try
         left = self._left("samples")
         affordable = limit if left is None else min(limit, max(0, left) // cost)
-        before = luck.tried
+        before = streams.tried
         try:
-            found = Found(None, 0) if affordable == 0 else self._source.draw_until(prompt, rule, affordable, luck)
+            found = (
+                SearchResult(None, 0) if affordable == 0 else self._source.draw_until(prompt, rule, affordable, streams)
+            )
         except BaseException:
-            self._charge("samples", (luck.tried - before) * cost)
+            self._charge("samples", (streams.tried - before) * cost)
             raise
         self._charge("samples", found.tries * cost)
         if found.responses is None and affordable < limit:
@@ -230,17 +232,17 @@ class Door:
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Ask for one noisy reward, also of a response that was only guessed; 1 reward."""
-        luck = self._visit(prompt)
+        streams = self._visit(prompt)
         response = self._response(prompt, "response", response)
         self._charge("rewards", 1)
-        return self._source.reward(prompt, response, luck)
+        return self._source.reward(prompt, response, streams)
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
         """Ask whether `first` is preferred, a Bradley-Terry label; 1 reward."""
-        luck = self._visit(prompt)
+        streams = self._visit(prompt)
         one, two = self._response(prompt, "first", first), self._response(prompt, "second", second)
         self._charge("rewards", 1)
-        uniform = float(luck.rewards.take(2)[0])
+        uniform = float(streams.rewards.take(2)[0])
         return bool(uniform < 0.5 * (1.0 + np.tanh(0.5 * self._source.preference(prompt, one, two))))
 
     def enumerate(self, prompt: Prompt) -> Responses:
@@ -253,7 +255,7 @@ class Door:
         self._charge("enumerated", size)
         return self._source.listing(prompt)
 
-    def _visit(self, prompt: Prompt) -> Luck:
+    def _visit(self, prompt: Prompt) -> PromptStreams:
         try:
             return self._visits[prompt]
         except (KeyError, TypeError):
@@ -281,9 +283,11 @@ class Door:
         return array
 
     def _check_rule(self, rule: Rule) -> None:
-        require(isinstance(rule, UncertainPair | Trial), "rule", rule, "an UncertainPair or a Trial")
-        precision = rule.precision if isinstance(rule, UncertainPair) else getattr(rule.score, "precision", None)
-        theta = None if isinstance(rule, UncertainPair) else rule.score.theta
+        require(
+            isinstance(rule, UncertainPairRule | RejectionRule), "rule", rule, "an UncertainPairRule or a RejectionRule"
+        )
+        precision = rule.precision if isinstance(rule, UncertainPairRule) else getattr(rule.score, "precision", None)
+        theta = None if isinstance(rule, UncertainPairRule) else rule.score.theta
         for name, array in (("precision", precision), ("theta", theta)):
             if array is not None:
                 expected = (self.dimension,) * array.ndim

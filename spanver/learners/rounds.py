@@ -1,0 +1,108 @@
+"""A3, the baselines that SpannerSampling is compared with: what people do, and what the paper names.
+
+Each asks both rewards of one pair a round, or one label that compares its two responses, and fits `theta` on the ball.
+`passive_learner` draws pairs from the base policy; `online_dpo` and `xpo` `[named by FMR25]` change the policy that
+they draw from as they learn; `elliptical_enumeration` lists all responses in the full-table model and needs no coverage
+for its data (T6, `[FMR25]`); `best_of_n` is the reference learner with another way to use its score `[ext]`.
+
+*Proper* `[FMR25]` means that every reward query uses `y ~ pi_theta(.|x)` for one `theta` fixed before `x` is seen; the
+base policy is `theta = 0`. `PROPER` says which are. It is about queries: what `best_of_n` returns is no `pi_theta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise_on_ball
+from spanver.oracle import Oracle
+from spanver.policies import BestOfN, LinearSoftmax
+from spanver.validation import read_only, require, require_count
+from spanver.values import FloatArray, Prompt, Response, Responses
+
+__all__ = ["PROPER", "BaselineRun", "Feedback", "base_pair", "run_rounds"]
+
+Feedback: TypeAlias = Literal["reward", "preference"]
+
+PROPER: Mapping[str, bool] = {
+    "passive_learner": True,
+    "online_dpo": True,
+    "xpo": True,
+    "elliptical_enumeration": False,
+    "best_of_n": True,
+}
+"""Whether every reward query of a learner is proper, by the name of its function."""
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineRun:
+    """What a baseline learned in `T` rounds, and from what.
+
+    Attributes
+    ----------
+    policy : LinearSoftmax or BestOfN
+        With the parameter that is fitted to all data.
+    thetas : array, shape (T, d)
+        `theta_t`, fitted to the data of the rounds before `t` and before its prompt was drawn; the first is 0.
+        OnlineDPO and XPO draw from `pi_{theta_t}`; of the others it is what they would have returned.
+    vectors : array, shape (T, d)
+        Relative features `v` of the pair of each round.
+    targets : array, shape (T,)
+        Reward differences `r1 - r2`; for preferences 1 where the first is preferred, else -1.
+    """
+
+    policy: LinearSoftmax | BestOfN
+    thetas: FloatArray
+    vectors: FloatArray
+    targets: FloatArray
+
+    def __post_init__(self) -> None:
+        for name, ndim in (("thetas", 2), ("vectors", 2), ("targets", 1)):
+            object.__setattr__(self, name, read_only(getattr(self, name), ndim=ndim, name=name))
+
+
+Pair: TypeAlias = tuple[Prompt, Response, Response]
+
+
+def run_rounds(
+    oracle: Oracle,
+    rounds: int,
+    pair: Callable[[FloatArray], Pair],
+    feedback: Feedback,
+    changed: Callable[[Loss], Loss] | None = None,
+) -> BaselineRun:
+    """The rounds of every baseline: draw a pair, ask, and fit to all data the loss, or what it is changed to."""
+    require_count("rounds", rounds)
+    require(feedback in ("reward", "preference"), "feedback", feedback, "'reward' or 'preference'")
+    dimension, radius = oracle.dimension, oracle.radius
+    thetas, vectors, targets = np.zeros((rounds, dimension)), np.zeros((rounds, dimension)), np.zeros(rounds)
+    square = SquareLoss(dimension)
+
+    def fitted(count: int, before: FloatArray) -> FloatArray:
+        if feedback == "reward" and changed is None:
+            return square.fitted(radius)
+        loss = square if feedback == "reward" else LogisticLoss(vectors[:count], targets[:count])
+        return minimise_on_ball(loss if changed is None else changed(loss), radius, before)
+
+    theta = np.zeros(dimension)
+    for done in range(rounds):
+        thetas[done] = theta
+        prompt, one, two = pair(theta)
+        vectors[done] = one.features - two.features
+        if feedback == "reward":
+            targets[done] = oracle.reward(prompt, one) - oracle.reward(prompt, two)
+            square.add(vectors[done], targets[done])
+        else:
+            targets[done] = 1.0 if oracle.compare(prompt, one, two) else -1.0
+        theta = fitted(done + 1, theta)
+    return BaselineRun(LinearSoftmax(theta), thetas, vectors, targets)
+
+
+def base_pair(oracle: Oracle) -> Pair:
+    """Draw a prompt and two responses of the base policy."""
+    prompt = oracle.prompt()
+    drawn: Responses = oracle.sample(prompt, 2)
+    return prompt, drawn[0], drawn[1]
