@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from spanver.evaluation import race_law
-from spanver.exact.samplers import sampler_law
+from spanver.exact.samplers import race_law, sampler_law
 from spanver.guarantees import race_draws, sampler_multiplier, sampler_samples, sampler_trials
 from spanver.kernels import log_softmax
 from spanver.oracle import Oracle

@@ -11,7 +11,7 @@ import ast
 from dataclasses import dataclass
 from importlib.resources import files
 
-from spanver.certify import CERTIFIED
+from spanver.runs.certify import CERTIFIED
 
 __all__ = ["Property", "checked_by", "find_properties"]
 

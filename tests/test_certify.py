@@ -12,14 +12,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from spanver.archives import arrays_path
-from spanver.certify import CERTIFIED, certify
 from spanver.errors import SpanverError
 from spanver.guarantees.residuals import kkt_residual, moment_size
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
-from spanver.records import load_record
-from spanver.runs import execute, make_plan
+from spanver.runs.archive import arrays_path
+from spanver.runs.certify import CERTIFIED, certify
+from spanver.runs.execution import execute
+from spanver.runs.plans import make_plan
+from spanver.runs.records import load_record
 from spanver.verdicts import Verdict
 
 Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]

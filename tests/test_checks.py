@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from spanver import checks
-from spanver.certify import CERTIFIED
 from spanver.checks import checked_by
 from spanver.guarantees import REGISTRY
+from spanver.runs.certify import CERTIFIED
 
 
 def test_every_id_that_a_property_names_is_in_the_registry() -> None:

@@ -18,11 +18,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from spanver import __version__, runs
-from spanver.certify import CERTIFIED
-from spanver.cli import main
+from spanver import __version__
+from spanver.cli.app import main
 from spanver.guarantees import REGISTRY
-from spanver.records import checkpoint_path, load_record
+from spanver.runs import execution as runs
+from spanver.runs.certify import CERTIFIED
+from spanver.runs.records import checkpoint_path, load_record
 from spanver.studies import conduct, coverage
 from spanver.subjects.reference import subject as reference
 from spanver.subjects.zoo import MUTANTS, Mutant
@@ -34,7 +35,7 @@ TINY = ["--problem", "random:prompts=2,responses=6,dimension=2", *QUICK]
 LONG = ["--problem", "random:responses=64", "--oracle", "literal", "--prompts", "12000", "--exploration-rounds", "100"]
 LONG += ["--pairs-per-prompt", "1500", "--rejection-multiplier", "50"]
 
-PROGRAM = [sys.executable, "-c", "from spanver.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from spanver.cli.app import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -565,13 +566,13 @@ def test_a_terminated_run_says_how_to_go_on_in_one_line_however_long_the_path(tm
 # The process is asked to end when its run begins.
 STOPPED_AT_ONCE = """
 import os, signal
-from spanver import runs
+from spanver.runs import execution as runs
 execute = runs.execute
 def stopped(*positional, **named):
     os.kill(os.getpid(), signal.SIGTERM)
     return execute(*positional, **named)
 runs.execute = stopped
-from spanver.cli import main
+from spanver.cli.app import main
 main()
 """
 

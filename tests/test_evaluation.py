@@ -7,14 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from spanver import evaluation
-from spanver.evaluation import Evaluation, evaluate_table, race_law
+from spanver.exact.samplers import race_law
 from spanver.kernels import uncertain_mask
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
 from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
+from spanver.runs import evaluation
+from spanver.runs.evaluation import Evaluation, evaluate_table
 from spanver.values import FloatArray
 
 NU = 0.5

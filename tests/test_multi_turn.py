@@ -24,7 +24,7 @@ from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, soft_q
-from spanver.settings import practical_multi_turn_settings
+from spanver.runs.settings import practical_multi_turn_settings
 from spanver.values import Prefix, Response, Responses, Rule, SearchResult, UncertainPairRule
 
 SETTINGS = practical_multi_turn_settings(horizon=2, kappa=2.0)

@@ -23,10 +23,10 @@ def test_the_version_is_stated_once_and_means_the_same_everywhere() -> None:
 
 
 def test_the_readme_table_is_that_of_the_registry() -> None:
-    from spanver.readme import with_table  # noqa: PLC0415 (a module for maintainers, imported where it is tested)
+    from spanver.cli.guarantees import with_table  # noqa: PLC0415 (a module for maintainers, imported where it is tested)
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_table(readme) == readme, "bring it up to date: python -m spanver.readme README.md"
+    assert with_table(readme) == readme, "bring it up to date: python -m spanver.cli.guarantees README.md"
 
 
 def test_no_page_points_to_a_file_that_is_not_there() -> None:

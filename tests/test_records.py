@@ -14,23 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spanver.archives import arrays_path
-from spanver.certify import certify
 from spanver.errors import InterruptedRunError, RecordError
 from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle
 from spanver.problems.families.random_tables import random_problem
-from spanver.records import (
-    Checkpoint,
-    Plan,
-    checkpoint_path,
-    load_checkpoint,
-    load_record,
-    save_checkpoint,
-    save_record,
-)
-from spanver.runs import execute, make_plan
+from spanver.runs.archive import arrays_path
+from spanver.runs.certify import certify
+from spanver.runs.execution import execute
+from spanver.runs.plans import Plan, make_plan
+from spanver.runs.records import Checkpoint, checkpoint_path, load_checkpoint, load_record, save_checkpoint, save_record
 from spanver.values import Outcome
 
 SETTINGS = {

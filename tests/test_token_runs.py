@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spanver.archives import arrays_path
-from spanver.certify_tokens import certify_tokens
 from spanver.errors import ArgumentError, RecordError
 from spanver.exact import tokens as exact_tokens
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem
-from spanver.token_records import load_token_record
-from spanver.token_runs import execute_tokens, make_token_plan
+from spanver.runs.archive import arrays_path
+from spanver.runs.plans import make_token_plan
+from spanver.runs.token_certify import certify_tokens
+from spanver.runs.token_execution import execute_tokens
+from spanver.runs.token_records import load_token_record
 from spanver.verdicts import Verdict
 
 SMALL: dict[str, Any] = {"warm_prompts": 40, "tests": 10, "rollouts": 2}

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.polynomial.legendre import leggauss
 from scipy.special import gammaln, logsumexp
 
 from spanver.learners.softmax_sampler import pilot_size
 from spanver.validation import require, require_probability
 from spanver.values import FloatArray
 
-__all__ = ["SamplerLaw", "log_law_of_best", "sampler_law"]
+__all__ = ["SamplerLaw", "log_law_of_best", "race_law", "sampler_law"]
 
 _LOG_2 = math.log(2.0)
 _FIRST_ORDER = -40.0  # log of a number that adds nothing to 1 in double precision
@@ -144,3 +145,35 @@ def _compositions(total: int, parts: int) -> FloatArray:
         for rest in [_compositions(total - first, parts - 1)]
     ]
     return np.concatenate(rows)
+
+
+_BLOCK = 10**7  # numbers of a race in memory at once
+
+
+def race_law(log_weights: FloatArray) -> FloatArray:
+    """Law of `argmax w_i/U_i` over a pool that is given: the index that A1r returns (`[ext]`).
+
+    `P(i) = integral over u in (0,1) of prod_{j != i} (1 - w_j u/w_i)^+`, a polynomial of degree `n - 1` up to
+    `u = w_i/max w` and zero beyond, so that Gauss-Legendre quadrature with `n/2` nodes is exact.
+
+    Parameters
+    ----------
+    log_weights : array, shape (..., n)
+
+    Returns
+    -------
+    array, shape (..., n)
+        Probabilities.
+    """
+    pool = log_weights.shape[-1]
+    rows = max(1, _BLOCK // pool**2)
+    if log_weights.ndim == 2 and len(log_weights) > rows:
+        return np.concatenate([race_law(log_weights[k : k + rows]) for k in range(0, len(log_weights), rows)])
+    nodes, node_weights = leggauss(pool // 2 + 1)
+    nodes, node_weights = (nodes + 1.0) / 2.0, node_weights / 2.0
+    scaled = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    # With u = (w_i/max w) t, the factor of j is 1 - (w_j/max w) t whatever i is, so one product serves all.
+    factors = 1.0 - scaled[..., :, None] * nodes
+    total = np.prod(factors, axis=-2, keepdims=True)
+    law: FloatArray = scaled * ((total / factors) @ node_weights)
+    return law

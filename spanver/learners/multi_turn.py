@@ -169,7 +169,7 @@ def multi_turn(
     >>> from spanver.oracles import prefix_oracle
     >>> from spanver.exact.tokens import gap, log_token_law
     >>> from spanver.problems.tokens import token_problem
-    >>> from spanver.settings import practical_multi_turn_settings
+    >>> from spanver.runs.settings import practical_multi_turn_settings
     >>> problem = token_problem(0, horizon=2)
     >>> settings = practical_multi_turn_settings(horizon=2, kappa=2.0)
     >>> run = multi_turn(prefix_oracle(problem, seed=1), horizon=2, settings=settings, seed=2)

@@ -19,7 +19,7 @@ from spanver.oracles import prefix_oracle
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed
-from spanver.settings import practical_multi_turn_settings
+from spanver.runs.settings import practical_multi_turn_settings
 from spanver.studies.attempts import spanner_attempt, spanner_settings
 from spanver.studies.figures import draw_series, draw_theory
 from spanver.studies.points import Claim, Measured, Numbers, Point, Study, table

@@ -6,66 +6,30 @@ Such a run takes seconds to a minute, and is done again rather than gone on with
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from spanver.archives import beside
 from spanver.exact import tokens as exact_tokens
 from spanver.exact.realizability import realizability
 from spanver.guarantees import spanner_size_bound
-from spanver.learners.multi_turn import MultiTurnRun, MultiTurnSettings, multi_turn
-from spanver.learners.race_sampler import race_sample
-from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.multi_turn import MultiTurnRun, multi_turn
 from spanver.oracles import prefix_oracle
-from spanver.policies import LinearSoftmax, Sampler, TokenPolicy, sample_sequence
+from spanver.policies import LinearSoftmax, TokenPolicy, sample_sequence
 from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.families.text_tokens import sentence
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
-from spanver.settings import practical_multi_turn_settings, practical_text_token_settings
-from spanver.token_records import TokenPlan, save_token_record
-from spanver.validation import require, require_count
+from spanver.runs.archive import beside
+from spanver.runs.plans import SAMPLERS, TokenPlan
+from spanver.runs.token_records import save_token_record
 
-__all__ = ["execute_tokens", "make_token_plan"]
+__all__ = ["execute_tokens"]
 
-SAMPLERS: dict[str, Sampler] = {"softmax": softmax_sample, "race": race_sample}
+
 SHOWN = 5  # sentences, before and after
-
-
-def make_token_plan(
-    name: str, problem: TokenProblem, *, seed: int, sampler: str = "softmax", overrides: Mapping[str, Any]
-) -> TokenPlan:
-    """Decide every parameter of a multi-turn run.
-
-    Parameters
-    ----------
-    name : str
-        Of the problem, a key of `TOKEN_FAMILIES`.
-    problem : TokenProblem
-    seed : int
-    sampler : {"softmax", "race"}
-    overrides : mapping
-        Settings that are given, by name; the others are practical.
-
-    Returns
-    -------
-    TokenPlan
-    """
-    require_count("seed", seed, least=0)
-    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
-    settings = replace(_practical(problem), **overrides)
-    return TokenPlan(name, dict(problem.parameters), sampler, seed, settings, dict(overrides))
-
-
-def _practical(problem: TokenProblem) -> MultiTurnSettings:
-    if problem.name == TEXT:
-        return practical_text_token_settings(horizon=problem.horizon)
-    return practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
 
 
 def execute_tokens(plan: TokenPlan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Records of multi-turn runs (A4): `run.json` beside `run.npz`, as in `spanver.records`, with a spanner a layer."""
+"""Records of multi-turn runs (A4): `run.json` beside `run.npz`, as in `records`, with a spanner a layer."""
 
 from __future__ import annotations
 
@@ -10,43 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from spanver.archives import arrays_path, pack, read_summary, unpack, versions, write_whole
 from spanver.errors import RecordError
 from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings
 from spanver.oracle import Ledger
 from spanver.policies import TruncatedSoftmax
-from spanver.records import TEXT_LIBRARIES
+from spanver.runs.archive import arrays_path, pack, read_summary, unpack, versions, write_whole
+from spanver.runs.plans import TokenPlan
+from spanver.runs.records import TEXT_LIBRARIES
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray
 
-__all__ = ["SCHEMA", "RecordedLayer", "TokenPlan", "TokenRecord", "load_token_record", "save_token_record"]
+__all__ = ["SCHEMA", "RecordedLayer", "TokenRecord", "load_token_record", "save_token_record"]
 
 SCHEMA = "spanver.multi_turn/1"
-
-
-@dataclass(frozen=True)
-class TokenPlan:
-    """What a multi-turn run is asked to do: enough to do it again.
-
-    Attributes
-    ----------
-    problem : str
-        Family.
-    parameters : dict
-        Of the family, all of them.
-    sampler : {"softmax", "race"}
-    seed : int
-    settings : MultiTurnSettings
-    overrides : dict
-        Settings that were given, by name.
-    """
-
-    problem: str
-    parameters: dict[str, Any]
-    sampler: str
-    seed: int
-    settings: MultiTurnSettings
-    overrides: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

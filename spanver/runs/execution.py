@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,44 +18,25 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spanver.errors import ArgumentError, InterruptedRunError
-from spanver.evaluation import Estimate, Evaluation, evaluate_table, evaluate_text
-from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.guarantees import (
     confidence_radius,
-    sampler_samples,
     spanner_size_bound,
 )
-from spanver.learners.race_sampler import race_sample, race_size
-from spanver.learners.softmax_sampler import softmax_sample
-from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
+from spanver.learners.race_sampler import race_size
+from spanver.learners.spanner_sampling import Run, Trace, spanner_sampling
 from spanver.learners.staged import staged_spanner_sampling
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle, text_oracle
-from spanver.policies import Sampler
 from spanver.problems.catalogue import make_problem
 from spanver.problems.families.text import TextProblem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.records import Checkpoint, Plan, checkpoint_path, save_checkpoint, save_record, times_path
-from spanver.settings import TEXT_COVERAGE, derived_settings, practical_settings
-from spanver.validation import require, require_count, require_positive, require_probability
+from spanver.runs.evaluation import Estimate, Evaluation, evaluate_table, evaluate_text
+from spanver.runs.plans import SAMPLERS, Plan, known_coverage, largest_samples, round_cost, stage_settings
+from spanver.runs.records import Checkpoint, checkpoint_path, save_checkpoint, save_record, times_path
 from spanver.values import Outcome
 
-__all__ = [
-    "EVALUATION_PROMPTS",
-    "SAMPLERS",
-    "Finished",
-    "bounds",
-    "derived_beside",
-    "execute",
-    "largest_samples",
-    "make_plan",
-    "planned_samples",
-    "refuse_unfinished",
-    "stage_settings",
-]
-
-SAMPLERS: dict[str, Sampler] = {"softmax": softmax_sample, "race": race_sample}
+__all__ = ["EVALUATION_PROMPTS", "Finished", "bounds", "execute", "refuse_unfinished"]
 
 EVALUATION_PROMPTS = 300  # prompts of the evaluation on text
 
@@ -75,105 +56,6 @@ class Finished:
     def curves(self) -> dict[str, Any]:
         """Arrays that the figure draws: `rounds`, `round_gaps`, `mixture_gaps`."""
         return _curves(self.evaluation)
-
-
-def make_plan(
-    problem: TabularProblem | TextProblem,
-    *,
-    seed: int,
-    oracle: str | None = None,
-    sampler: str | None = None,
-    settings_kind: str = "practical",
-    overrides: dict[str, Any] | None = None,
-    coverage: float | None = None,
-    eps: float = 0.1,
-    delta: float = 0.1,
-    budget: int | None = None,
-) -> Plan:
-    """Decide every parameter of a run.
-
-    Parameters
-    ----------
-    problem : TabularProblem or TextProblem
-    seed : int
-    oracle : {"counted", "literal", "text"}, optional
-        Default: counted for tables, text for text.
-    sampler : {"softmax", "race"}, optional
-        Default: softmax for tables, race for text, where every draw is dear.
-    settings_kind : {"practical", "derived"}
-    overrides : dict, optional
-        Settings that are given, by name.
-    coverage : float, optional
-        That the settings are for. Default: the exact coverage of the optimum on a table, `TEXT_COVERAGE` on text.
-    eps, delta : float
-        Of derived settings.
-    budget : int, optional
-        Samples of a staged run, which takes the coverage as unknown.
-
-    Returns
-    -------
-    Plan
-    """
-    require_count("seed", seed, least=0)
-    require_positive("eps", eps)
-    require_probability("delta", delta)
-    if budget is not None:
-        require_count("budget", budget)
-    is_text = isinstance(problem, TextProblem)
-    oracle = oracle or ("text" if is_text else "counted")
-    allowed = ("text",) if is_text else ("counted", "literal")
-    require(oracle in allowed, "oracle", oracle, f"{' or '.join(allowed)} for problem {problem.name}")
-    sampler = sampler or ("race" if is_text else "softmax")
-    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
-    if coverage is None:
-        coverage = 1.0 if budget is not None else _known_coverage(problem)
-    settings = _settings(problem, settings_kind, coverage, eps, delta / 2 if budget is not None else delta)
-    return Plan(
-        problem=problem.name,
-        parameters=dict(problem.parameters),
-        oracle=oracle,
-        sampler=sampler,
-        seed=seed,
-        settings=replace(settings, **(overrides or {})),
-        settings_kind=settings_kind,
-        overrides=dict(overrides or {}),
-        coverage=coverage,
-        eps=eps,
-        delta=delta,
-        budget=budget,
-    )
-
-
-def _known_coverage(problem: TabularProblem | TextProblem) -> float:
-    if isinstance(problem, TextProblem):
-        return TEXT_COVERAGE
-    return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
-
-
-def _settings(problem: TabularProblem | TextProblem, kind: str, coverage: float, eps: float, delta: float) -> Settings:
-    if kind == "practical":
-        return practical_settings(
-            problem.name, coverage=coverage, radius=problem.radius, reward_range=problem.reward_range
-        )
-    require(kind == "derived", "settings", kind, "practical or derived")
-    return derived_settings(
-        eps=eps,
-        delta=delta,
-        dimension=problem.dimension,
-        beta=problem.beta,
-        radius=problem.radius,
-        reward_range=problem.reward_range,
-        coverage=coverage,
-    )
-
-
-def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callable[[float, float], Settings]:
-    """Settings of the stages of a plan: as planned, except for what depends on coverage and failure probability."""
-
-    def settings(coverage: float, delta: float) -> Settings:
-        return replace(_settings(problem, plan.settings_kind, coverage, plan.eps, delta), **plan.overrides)
-
-    return settings
 
 
 def execute(
@@ -283,35 +165,6 @@ def _curves(evaluation: Evaluation) -> dict[str, Any]:
     return {name: getattr(evaluation, name) for name in ("rounds", "round_gaps", "mixture_gaps")}
 
 
-def derived_beside(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
-    """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
-    try:
-        delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
-        return _settings(problem, "derived", plan.coverage, plan.eps, delta)
-    except ArgumentError as error:
-        return f"no derived settings: {error}"
-
-
-def planned_samples(plan: Plan) -> int:
-    """Most samples that a plan asks for: its budget, or what its settings can cost."""
-    if plan.budget is not None:
-        return plan.budget
-    return largest_samples(plan.sampler, plan.settings)
-
-
-def largest_samples(sampler: str, settings: Settings) -> int:
-    """Most samples that a run can ask for (S7, R1): `2 T_prompt T_span`, and what its sampler takes in every round."""
-    phase_one = 2 * settings.prompts * settings.pairs_per_prompt
-    return phase_one + settings.exploration_rounds * _round_cost(sampler, settings)
-
-
-def _round_cost(sampler: str, settings: Settings) -> int:
-    """Most samples of a round of phase 2: the second response, and what the sampler takes (R1, R4)."""
-    if sampler == "race":
-        return 1 + race_size(settings.rejection_multiplier, settings.rejection_failure)
-    return 1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
-
-
 def _oracle(problem: TabularProblem | TextProblem, plan: Plan, ledger: Ledger | None, prompts: int) -> Oracle:
     seed, budget = derived_seed(plan.seed, "oracle"), Budget(samples=plan.budget)
     if isinstance(problem, TextProblem):
@@ -368,7 +221,7 @@ def _results(
             "beta": problem.beta,
             "radius": problem.radius,
             "reward_range": problem.reward_range,
-            "coverage": _known_coverage(problem) if is_table else None,
+            "coverage": known_coverage(problem) if is_table else None,
         },
         "settings": asdict(run.settings),
         "coverage_reached": run.coverage,
@@ -409,7 +262,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     settings, trace = run.settings, run.trace
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
     rounds = trace.exploration.rounds
-    per_round = _round_cost(plan.sampler, settings)
+    per_round = round_cost(plan.sampler, settings)
     largest = 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * per_round
     data = np.concatenate([trace.spanner.vectors, trace.exploration.vectors])
     _, log_det = np.linalg.slogdet(settings.ridge * np.eye(trace.spanner.dimension) + data.T @ data)

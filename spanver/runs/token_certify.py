@@ -1,6 +1,6 @@
 """Re-check a stored multi-turn run from its record alone, layer by layer (S1-S4, E6, O1; A4).
 
-As `spanver.certify` does for SpannerSampling: nothing is drawn and no problem is built.
+As `spanver.runs.certify` does for SpannerSampling: nothing is drawn and no problem is built.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from spanver.certify import Check, Findings, checked
 from spanver.guarantees import sampler_samples, sampler_trials, spanner_size_bound
 from spanver.guarantees.residuals import ROUNDING, fit_residual, growth
 from spanver.learners.race_sampler import race_size
-from spanver.token_records import RecordedLayer, TokenRecord
+from spanver.runs.certify import Check, Findings, checked
+from spanver.runs.token_records import RecordedLayer, TokenRecord
 from spanver.verdicts import Verdict
 
 __all__ = ["certify_tokens"]

@@ -1,4 +1,4 @@
-"""Write the README's table of guarantees from the registry: `python -m spanver.readme README.md [--check]`."""
+"""Write the README's table of guarantees from the registry: `python -m spanver.cli.guarantees README.md [--check]`."""
 
 from __future__ import annotations
 

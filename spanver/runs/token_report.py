@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from spanver.learners.multi_turn import PHASES, MultiTurnSettings
-from spanver.report import number
+from spanver.runs.report import number
 
 __all__ = ["sentences_table", "token_result_table", "token_settings_table"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from spanver.certify import Check
 from spanver.errors import ArgumentError
 from spanver.guarantees import Guarantee
 from spanver.learners.spanner_sampling import Settings
-from spanver.records import Record
-from spanver.settings import SETTING_NAMES
+from spanver.runs.certify import Check
+from spanver.runs.records import Record
+from spanver.runs.settings import SETTING_NAMES
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 

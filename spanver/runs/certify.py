@@ -15,7 +15,7 @@ import numpy as np
 from spanver.guarantees import sampler_trials, spanner_size_bound
 from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_size
 from spanver.learners.race_sampler import race_size
-from spanver.records import Record
+from spanver.runs.records import Record
 from spanver.verdicts import Verdict
 
 __all__ = ["CERTIFIED", "Check", "Findings", "certify", "checked"]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial.legendre import leggauss
 from scipy import stats
 
+from spanver.exact.samplers import race_law
 from spanver.exact.tabular import component_laws, gap, kl_divergence, law_cost, log_laws_given_second, log_optimal_law
 from spanver.kernels import truncated_scores
 from spanver.oracle import Oracle
@@ -21,7 +21,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.values import FloatArray, Prompt, ResponseId
 
-__all__ = ["EXACT_LIMIT", "Estimate", "Evaluation", "Sample", "evaluate_table", "evaluate_text", "race_law"]
+__all__ = ["EXACT_LIMIT", "Estimate", "Evaluation", "Sample", "evaluate_table", "evaluate_text"]
 
 EXACT_LIMIT = 10**9
 """Largest `T_exp |X| |Y|^2` for which the law of a mixture is computed exactly."""
@@ -29,7 +29,6 @@ EXACT_LIMIT = 10**9
 CONFIDENCE = 0.95
 
 _LARGEST_SQUARE = 10**7  # responses times responses in memory at once
-_BLOCK = 10**7  # numbers of a race in memory at once
 
 
 @dataclass(frozen=True)
@@ -258,35 +257,6 @@ def evaluate_text(
         after=top(outputs),
         method=f"estimated from {prompts} prompts; the gain, of the race of {pool}, is a lower bound in expectation",
     )
-
-
-def race_law(log_weights: FloatArray) -> FloatArray:
-    """Law of `argmax w_i/U_i` over a pool that is given: the index that A1r returns (`[ext]`).
-
-    `P(i) = integral over u in (0,1) of prod_{j != i} (1 - w_j u/w_i)^+`, a polynomial of degree `n - 1` up to
-    `u = w_i/max w` and zero beyond, so that Gauss-Legendre quadrature with `n/2` nodes is exact.
-
-    Parameters
-    ----------
-    log_weights : array, shape (..., n)
-
-    Returns
-    -------
-    array, shape (..., n)
-        Probabilities.
-    """
-    pool = log_weights.shape[-1]
-    rows = max(1, _BLOCK // pool**2)
-    if log_weights.ndim == 2 and len(log_weights) > rows:
-        return np.concatenate([race_law(log_weights[k : k + rows]) for k in range(0, len(log_weights), rows)])
-    nodes, node_weights = leggauss(pool // 2 + 1)
-    nodes, node_weights = (nodes + 1.0) / 2.0, node_weights / 2.0
-    scaled = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
-    # With u = (w_i/max w) t, the factor of j is 1 - (w_j/max w) t whatever i is, so one product serves all.
-    factors = 1.0 - scaled[..., :, None] * nodes
-    total = np.prod(factors, axis=-2, keepdims=True)
-    law: FloatArray = scaled * ((total / factors) @ node_weights)
-    return law
 
 
 def _pooled_optimum(asked: list[tuple[Prompt, tuple[ResponseId, ...]]], rewards: FloatArray, beta: float) -> float:

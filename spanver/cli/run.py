@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from spanver.cli.terminal import UNDECIDED, check_outputs, console, errors, plain, rounds_progress, status, stoppable
 from spanver.errors import ArgumentError, InterruptedRunError
-from spanver.terminal import UNDECIDED, check_outputs, console, errors, plain, rounds_progress, status, stoppable
 
 __all__ = ["run"]
 
@@ -69,15 +69,16 @@ def run(
     if learner == "multi_turn":
         _run_multi_turn(context)
         return
-    from spanver import runs  # noqa: PLC0415 (keeps --help quick)
     from spanver.problems.catalogue import (  # noqa: PLC0415
         FAMILIES,
         TOKEN_FAMILIES,
         make_problem,
         parse_problem,
     )
-    from spanver.records import checkpoint_path, load_checkpoint, load_record  # noqa: PLC0415
-    from spanver.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
+    from spanver.runs import execution as runs  # noqa: PLC0415 (keeps --help quick)
+    from spanver.runs import plans  # noqa: PLC0415
+    from spanver.runs.records import checkpoint_path, load_checkpoint, load_record  # noqa: PLC0415
+    from spanver.runs.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
 
     if learner != "spanner_sampling":
         allowed = "spanner_sampling or multi_turn; baselines run in studies and from Python (spanver.learners.rounds)"
@@ -111,7 +112,7 @@ def run(
         name, parameters = parse_problem(problem)
         with status(f"building problem {name}"):
             built = make_problem(name, parameters)
-        plan = runs.make_plan(
+        plan = plans.make_plan(
             built,
             seed=seed,
             oracle=oracle,
@@ -126,13 +127,13 @@ def run(
     console.print(
         f"[bold]SpannerSampling[/bold] on [bold]{plan.problem}[/bold], {plan.oracle} oracle, seed {plan.seed}"
     )
-    derived = runs.derived_beside(built, plan)
+    derived = plans.derived_beside(built, plan)
     console.print(settings_table(plan.settings, derived, title="settings"))
     if plan.budget is not None:
         console.print(
             f"coverage unknown: stages C = 1, 2, 4, .. within {plan.budget:,} samples (settings of stage 1 above)"
         )
-    cost = runs.planned_samples(plan)
+    cost = plans.planned_samples(plan)
     if plan.oracle != "counted" and cost >= LONG_RUN:
         console.print(f"about to ask for up to {cost:,} samples, one by one")
     rounds = plan.settings.prompts + plan.settings.exploration_rounds
@@ -175,9 +176,10 @@ _ALSO_MULTI_TURN = {"prompts": "warm_prompts", "nu": "nu", "ridge": "ridge", "re
 def _run_multi_turn(context: typer.Context) -> None:
     """`spanver run --learner multi_turn`."""
     from spanver.problems.catalogue import TOKEN_FAMILIES, make_token_problem, parse_problem  # noqa: PLC0415
-    from spanver.runs import refuse_unfinished  # noqa: PLC0415
-    from spanver.token_report import sentences_table, token_result_table, token_settings_table  # noqa: PLC0415
-    from spanver.token_runs import execute_tokens, make_token_plan  # noqa: PLC0415
+    from spanver.runs.execution import refuse_unfinished  # noqa: PLC0415
+    from spanver.runs.plans import make_token_plan  # noqa: PLC0415
+    from spanver.runs.token_execution import execute_tokens  # noqa: PLC0415
+    from spanver.runs.token_report import sentences_table, token_result_table, token_settings_table  # noqa: PLC0415
 
     options, out = context.params, context.params["out"]
     known = {"problem", "learner", "sampler", "seed", "out", *_ONLY_MULTI_TURN, *_ALSO_MULTI_TURN}

@@ -1,0 +1,1 @@
+"""The command line: `spanver verify | zoo | run | certify | study | guarantees`."""

@@ -1,0 +1,1 @@
+"""A run and its record: settings, plan, execution, evaluation, archive, certificate, report."""

@@ -1,0 +1,272 @@
+"""Plans: everything that decides a run, so that it can be done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from spanver.errors import ArgumentError
+from spanver.exact.tabular import log_coverage, log_optimal_law
+from spanver.guarantees import (
+    sampler_samples,
+)
+from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.learners.race_sampler import race_sample, race_size
+from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.spanner_sampling import Settings
+from spanver.policies import Sampler
+from spanver.problems.families.text import TextProblem
+from spanver.problems.families.text_tokens import NAME as TEXT
+from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
+from spanver.runs.settings import (
+    TEXT_COVERAGE,
+    derived_settings,
+    practical_multi_turn_settings,
+    practical_settings,
+    practical_text_token_settings,
+)
+from spanver.validation import require, require_count, require_positive, require_probability
+
+__all__ = [
+    "SAMPLERS",
+    "Plan",
+    "TokenPlan",
+    "derived_beside",
+    "largest_samples",
+    "make_plan",
+    "make_token_plan",
+    "planned_samples",
+    "stage_settings",
+]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked to do: enough to do it again.
+
+    Attributes
+    ----------
+    problem : str
+        Family.
+    parameters : dict
+        Of the family, all of them.
+    oracle : {"counted", "literal", "text"}
+    sampler : {"softmax", "race"}
+    seed : int
+    settings : Settings
+        Of the run; for a staged run, of its first stage.
+    settings_kind : {"practical", "derived"}
+        Where the settings come from.
+    overrides : dict
+        Settings that were given, by name.
+    coverage : float
+        Coverage that the settings are for.
+    eps, delta : float
+        Accuracy and failure probability of the derived settings.
+    budget : int or None
+        Samples of a staged run; None for a run whose coverage is given.
+    """
+
+    problem: str
+    parameters: dict[str, Any]
+    oracle: str
+    sampler: str
+    seed: int
+    settings: Settings
+    settings_kind: str
+    overrides: dict[str, Any]
+    coverage: float
+    eps: float
+    delta: float
+    budget: int | None
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """What a multi-turn run is asked to do: enough to do it again.
+
+    Attributes
+    ----------
+    problem : str
+        Family.
+    parameters : dict
+        Of the family, all of them.
+    sampler : {"softmax", "race"}
+    seed : int
+    settings : MultiTurnSettings
+    overrides : dict
+        Settings that were given, by name.
+    """
+
+    problem: str
+    parameters: dict[str, Any]
+    sampler: str
+    seed: int
+    settings: MultiTurnSettings
+    overrides: dict[str, Any]
+
+
+SAMPLERS: dict[str, Sampler] = {"softmax": softmax_sample, "race": race_sample}
+
+
+def make_plan(
+    problem: TabularProblem | TextProblem,
+    *,
+    seed: int,
+    oracle: str | None = None,
+    sampler: str | None = None,
+    settings_kind: str = "practical",
+    overrides: dict[str, Any] | None = None,
+    coverage: float | None = None,
+    eps: float = 0.1,
+    delta: float = 0.1,
+    budget: int | None = None,
+) -> Plan:
+    """Decide every parameter of a run.
+
+    Parameters
+    ----------
+    problem : TabularProblem or TextProblem
+    seed : int
+    oracle : {"counted", "literal", "text"}, optional
+        Default: counted for tables, text for text.
+    sampler : {"softmax", "race"}, optional
+        Default: softmax for tables, race for text, where every draw is dear.
+    settings_kind : {"practical", "derived"}
+    overrides : dict, optional
+        Settings that are given, by name.
+    coverage : float, optional
+        That the settings are for. Default: the exact coverage of the optimum on a table, `TEXT_COVERAGE` on text.
+    eps, delta : float
+        Of derived settings.
+    budget : int, optional
+        Samples of a staged run, which takes the coverage as unknown.
+
+    Returns
+    -------
+    Plan
+    """
+    require_count("seed", seed, least=0)
+    require_positive("eps", eps)
+    require_probability("delta", delta)
+    if budget is not None:
+        require_count("budget", budget)
+    is_text = isinstance(problem, TextProblem)
+    oracle = oracle or ("text" if is_text else "counted")
+    allowed = ("text",) if is_text else ("counted", "literal")
+    require(oracle in allowed, "oracle", oracle, f"{' or '.join(allowed)} for problem {problem.name}")
+    sampler = sampler or ("race" if is_text else "softmax")
+    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
+    if coverage is None:
+        coverage = 1.0 if budget is not None else known_coverage(problem)
+    settings = _settings(problem, settings_kind, coverage, eps, delta / 2 if budget is not None else delta)
+    return Plan(
+        problem=problem.name,
+        parameters=dict(problem.parameters),
+        oracle=oracle,
+        sampler=sampler,
+        seed=seed,
+        settings=replace(settings, **(overrides or {})),
+        settings_kind=settings_kind,
+        overrides=dict(overrides or {}),
+        coverage=coverage,
+        eps=eps,
+        delta=delta,
+        budget=budget,
+    )
+
+
+def known_coverage(problem: TabularProblem | TextProblem) -> float:
+    if isinstance(problem, TextProblem):
+        return TEXT_COVERAGE
+    return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
+
+
+def _settings(problem: TabularProblem | TextProblem, kind: str, coverage: float, eps: float, delta: float) -> Settings:
+    if kind == "practical":
+        return practical_settings(
+            problem.name, coverage=coverage, radius=problem.radius, reward_range=problem.reward_range
+        )
+    require(kind == "derived", "settings", kind, "practical or derived")
+    return derived_settings(
+        eps=eps,
+        delta=delta,
+        dimension=problem.dimension,
+        beta=problem.beta,
+        radius=problem.radius,
+        reward_range=problem.reward_range,
+        coverage=coverage,
+    )
+
+
+def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callable[[float, float], Settings]:
+    """Settings of the stages of a plan: as planned, except for what depends on coverage and failure probability."""
+
+    def settings(coverage: float, delta: float) -> Settings:
+        return replace(_settings(problem, plan.settings_kind, coverage, plan.eps, delta), **plan.overrides)
+
+    return settings
+
+
+def derived_beside(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
+    """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
+    try:
+        delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
+        return _settings(problem, "derived", plan.coverage, plan.eps, delta)
+    except ArgumentError as error:
+        return f"no derived settings: {error}"
+
+
+def planned_samples(plan: Plan) -> int:
+    """Most samples that a plan asks for: its budget, or what its settings can cost."""
+    if plan.budget is not None:
+        return plan.budget
+    return largest_samples(plan.sampler, plan.settings)
+
+
+def largest_samples(sampler: str, settings: Settings) -> int:
+    """Most samples that a run can ask for (S7, R1): `2 T_prompt T_span`, and what its sampler takes in every round."""
+    phase_one = 2 * settings.prompts * settings.pairs_per_prompt
+    return phase_one + settings.exploration_rounds * round_cost(sampler, settings)
+
+
+def round_cost(sampler: str, settings: Settings) -> int:
+    """Most samples of a round of phase 2: the second response, and what the sampler takes (R1, R4)."""
+    if sampler == "race":
+        return 1 + race_size(settings.rejection_multiplier, settings.rejection_failure)
+    return 1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
+
+
+def make_token_plan(
+    name: str, problem: TokenProblem, *, seed: int, sampler: str = "softmax", overrides: Mapping[str, Any]
+) -> TokenPlan:
+    """Decide every parameter of a multi-turn run.
+
+    Parameters
+    ----------
+    name : str
+        Of the problem, a key of `TOKEN_FAMILIES`.
+    problem : TokenProblem
+    seed : int
+    sampler : {"softmax", "race"}
+    overrides : mapping
+        Settings that are given, by name; the others are practical.
+
+    Returns
+    -------
+    TokenPlan
+    """
+    require_count("seed", seed, least=0)
+    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
+    settings = replace(_practical(problem), **overrides)
+    return TokenPlan(name, dict(problem.parameters), sampler, seed, settings, dict(overrides))
+
+
+def _practical(problem: TokenProblem) -> MultiTurnSettings:
+    if problem.name == TEXT:
+        return practical_text_token_settings(horizon=problem.horizon)
+    return practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
