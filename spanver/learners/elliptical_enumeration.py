@@ -40,7 +40,7 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
     --------
     >>> from spanver.oracles import counted_oracle
     >>> from spanver.exact.tabular import gap, log_law
-    >>> from spanver.problems.families import covered_needle_problem
+    >>> from spanver.problems.families.covered_needle import covered_needle_problem
     >>> problem = covered_needle_problem(0, coverage=2.0**40, responses=16, dimension=4, beta=0.03)
     >>> oracle = counted_oracle(problem, seed=1, full_table=True)
     >>> run = elliptical_enumeration(oracle, rounds=4, ridge=1.0, seed=2)

@@ -168,7 +168,7 @@ def multi_turn(
     --------
     >>> from spanver.oracles import prefix_oracle
     >>> from spanver.exact.tokens import gap, log_token_law
-    >>> from spanver.problems.tokens import token_problem
+    >>> from spanver.problems.families.tokens import token_problem
     >>> from spanver.runs.settings import practical_multi_turn_settings
     >>> problem = token_problem(0, horizon=2)
     >>> settings = practical_multi_turn_settings(horizon=2, kappa=2.0)

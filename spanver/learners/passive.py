@@ -29,7 +29,7 @@ def passive_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
     --------
     >>> from spanver.oracles import counted_oracle
     >>> from spanver.exact.tabular import gap, log_law
-    >>> from spanver.problems.families import covered_needle_problem
+    >>> from spanver.problems.families.covered_needle import covered_needle_problem
     >>> problem = covered_needle_problem(0, coverage=2.0**8, responses=16, dimension=4, beta=0.03)
     >>> oracle = counted_oracle(problem, seed=1)
     >>> run = passive_learner(oracle, rounds=4, seed=2)
