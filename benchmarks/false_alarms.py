@@ -15,9 +15,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from spanver.checks import find_properties
+from spanver.verification.collection import find_properties
+from spanver.verification.hunt import interval
 from spanver.verification.runner import Request, run_properties
-from spanver.verification.zoo import interval
 
 
 def violations(alpha: float, entropy: int) -> tuple[int, list[str]]:

@@ -24,9 +24,9 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import tabular_problems
 from spanver.subjects.contract import BaselineResult
 from spanver.values import FloatArray, Prompt
-from spanver.verification.check import ENOUGH, Check, instances
-from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, rounds_of
+from spanver.verification.check import Check
+from spanver.verification.search import instances
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, rounds_of
 
 ROUNDING = 1e-9
 SETTLED = 1e-6  # of the gradient's scale: how far Newton steps leave a loss that is no sum of squares
@@ -64,7 +64,9 @@ class Learned:
 
 def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan: Any) -> Learned:
     """Run a learner of the subject on an oracle that lists all responses, if asked."""
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), full_table=True, budget=ENOUGH))
+    oracle = RecordingOracle(
+        literal_oracle(problem, seed=check.seed("oracle"), full_table=True, budget=GENEROUS_BUDGET)
+    )
     result: BaselineResult = check.call(name, oracle, rounds=rounds, seed=check.seed("learner"), **plan)
     found = rounds_of(oracle.asked)
     assert len(found) == rounds, f"{len(found)} prompts were asked for in {rounds} rounds"

@@ -37,9 +37,9 @@ from spanver.policies import TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, RejectionRule
-from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
-from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, data_of, fresh_oracles, rounds_of
+from spanver.verification.check import Check, Experiment
+from spanver.verification.search import experiments, instances
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
 ROUNDING = 1e-9
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
@@ -62,7 +62,7 @@ def explore(
     check: Check, problem: TabularProblem, settings: Settings, seed: int, door: Oracle | None = None
 ) -> Explored:
     """Run the subject on an oracle of its own, or on a door that other runs go through as well."""
-    oracle = RecordingOracle(door or literal_oracle(problem, seed=seed, budget=ENOUGH))
+    oracle = RecordingOracle(door or literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
     policy = check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings)
     rounds = rounds_of(oracle.asked)
     expected = settings.prompts + settings.exploration_rounds

@@ -11,7 +11,8 @@ from spanver.guarantees import kl_bound, log_coverage_bound
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import FloatArray
-from spanver.verification.check import Check, instances
+from spanver.verification.check import Check
+from spanver.verification.search import instances
 
 ROUNDING = 1e-9
 

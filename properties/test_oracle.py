@@ -22,8 +22,9 @@ from spanver.oracle import Budget, Ledger, Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
-from spanver.verification.check import Check, Experiment, experiments, instances
-from spanver.verification.recording import RecordingOracle, counted
+from spanver.verification.check import Check, Experiment
+from spanver.verification.search import experiments, instances
+from spanver.verification.transcript import RecordingOracle, counted
 
 REFUSED = ("unknown", "none", "outside")
 QUESTIONS = ("prompt", "sample", "strong", "sample_counts", "pairs", "trial", "reward", "compare", *REFUSED)

@@ -10,7 +10,8 @@ from spanver.guarantees.residuals import barycentric_coefficient, spanned_rank, 
 from spanver.kernels import elliptic_norms
 from spanver.strategies import spanning_sets
 from spanver.values import FloatArray
-from spanver.verification.check import Check, instances
+from spanver.verification.check import Check
+from spanver.verification.search import instances
 
 SINGLE = 1e-4  # relative: libraries that compute in single precision are judged as such
 EFFORT = 5  # production code passes most sets: those it fails take a search guided by the coefficient

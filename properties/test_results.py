@@ -28,9 +28,9 @@ from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
-from spanver.verification.check import Check, Experiment, experiments, instances
-from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, rounds_of
+from spanver.verification.check import Check, Experiment
+from spanver.verification.search import experiments, instances
+from spanver.verification.transcript import RecordingOracle, Round, rounds_of
 
 RESPONSES, BETA = 256, 0.02  # coverage up to exp(1/(2 beta)) = 7e10
 

@@ -18,8 +18,9 @@ from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
-from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
-from spanver.verification.recording import RecordingOracle
+from spanver.verification.check import Check, Experiment
+from spanver.verification.search import experiments, instances
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle
 
 ROUNDING = 1e-9
 # Two or three responses, all of them drawn, whose weights differ: what a wrong law could be told by.
@@ -52,7 +53,7 @@ def outputs(
     score = LinearScore(realizing(problem))
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = literal_oracle(problem, seed=seed, budget=ENOUGH)
+        oracle = literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET)
         drawn = []
         prompt = oracle.prompt()
         for index in range(count):
@@ -73,7 +74,7 @@ def outputs(
 def test_a_call_costs_at_most_twice_its_pilot_and_one(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=ENOUGH))
+    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET))
     prompt = oracle.prompt()
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
@@ -110,7 +111,7 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
     """So rare where R3 promises a law that no sample shows it. Samplers that accept by their own luck are not seen."""
-    oracle = RecordingOracle(Unlucky(literal_oracle(problem, seed=check.seed("oracle"), budget=ENOUGH)))
+    oracle = RecordingOracle(Unlucky(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)))
     prompt = oracle.prompt()
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
@@ -132,7 +133,7 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
 def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=ENOUGH))
+    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET))
     prompt = oracle.prompt()
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
@@ -190,7 +191,7 @@ def test_outputs_have_the_exact_law_with_clipping_and_fallback(
 def test_a_race_costs_as_many_samples_as_its_bound_is_for(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = literal_oracle(problem, seed=check.seed("oracle"), budget=ENOUGH)
+    oracle = literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)
     prompt = oracle.prompt()
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     check.call("race_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
@@ -222,7 +223,7 @@ def test_a_constant_added_to_all_scores_changes_no_output(check: Check, problem:
     )  # fmt: skip
     drawn = []
     for shift in (0.0, 2.0 * constant * problem.beta):
-        oracle = literal_oracle(widened, seed=check.seed("oracle"), budget=ENOUGH)
+        oracle = literal_oracle(widened, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)
         prompt = oracle.prompt()
         score = LinearScore(np.append(realizing(problem), shift))
         response = check.call(

@@ -30,9 +30,9 @@ from spanver.strategies import realizing, relative_features, run_settings, tabul
 from spanver.subjects.contract import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray
-from spanver.verification.check import ENOUGH, Check, Experiment, experiments, instances
-from spanver.verification.recording import RecordingOracle
-from spanver.verification.rounds import Round, data_of, fresh_oracles, rounds_of
+from spanver.verification.check import Check, Experiment
+from spanver.verification.search import experiments, instances
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
 TIES = 1e-9  # relative; ties are free (S1)
 ROUNDING = 1e-9
@@ -50,7 +50,7 @@ class Built:
 
 
 def build(check: Check, problem: TabularProblem, settings: Settings, *, seed: str = "oracle") -> Built:
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed(seed), budget=ENOUGH))
+    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed(seed), budget=GENEROUS_BUDGET))
     result = check.call(
         "build_spanner",
         oracle,

@@ -24,8 +24,9 @@ from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.strategies import token_problems
 from spanver.subjects.contract import MultiTurnResult
 from spanver.values import FloatArray
-from spanver.verification.check import Check, instances
-from spanver.verification.recording import RecordingPrefixOracle, counted
+from spanver.verification.check import Check
+from spanver.verification.search import instances
+from spanver.verification.transcript import RecordingPrefixOracle, counted
 
 PROBLEMS = token_problems()
 SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))

@@ -27,7 +27,7 @@ from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, Response, Responses
-from spanver.verification.recording import Asked, RecordingOracle, counted
+from spanver.verification.transcript import Asked, RecordingOracle, counted
 
 Learn: TypeAlias = Callable[..., BaselineRun]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from spanver import checks
-from spanver.checks import checked_by
 from spanver.guarantees import REGISTRY
 from spanver.runs.certify import CERTIFIED
+from spanver.verification import collection as checks
+from spanver.verification.collection import checked_by
 
 
 def test_every_id_that_a_property_names_is_in_the_registry() -> None:

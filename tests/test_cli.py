@@ -24,9 +24,10 @@ from spanver.guarantees import REGISTRY
 from spanver.runs import execution as runs
 from spanver.runs.certify import CERTIFIED
 from spanver.runs.records import checkpoint_path, load_record
-from spanver.studies import conduct, coverage
+from spanver.studies import coverage
+from spanver.studies.engine import runner as conduct
 from spanver.subjects.reference import subject as reference
-from spanver.subjects.zoo import MUTANTS, Mutant
+from spanver.zoo.catalogue import MUTANTS, Mutant
 
 QUICK = ["--prompts", "30", "--exploration-rounds", "20"]
 TINY = ["--problem", "random:prompts=2,responses=6,dimension=2", *QUICK]
@@ -313,7 +314,7 @@ def test_zoo_names_the_killer_of_each_mutant_and_writes_it(spanver: Command) -> 
 def test_zoo_exits_1_where_a_mutant_survives(spanver: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     harmless = Mutant("harmless", "None.", ("E7",), {"ridge_regression": reference.functions["ridge_regression"]})
     monkeypatch.setitem(MUTANTS, "harmless", harmless)
-    monkeypatch.setattr("spanver.verification.zoo.ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    monkeypatch.setattr("spanver.verification.hunt.ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
     said = spanver("zoo", "harmless", "--profile", "quick")
     assert said.code == 1
     assert "SURVIVED" in said.out

@@ -10,7 +10,7 @@ import pytest
 
 import spanver
 
-ADAPTERS = "spanver.subjects.third_party"  # needs libraries of its own
+ADAPTERS = "spanver.subjects.libraries.catalogue"  # needs libraries of its own
 MODULES = [found.name for found in pkgutil.walk_packages(spanver.__path__, "spanver.") if found.name != ADAPTERS]
 
 

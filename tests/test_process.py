@@ -33,10 +33,10 @@ from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.subjects import Subject, process
-from spanver.subjects.contract import result_of
-from spanver.subjects.messages import answer, decode, decoded, encoded
+from spanver.subjects import process
+from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.process import process_subject
+from spanver.subjects.protocol import answer, decode, decoded, encoded
 from spanver.subjects.reference import subject as reference
 from spanver.values import Counts, LinearScore, Responses, SearchResult, TruncatedScore
 
@@ -285,7 +285,7 @@ def test_an_example_whose_question_is_refused_goes_on_with_the_next_run(example:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Subject]:
-    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.subjects.serve reference")
+    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.serve reference")
     yield subject
     subject.close()
 
@@ -425,7 +425,7 @@ def test_what_a_served_subject_prints_does_not_get_between_the_messages(
     source = "class chatty:\n    provides = ['fit']\n    def fit(*_):\n        print('fitting')\n        return [2.0]\n"
     (tmp_path / "chatty_subject.py").write_text(source, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.subjects.serve chatty_subject:chatty")
+    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.serve chatty_subject:chatty")
     try:
         assert call(subject, "fit", np.ones((1, 1)), np.ones(1), 2.0).tolist() == [2.0]
     finally:

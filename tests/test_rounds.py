@@ -10,8 +10,7 @@ from spanver.oracle import Budget, Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
-from spanver.verification.recording import RecordingOracle, counted
-from spanver.verification.rounds import data_of, rounds_of
+from spanver.verification.transcript import RecordingOracle, counted, data_of, rounds_of
 
 PROBLEM = TabularProblem(
     prompt_law=np.ones(1),

@@ -22,16 +22,15 @@ import spanver
 from spanver.errors import ArgumentError, SpanverError
 from spanver.evidence import Slope
 from spanver.oracle import Ledger
-from spanver.studies import conduct as conducting
-from spanver.studies import running
 from spanver.studies.catalogue import STUDIES
-from spanver.studies.conduct import as_json, conduct, selected_studies, verdict_of
-from spanver.studies.points import Claim, Measured, Point, table
-from spanver.studies.revision import revision
-from spanver.studies.running import measure_on_dask, measure_on_processes
-from spanver.studies.search import Attempt, smallest_sufficient
-from spanver.studies.store import open_store
-from spanver.studies.tables import claims_table
+from spanver.studies.engine import runner as conducting
+from spanver.studies.engine import workers as running
+from spanver.studies.engine.effort import Attempt, smallest_sufficient
+from spanver.studies.engine.report import claims_table
+from spanver.studies.engine.runner import as_json, conduct, selected_studies, verdict_of
+from spanver.studies.engine.store import open_store, revision
+from spanver.studies.engine.study import Claim, Measured, Point, table
+from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
 from spanver.verdicts import Verdict
 
 POINTS = tuple(Point("coverage", "elliptical", float(size), seed) for size in (4, 8, 12) for seed in range(3))

@@ -12,8 +12,8 @@ from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.randomness import derived_seed
 from spanver.studies import coverage, multi_turn, proper, regret
-from spanver.studies.attempts import LEARNERS, attempt, spanner_settings
-from spanver.studies.points import Claim, Measured, Point, Study
+from spanver.studies.engine.study import Claim, Measured, Point, Study
+from spanver.studies.entrants import LEARNERS, attempt, spanner_settings
 from spanver.verdicts import Verdict
 
 HOLDS, UNDECIDED, VIOLATED = Verdict.HOLDS, Verdict.UNDECIDED, Verdict.VIOLATED

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spanver.learners.spanner_sampling import largest_cost
 from spanver.studies import counting
 from spanver.studies.counting import RUNS, STUDY
-from spanver.studies.points import Measured, Point
+from spanver.studies.engine.study import Measured, Point
 from spanver.verdicts import Verdict
 
 

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from spanver.studies import data
-from spanver.studies.attempts import ROUNDS
 from spanver.studies.data import GAPS, STUDY
-from spanver.studies.points import Measured, Point
+from spanver.studies.engine.study import Measured, Point
+from spanver.studies.entrants import ROUNDS
 from spanver.verdicts import Verdict
 
 DIMENSIONS = (4, 8, 16)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from spanver.exact.tabular import log_optimal_law, objective
 from spanver.guarantees import needle_met_weak_exact
 from spanver.studies import lower_bound
+from spanver.studies.engine.study import Measured, Numbers, Point
 from spanver.studies.lower_bound import LADDERS, RESPONSES, RUNS, STUDY, ceiling, most, problem_of
-from spanver.studies.points import Measured, Numbers, Point
 from spanver.verdicts import Verdict
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from spanver.studies.points import Measured, Point
+from spanver.studies.engine.study import Measured, Point
 from spanver.studies.truncation import STUDY, witness
 from spanver.verdicts import Verdict
 

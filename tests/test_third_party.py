@@ -17,8 +17,13 @@ from numpy.typing import ArrayLike
 
 from spanver.errors import ArgumentError, MissingExtraError
 from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
-from spanver.subjects import third_party
-from spanver.subjects.third_party import SUBJECTS, scipy_pivoted_diagonal, vowpal_wabbit_spanner
+from spanver.subjects.libraries.catalogue import SUBJECTS
+from spanver.subjects.libraries.library import ThirdParty
+from spanver.subjects.libraries.numpy_choice import numpy_draw
+from spanver.subjects.libraries.river import river_batch_ridge, river_ridge
+from spanver.subjects.libraries.scikit_learn import scikit_learn_ridge
+from spanver.subjects.libraries.scipy_qr import scipy_pivoted_diagonal, scipy_pivoted_spanner
+from spanver.subjects.libraries.vowpal_wabbit import vowpal_wabbit_spanner
 
 FINDINGS = Path(__file__).parent.parent / "docs" / "findings"
 SPANNERS = [name for name, subject in SUBJECTS.items() if "barycentric_spanner" in subject.functions]
@@ -62,7 +67,7 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_has_it(monkeypat
 
 
 def test_a_distribution_that_is_not_installed_has_no_version() -> None:
-    assert third_party.ThirdParty("none", "no-such-distribution-of-ours", {}, {}).version() is None
+    assert ThirdParty("none", "no-such-distribution-of-ours", {}, {}).version() is None
 
 
 @pytest.mark.parametrize("name", SPANNERS)
@@ -81,14 +86,14 @@ def test_a_set_of_zero_vectors_needs_no_spanner(name: str) -> None:
 
 @pytest.mark.parametrize("vectors", [[1.0, 2.0], [[math.nan, 1.0]], np.zeros((0, 2))])
 def test_an_adapter_refuses_what_is_no_set_of_vectors(vectors: ArrayLike) -> None:
-    for function in (vowpal_wabbit_spanner, third_party.scipy_pivoted_spanner):
+    for function in (vowpal_wabbit_spanner, scipy_pivoted_spanner):
         with pytest.raises(ArgumentError, match="vectors is"):
             function(vectors, 2.0)
 
 
 def test_scipy_puts_the_longest_column_first_and_its_diagonal_does_not_increase() -> None:
     needs("scipy")
-    assert third_party.scipy_pivoted_spanner([[3.0, 0.0], [0.0, 5.0], [1.0, 0.0]]) == [1, 0]
+    assert scipy_pivoted_spanner([[3.0, 0.0], [0.0, 5.0], [1.0, 0.0]]) == [1, 0]
     assert scipy_pivoted_diagonal([[3.0, 0.0], [0.0, 5.0], [1.0, 0.0]]) == pytest.approx([5.0, 3.0])
     random = np.random.default_rng(3)
     for _ in range(200):
@@ -121,15 +126,15 @@ def test_ridge_regression_solves_its_normal_equations(name: str) -> None:
 
 def test_a_ridge_regression_refuses_targets_that_do_not_fit() -> None:
     with pytest.raises(ArgumentError, match="targets is"):
-        third_party.scikit_learn_ridge([[1.0]], [1.0, 2.0], 1.0)
+        scikit_learn_ridge([[1.0]], [1.0, 2.0], 1.0)
     with pytest.raises(ArgumentError, match="ridge is"):
-        third_party.river_ridge([[1.0]], [1.0], 0.0)
+        river_ridge([[1.0]], [1.0], 0.0)
 
 
 def test_numpy_draws_a_certain_outcome_always_and_others_within_six_deviations() -> None:
-    assert third_party.numpy_draw([0.0, 1.0, 0.0], 50, 7).tolist() == [1] * 50
+    assert numpy_draw([0.0, 1.0, 0.0], 50, 7).tolist() == [1] * 50
     law = np.array([0.5, 0.3, 0.2])
-    counts = np.bincount(third_party.numpy_draw(law, 100_000, 7), minlength=3)
+    counts = np.bincount(numpy_draw(law, 100_000, 7), minlength=3)
     assert np.all(np.abs(counts - 1e5 * law) <= 6.0 * np.sqrt(1e5 * law * (1.0 - law)))
 
 
@@ -190,7 +195,7 @@ def test_vowpal_wabbit_answers_the_same_question_differently_the_second_time() -
 
 def test_the_batch_of_river_fits_the_reciprocal_of_its_ridge() -> None:
     needs("river", "pandas")
-    theta = third_party.river_batch_ridge([[1.0]], [1.0], 4.0)
+    theta = river_batch_ridge([[1.0]], [1.0], 4.0)
     assert theta == pytest.approx([1.0 / 1.25])
     assert theta != pytest.approx([1.0 / 5.0])
 

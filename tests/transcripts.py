@@ -23,9 +23,10 @@ from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
-from spanver.subjects import Subject, process, reference
-from spanver.subjects.messages import decode, encode
-from spanver.subjects.serve import serve
+from spanver.serve import serve
+from spanver.subjects import process, reference
+from spanver.subjects.contract import Subject
+from spanver.subjects.protocol import decode, encode
 from spanver.values import LinearScore
 
 __all__ = ["RUNS", "page_transcripts", "transcript"]

@@ -103,7 +103,8 @@ def verify(
     libraries: reference-torch, reference-jax, reference-array_api_strict, reference-cupy.
     """
     from spanver.guarantees import REGISTRY  # noqa: PLC0415 (keeps --help quick)
-    from spanver.verification import runner, tables  # noqa: PLC0415
+    from spanver.verification import report as tables  # noqa: PLC0415
+    from spanver.verification import runner  # noqa: PLC0415
 
     check_outputs(json_file, junit)
     request = runner.Request(subject, command, profile, only, alpha, _entropy(entropy))
@@ -132,9 +133,9 @@ def zoo(
     json_file: Annotated[Path | None, Option("--json", help="Write what became of each mutant to this file.")] = None,
 ) -> None:
     """Run the zoo: implementations with one bug each, which the properties must kill, and correct ones to survive."""
-    from spanver.subjects.zoo import find  # noqa: PLC0415 (keeps --help quick)
-    from spanver.verification import tables  # noqa: PLC0415
-    from spanver.verification.zoo import run_zoo  # noqa: PLC0415
+    from spanver.verification import report as tables  # noqa: PLC0415
+    from spanver.verification.hunt import run_zoo  # noqa: PLC0415
+    from spanver.zoo.catalogue import find  # noqa: PLC0415 (keeps --help quick)
 
     check_outputs(json_file)
     for name in names or ():
@@ -215,8 +216,8 @@ def study(
     """Measure the paper's results: ladders of sizes, slopes with intervals, a verdict and a figure for each."""
     from joblib import cpu_count  # noqa: PLC0415 (keeps --help quick)
 
-    from spanver.studies import conduct as studies  # noqa: PLC0415
-    from spanver.studies.tables import claims_table, footer_line  # noqa: PLC0415
+    from spanver.studies.engine import runner as studies  # noqa: PLC0415
+    from spanver.studies.engine.report import claims_table, footer_line  # noqa: PLC0415
 
     names = studies.selected_studies(name)
     check_outputs(json_file)
@@ -252,9 +253,9 @@ def guarantees(
     json_file: Annotated[Path | None, Option("--json", help="Write the registry to this file.")] = None,
 ) -> None:
     """Print the registry of guarantees: statement, kind, source, and what checks each."""
-    from spanver.checks import checked_by  # noqa: PLC0415
     from spanver.guarantees import REGISTRY  # noqa: PLC0415
     from spanver.runs.report import guarantee_table  # noqa: PLC0415
+    from spanver.verification.collection import checked_by  # noqa: PLC0415
 
     checks = checked_by()
     console.print(guarantee_table(REGISTRY.values(), checks))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from spanver.checks import checked_by
 from spanver.errors import SpanverError
 from spanver.guarantees import REGISTRY
+from spanver.verification.collection import checked_by
 
 __all__ = ["guarantee_rows", "main", "with_table"]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
-__all__ = ["DEMANDS", "BoundFunction", "Demand", "Guarantee", "Kind", "Provenance"]
+__all__ = ["BoundFunction", "Guarantee", "Kind", "Provenance"]
 
 
 BoundFunction: TypeAlias = Callable[..., Any]
@@ -45,33 +44,6 @@ class Provenance(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """What a statistical test of a guarantee must come to.
-
-    Attributes
-    ----------
-    discrepancy : float
-        Violation, in total variation or in probability, that it must detect with probability 0.99.
-    instances : int
-        On how many instances.
-    """
-
-    discrepancy: float
-    instances: int
-
-
-DEMANDS: Mapping[str, Demand] = MappingProxyType(
-    {"quick": Demand(0.10, 8), "ci": Demand(0.03, 8), "deep": Demand(0.01, 16)}
-)
-"""By profile, in total variation (mathematics.md, section 6)."""
-
-_RARE: Mapping[str, Demand] = MappingProxyType(
-    {"quick": Demand(0.25, 8), "ci": Demand(0.10, 8), "deep": Demand(0.03, 16)}
-)
-"""By profile, in probability, for what fails rarely if at all and costs a whole run to observe."""
-
-
-@dataclass(frozen=True, slots=True)
 class Guarantee:
     """One promise that an implementation is held to.
 
@@ -102,13 +74,6 @@ class Guarantee:
     bound: BoundFunction | None = None
     given: str | None = None
     rare: bool = False
-
-    @property
-    def demands(self) -> Mapping[str, Demand]:
-        """What its statistical tests must come to, by profile; empty for guarantees that have none."""
-        if Kind.STATISTICAL not in self.kind:
-            return MappingProxyType({})
-        return _RARE if self.rare else DEMANDS
 
     @property
     def kind_text(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from spanver.studies import counting, coverage, data, lower_bound, multi_turn, proper, regret, truncation
-from spanver.studies.points import Study
+from spanver.studies.engine.study import Study
 
 __all__ = ["STUDIES"]
 

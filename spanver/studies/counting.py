@@ -21,8 +21,8 @@ from spanver.oracle import Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
-from spanver.studies.figures import LOOKS, draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Study
+from spanver.studies.engine.figures import LOOKS, draw_theory
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study
 from spanver.values import Counts, FloatArray, IntArray, Prompt, Responses, Rule, SearchResult
 from spanver.verdicts import Verdict
 

@@ -18,10 +18,10 @@ from spanver.evidence import judge, slope
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.attempts import LEARNERS, attempt, known_coverage_attempt
-from spanver.studies.figures import draw_series, draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study, table
-from spanver.studies.search import Attempt, smallest_sufficient
+from spanver.studies.engine.effort import Attempt, smallest_sufficient
+from spanver.studies.engine.figures import draw_series, draw_theory
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study, table
+from spanver.studies.entrants import LEARNERS, attempt, known_coverage_attempt
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]

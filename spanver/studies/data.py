@@ -20,10 +20,10 @@ from spanver.evidence import Slope, judge, slope
 from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
-from spanver.studies.attempts import known_coverage_attempt
-from spanver.studies.figures import draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Study, table
-from spanver.studies.search import Attempt, smallest_sufficient
+from spanver.studies.engine.effort import Attempt, smallest_sufficient
+from spanver.studies.engine.figures import draw_theory
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study, table
+from spanver.studies.entrants import known_coverage_attempt
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 

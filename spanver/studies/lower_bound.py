@@ -25,9 +25,9 @@ from spanver.learners.spanner_sampling import largest_cost
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.attempts import PARTITION_SAMPLES, attempt, spanner_settings
-from spanver.studies.figures import LOOKS
-from spanver.studies.points import Claim, Measured, Numbers, Point, Study
+from spanver.studies.engine.figures import LOOKS
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study
+from spanver.studies.entrants import PARTITION_SAMPLES, attempt, spanner_settings
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 

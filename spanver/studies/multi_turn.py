@@ -20,10 +20,10 @@ from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed
 from spanver.runs.settings import practical_multi_turn_settings
-from spanver.studies.attempts import spanner_attempt, spanner_settings
-from spanver.studies.figures import draw_series, draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Study, table
-from spanver.studies.search import Attempt, smallest_sufficient
+from spanver.studies.engine.effort import Attempt, smallest_sufficient
+from spanver.studies.engine.figures import draw_series, draw_theory
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study, table
+from spanver.studies.entrants import spanner_attempt, spanner_settings
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]

@@ -23,10 +23,10 @@ from spanver.policies import LinearSoftmax
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.attempts import attempt
-from spanver.studies.figures import draw_series
-from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study, table
-from spanver.studies.search import Attempt, smallest_sufficient
+from spanver.studies.engine.effort import Attempt, smallest_sufficient
+from spanver.studies.engine.figures import draw_series
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study, table
+from spanver.studies.entrants import attempt
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY", "exhaustive"]

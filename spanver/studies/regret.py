@@ -15,8 +15,8 @@ from spanver.oracles import counted_oracle
 from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
-from spanver.studies.figures import draw_series, draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study
+from spanver.studies.engine.figures import draw_series, draw_theory
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]

@@ -25,8 +25,8 @@ from spanver.kernels import elliptic_norms, fit
 from spanver.policies import LinearSoftmax, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
-from spanver.studies.figures import draw_series, draw_theory
-from spanver.studies.points import Claim, Measured, Numbers, Point, Series, Study, table
+from spanver.studies.engine.figures import draw_series, draw_theory
+from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study, table
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 

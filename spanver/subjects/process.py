@@ -33,7 +33,7 @@ from spanver.errors import (
     QuestionRefusedError,
 )
 from spanver.subjects.contract import FUNCTIONS, Subject, result_of
-from spanver.subjects.messages import PROTOCOL, answer, decode, decoded, encode, encoded
+from spanver.subjects.protocol import PROTOCOL, answer, decode, decoded, encode, encoded
 from spanver.validation import require, require_positive
 
 __all__ = ["process_subject"]

@@ -72,7 +72,7 @@ def _is_statistical(item: pytest.Item) -> bool:
 def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return the subject of the run."""
     from spanver.errors import SpanverError  # noqa: PLC0415 (nothing before it is needed)
-    from spanver.subjects import open_subject  # noqa: PLC0415 (likewise)
+    from spanver.loading import open_subject  # noqa: PLC0415 (likewise)
 
     try:
         found = open_subject(request.config.getoption("--subject"), request.config.getoption("--subject-command"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["PROFILES", "Profile"]
+__all__ = ["DEMANDS", "PROFILES", "RARE_DEMANDS", "Demand", "Profile"]
 
 
 @dataclass(frozen=True)
@@ -34,4 +34,31 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         "deep": Profile("deep", examples=3000, shrinks=2000),
     }
 )
-"""By name. The discrepancies and instances of statistical guarantees, by profile, stand in the registry."""
+"""By name. What statistical tests must detect, by profile, stands below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a statistical test of a guarantee must come to.
+
+    Attributes
+    ----------
+    discrepancy : float
+        Violation, in total variation or in probability, that it must detect with probability 0.99.
+    instances : int
+        On how many instances.
+    """
+
+    discrepancy: float
+    instances: int
+
+
+DEMANDS: Mapping[str, Demand] = MappingProxyType(
+    {"quick": Demand(0.10, 8), "ci": Demand(0.03, 8), "deep": Demand(0.01, 16)}
+)
+"""By profile, in total variation (mathematics.md, section 6)."""
+
+RARE_DEMANDS: Mapping[str, Demand] = MappingProxyType(
+    {"quick": Demand(0.25, 8), "ci": Demand(0.10, 8), "deep": Demand(0.03, 16)}
+)
+"""By profile, in probability, for what fails rarely if at all and costs a whole run to observe."""

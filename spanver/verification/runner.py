@@ -19,16 +19,16 @@ from typing import Any
 
 import pytest
 
-from spanver.checks import Property, find_properties
 from spanver.errors import SpanverError
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY
-from spanver.guarantees.guarantee import DEMANDS
-from spanver.subjects import Subject, open_subject
+from spanver.loading import open_subject
+from spanver.subjects.contract import Subject
 from spanver.validation import require, require_count, require_probability
 from spanver.verdicts import Verdict
+from spanver.verification.collection import Property, find_properties
 from spanver.verification.plugin import ATTACHED
-from spanver.verification.profiles import PROFILES
+from spanver.verification.profiles import DEMANDS, PROFILES
 from spanver.verification.selection import expected_properties, is_selected, statistical_properties
 
 __all__ = ["Report", "Request", "Row", "expected_failures", "run_properties", "verify"]

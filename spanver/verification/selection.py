@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from spanver.checks import Property, find_properties
 from spanver.errors import ArgumentError
 from spanver.evidence import share
 from spanver.guarantees import REGISTRY, guarantee
-from spanver.guarantees.guarantee import DEMANDS
 from spanver.subjects.contract import Subject
 from spanver.validation import require, require_probability
 from spanver.verification.check import Check
-from spanver.verification.profiles import PROFILES
+from spanver.verification.collection import Property, find_properties
+from spanver.verification.profiles import DEMANDS, PROFILES, RARE_DEMANDS
 
 __all__ = ["expected_properties", "is_selected", "make_check", "statistical_properties"]
 
@@ -74,7 +73,7 @@ def make_check(
     if profile not in PROFILES:
         raise ArgumentError("profile", profile, f"one of {', '.join(PROFILES)}")
     require_probability("alpha", alpha)
-    demand = (guarantee(guarantees[0]).demands or DEMANDS)[profile]
+    demand = (RARE_DEMANDS if guarantee(guarantees[0]).rare else DEMANDS)[profile]
     return Check(
         subject=subject,
         name=name,

@@ -1,0 +1,82 @@
+"""Subjects by name: those that come with the package, and anybody's as `module:attribute`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from spanver.errors import ArgumentError
+from spanver.subjects.contract import Subject, subject_from
+
+__all__ = ["NAMED", "load_subject", "open_subject"]
+
+LIBRARIES = (
+    *("numpy", "scipy", "scikit-learn-cholesky", "scikit-learn-svd", "scikit-learn-lsqr", "scikit-learn-sparse-cg"),
+    *("river", "river-batch", "vowpal-wabbit", "vowpal-wabbit-again"),
+)
+REFERENCES = ("reference", "reference-array_api_strict", "reference-torch", "reference-jax", "reference-cupy")
+NAMED = (*REFERENCES, *LIBRARIES)
+"""Subjects that have a name of their own; mutants of the zoo are `zoo:NAME`."""
+
+
+def load_subject(name: str) -> Subject:
+    """Return the subject of a name.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMED`, `zoo:MUTANT`, or `module:attribute`; the module may lie in the working directory.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, or it does not import.
+    MissingExtraError
+        If a library that it needs is missing.
+    """
+    module, colon, attribute = name.partition(":")
+    found: Subject
+    if name in REFERENCES:
+        reference = importlib.import_module("spanver.subjects.reference")
+        library = name.partition("-")[2]
+        found = reference.on(library) if library else reference.subject
+    elif name in LIBRARIES:
+        found = importlib.import_module("spanver.subjects.libraries.catalogue").subject(name)
+    elif not colon or not module or not attribute:
+        raise ArgumentError("subject", name, f"module:attribute, zoo:NAME, or one of {', '.join(NAMED)}")
+    elif module == "zoo":
+        found = importlib.import_module("spanver.zoo.catalogue").mutant(attribute)
+    else:
+        found = subject_from(_imported(name, module, attribute), name)
+    return found
+
+
+def open_subject(name: str, command: str | None) -> Subject:
+    """Return the subject of a name, or the program that a command starts where one is given.
+
+    Parameters
+    ----------
+    name : str
+    command : str or None
+    """
+    if not command:
+        return load_subject(name)
+    from spanver.subjects.process import process_subject  # noqa: PLC0415 (where it is needed)
+
+    return process_subject(command)
+
+
+def _imported(name: str, module: str, attribute: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        value: Any = importlib.import_module(module)
+    except Exception as error:  # whatever the user's module raises
+        raise ArgumentError("subject", name, f"importable ({type(error).__name__}: {error})") from error
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            raise ArgumentError("subject", name, f"an attribute of its module, which has no {part}")
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,172 @@
+"""Serve a Python subject over the pipe: `python -m spanver.serve module:attribute`.
+
+The other end of `process.py`, and an example of it in Python: a program that says hello, answers runs, and asks an
+oracle that is somewhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from spanver.errors import QuestionRefusedError
+from spanver.learners.spanner_sampling import Settings
+from spanver.loading import load_subject
+from spanver.oracle import AnyResponse, Budget, Ledger
+from spanver.policies import Mixture, TruncatedSoftmax
+from spanver.subjects.contract import BaselineResult, Subject, result_of
+from spanver.subjects.process import ARGUMENTS, REMOTE
+from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
+from spanver.validation import require
+from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
+
+__all__ = ["RemoteOracle", "serve"]
+
+ARRAYS = frozenset(
+    {
+        *("features", "sigma", "log_base", "scores", "anchor", "theta", "precision"),
+        *("law", "reference", "targets", "probabilities", "vectors", "rewards"),
+    }
+)
+
+
+class RemoteOracle:
+    """An `Oracle` whose questions travel over the pipe; its ledger is kept at the other end."""
+
+    def __init__(self, facts: Mapping[str, Any], seq: int, source: BinaryIO, sink: BinaryIO) -> None:
+        self.dimension: int = facts["dimension"]
+        self.beta: float = facts["beta"]
+        self.radius: float = facts["radius"]
+        self.reward_range: float = facts["reward_range"]
+        self.budget = Budget()
+        self._seq, self._source, self._sink = seq, source, sink
+        self._samples = 0
+
+    @property
+    def ledger(self) -> Ledger:
+        """Samples that were answered here, for learners that look at it."""
+        return Ledger(samples=self._samples)
+
+    def prompt(self) -> Prompt:
+        """Draw a prompt."""
+        prompt: Prompt = self._ask("prompt")
+        return prompt
+
+    def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
+        """Draw responses."""
+        strong = {} if theta is None else {"theta": encoded(theta)}
+        answer: Responses = from_json(self._ask("sample", prompt=prompt, count=count, **strong), Responses)
+        self._samples += count
+        return answer
+
+    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
+        """Draw many responses and count them."""
+        answer: Counts = from_json(self._ask("sample_counts", prompt=prompt, count=count), Counts)
+        self._samples += count
+        return answer
+
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
+        """Draw until the rule accepts."""
+        answer: SearchResult = from_json(
+            self._ask("sample_until", prompt=prompt, rule=encoded(rule), limit=limit), SearchResult
+        )
+        self._samples += answer.tries * rule.samples_per_try
+        return answer
+
+    def reward(self, prompt: Prompt, response: AnyResponse) -> float:
+        """Ask for a reward."""
+        return float(self._ask("reward", prompt=prompt, response=_identity(response)))
+
+    def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
+        """Ask for a label."""
+        return bool(self._ask("compare", prompt=prompt, first=_identity(first), second=_identity(second)))
+
+    def enumerate(self, prompt: Prompt) -> Responses:
+        """List all responses."""
+        answer: Responses = from_json(self._ask("enumerate", prompt=prompt), Responses)
+        return answer
+
+    def _ask(self, question: str, **arguments: Any) -> Any:
+        _write(self._sink, {"seq": self._seq, "ask": question, **arguments})
+        message = decode(self._source.readline())
+        if "refused" in message:
+            raise QuestionRefusedError(message["reason"])
+        return message["answer"]
+
+
+def _identity(response: AnyResponse) -> Any:
+    return response.id if isinstance(response, Response) else response
+
+
+def serve(subject: Subject, source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer runs until the source ends.
+
+    Parameters
+    ----------
+    subject : Subject
+    source, sink : binary streams
+    """
+    decode(source.readline())
+    provides = sorted(subject.provides & REMOTE)
+    _write(sink, {"hello": {"protocol": PROTOCOL, "name": subject.name, "provides": provides}})
+    for line in source:
+        message = decode(line)
+        seq, name = message["seq"], message["run"]
+        try:
+            result = _as_data(result_of(name, _called(subject, name, message["arguments"], seq, source, sink)))
+        except Exception as error:  # whatever the subject raises is its answer
+            _write(sink, {"seq": seq, "error": f"{type(error).__name__}: {error}"})
+        else:
+            _write(sink, {"seq": seq, "result": result})
+
+
+def _called(subject: Subject, name: str, arguments: dict[str, Any], seq: int, source: BinaryIO, sink: BinaryIO) -> Any:
+    given: dict[str, Any] = {
+        key: np.asarray(decoded(value), dtype=np.float64) if key in ARRAYS else value
+        for key, value in arguments.items()
+    }
+    if "layers" in given:
+        given["layers"] = [np.asarray(decoded(layer), dtype=np.float64) for layer in given["layers"]]
+    positional: list[Any] = []
+    if "oracle" in given:
+        positional.append(RemoteOracle(given.pop("oracle"), seq, source, sink))
+    if "score" in given:
+        positional += [given.pop("prompt"), from_json(given.pop("score"), Score)]
+    if "settings" in given:
+        given["settings"] = Settings(**given["settings"])
+    if not positional:
+        return subject.functions[name](*(given[key] for key in ARGUMENTS[name]))
+    return subject.functions[name](*positional, **given)
+
+
+def _as_data(result: Any) -> Any:
+    if isinstance(result, Mixture):
+        parts = [part for part in result.components if isinstance(part, TruncatedSoftmax)]
+        require(len(parts) == len(result.components), "policy", result, "a mixture of truncated policies")
+        thetas = np.array([part.theta for part in parts])
+        return {"thetas": encoded(thetas), "precision": encoded(parts[0].precision), "nu": parts[0].nu}
+    if isinstance(result, BaselineResult):
+        return {key: value for key, value in encoded(result).items() if value is not None}
+    return encoded(result)
+
+
+def _write(sink: BinaryIO, message: Mapping[str, Any]) -> None:
+    sink.write(encode(message))
+    sink.flush()
+
+
+def _main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m spanver.serve SUBJECT")
+    # What the subject prints must not get between the messages: its standard output becomes standard error.
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(load_subject(sys.argv[1]), sys.stdin.buffer, sink)
+
+
+if __name__ == "__main__":
+    _main()

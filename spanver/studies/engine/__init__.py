@@ -1,0 +1,1 @@
+"""What all studies share: points, search for effort, workers, store, figures and tables."""

@@ -1,0 +1,32 @@
+"""`numpy.random.Generator.choice`: R6."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spanver.validation import require_count
+
+__all__ = ["numpy_draw"]
+
+
+def numpy_draw(probabilities: ArrayLike, count: int, seed: int) -> NDArray[np.int64]:
+    """Return `count` independent draws from a law on `0..k-1`, by NumPy's `Generator.choice` (R6).
+
+    Parameters
+    ----------
+    probabilities : (k,) array
+        The law.
+    count : int
+        Draws.
+    seed : int
+        Of `numpy.random.default_rng`.
+
+    Raises
+    ------
+    ArgumentError
+        If `count` is no count.
+    """
+    require_count("count", count, least=0)
+    law = np.asarray(probabilities, dtype=np.float64)
+    return np.random.default_rng(seed).choice(law.size, size=count, p=law).astype(np.int64)

@@ -1,0 +1,61 @@
+"""scikit-learn's ridge regression, by solver: E7."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spanver.subjects.libraries.library import FloatArray, ThirdParty, _library, _regression
+
+__all__ = ["scikit_learn_ridge"]
+
+
+Solver = Literal["cholesky", "svd", "lsqr", "sparse_cg", "sag", "saga"]
+
+
+def scikit_learn_ridge(
+    features: ArrayLike, targets: ArrayLike, ridge: float, *, solver: Solver = "cholesky"
+) -> FloatArray:
+    """Return scikit-learn's minimiser of `sum (<theta, v> - y)^2 + ridge ||theta||^2` (E7), without intercept.
+
+    Parameters
+    ----------
+    features : (n, d) array
+        One `v` a row.
+    targets : (n,) array
+        The `y`.
+    ridge : float
+        Above 0; its `alpha`.
+    solver : str
+        Its solver; an iterative one runs at `tol = 1e-14` and at most 100,000 iterations.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    MissingExtraError
+        If `scikit-learn` is not installed.
+    """
+    matrix, column = _regression(features, targets, ridge)
+    model = _library("sklearn.linear_model", "scikit-learn").Ridge(
+        alpha=ridge, fit_intercept=False, solver=solver, tol=1e-14, max_iter=100_000, random_state=0
+    )
+    return np.asarray(model.fit(matrix, column).coef_, dtype=np.float64)
+
+
+_SCIKIT_PROMISE = (
+    'sklearn.linear_model.Ridge, docstring: "Minimizes the objective function:: ||y - Xw||^2_2 + alpha * ||w||^2_2"; '
+)
+
+
+def _scikit_learn(solver: Solver, promise: str, rounding: float) -> ThirdParty:
+    return ThirdParty(
+        name=f"scikit-learn-{solver.replace('_', '-')}",
+        library="scikit-learn",
+        functions={"ridge_regression": partial(scikit_learn_ridge, solver=solver)},
+        promises={"E7": _SCIKIT_PROMISE + promise},
+        settings={"rounding": rounding},
+    )

@@ -1,0 +1,58 @@
+"""SciPy's pivoted QR: promises a non-increasing diagonal of `R`, not B1, which is measured and not judged."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spanver.subjects.libraries.library import FloatArray, _library, _matrix
+
+__all__ = ["scipy_pivoted_diagonal", "scipy_pivoted_spanner"]
+
+
+def scipy_pivoted_spanner(vectors: ArrayLike, approximation: float = np.inf) -> list[int]:
+    """Return the first `rank` pivots of SciPy's QR decomposition with column pivoting, vectors as columns.
+
+    SciPy promises no constant for them, so `approximation` is not used.
+
+    Parameters
+    ----------
+    vectors : (n, d) array
+        The set.
+    approximation : float
+        Not used.
+
+    Raises
+    ------
+    ArgumentError
+        If `vectors` is not a finite matrix.
+    """
+    del approximation
+    matrix = _matrix(vectors)
+    rank = int(np.linalg.matrix_rank(matrix))
+    if rank == 0:
+        return []
+    pivots = _library("scipy.linalg", "scipy").qr(matrix.T, mode="r", pivoting=True)[1]
+    return [int(index) for index in pivots[:rank]]
+
+
+def scipy_pivoted_diagonal(vectors: ArrayLike) -> FloatArray:
+    """Return the absolute diagonal of `R` of SciPy's QR decomposition with column pivoting, vectors as columns.
+
+    Parameters
+    ----------
+    vectors : (n, d) array
+        The set.
+
+    Returns
+    -------
+    (min(n, d),) array
+        Non-increasing, as SciPy promises.
+
+    Raises
+    ------
+    ArgumentError
+        If `vectors` is not a finite matrix.
+    """
+    triangle = _library("scipy.linalg", "scipy").qr(_matrix(vectors).T, mode="r", pivoting=True)[0]
+    return np.asarray(np.abs(np.diagonal(triangle)), dtype=np.float64)

@@ -1,0 +1,75 @@
+"""Vowpal Wabbit's large action space: B1 and B2 at its `--spanner_c`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spanver.subjects.libraries.library import FloatArray, _library, _matrix
+from spanver.validation import require, require_count, require_positive
+
+__all__ = ["vowpal_wabbit_spanner"]
+
+
+def vowpal_wabbit_spanner(vectors: ArrayLike, approximation: float, *, earlier_calls: int = 0) -> list[int]:
+    """Return the actions that Vowpal Wabbit's large action space keeps (B1, B2).
+
+    The learner is untrained and explores with `epsilon = 1`, so every action that it keeps has positive probability.
+    Besides what it chose it keeps the action that it predicts; that is made to be an extra one without features,
+    which is left out again. `max_actions` is the rank of the set. It computes in single precision.
+
+    Parameters
+    ----------
+    vectors : (n, d) array
+        One action a row; values outside the range of single precision are lost.
+    approximation : float
+        Its `--spanner_c`, above 1.
+    earlier_calls : int
+        How often the same workspace answers the same question before the answer that counts.
+
+    Returns
+    -------
+    list of int
+        As returned: it may have fewer or more members than the rank.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+    MissingExtraError
+        If `vowpalwabbit` is not installed.
+    """
+    matrix = _matrix(vectors)
+    require_positive("approximation", approximation)
+    require(approximation > 1.0, "approximation", approximation, "above 1")
+    require_count("earlier_calls", earlier_calls, least=0)
+    library = _library("vowpalwabbit", "vowpalwabbit")
+    rank = int(np.linalg.matrix_rank(matrix))
+    if rank == 0:
+        return []
+    question = ["|", *(_action(row) for row in matrix)]
+    workspace = library.Workspace(
+        "--cb_explore_adf --large_action_space --epsilon 1.0 --noconstant --quiet --thread_pool_size 0 "
+        f"--max_actions {rank} --spanner_c {float(approximation)!r}"
+    )
+    try:
+        for _ in range(earlier_calls):
+            workspace.predict(question)
+        probabilities = workspace.predict(question)
+    finally:
+        workspace.finish()
+    return [index for index, probability in enumerate(probabilities[1:]) if probability > 0.0]
+
+
+def _action(row: FloatArray) -> str:
+    """One action in Vowpal Wabbit's text format; absent features are 0."""
+    return "| " + " ".join(f"f{place}:{value!r}" for place, value in enumerate(row.tolist()) if value != 0.0)
+
+
+_SPANNER_PROMISE = (
+    '`vw --help`: "--spanner_c arg  Parameter for computing c-approximate spanner (type: float, default: 2)"; project '
+    'wiki, "Contextual Bandits with Large Action Spaces (LAS)": "Apply c-approximate barycentric spanner on the left '
+    'singular vectors produced after the SVD"'
+)
+
+_SPANNER_SETTINGS = {"approximation": 2.0, "rounding": 1e-4}

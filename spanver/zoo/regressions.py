@@ -1,0 +1,192 @@
+"""Mutants of the regressions and of the truncated scores: what E2, E6 and E7 must kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from spanver.values import FloatArray
+from spanver.zoo.mutant import Mutant
+
+__all__ = ["MUTANTS", "bisected_fit", "scores"]
+
+_HALVINGS = 200  # far beyond what double precision can tell
+
+
+def bisected_fit(
+    features: FloatArray,
+    targets: FloatArray,
+    radius: float,
+    *,
+    ridge: float = 0.0,
+    sign: float = 1.0,
+    cutoff: float = 1e-12,
+    halvings: int = _HALVINGS,
+) -> FloatArray:
+    """Least squares on the ball, in the singular vectors of the features, with a bisection for the multiplier."""
+    if not features.any():
+        return np.zeros(features.shape[1])
+    left, values, basis = np.linalg.svd(features, full_matrices=False)
+    kept = values > cutoff * values[0]
+    values, basis, moments = values[kept], basis[kept], (left.T @ targets)[kept]
+
+    def theta(multiplier: float) -> FloatArray:
+        coefficients: FloatArray = values * moments / (values**2 + ridge + multiplier)
+        return basis.T @ coefficients
+
+    if np.linalg.norm(theta(0.0)) <= radius:
+        return theta(0.0)
+    low, high = 0.0, float(np.linalg.norm(values * moments)) / radius
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.linalg.norm(theta(middle)) > radius else (low, middle)
+    return theta(sign * high)
+
+
+def _solved(matrix: FloatArray, right: FloatArray, cutoff: float | None = 1e-12) -> FloatArray:
+    theta: FloatArray = np.asarray(np.linalg.lstsq(matrix, right, rcond=cutoff)[0], dtype=np.float64)
+    return theta
+
+
+def _anywhere(features: FloatArray, targets: FloatArray, _: float = 0.0) -> FloatArray:
+    return _solved(features, targets, None)
+
+
+def _projected(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    theta = _anywhere(features, targets)
+    return theta * min(1.0, radius / max(float(np.linalg.norm(theta)), 1e-300))
+
+
+def _boxed(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    return np.clip(_anywhere(features, targets), -radius, radius)
+
+
+def _unit_rows(features: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(lengths > 0, lengths, 1.0)
+
+
+def _one_newton_step(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    gram, moment = features.T @ features, features.T @ targets
+    scale = max(float(np.abs(gram).max()), 1e-300)
+    theta = _solved(gram / scale, moment / scale)
+    norm = float(np.linalg.norm(theta))
+    if norm <= radius:
+        return theta
+    slope = float(theta @ _solved(gram / scale, theta)) / norm
+    shifted = gram / scale + (norm - radius) / slope * np.eye(len(theta))
+    return _solved(shifted, moment / scale)
+
+
+def _descent(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    theta = np.zeros(features.shape[1])
+    step = 1.0 / max(float(np.linalg.norm(features, 2)) ** 2, 1e-300)
+    for _ in range(10):
+        theta -= step * features.T @ (features @ theta - targets)
+        theta *= min(1.0, radius / max(float(np.linalg.norm(theta)), 1e-300))
+    return theta
+
+
+def _fit(name: str, bug: str, fit: Callable[..., Any], breaks: tuple[str, ...] = ("E6",)) -> Mutant:
+    return Mutant(f"fit-{name}", bug, breaks, {"fit": fit})
+
+
+FITS = (
+    _fit("no-ball", "ignores the ball", _anywhere),
+    _fit("projected", "scales the unconstrained fit into the ball", _projected),
+    _fit("boxed", "keeps every coordinate within the radius, not the norm", _boxed),
+    _fit("ridge", "adds a ridge", partial(bisected_fit, ridge=1e-3), ("E4",)),
+    _fit("sign-of-multiplier", "subtracts the multiplier from the curvature", partial(bisected_fit, sign=-1.0)),
+    _fit("cutoff", "drops directions of small curvature", partial(bisected_fit, cutoff=0.1)),
+    _fit("few-halvings", "stops the search for the multiplier early", partial(bisected_fit, halvings=8)),
+    _fit("one-newton-step", "stops Newton's method after a step", _one_newton_step),
+    _fit("descent", "stops gradient descent after 10 steps", _descent),
+    _fit("centred", "centres the targets, as with an intercept", lambda v, y, b: bisected_fit(v, y - y.mean(), b)),
+    _fit(
+        "all-centred",
+        "fits an intercept",
+        lambda v, y, b: bisected_fit(v - v.mean(axis=0), y - y.mean(), b),
+    ),
+    _fit("unit-rows", "normalises every row of features", lambda v, y, b: bisected_fit(_unit_rows(v), y, b)),
+    _fit("radius-squared", "fits in a ball of the squared radius", lambda v, y, b: bisected_fit(v, y, b * b)),
+    _fit("doubled-radius", "fits in a ball of the diameter", lambda v, y, b: bisected_fit(v, y, 2.0 * b)),
+    _fit("sign-of-targets", "fits the differences the wrong way round", lambda v, y, b: bisected_fit(v, -y, b)),
+    _fit("last-row-only", "forgets all but the last observation", lambda v, y, b: bisected_fit(v[-1:], y[-1:], b)),
+)
+
+
+def _normal(features: FloatArray, targets: FloatArray, ridge: float) -> FloatArray:
+    gram = features.T @ features + ridge * np.eye(features.shape[1])
+    return _solved(gram, features.T @ targets)
+
+
+def _ridge(name: str, bug: str, fit: Callable[..., Any]) -> Mutant:
+    return Mutant(f"ridge-{name}", bug, ("E7",), {"ridge_regression": fit})
+
+
+RIDGES = (
+    _ridge("none", "forgets the ridge", _anywhere),
+    _ridge("squared", "squares the ridge", lambda v, y, ridge: _normal(v, y, ridge**2)),
+    _ridge(
+        "mean-loss",
+        "divides the loss but not the ridge by the number of rows",
+        lambda v, y, r: _normal(v, y, r * len(y)),
+    ),
+    _ridge("intercept", "fits an intercept", lambda v, y, r: _normal(v - v.mean(axis=0), y - y.mean(), r)),
+    _ridge(
+        "all-entries",
+        "adds the ridge to all entries of the Gram matrix",
+        lambda v, y, r: _solved(v.T @ v + r, v.T @ y),
+    ),
+)
+
+
+def scores(
+    features: FloatArray,
+    anchor: FloatArray,
+    theta: FloatArray,
+    precision: FloatArray,
+    nu: float,
+    *,
+    keeps: Callable[[FloatArray, float], Any] = lambda norms, nu: norms <= nu,
+    relative: Callable[[FloatArray, FloatArray], FloatArray] = lambda features, anchor: features - anchor,
+    otherwise: float = 0.0,
+    matrix: Callable[[FloatArray], FloatArray] = lambda precision: precision,
+    scored: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
+) -> FloatArray:
+    """Scores of A2's phase 2."""
+    vectors = relative(features, anchor)
+    norms = np.sqrt(np.maximum(np.sum(vectors @ matrix(precision) * vectors, axis=1), 0.0))
+    kept = (scored or relative)(features, anchor) @ theta
+    return np.where(keeps(norms, nu), kept, otherwise)
+
+
+def _score(name: str, bug: str, breaks: tuple[str, ...] = ("E2",), **parts: Any) -> Mutant:
+    return Mutant(f"scores-{name}", bug, breaks, {"truncated_scores": partial(scores, **parts)})
+
+
+SCORES = (
+    _score("wrong-side", "keeps the scores of what is uncertain", keeps=lambda norms, nu: norms > nu),
+    _score("weight", "sets the weight of what is uncertain to zero, not its score", ("E5", "E2"), otherwise=-1e6),
+    _score("one", "gives the score 1, for the weight 1, to what is uncertain", ("E5",), otherwise=1.0),
+    _score("nu-squared", "compares norms with nu squared", keeps=lambda norms, nu: norms <= nu**2),
+    _score("squared", "compares squared norms with nu", keeps=lambda norms, nu: norms**2 <= nu),
+    _score(
+        "anchor-added", "adds the features of the second response", relative=lambda features, anchor: features + anchor
+    ),
+    _score("anchor-left-out", "scores features, not their differences", scored=lambda features, _: features),
+    _score("not-truncated", "truncates nothing", ("E3",), keeps=lambda norms, _: norms >= 0.0),
+    _score("sigma", "measures in Sigma and not in its inverse", matrix=np.linalg.inv),
+    _score("euclidean", "measures lengths", matrix=lambda precision: np.eye(len(precision))),
+    _score(
+        "all-or-nothing",
+        "truncates all scores as soon as one response is uncertain",
+        keeps=lambda norms, nu: bool((norms <= nu).all()),
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*FITS, *RIDGES, *SCORES)
+"""Of `fit`, `ridge_regression` and `truncated_scores`."""

@@ -1,0 +1,182 @@
+"""Mutants of barycentric spanners and of lists that cover a set (B1 to B3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from spanver.values import FloatArray
+from spanver.zoo.algebra import inverse
+from spanver.zoo.mutant import Mutant
+from spanver.zoo.spanner import quadratic
+
+__all__ = ["MUTANTS", "swapped_members"]
+
+
+def greedy_start(vectors: FloatArray, rank: int) -> list[int]:
+    """Choose members one by one, each as far as possible from the span of those before."""
+    chosen: list[int] = []
+    left = vectors
+    for _ in range(rank):
+        lengths = np.linalg.norm(left, axis=1)
+        chosen.append(int(np.argmax(lengths)))
+        direction = left[chosen[-1]] / lengths[chosen[-1]]
+        left = left - np.outer(left @ direction, direction)
+    return chosen
+
+
+def independent_start(vectors: FloatArray, rank: int) -> list[int]:
+    """Choose the first members that are independent."""
+    chosen: list[int] = []
+    for member in range(len(vectors)):
+        if len(chosen) < rank and np.linalg.matrix_rank(vectors[[*chosen, member]]) > len(chosen):
+            chosen.append(member)
+    return chosen
+
+
+def volumes(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
+    """Absolute determinants after each member took this place, shape (n,)."""
+    return np.array(
+        [abs(np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]])) for m in range(len(vectors))]
+    )
+
+
+def in_span(vectors: FloatArray, smallest: float = 1e-12) -> FloatArray:
+    """Coordinates in an orthonormal basis of the span."""
+    _, values, basis = np.linalg.svd(vectors, full_matrices=False)
+    coordinates: FloatArray = vectors @ basis[values > smallest * values[0]].T
+    return coordinates
+
+
+def swapped_members(
+    vectors: FloatArray,
+    approximation: float,
+    *,
+    start: Callable[[FloatArray, int], list[int]] = independent_start,
+    volume: Callable[[FloatArray, Sequence[int], int], FloatArray] = volumes,
+    factor: Callable[[float], float] = lambda approximation: approximation,
+    first_place: int = 0,
+    most_swaps: int = 1000,
+    smallest: float = 1e-12,
+) -> list[int]:
+    """Awerbuch and Kleinberg: swap while a swap raises the volume, place after place, from the beginning each time."""
+    coordinates = in_span(vectors, smallest)
+    rank = coordinates.shape[1]
+    chosen = start(coordinates, rank)
+    place, swaps = 0, 0
+    while place < rank and swaps < most_swaps:
+        after = volume(coordinates, chosen, place)
+        best = int(np.argmax(after))
+        if after[best] > factor(approximation) * after[chosen[place]]:
+            chosen[place] = best
+            swaps += 1
+            place = first_place
+        else:
+            place += 1
+    return chosen
+
+
+def _stale_volume(vectors: FloatArray, approximation: float) -> list[int]:
+    coordinates = in_span(vectors)
+    chosen = independent_start(coordinates, coordinates.shape[1])
+    reference = abs(np.linalg.det(coordinates[chosen]))
+    for _ in range(3):
+        for place in range(len(chosen)):
+            after = volumes(coordinates, chosen, place)
+            better = np.flatnonzero(after > approximation * reference)
+            if len(better) > 0:
+                chosen[place] = int(better[0])
+    return chosen
+
+
+def _signed(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
+    return np.array([np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]]) for m in range(len(vectors))])
+
+
+def _log_volumes(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
+    return np.log(np.maximum(volumes(vectors, chosen, place), 1e-300))
+
+
+def _identity_for_singular(vectors: FloatArray, approximation: float) -> list[int]:
+    chosen = list(range(vectors.shape[1]))
+    for _ in range(100):
+        members = vectors[chosen]
+        singular = abs(np.linalg.det(members)) < 1e-12
+        coefficients = np.abs(vectors @ (np.eye(len(chosen)) if singular else inverse(members)))
+        member, place = np.unravel_index(int(np.argmax(coefficients)), coefficients.shape)
+        if coefficients[member, place] <= approximation:
+            break
+        chosen[int(place)] = int(member)
+    return chosen
+
+
+def _barycentric(
+    name: str, bug: str, spanner: Callable[[FloatArray, float], list[int]], breaks: tuple[str, ...] = ("B1", "B2")
+) -> Mutant:
+    return Mutant(f"barycentric-{name}", bug, breaks, {"barycentric_spanner": spanner})
+
+
+BARYCENTRIC = (
+    _barycentric("stale-volume", "compares swaps with the volume before all swaps", _stale_volume),
+    _barycentric("signed", "compares signed determinants", partial(swapped_members, volume=_signed)),
+    _barycentric(
+        "skips-place-0", "goes back to place 1 after a swap, not to place 0", partial(swapped_members, first_place=1)
+    ),
+    _barycentric("capped", "stops after one swap and returns what it has", partial(swapped_members, most_swaps=1)),
+    _barycentric("log-times-c", "compares log-volumes by a factor C", partial(swapped_members, volume=_log_volumes)),
+    _barycentric("identity-for-singular", "takes the identity where members are dependent", _identity_for_singular),
+    _barycentric(
+        "greedy", "returns the greedy start without swaps", partial(swapped_members, start=greedy_start, most_swaps=0)
+    ),
+    _barycentric("c-squared", "swaps at C squared only", partial(swapped_members, factor=lambda c: c * c), ("B2",)),
+    _barycentric("low-rank", "leaves out short directions", partial(swapped_members, smallest=0.4)),
+    _barycentric(
+        "counted-from-1", "counts members from 1", lambda v, c: [member + 1 for member in swapped_members(v, c)]
+    ),
+)
+
+
+def covering(
+    vectors: FloatArray,
+    ridge: float,
+    nu: float,
+    *,
+    start: Callable[[float], float] = lambda ridge: ridge,
+    power: float = 0.5,
+    grow: Callable[[FloatArray], FloatArray] = lambda vector: np.outer(vector, vector),
+    judged: Callable[[int, list[int]], list[int]] = lambda count, _: list(range(count)),
+) -> list[int]:
+    """Choose the longest of the judged members until none is above the threshold."""
+    sigma = start(ridge) * np.eye(vectors.shape[1])
+    chosen: list[int] = []
+    while judged(len(vectors), chosen):
+        members = judged(len(vectors), chosen)
+        lengths = quadratic(vectors[members], inverse(sigma)) ** power
+        longest = int(np.argmax(lengths))
+        if lengths[longest] <= nu or len(chosen) == 10_000:
+            break
+        chosen.append(members[longest])
+        sigma = sigma + grow(vectors[chosen[-1]])
+    return chosen
+
+
+def _covering(name: str, bug: str, cover: Callable[[FloatArray, float, float], list[int]]) -> Mutant:
+    return Mutant(f"covering-{name}", bug, ("B3",), {"covering_list": cover})
+
+
+COVERING = (
+    _covering("one-early", "stops one member early", lambda v, ridge, nu: covering(v, ridge, nu)[:-1]),
+    _covering(
+        "chosen-ignored",
+        "never looks at members that were chosen already",
+        partial(covering, judged=lambda count, chosen: [m for m in range(count) if m not in chosen]),
+    ),
+    _covering("no-ridge", "takes the ridge for 1", partial(covering, start=lambda _: 1.0)),
+    _covering("squared", "compares squared norms with nu", partial(covering, power=1.0)),
+    _covering("updated-twice", "adds each member twice", partial(covering, grow=lambda v: 2.0 * np.outer(v, v))),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*BARYCENTRIC, *COVERING)
+"""Of `barycentric_spanner` and `covering_list`."""
