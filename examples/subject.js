@@ -284,7 +284,7 @@ const FUNCTIONS = {
 };
 
 readLine(); // the harness's hello: it names a version, and judges whether ours is the same
-send({ hello: { protocol: 1, name: 'example in JavaScript', provides: Object.keys(FUNCTIONS) } });
+send({ hello: { protocol: 2, name: 'example in JavaScript', provides: Object.keys(FUNCTIONS) } });
 for (let line = readLine(); line !== null; line = readLine()) {
   const { seq, run, arguments: given } = JSON.parse(line);
   try {

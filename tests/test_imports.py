@@ -58,7 +58,7 @@ def test_every_module_is_among_those_imported(walked: tuple[set[str], list[str]]
     assert len(names) == len(set(names))
     assert {
         *("spanver.cli.app", "spanver.errors", "spanver.values", "spanver.randomness", "spanver.oracle"),
-        *("spanver.kernels.plain.elliptic", "spanver.kernels.plain.regression", "spanver.kernels.plain.spanner"),
+        *("spanver.kernels.plain.elliptic", "spanver.kernels.plain.regression", "spanver.kernels.plain.spanners"),
         *("spanver.learners.spanner_sampling", "spanver.exact.tabular", "spanver.problems.families.text"),
         *("spanver.guarantees.registry", "spanver.oracles.text"),
     } <= set(names)

@@ -34,7 +34,7 @@ from spanver.values import (
 
 __all__ = ["PROTOCOL", "answer", "decode", "decoded", "encode", "encoded"]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the protocol."""
 
 

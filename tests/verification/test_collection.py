@@ -23,7 +23,7 @@ def test_markers_of_the_properties_are_found() -> None:
     assert any(name.startswith("test_") for name in found["S4"])
     assert any(name.startswith("test_") for name in found["E6"])
     properties = {name for names in found.values() for name in names if name.startswith("test_")}
-    source = "\n".join(path.read_text() for path in (Path(__file__).parents[1] / "properties").glob("test_*.py"))
+    source = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / "properties").glob("test_*.py"))
     assert all(f"def {name}(" in source for name in properties)
     # Every function that carries the marker is listed somewhere.
     lines = source.splitlines()

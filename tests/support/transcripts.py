@@ -1,6 +1,6 @@
 """Where the transcripts of docs/protocol.md come from: conversations with this program, as they went over the pipe.
 
-`python tests/transcripts.py docs/protocol.md` brings the page up to date; `python tests/transcripts.py serve` is the
+`python tests/support/transcripts.py docs/protocol.md` brings the page up to date; `python tests/support/transcripts.py serve` is the
 program at the other end: the reference, and the plainest possible version of what the reference does not provide.
 """
 

@@ -40,8 +40,8 @@ from spanver.subjects.protocol import answer, decode, decoded, encoded
 from spanver.subjects.reference import subject as reference
 from spanver.values import Counts, LinearScore, Responses, SearchResult, TruncatedScore
 
-ROOT = Path(__file__).parent.parent
-TRANSCRIPTS = runpy.run_path(str(ROOT / "tests" / "transcripts.py"))
+ROOT = Path(__file__).parents[2]
+TRANSCRIPTS = runpy.run_path(str(ROOT / "tests" / "support" / "transcripts.py"))
 RUNS, page_transcripts, transcript = (TRANSCRIPTS[name] for name in ("RUNS", "page_transcripts", "transcript"))
 SCHEMA = json.loads((ROOT / "spanver" / "subjects" / "protocol.schema.json").read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -479,7 +479,7 @@ def test_the_page_has_a_transcript_of_every_run_and_no_other() -> None:
         ("program", {"seq": 1, "ask": "sample", "prompt": 0}),
         ("program", {"seq": 1, "ask": "sample", "prompt": 0, "count": 1.5}),
         ("program", {"seq": 1, "ask": "guess"}),
-        ("program", {"hello": {"protocol": 2, "name": "new", "provides": []}}),
+        ("program", {"hello": {"protocol": 1, "name": "new", "provides": []}}),
         ("harness", {"seq": 1, "result": [1.0]}),
     ],
 )
@@ -597,7 +597,7 @@ def starts(tmp_path: Path) -> Iterator[Starts]:
     """Start a program with a fault; when the test ends, nothing of it may be left."""
     subjects: list[Subject] = []
 
-    def start(fault: str = "pass", before_hello: str = "", version: int = 1, time_limit: float = 0.7) -> Subject:
+    def start(fault: str = "pass", before_hello: str = "", version: int = 2, time_limit: float = 0.7) -> Subject:
         path = tmp_path / "program.py"
         source = PROGRAM.format(fault=fault.replace("\n", "\n        "), before_hello=before_hello, version=version)
         path.write_text(source, encoding="utf-8")
@@ -792,16 +792,16 @@ def test_what_was_written_to_standard_error_is_shown_with_a_failure(starts: Star
 
 BAD_HELLOS: dict[str, tuple[dict[str, Any], str]] = {
     "output before hello": ({"before_hello": "write('ready\\n')"}, "line is 'ready"),
-    "wrong version": ({"version": 2}, "protocol is 2"),
+    "wrong version": ({"version": 1}, "protocol is 1"),
     "no hello": ({"before_hello": "send({'goodbye': 1}); sys.exit(0)"}, "hello is"),
     "exit": ({"before_hello": "sys.exit('no licence')"}, "exit code 1; its standard error ends: no licence"),
     "unknown function": (
-        {"before_hello": "send({'hello': {'protocol': 1, 'name': 'x', 'provides': ['fly']}})"},
+        {"before_hello": "send({'hello': {'protocol': 2, 'name': 'x', 'provides': ['fly']}})"},
         "provides is",
     ),
-    "no name": ({"before_hello": "send({'hello': {'protocol': 1, 'provides': []}})"}, "name is None"),
+    "no name": ({"before_hello": "send({'hello': {'protocol': 2, 'provides': []}})"}, "name is None"),
     "approximation": (
-        {"before_hello": "send({'hello': {'protocol': 1, 'name': 'x', 'provides': [], 'approximation': '2'}})"},
+        {"before_hello": "send({'hello': {'protocol': 2, 'name': 'x', 'provides': [], 'approximation': '2'}})"},
         "approximation is '2'",
     ),
     "hang": ({"before_hello": "time.sleep(60)"}, "time limit"),

@@ -25,7 +25,7 @@ from spanver.subjects.libraries.scikit_learn import scikit_learn_ridge
 from spanver.subjects.libraries.scipy_qr import scipy_pivoted_diagonal, scipy_pivoted_spanner
 from spanver.subjects.libraries.vowpal_wabbit import vowpal_wabbit_spanner
 
-FINDINGS = Path(__file__).parent.parent / "docs" / "findings"
+FINDINGS = Path(__file__).parents[2] / "docs" / "findings"
 SPANNERS = [name for name, subject in SUBJECTS.items() if "barycentric_spanner" in subject.functions]
 RIDGES = [name for name, subject in SUBJECTS.items() if "ridge_regression" in subject.functions]
 # The module whose absence makes a subject unusable, and of a batch what it comes in.
