@@ -1,7 +1,8 @@
 """Where the transcripts of docs/protocol.md come from: conversations with this program, as they went over the pipe.
 
-`python tests/support/transcripts.py docs/protocol.md` brings the page up to date; `python tests/support/transcripts.py serve` is the
-program at the other end: the reference, and the plainest possible version of what the reference does not provide.
+`python tests/support/transcripts.py docs/protocol.md` brings the page up to date. With `serve` in place of the page it
+is the program at the other end: the reference, and the plainest possible version of what the reference does not
+provide.
 """
 
 from __future__ import annotations
