@@ -160,7 +160,7 @@ def test_the_revision_is_that_of_the_sources(tmp_path: Path, monkeypatch: pytest
     shutil.copytree(Path(spanver.__path__[0]), copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(spanver, "__path__", [str(copy)])
     assert revision.__wrapped__() == revision()
-    (copy / "cli.py").write_text("")
+    (copy / "cli" / "run.py").write_text("")
     assert revision.__wrapped__() == revision()
     with (copy / "learners" / "spanner.py").open("a") as source:
         source.write("# another")
