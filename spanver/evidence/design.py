@@ -38,10 +38,10 @@ __all__ = [
     "min_samples_same_law",
 ]
 
-_MOST_SAMPLES = 2**40  # rounding of a log e-value grows like the number of samples, here to about 1e-2
-_FEW = 200  # samples up to which an earlier tooth of the saw is looked for
+_MAX_SAMPLES = 2**40  # rounding of a log e-value grows like the number of samples, here to about 1e-2
+_EXHAUSTIVE_BELOW = 200  # samples up to which an earlier tooth of the saw is looked for
 _CELLS = 16  # into which a discrepancy is cut where the worst case is over an interval
-_DUST = 1e-12  # by which a sum of probabilities may pass 1
+_TOLERANCE = 1e-12  # by which a sum of probabilities may pass 1
 Caught = Callable[[int, float], bool]
 
 
@@ -263,7 +263,7 @@ def _require_rates(alpha: float, power: float) -> None:
 def _require_discrepancy(discrepancy: float, *, least: float, most: float) -> None:
     require_finite("discrepancy", discrepancy)
     allowed = f"a number above {least:g} and at most {most:g}"
-    require(least < discrepancy <= most + _DUST, "discrepancy", discrepancy, allowed)
+    require(least < discrepancy <= most + _TOLERANCE, "discrepancy", discrepancy, allowed)
 
 
 @lru_cache(maxsize=1024)
@@ -278,11 +278,11 @@ def _fewest(caught: Caught, discrepancy: float) -> int:
     low, high = 0, 1
     while not caught(high, discrepancy):
         low, high = high, 2 * high
-        require(high <= _MOST_SAMPLES, "discrepancy", discrepancy, "large enough for 2^40 samples to catch it")
+        require(high <= _MAX_SAMPLES, "discrepancy", discrepancy, "large enough for 2^40 samples to catch it")
     while high - low > max(1, high // 100):
         middle = (low + high) // 2
         low, high = (low, middle) if caught(middle, discrepancy) else (middle, high)
-    if high > _FEW:
+    if high > _EXHAUSTIVE_BELOW:
         return high
     # The power of few samples is a coarse saw-tooth: an earlier tooth may do.
     return next(fewer for fewer in range(3 * high // 4, high + 1) if caught(fewer, discrepancy))
@@ -329,7 +329,7 @@ def _caught_law(law: NDArray[np.float64], alpha: float, tolerated: float, power:
     threshold += math.log(max(len(every), 1))
 
     def caught(samples: int, discrepancy: float) -> bool:
-        possible = bases[bases + discrepancy <= 1 + _DUST]
+        possible = bases[bases + discrepancy <= 1 + _TOLERANCE]
         return _reject(samples, possible + tolerated, possible + discrepancy, threshold, power)
 
     return caught

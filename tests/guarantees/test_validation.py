@@ -1,0 +1,124 @@
+"""Every bound takes what is inside its range and refuses, by name, what is outside."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spanver import guarantees
+from spanver.errors import ArgumentError
+from spanver.guarantees import (
+    spanner_cost,
+    spanner_size_bound,
+)
+
+INSIDE: dict[str, dict[str, Any]] = {
+    "confidence_radius": {"ridge": 1.0, "radius": 1.0, "reward_range": 1.0, "delta": 0.1, "log_det_ratio": 2.0},
+    "derived_parameters": {
+        "eps": 0.2,
+        "delta": 0.1,
+        "dimension": 2,
+        "beta": 0.5,
+        "radius": 1.0,
+        "reward_range": 1.0,
+        "coverage": 4.0,
+    },
+    "kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
+    "log_coverage_bound": {"oscillation": 1.0, "beta": 0.5},
+    "log_kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
+    "log_sequence_coverage": {"log_conditional_coverage": 0.5, "horizon": 3},
+    "log_truncated_coverage": {"log_coverage": 1.0, "covered_probability": 0.5},
+    "log_uncovered_mass": {"log_coverage": 1.0, "base_uncovered": 0.5},
+    "log_untruncated_coverage": {"oscillation": 1.0, "beta": 0.5},
+    "needle_met_strong": {
+        "samples": 1,
+        "rewards": 1,
+        "responses": 9,
+        "coverage": 4.0,
+        "beta": 0.5,
+        "dimension": 2,
+    },
+    "needle_met_weak_exact": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0},
+    "needle_output_ceiling": {"samples": 1, "rewards": 1, "responses": 9, "chance": 0.25},
+    "needle_strong_chance": {"coverage": 4.0, "beta": 0.5, "dimension": 2},
+    "needle_success_floor": {"eps": 0.1, "delta": 0.1, "optimal_value": 0.6},
+    "race_draws": {"coverage": 4.0, "delta": 0.1},
+    "race_total_variation": {"coverage": 4.0, "draws": 3},
+    "sampler_multiplier": {"coverage": 4.0},
+    "sampler_samples": {"multiplier": 16.0, "delta": 0.1},
+    "sampler_trials": {"multiplier": 16.0, "delta": 0.1},
+    "score_error": {"nu": 0.5, "gamma": 0.5},
+    "score_error_premise": {"nu": 0.5, "gamma": 0.5, "beta": 0.5},
+    "spanner_cost": {"tries": 5, "spanner_size": 3},
+    "spanner_size_bound": {"dimension": 2, "ridge": 1.0, "nu": 0.5},
+    "truncated_gap": {
+        "beta": 0.5,
+        "reward_range": 1.0,
+        "squared_error": 0.1,
+        "uncovered": 0.1,
+        "optimal_uncovered": 0.1,
+    },
+    "uncovered_budget": {"spanner_size": 3, "delta": 0.1},
+    "uncovered_probability": {"coverage": 4.0, "pairs_per_prompt": 3, "q": 0.1},
+}
+
+COUNTS = {
+    "dimension",
+    "draws",
+    "horizon",
+    "pairs_per_prompt",
+    "responses",
+    "rewards",
+    "samples",
+    "spanner_size",
+    "tries",
+}
+
+ONE_OR_MORE = {"coverage", "multiplier"}
+
+BELOW_ONE = {"delta"}
+
+SHARES = {"base_uncovered", "covered_probability", "q", "uncovered", "optimal_value"}
+
+ABOVE_ZERO = {"beta", "delta", "dimension", "draws", "eps", "gamma", "horizon", "nu", "pairs_per_prompt", "radius"} | {
+    "responses",
+    "reward_range",
+    "ridge",
+}
+
+
+def outside(name: str) -> list[Any]:
+    values: list[Any] = [math.nan, math.inf, -1, "1", None, True, np.ones(2)]
+    values += [1.5] if name in COUNTS else []
+    values += [0] if name in ABOVE_ZERO or name in ONE_OR_MORE else []
+    values += [0.99] if name in ONE_OR_MORE else []
+    values += [1.0] if name in BELOW_ONE else []
+    values += [1.01] if name in SHARES else []
+    values += [0.51] if name == "optimal_uncovered" else []
+    values += [2] if name == "responses" else []
+    return values
+
+
+def test_each_bound_takes_its_inside_example_and_all_bounds_have_one() -> None:
+    assert set(INSIDE) == {n for n in guarantees.__all__ if callable(getattr(guarantees, n)) and n.islower()} - {
+        "guarantee"
+    }
+    for name, arguments in INSIDE.items():
+        getattr(guarantees, name)(**arguments)
+
+
+@pytest.mark.parametrize(("name", "argument"), [(n, a) for n, arguments in INSIDE.items() for a in arguments])
+def test_each_argument_out_of_range_is_refused_by_name(name: str, argument: str) -> None:
+    for value in outside(argument):
+        with pytest.raises(ArgumentError) as refusal:
+            getattr(guarantees, name)(**{**INSIDE[name], argument: value})
+        assert refusal.value.name == argument
+        assert argument in str(refusal.value)
+
+
+def test_numpy_scalars_are_taken_like_python_numbers() -> None:
+    assert spanner_size_bound(np.int64(4), np.float64(1.0), np.float64(0.3)) == spanner_size_bound(4, 1.0, 0.3)  # type: ignore[arg-type]
+    assert type(spanner_cost(np.int64(3), np.int64(2))[0]) is int  # type: ignore[arg-type]
