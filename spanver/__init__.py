@@ -3,6 +3,12 @@
 The reference implementation of the algorithms of Foster, Mhammedi and Rohatgi (COLT 2025, arXiv 2503.07453), the
 bounds that they are held to, and problems from tables to a real language model. Ids such as S4 or A2 are those of the
 guarantee registry, which `spanver guarantees` prints.
+
+The public names are those of `__init__.pyi`, each loaded on first use; docs/api.md says what each is for.
 """
 
+import lazy_loader
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

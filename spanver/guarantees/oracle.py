@@ -13,11 +13,11 @@ GROUP = "Oracle"
 # fmt: off
 GUARANTEES = (
     Guarantee("O1", GROUP, "the ledger counts every answer",
-        "The ledger equals the number of answers that a literal run would have handed out, also after errors, "
+        "The ledger equals the number of answers that a literal run would have returned, also after errors, "
         "budgets and interruptions.",
         EXACT, "FMR25 cost model", FMR25),
     Guarantee("O2", GROUP, "counting without drawing has the law of drawing",
-        "Counted and literal runs have the same law of (accepted pairs, outputs, ledger), question by question and "
+        "Counted and literal runs have the same law of (accepted pairs, outputs, ledger), query by query and "
         "end to end.",
         BOTH, "ext; exact law by enumeration on small tables", EXT),
     Guarantee("O3", GROUP, "budgets hold",

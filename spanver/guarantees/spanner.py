@@ -181,7 +181,7 @@ GUARANTEES = (
         "for each y'): E_x P_{y~pi, y'~pi_ref}(uncovered) <= max(1, C/T_span) q_{Sigma_span}/(1 - 1/e).",
         EXACT, "recon", RECON, uncovered_probability),
     Guarantee("S7", GROUP, "cost",
-        "Phase 1 costs the answers handed out: 2 x the pairs tried when pairs are tried one by one, and 2K "
+        "Phase 1 costs the answers returned: 2 x the pairs tried when pairs are tried one by one, and 2K "
         "rewards.",
         EXACT, "FMR25", FMR25, spanner_cost),
     Guarantee("S8", GROUP, "invariances",
