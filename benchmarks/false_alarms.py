@@ -4,7 +4,7 @@
     python -m benchmarks.false_alarms --runs 20
 
 A correct subject may show a violation in a share `alpha` of the runs at most. The script prints how many did, and an
-interval for the share; entropies are drawn afresh unless `--entropy` names the first of them.
+interval for the share; seeds are drawn afresh unless `--seed` names the first of them.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from spanver.verification.hunt import interval
 from spanver.verification.runner import Request, run_properties
 
 
-def violations(alpha: float, entropy: int) -> tuple[int, list[str]]:
+def violations(alpha: float, seed: int) -> tuple[int, list[str]]:
     """Entropy of one run, and the properties that were violated in it."""
     only = ",".join(sorted({each.guarantees[0] for each in find_properties() if each.statistical}))
-    findings = run_properties(Request(only=only, alpha=alpha, entropy=entropy))
-    return entropy, [each["property"] for each in findings if each["verdict"] == "violated"]
+    findings = run_properties(Request(only=only, alpha=alpha, seed=seed))
+    return seed, [each["property"] for each in findings if each["verdict"] == "violated"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--alpha", type=float, default=1e-6)
-    parser.add_argument("--entropy", type=int, default=secrets.randbits(32))
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     started, accused = time.perf_counter(), []
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        entropies = range(options.entropy, options.entropy + options.runs)
-        for entropy, found in pool.map(violations, [options.alpha] * options.runs, entropies):
+        seeds = range(options.seed, options.seed + options.runs)
+        for seed, found in pool.map(violations, [options.alpha] * options.runs, seeds):
             if found:
-                accused.append(entropy)
-                print(f"entropy {entropy}: {', '.join(found)}", flush=True)  # noqa: T201 (a script)
+                accused.append(seed)
+                print(f"seed {seed}: {', '.join(found)}", flush=True)  # noqa: T201 (a script)
     low, high = interval(len(accused), options.runs)
     seconds = time.perf_counter() - started
     print(  # noqa: T201 (a script)
         f"{len(accused)} of {options.runs} runs at alpha {options.alpha:g} show a violation (95 % interval of the "
-        f"share [{low:.3f}, {high:.3f}]); entropies from {options.entropy}, {seconds:.0f} s"
+        f"share [{low:.3f}, {high:.3f}]); seeds from {options.seed}, {seconds:.0f} s"
     )
 
 

@@ -188,7 +188,7 @@ def test_an_exploration_round_costs_a_second_response_and_one_call(
         assert each.samples <= bound, f"{each.samples} samples in a round, at most {bound} are allowed"
         asked = {response for response, _ in each.rewards}
         assert asked <= each.seen, f"rewards of {sorted(map(str, asked))} were asked, drawn was something else"
-        check.slack(each.samples, bound)
+        check.tightness(each.samples, bound)
 
 
 @pytest.mark.guarantee("O3", needs=["spanner_sampling"])
@@ -376,7 +376,7 @@ def test_truncation_keeps_the_coverage_of_the_witness_within_e(
     best = float(np.exp(log_base)[lengths <= nu].sum())  # no reward differs: the optimum is the base policy
     most = log_truncated_coverage(0.0, best)
     assert kept <= most + ROUNDING, f"log coverage {kept} with truncation, at most {most} is allowed"
-    check.slack(kept, most)
+    check.tightness(kept, most)
 
 
 def faint(problem: TabularProblem) -> TabularProblem:
@@ -448,7 +448,7 @@ def test_scores_of_confident_rounds_are_accurate(check: Check, problem: TabularP
     for each in confident_rounds(check, problem, settings):
         error = float(np.abs(each.scores - each.exact).max())
         assert error <= bound * (1 + ROUNDING), f"scores are off by {error}, at most beta/2 = {bound} is allowed"
-        check.slack(error, bound)
+        check.tightness(error, bound)
 
 
 @pytest.mark.guarantee("E3", needs=["spanner_sampling", "truncated_scores"])
@@ -461,7 +461,7 @@ def test_policies_of_confident_rounds_have_small_coverage(
         coverage = float((np.log(each.law[held]) - each.log_base[held]).max())
         bound = log_truncated_coverage(each.log_coverage, float(each.best[each.covered].sum()))
         assert coverage <= bound + ROUNDING, f"log coverage {coverage}, at most {bound} is allowed"
-        check.slack(coverage, bound)
+        check.tightness(coverage, bound)
 
 
 @pytest.mark.guarantee("E5", needs=["spanner_sampling", "truncated_scores"])
@@ -477,6 +477,6 @@ def test_gaps_of_confident_rounds_are_small(check: Check, problem: TabularProble
         squared = float(each.law[each.covered] @ (each.scores - each.exact)[each.covered] ** 2)
         most = truncated_gap(problem.beta, problem.reward_range, squared, own, given_up)
         assert gap <= most * (1 + ROUNDING) + 1e-12, f"a gap of {gap}, at most {most} is allowed"
-        check.slack(gap, most + 1e-12)  # below, both are rounding
+        check.tightness(gap, most + 1e-12)  # below, both are rounding
         mass = log_uncovered_mass(each.log_coverage, min(1.0, float(np.exp(each.log_base[uncovered]).sum())))
         assert own <= math.exp(min(0.0, mass)) * (1 + ROUNDING), f"uncovered mass {own}, log bound {mass}"

@@ -279,4 +279,4 @@ def test_elliptical_enumeration_needs_the_same_data_at_any_coverage(
         assert oracle.ledger == expected, f"the ledger is {oracle.ledger} at coverage 2^{log_coverage}, not {expected}"
         found = gap(table, log_law(table, LinearSoftmax(run.theta)))
         assert found <= EPS, f"a gap of {found} at coverage 2^{log_coverage} after {rounds} rounds"
-        check.slack(found, EPS)
+        check.tightness(found, EPS)

@@ -94,7 +94,7 @@ def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
             if beta <= 1.0 or before == 0.0:
                 assert coverage >= before - ROUNDING * (1 + before), "smaller at smaller beta"
                 before = coverage
-            check.slack(coverage, bound)
+            check.tightness(coverage, bound)
 
 
 @pytest.mark.guarantee("I3", needs=["log_coverage"])
@@ -122,7 +122,7 @@ def test_divergence_is_bounded_by_the_squared_difference_of_scores(
         bound = kl_bound(beta=beta, deviation=deviation, squared_error=squared)
         measured = beta * check.call("kl_divergence", law, other)
         assert measured <= bound * (1 + ROUNDING) + ROUNDING * (1 + 1e-6 / beta), f"{measured}, bound {bound}"
-        check.slack(measured, bound)
+        check.tightness(measured, bound)
 
 
 @pytest.mark.guarantee("I4", needs=["log_softmax", "kl_divergence"])

@@ -83,7 +83,7 @@ def test_a_call_costs_at_most_twice_its_pilot_and_one(
     assert oracle.ledger.rewards == 0, "acceptance looked at rewards"
     assert cost >= 1, "no sample was asked for"
     assert problem.log_base[int(prompt), response] > -np.inf, f"the response {response} has base probability 0"
-    check.slack(cost, bound)
+    check.tightness(cost, bound)
 
 
 class Unlucky:

@@ -185,7 +185,7 @@ def test_a_spanner_is_no_larger_than_dimension_ridge_and_threshold_allow(
     size, bound = len(built.result.vectors), spanner_size_bound(problem.dimension, settings.ridge, settings.nu)
     assert size <= bound, f"{size} pairs, at most {bound} are possible"
     assert built.rewards == 2 * size, f"{built.rewards} rewards for {size} pairs"
-    check.slack(size, bound)
+    check.tightness(size, bound)
 
 
 def is_open(problem: TabularProblem, base: FloatArray, settings: Settings) -> FloatArray:
@@ -280,7 +280,7 @@ def test_covered_policies_stay_where_the_spanner_covers(
     )
     bound = uncovered_probability(min(max(coverage, 1.0), LARGEST), pairs, min(q, 1.0))
     assert measured <= bound * (1 + ROUNDING) + 1e-12, f"uncovered with probability {measured}, at most {bound}"
-    check.slack(measured, bound)
+    check.tightness(measured, bound)
 
 
 @pytest.mark.guarantee("S7", needs=["build_spanner"])

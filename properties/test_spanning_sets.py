@@ -39,7 +39,7 @@ def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation
     if falls_short(check, vectors, chosen):
         return
     measured = barycentric_coefficient(vectors, chosen)
-    check.slack(measured, promised)
+    check.tightness(measured, promised)
     assert measured <= promised * (1 + SINGLE), f"members {chosen} need a coefficient of {measured}, C is {promised}"
 
 
@@ -51,7 +51,7 @@ def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, 
     if falls_short(check, vectors, chosen):
         return
     measured = swap_factor(vectors, chosen)
-    check.slack(measured, promised)
+    check.tightness(measured, promised)
     assert measured <= promised * (1 + SINGLE), f"a swap raises the volume of {chosen} by {measured}, C is {promised}"
 
 

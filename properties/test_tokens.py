@@ -88,7 +88,7 @@ def test_coverage_of_sequences_is_at_most_the_power_of_that_of_tokens(check: Che
     for law, base in zip(of_sequences(laws), of_sequences(problem.log_base), strict=True):
         coverage = float(check.call("log_coverage", law, base))
         assert coverage <= bound + ROUNDING * (1.0 + bound), f"log C(pi*) = {coverage}, above H log C_cond = {bound}"
-        check.slack(coverage, bound)
+        check.tightness(coverage, bound)
 
 
 @pytest.mark.guarantee("I7", needs=["soft_q", "log_softmax"])
@@ -247,4 +247,4 @@ def test_a_multi_turn_run_costs_no_more_than_a_polynomial_in_its_depth(
     asked = counted(oracle.asked)
     assert asked.samples <= samples, f"{asked.samples} samples, above {samples}"
     assert asked.rewards <= rewards, f"{asked.rewards} rewards, above {rewards}"
-    check.slack(asked.rewards, rewards)
+    check.tightness(asked.rewards, rewards)

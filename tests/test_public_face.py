@@ -15,15 +15,14 @@ ROOT = Path(__file__).parents[1]
 def test_the_page_lists_exactly_the_public_names() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
-    assert sorted(listed) == sorted(spanver.__all__)
+    assert sorted(listed) == sorted(dir(spanver))
     assert len(listed) == len(set(listed))
 
 
 def test_every_public_name_loads_and_has_a_docstring() -> None:
-    for name in spanver.__all__:
+    for name in dir(spanver):
         value = getattr(spanver, name)
         assert name == "REGISTRY" or value.__doc__
-        assert name in dir(spanver)
 
 
 def test_importing_loads_no_library_before_a_name_is_used() -> None:

@@ -87,7 +87,7 @@ def verify(
     profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "quick",
     only: Annotated[str, Option(help="Guarantees, or groups by letter, separated by commas: S,R3.")] = "",
     alpha: Annotated[float, Option(help="Probability that a correct subject fails, over the whole run.")] = 1e-6,
-    entropy: Annotated[
+    seed: Annotated[
         str, Option(help="A number: the same one repeats the run exactly. 'fresh' makes it a new experiment.")
     ] = "0",
     expected_failures: Annotated[
@@ -107,7 +107,7 @@ def verify(
     from spanver.verification import runner  # noqa: PLC0415
 
     check_outputs(json_file, junit)
-    request = runner.Request(subject, command, profile, only, alpha, _entropy(entropy))
+    request = runner.Request(subject, command, profile, only, alpha, _seed(seed))
     known = runner.expected_failures(expected_failures) if expected_failures is not None else {}
     with counting("verifying") as tick:
         report = runner.verify(request, workers=workers, junit=junit, known=known, on_finding=tick)
@@ -128,7 +128,7 @@ def zoo(
     profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "ci",
     matrix: Annotated[bool, Option("--matrix", help="All guarantees, not just the expected ones, to the end.")] = False,
     repeats: Annotated[int, Option(help="Runs with fresh luck, for kill probabilities.")] = 1,
-    entropy: Annotated[str, Option(help="A number: the same one repeats the run exactly; or 'fresh'.")] = "0",
+    seed: Annotated[str, Option(help="A number: the same one repeats the run exactly; or 'fresh'.")] = "0",
     workers: Annotated[int, Option(help="Processes.")] = 2,
     json_file: Annotated[Path | None, Option("--json", help="Write what became of each mutant to this file.")] = None,
 ) -> None:
@@ -146,7 +146,7 @@ def zoo(
             names=names or (),
             matrix=matrix,
             repeats=repeats,
-            entropy=_entropy(entropy),
+            seed=_seed(seed),
             workers=workers,
             on_hunt=tick,
         )
@@ -276,9 +276,9 @@ def guarantees(
         write_json(json_file, {"schema": "spanver.guarantees/1", "guarantees": rows})
 
 
-def _entropy(text: str) -> int:
+def _seed(text: str) -> int:
     if text == "fresh":
         return secrets.randbits(32)
     if not text.isdecimal():
-        raise ArgumentError("entropy", text, "a number of at least 0, or 'fresh'")
+        raise ArgumentError("seed", text, "a number of at least 0, or 'fresh'")
     return int(text)

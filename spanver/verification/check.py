@@ -64,7 +64,8 @@ class Check:
         Of the property.
     guarantees : tuple of str
     profile : Profile
-    entropy : int
+    run_seed : int
+        All seeds are derived from it.
     alpha : float
         Of one statistical test: the share of one instance of one property.
     discrepancy, tested : float, int
@@ -75,7 +76,7 @@ class Check:
     name: str
     guarantees: tuple[str, ...]
     profile: Profile
-    entropy: int
+    run_seed: int
     alpha: float
     discrepancy: float
     tested: int
@@ -118,12 +119,12 @@ class Check:
             raise ViolationError(f"{function} raised {type(error).__name__}: {words}", "raised") from error
 
     def seed(self, purpose: str, replicate: int = 0) -> int:
-        """Seed for one purpose on the instance at hand, below 2**52: a double holds it and those that follow it."""
-        text = f"{self.entropy}/{self.name}/{self._digest}/{purpose}/{replicate}"
+        """Seed for one purpose on the current instance, below 2**52: a double holds it and those that follow it."""
+        text = f"{self.run_seed}/{self.name}/{self._digest}/{purpose}/{replicate}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 12
 
-    def slack(self, measured: float, bound: float) -> None:
-        """Say how near a bound came on the instance at hand."""
+    def tightness(self, measured: float, bound: float) -> None:
+        """Report how near a bound the measured value is on the current instance."""
         ratio = measured / bound if bound > 0 else float(measured > 0)
         if math.isfinite(ratio):
             self._ratio = max(ratio, self._ratio or 0.0)
@@ -137,9 +138,9 @@ class Check:
         self._digest, self._ratio = digest, None
 
     def finish(self) -> None:
-        """Keep the slack of an instance that passed, and steer the search of an exact property towards more."""
+        """Store the tightness of an instance that passed, and steer the search of an exact property towards more."""
         if self._ratio is not None:
-            self.finding.slack = max(self._ratio, self.finding.slack or 0.0)
+            self.finding.tightness = max(self._ratio, self.finding.tightness or 0.0)
             hypothesis.target(self._ratio)
 
     def law_experiment(self, observe: Callable[[int, int], Sequence[Any]], law: FloatArray) -> Experiment:

@@ -27,10 +27,10 @@ class Finding:
         Instances on which the subject was run before the verdict.
     alpha_spent : float
         Share of the false-alarm budget; 0 for exact properties.
-    power : float or None
+    detectable : float or None
         The violation that would have been seen with probability 0.99, for statistical ones.
-    slack : float or None
-        Largest ratio of what was measured to its bound.
+    tightness : float or None
+        Largest ratio of what was measured to its bound; 1 is tight.
     cause, message : str
         Of the violation, if any.
     counterexample : mapping or None
@@ -44,8 +44,8 @@ class Finding:
     kind: str = "exact"
     examples: int = 0
     alpha_spent: float = 0.0
-    power: float | None = None
-    slack: float | None = None
+    detectable: float | None = None
+    tightness: float | None = None
     cause: str = ""
     message: str = ""
     counterexample: Mapping[str, Any] | None = None

@@ -159,7 +159,7 @@ def run_zoo(
     names: Iterable[str] = (),
     matrix: bool = False,
     repeats: int = 1,
-    entropy: int = 0,
+    seed: int = 0,
     workers: int = 2,
     on_hunt: Callable[[str], None] | None = None,
 ) -> Zoo:
@@ -174,8 +174,8 @@ def run_zoo(
     matrix : bool
         Run each mutant against all guarantees, and do not stop at the first kill.
     repeats : int
-        With entropies that follow on each other.
-    entropy, workers : int
+        With seeds that follow on each other.
+    seed, workers : int
     on_hunt : callable, optional
         Called with the name of each mutant, as soon as its hunt ends.
 
@@ -196,8 +196,8 @@ def run_zoo(
     mutants = [each for each in MUTANTS.values() if not wanted or each.name in wanted]
     variants = [each for each in VARIANTS.values() if not wanted or each.name in wanted]
     # The long ones first: variants run to the end.
-    jobs = [(each.name, profile if matrix else "quick", True, False, repeats, entropy) for each in variants]
-    jobs += [(each.name, profile, False, matrix, repeats, entropy) for each in mutants]
+    jobs = [(each.name, profile if matrix else "quick", True, False, repeats, seed) for each in variants]
+    jobs += [(each.name, profile, False, matrix, repeats, seed) for each in mutants]
     hunts: dict[str, MutantResult] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for name, future in [(job[0], pool.submit(_hunt, *job)) for job in jobs]:
@@ -212,7 +212,7 @@ def run_zoo(
 
 
 def _hunt(
-    name: str, profile: str, is_variant: bool, matrix: bool, repeats: int, entropy: int
+    name: str, profile: str, is_variant: bool, matrix: bool, repeats: int, seed: int
 ) -> tuple[tuple[Mapping[str, Any], ...], int, int, float]:
     """Kills, repeats with a kill by an expected guarantee, repeats, and seconds: what travels between processes."""
     mutant = find(name)
@@ -228,8 +228,8 @@ def _hunt(
                 subject=f"zoo:{name}",
                 profile=hardness,
                 only="" if matrix else ",".join(mutant.breaks),
-                entropy=entropy + repeat,
-                touching=",".join(mutant.functions),  # all else is as in the reference
+                seed=seed + repeat,
+                functions=",".join(mutant.functions),  # all else is as in the reference
             )
             findings = run_properties(request, stop_at_first=not whole)
             # Of a correct variant all has to hold, and something has to have run.

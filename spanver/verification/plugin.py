@@ -30,9 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--subject-command", help="verify the program that this command starts, over a pipe")
     group.addoption("--spanver-profile", default="quick", choices=("quick", "ci", "deep"), help="how hard to look")
     group.addoption("--spanver-only", default="", help="guarantees, or groups of them by letter, separated by commas")
-    group.addoption("--spanver-touching", default="", help="functions, of which a property has to need one")
+    group.addoption("--spanver-functions", default="", help="functions, of which a property has to need one")
     group.addoption("--spanver-alpha", type=float, default=1e-6, help="false-alarm budget of the whole run")
-    group.addoption("--spanver-entropy", type=int, default=0, help="the same entropy gives the same run")
+    group.addoption("--spanver-seed", type=int, default=0, help="the same seed gives the same run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,17 +45,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out properties of guarantees that were not asked for; run those that take long first on many workers."""
     only = config.getoption("--spanver-only")
-    touching = set(filter(None, config.getoption("--spanver-touching").split(",")))
+    functions = set(filter(None, config.getoption("--spanver-functions").split(",")))
     marked = [(item, marker) for item in items for marker in item.iter_markers("guarantee")]
     if not marked:
         return
-    if only or touching:
+    if only or functions:
         from spanver.verification.selection import is_selected  # noqa: PLC0415 (nothing before it is needed)
 
         left_out = [
             item
             for item, marker in marked
-            if not is_selected(marker.args, only) or (touching and not touching & set(marker.kwargs.get("needs", ())))
+            if not is_selected(marker.args, only) or (functions and not functions & set(marker.kwargs.get("needs", ())))
         ]
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
@@ -98,7 +98,7 @@ def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
         marker.args,
         profile=option("--spanver-profile"),
         alpha=option("--spanver-alpha"),
-        entropy=option("--spanver-entropy"),
+        seed=option("--spanver-seed"),
     )
     yield made
     finding = dataclasses.asdict(made.finding)

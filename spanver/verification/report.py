@@ -30,19 +30,19 @@ def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
     table = Table(title=f"verdicts on {report.subject}", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("id", "guarantee", "verdict"):
         table.add_column(column, no_wrap=column != "guarantee")
-    for column in ("instances", "power", "slack", "seconds"):
+    for column in ("instances", "detectable", "tightness", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in report.rows:
         if not row.findings and row.verdict not in _COLOURS:
             continue
-        power, slack = row.largest("power"), row.largest("slack")
+        detectable, tightness = row.largest("detectable"), row.largest("tightness")
         table.add_row(
             row.id,
             titles[row.id],
             Text(row.verdict, style=_COLOURS.get(row.verdict, "")),
             f"{row.total('examples'):,}",
-            "" if power is None else f"{power:.2f}",
-            "" if slack is None else f"{slack:.3f}",
+            "" if detectable is None else f"{detectable:.2f}",
+            "" if tightness is None else f"{tightness:.3f}",
             f"{row.total('seconds'):.1f}",
         )
     return table
@@ -77,7 +77,7 @@ def footer_lines(report: Report) -> Iterator[str]:
             yield f"{words}: {', '.join(report.ids(verdict))}"
     request = report.request
     yield (
-        f"profile {request.profile}, entropy {request.entropy}; a correct subject fails with probability at most "
+        f"profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
         f"{request.alpha:g} ({report.alpha_of_one_test:.1e} each test)"
     )
 

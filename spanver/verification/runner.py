@@ -50,8 +50,8 @@ class Request:
     only : str
         Ids or groups, separated by commas; empty for all.
     alpha : float
-    entropy : int
-    touching : str
+    seed : int
+    functions : str
         Functions, separated by commas, of which a property has to need one; empty for all properties.
 
     Raises
@@ -65,13 +65,13 @@ class Request:
     profile: str = "quick"
     only: str = ""
     alpha: float = 1e-6
-    entropy: int = 0
-    touching: str = ""
+    seed: int = 0
+    functions: str = ""
 
     def __post_init__(self) -> None:
         require(self.profile in PROFILES, "profile", self.profile, f"one of {', '.join(PROFILES)}")
         require_probability("alpha", self.alpha)
-        require_count("entropy", self.entropy, least=0)
+        require_count("seed", self.seed, least=0)
         is_selected((), self.only)
         if self.command is not None:
             require(self.command.strip() != "", "command", self.command, "a program, with its arguments")
@@ -80,7 +80,7 @@ class Request:
     def replay(self, guarantee: str) -> str:
         """Command that runs the properties of one guarantee again, with the same instances and the same luck."""
         parts = ["spanver", "verify", *(["--command", self.command] if self.command else [self.subject])]
-        parts += ["--only", guarantee, "--profile", self.profile, "--entropy", str(self.entropy)]
+        parts += ["--only", guarantee, "--profile", self.profile, "--seed", str(self.seed)]
         return shlex.join(parts + (["--alpha", repr(self.alpha)] if self.alpha != Request.alpha else []))
 
 
@@ -160,8 +160,8 @@ class Report:
                 "kind": REGISTRY[row.id].kind_text,
                 "examples": row.total("examples"),
                 "alpha_spent": row.total("alpha_spent"),
-                "power": row.largest("power"),
-                "slack": row.largest("slack"),
+                "detectable": row.largest("detectable"),
+                "tightness": row.largest("tightness"),
                 "cause": row.first("cause"),
                 "message": row.message or None,
                 "counterexample": row.first("counterexample"),
@@ -182,7 +182,7 @@ class Report:
             "expected_failures": self.ids(EXPECTED),
             "alpha": self.request.alpha,
             "alpha_of_one_test": self.alpha_of_one_test,
-            "entropy": self.request.entropy,
+            "seed": self.request.seed,
             "profile": self.request.profile,
         }
         return {"schema": "spanver.verify/1", "subject": self.subject, "guarantees": rows, "footer": footer}
@@ -245,8 +245,8 @@ def run_properties(
             options += ["-p", "spanver.verification.plugin"]
         options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
         options += ["--spanver-profile", request.profile, "--spanver-only", request.only]
-        options += ["--spanver-touching", request.touching]
-        options += ["--spanver-alpha", repr(request.alpha), "--spanver-entropy", str(request.entropy)]
+        options += ["--spanver-functions", request.functions]
+        options += ["--spanver-alpha", repr(request.alpha), "--spanver-seed", str(request.seed)]
         options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
         options += ["-x"] if stop_at_first else []
         options += ["-o", f"junit_suite_name=spanver verify {request.command or request.subject}"]

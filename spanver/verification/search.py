@@ -50,7 +50,7 @@ def gather(check: Check, body: Body, strategies: Strategies) -> None:
     finding, looks = check.finding, _Looks(check)
     finding.kind = "statistical"
     finding.alpha_spent = check.alpha * check.tested
-    finding.power = check.discrepancy
+    finding.detectable = check.discrepancy
     _run(
         _Search(check, lambda **instance: looks.test(body(check, **instance)), check.tested, SHRINKS, looks.are_spent),
         strategies,

@@ -54,7 +54,7 @@ def statistical_properties() -> int:
 
 
 def make_check(
-    subject: Subject, name: str, guarantees: tuple[str, ...], *, profile: str, alpha: float, entropy: int
+    subject: Subject, name: str, guarantees: tuple[str, ...], *, profile: str, alpha: float, seed: int
 ) -> Check:
     """Make the check of one property.
 
@@ -68,7 +68,7 @@ def make_check(
     profile : str
     alpha : float
         False-alarm budget of the whole run.
-    entropy : int
+    seed : int
     """
     if profile not in PROFILES:
         raise ArgumentError("profile", profile, f"one of {', '.join(PROFILES)}")
@@ -79,7 +79,7 @@ def make_check(
         name=name,
         guarantees=guarantees,
         profile=PROFILES[profile],
-        entropy=entropy,
+        run_seed=seed,
         alpha=share(alpha, statistical_properties(), demand.instances),
         discrepancy=demand.discrepancy,
         tested=demand.instances,

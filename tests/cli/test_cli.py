@@ -402,7 +402,7 @@ REFUSALS = [
     (["verify", "--profile", "hasty"], ["profile", "hasty", "quick"]),
     (["verify", "--only", "Q7"], ["only", "Q7"]),
     (["verify", "--alpha", "2"], ["alpha", "2"]),
-    (["verify", "--entropy", "some"], ["entropy", "some", "fresh"]),
+    (["verify", "--seed", "some"], ["seed", "some", "fresh"]),
     (["verify", "--workers", "0"], ["workers", "0"]),
     (["verify", "--command", ""], ["command"]),
     (["verify", "numpy", "--command", "cat"], ["subject", "'numpy'", "command"]),

@@ -41,7 +41,7 @@ def a_check(functions: dict[str, Callable[..., Any]] | None = None, **changes: A
         "name": "test_property",
         "guarantees": ("R6",),
         "profile": PROFILES["quick"],
-        "entropy": 0,
+        "run_seed": 0,
         "alpha": 1e-8,
         "discrepancy": 0.1,
         "tested": 8,
@@ -96,14 +96,14 @@ def test_shrinking_goes_on_across_kinds_of_failure() -> None:
 
 
 def test_the_same_entropy_finds_the_same_and_another_looks_elsewhere() -> None:
-    def instances_seen(entropy: int) -> list[int]:
+    def instances_seen(seed: int) -> list[int]:
         seen: list[int] = []
 
         @instances(number=NUMBERS)
         def note(check: Check, number: int) -> None:
             seen.append(check.seed("luck"))
 
-        note(a_check(entropy=entropy))
+        note(a_check(run_seed=seed))
         return seen
 
     assert instances_seen(3) == instances_seen(3)
@@ -203,8 +203,8 @@ def test_an_expected_failure_hides_no_other_one_and_accuses_nothing_undecided() 
             "message": message,
             "examples": 1,
             "seconds": 0.0,
-            "power": None,
-            "slack": None,
+            "detectable": None,
+            "tightness": None,
         }
 
     properties = [each for each in find_properties() if "E6" in each.guarantees][:2]
@@ -250,12 +250,12 @@ def test_subjects_cannot_write_to_what_they_are_given() -> None:
 def test_the_largest_slack_is_kept() -> None:
     @instances(number=st.integers(0, 10))
     def near(check: Check, number: int) -> None:
-        check.slack(number / 2, 10.0)
-        check.slack(number, 10.0)
+        check.tightness(number / 2, 10.0)
+        check.tightness(number, 10.0)
 
     check = a_check()
     near(check)
-    assert check.finding.slack == 1.0
+    assert check.finding.tightness == 1.0
 
 
 def coin(share: float) -> Callable[[int, int], Sequence[int]]:
@@ -275,7 +275,7 @@ def test_a_right_law_is_tested_on_every_instance_to_its_designed_size() -> None:
     fair(check)
     assert check.finding.verdict is Verdict.HOLDS
     assert check.finding.examples == len(sizes) == 8
-    assert check.finding.power == 0.1
+    assert check.finding.detectable == 0.1
     assert check.finding.alpha_spent == pytest.approx(8e-8)
     assert len(set(sizes)) == 1
     assert 1500 < sizes[0] < 3000
@@ -352,7 +352,7 @@ def test_the_budget_of_false_alarms_is_shared_out_and_not_exceeded() -> None:
     assert statistical_properties() == len(statistical) > 10
     for profile in PROFILES:
         checks = [
-            make_check(reference, each.name, each.guarantees, profile=profile, alpha=1e-3, entropy=0)
+            make_check(reference, each.name, each.guarantees, profile=profile, alpha=1e-3, seed=0)
             for each in statistical
         ]
         assert sum(check.alpha * check.tested for check in checks) <= 1e-3 * (1 + 1e-12)
@@ -414,7 +414,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violation(broken: str) -> None:
-    request = Request(subject=broken, only="E6,S8,R6,T4,O1", entropy=5)
+    request = Request(subject=broken, only="E6,S8,R6,T4,O1", seed=5)
     report = verify(request, workers=1)
     verdicts = {row.id: row.verdict for row in report.rows}
     assert verdicts == {
@@ -431,7 +431,7 @@ def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violati
     assert violated["counterexample"]["vectors"]
     assert violated["cause"] == "guarantee"
     assert shlex.split(violated["replay"]) == [
-        "spanver", "verify", broken, "--only", "S8", "--profile", "quick", "--entropy", "5"
+        "spanver", "verify", broken, "--only", "S8", "--profile", "quick", "--seed", "5"
     ]  # fmt: skip
     again = verify(replace(request, only="S8"), workers=1).to_json()["guarantees"][0]
     assert again["counterexample"] == violated["counterexample"]
