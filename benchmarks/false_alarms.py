@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.hunt import interval
 from spanver.verification.runner import Request, run_properties
@@ -24,7 +25,7 @@ def violations(alpha: float, seed: int) -> tuple[int, list[str]]:
     """Entropy of one run, and the properties that were violated in it."""
     only = ",".join(sorted({each.guarantees[0] for each in find_properties() if each.statistical}))
     findings = run_properties(Request(only=only, alpha=alpha, seed=seed))
-    return seed, [each["property"] for each in findings if each["verdict"] == "violated"]
+    return seed, [each.property for each in findings if each.verdict is Verdict.VIOLATED]
 
 
 def main() -> None:

@@ -16,9 +16,6 @@ import typer
 from spanver import __version__
 from spanver.cli.run import run
 from spanver.cli.terminal import (
-    HOLDS,
-    UNDECIDED,
-    VIOLATED,
     check_outputs,
     console,
     counting,
@@ -28,7 +25,7 @@ from spanver.cli.terminal import (
     write_json,
 )
 from spanver.errors import ArgumentError, SpanverError
-from spanver.verdicts import Verdict
+from spanver.verdicts import Verdict, worst
 
 __all__ = ["app", "main"]
 
@@ -48,16 +45,16 @@ def main() -> None:
         app()
     except SpanverError as error:
         errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(UNDECIDED)
+        sys.exit(Verdict.UNDECIDED.exit_code)
     except OSError as error:  # a full disk, a folder that must not be written to
         errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(UNDECIDED)
+        sys.exit(Verdict.UNDECIDED.exit_code)
     except MemoryError as error:
         errors.print(f"spanver: not enough memory ({error})", style="red", markup=False, highlight=False)
-        sys.exit(UNDECIDED)
+        sys.exit(Verdict.UNDECIDED.exit_code)
     except Exception:  # a bug of ours decides nothing: exit code 1 is for violated guarantees
         errors.print_exception()
-        sys.exit(UNDECIDED)
+        sys.exit(Verdict.UNDECIDED.exit_code)
 
 
 def _version(wanted: bool) -> None:
@@ -119,7 +116,7 @@ def verify(
         plain(f"\n{sentence}\n  again: {replay}{also}")
     if json_file is not None:
         write_json(json_file, report.to_json())
-    raise typer.Exit({Verdict.HOLDS: HOLDS, Verdict.VIOLATED: VIOLATED, Verdict.UNDECIDED: UNDECIDED}[report.verdict])
+    raise typer.Exit(report.verdict.exit_code)
 
 
 @app.command()
@@ -140,7 +137,7 @@ def zoo(
     check_outputs(json_file)
     for name in names or ():
         find(name)
-    with counting("hunting") as tick:
+    with counting("running the zoo") as tick:
         found = run_zoo(
             profile=profile,
             names=names or (),
@@ -148,7 +145,7 @@ def zoo(
             repeats=repeats,
             seed=_seed(seed),
             workers=workers,
-            on_hunt=tick,
+            on_result=tick,
         )
     console.print(tables.zoo_table(found))
     for line in tables.zoo_lines(found, whole=not names):
@@ -156,7 +153,7 @@ def zoo(
     if json_file is not None:
         write_json(json_file, found.to_json())
     bad = found.verdict is not Verdict.HOLDS if not names else bool(found.survivors or found.false_kills)
-    raise typer.Exit(VIOLATED if bad else HOLDS)
+    raise typer.Exit((Verdict.VIOLATED if bad else Verdict.HOLDS).exit_code)
 
 
 app.command()(run)
@@ -191,7 +188,7 @@ def certify(
     console.print(
         "not certified, as a record alone cannot show it: problem, bounds, gap, evaluation, which responses were drawn"
     )
-    raise typer.Exit(VIOLATED if violated else UNDECIDED if undecided else HOLDS)
+    raise typer.Exit(worst(check.verdict for check in checks).exit_code)
 
 
 @app.command()
@@ -236,7 +233,7 @@ def study(
             )
         except KeyboardInterrupt:
             errors.print("stopped; what was measured is kept, and the same command goes on from there", style="yellow")
-            raise typer.Exit(UNDECIDED) from None
+            raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
     for result in results:
         console.print(claims_table(result))
         for path in result.figures:
@@ -245,7 +242,7 @@ def study(
     if json_file is not None:
         write_json(json_file, studies.as_json(results, profile=profile, seed=seed))
     verdict = studies.verdict_of(results)
-    raise typer.Exit({Verdict.HOLDS: HOLDS, Verdict.VIOLATED: VIOLATED, Verdict.UNDECIDED: UNDECIDED}[verdict])
+    raise typer.Exit(verdict.exit_code)
 
 
 @app.command()

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from spanver.cli.terminal import UNDECIDED, check_outputs, console, errors, plain, rounds_progress, status, stoppable
+from spanver.cli.terminal import check_outputs, console, errors, plain, rounds_progress, status, stoppable
 from spanver.errors import ArgumentError, InterruptedRunError
+from spanver.verdicts import Verdict
 
 __all__ = ["run"]
 
@@ -152,12 +153,12 @@ def run(
         except InterruptedRunError as error:
             errors.print(f"{error}. Go on with:", style="yellow", markup=False, highlight=False)
             plain(_how_to_go_on(out), errors)
-            raise typer.Exit(UNDECIDED) from None
+            raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
         except KeyboardInterrupt:
             errors.print("stopped in the middle of a round.", style="yellow")
             if checkpoint_path(out).exists():
                 plain(f"Go on from the last checkpoint with:\n{_how_to_go_on(out)}", errors)
-            raise typer.Exit(UNDECIDED) from None
+            raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
     console.print(result_table(finished.summary))
     responses = responses_table(finished.summary)
     if responses is not None:
@@ -202,7 +203,7 @@ def _run_multi_turn(context: typer.Context) -> None:
             summary = execute_tokens(plan, out, problem=problem)
     except KeyboardInterrupt:
         errors.print("stopped; a multi-turn run is not kept until it is done", style="yellow")
-        raise typer.Exit(UNDECIDED) from None
+        raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
     console.print(token_result_table(summary))
     sentences = sentences_table(summary)
     if sentences is not None:

@@ -29,9 +29,6 @@ from rich.text import Text
 from spanver.errors import ArgumentError
 
 __all__ = [
-    "HOLDS",
-    "UNDECIDED",
-    "VIOLATED",
     "check_outputs",
     "console",
     "counting",
@@ -43,9 +40,6 @@ __all__ = [
     "stoppable",
     "write_json",
 ]
-
-HOLDS, VIOLATED, UNDECIDED = 0, 1, 2
-"""Exit codes; done is as good as holds."""
 
 console = Console()
 errors = Console(stderr=True)

@@ -17,7 +17,6 @@ from spanver.runs.certify import Check
 from spanver.runs.records import Record
 from spanver.runs.settings import SETTING_NAMES
 from spanver.values import FloatArray
-from spanver.verdicts import Verdict
 
 __all__ = [
     "certificate_table",
@@ -40,7 +39,6 @@ _SYMBOLS = {
 }
 _ZERO = 1e-15  # gaps below are rounding
 _FIGURES = (".png", ".svg", ".pdf")
-_COLOURS = {Verdict.HOLDS: "green", Verdict.UNDECIDED: "yellow", Verdict.VIOLATED: "red"}
 
 
 def number(value: float) -> str:
@@ -161,7 +159,7 @@ def certificate_table(checks: Iterable[Check], titles: Mapping[str, str]) -> Tab
     for heading in ("id", "guarantee", "verdict", "finding"):
         table.add_column(heading)
     for check in checks:
-        colour = _COLOURS[check.verdict]
+        colour = check.verdict.colour
         table.add_row(check.id, titles[check.id], f"[{colour}]{check.verdict.value}[/{colour}]", check.finding)
     return table
 

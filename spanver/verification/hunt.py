@@ -1,16 +1,17 @@
 """Every check has been seen to fail: the mutants of the zoo, each against the guarantees that it should break.
 
-A hunt runs the properties of those guarantees, stops at the first kill, and is repeatable. A correct variant must
-survive all of the guarantees that its difference touches. The matrix runs every mutant against every guarantee,
-several times with fresh luck, and measures how often each kills.
+A mutant is run against the properties of those guarantees up to the first kill, and repeatably. A correct control must
+survive all of the guarantees that its difference touches. With `matrix` every mutant is run against every guarantee,
+several times with fresh seeds, and how often each kills is measured.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -20,82 +21,105 @@ from spanver.guarantees import REGISTRY, Kind
 from spanver.validation import require, require_count
 from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
+from spanver.verification.finding import Finding
 from spanver.verification.profiles import PROFILES
 from spanver.verification.runner import Request, run_properties
-from spanver.zoo.catalogue import MUTANTS, VARIANTS, Mutant, find
+from spanver.zoo.catalogue import CONTROLS, MUTANTS, Mutant, find
 
-__all__ = ["MutantResult", "Zoo", "interval", "run_zoo"]
+__all__ = ["MutantResult", "ZooReport", "interval", "run_zoo"]
 
 
 @dataclass(frozen=True)
 class MutantResult:
-    """What became of one mutant, or of one correct variant.
+    """What became of one mutant, or of one correct control.
 
     Attributes
     ----------
     mutant : Mutant
-    kills : tuple of mapping
-        Findings of the properties that failed, of all repeats.
-    killed : int
-        Repeats in which one of the expected guarantees killed it.
-    repeats : int
+    kills : tuple of tuples of Finding
+        Of each repeat, the findings of the properties that failed.
     seconds : float
-        Of the whole hunt.
+        Of all repeats.
     """
 
     mutant: Mutant
-    kills: tuple[Mapping[str, Any], ...]
-    killed: int
-    repeats: int
+    kills: tuple[tuple[Finding, ...], ...]
     seconds: float
+
+    @property
+    def repeats(self) -> int:
+        """Number of repeats."""
+        return len(self.kills)
+
+    @property
+    def killed(self) -> int:
+        """Repeats in which one of the expected guarantees killed it."""
+        expected = set(self.mutant.breaks)
+        return sum(any(expected & set(each.guarantees) for each in failed) for failed in self.kills)
+
+    @property
+    def first_kill(self) -> Finding | None:
+        """The first finding that killed it."""
+        return next((each for failed in self.kills for each in failed), None)
 
     @property
     def killed_by(self) -> tuple[str, ...]:
         """Expected guarantees that killed it, in the order of the registry."""
-        found = {name for kill in self.kills for name in kill["guarantees"]}
-        return tuple(name for name in REGISTRY if name in found & set(self.mutant.breaks))
+        return tuple(name for name in self.all_killers if name in self.mutant.breaks)
 
     @property
     def all_killers(self) -> dict[str, int]:
-        """How many repeats each guarantee killed it in."""
+        """In how many repeats each guarantee killed it."""
+        killers = [{name for each in failed for name in each.guarantees} for failed in self.kills]
+        counts = {name: sum(name in each for each in killers) for name in REGISTRY}
+        return {name: count for name, count in counts.items() if count}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        low, high = interval(self.killed, self.repeats)
+        first = self.first_kill
         return {
-            name: sum(
-                any(name in kill["guarantees"] for kill in self.kills if kill["repeat"] == r)
-                for r in range(self.repeats)
-            )
-            for name in REGISTRY
-            if any(name in kill["guarantees"] for kill in self.kills)
+            "name": self.mutant.name,
+            "bug": self.mutant.bug,
+            "expected": list(self.mutant.breaks),
+            "killed_by": list(self.killed_by),
+            "kill_probability": {"estimate": self.killed / self.repeats, "low": low, "high": high},
+            "all_killers": self.all_killers,
+            "property": first and first.property,
+            "message": first and first.message,
+            "counterexample": first and first.counterexample,
+            "seconds": self.seconds,
         }
 
 
 @dataclass(frozen=True)
-class Zoo:
+class ZooReport:
     """What became of the whole zoo.
 
     Attributes
     ----------
-    hunts, variants : tuple of MutantResult
+    mutants, controls : tuple of MutantResult
     seconds : float
     """
 
-    hunts: tuple[MutantResult, ...]
-    variants: tuple[MutantResult, ...]
+    mutants: tuple[MutantResult, ...]
+    controls: tuple[MutantResult, ...]
     seconds: float
 
     @property
     def survivors(self) -> list[str]:
         """Mutants that none of their expected guarantees killed in every repeat."""
-        return [hunt.mutant.name for hunt in self.hunts if hunt.killed < hunt.repeats]
+        return [each.mutant.name for each in self.mutants if each.killed < each.repeats]
 
     @property
     def false_kills(self) -> list[str]:
-        """Correct variants that were killed."""
-        return [hunt.mutant.name for hunt in self.variants if hunt.kills]
+        """Correct controls that were killed."""
+        return [each.mutant.name for each in self.controls if each.first_kill is not None]
 
     def without_kills(self, *, exact: bool) -> list[str]:
         """Guarantees with properties that killed nothing: those that are exact, or the others."""
         checked = {name for each in find_properties() for name in each.guarantees}
-        active = {name for hunt in self.hunts for name in hunt.killed_by}
+        active = {name for each in self.mutants for name in each.killed_by}
         return [
             name
             for name, entry in REGISTRY.items()
@@ -104,45 +128,28 @@ class Zoo:
 
     @property
     def verdict(self) -> Verdict:
-        """Violated if a mutant survived, a correct variant died, or an exact guarantee killed nothing."""
+        """Violated if a mutant survived, a correct control died, or an exact guarantee killed nothing."""
         bad = self.survivors or self.false_kills or self.without_kills(exact=True)
         return Verdict.VIOLATED if bad else Verdict.HOLDS
 
     def to_json(self) -> dict[str, Any]:
-        """Return the outcome as plain data."""
+        """Return the report as plain data."""
         return {
-            "schema": "spanver.zoo/1",
-            "mutants": [_as_data(hunt) for hunt in self.hunts],
-            "variants": [_as_data(hunt) for hunt in self.variants],
+            "schema": "spanver.zoo/2",
+            "mutants": [each.to_json() for each in self.mutants],
+            "controls": [each.to_json() for each in self.controls],
             "footer": {
-                "mutants": len(self.hunts),
-                "killed": len(self.hunts) - len(self.survivors),
+                "mutants": len(self.mutants),
+                "killed": len(self.mutants) - len(self.survivors),
                 "survivors": self.survivors,
-                "variants": len(self.variants),
-                "variants_killed": self.false_kills,
-                "idle_exact": self.without_kills(exact=True),
-                "idle_statistical": self.without_kills(exact=False),
+                "controls": len(self.controls),
+                "false_kills": self.false_kills,
+                "without_kills_exact": self.without_kills(exact=True),
+                "without_kills_statistical": self.without_kills(exact=False),
                 "seconds": self.seconds,
                 "verdict": self.verdict.value,
             },
         }
-
-
-def _as_data(hunt: MutantResult) -> dict[str, Any]:
-    low, high = interval(hunt.killed, hunt.repeats)
-    first = hunt.kills[0] if hunt.kills else None
-    return {
-        "name": hunt.mutant.name,
-        "bug": hunt.mutant.bug,
-        "expected": list(hunt.mutant.breaks),
-        "killed_by": list(hunt.killed_by),
-        "kill_probability": {"estimate": hunt.killed / hunt.repeats, "low": low, "high": high},
-        "all_killers": hunt.all_killers,
-        "property": first and first["property"],
-        "message": first and first["message"],
-        "counterexample": first and first["counterexample"],
-        "seconds": hunt.seconds,
-    }
 
 
 def interval(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -161,27 +168,27 @@ def run_zoo(
     repeats: int = 1,
     seed: int = 0,
     workers: int = 2,
-    on_hunt: Callable[[str], None] | None = None,
-) -> Zoo:
-    """MutantResult every mutant, and see that every correct variant survives.
+    on_result: Callable[[str], None] | None = None,
+) -> ZooReport:
+    """Run every mutant, which must be killed, and every correct control, which must survive.
 
     Parameters
     ----------
     profile : str
-        Of the hunts. Variants are run in full, and without `matrix` under `quick`.
+        Of the mutants. Controls are run in full, and without `matrix` under `quick`.
     names : iterable of str
-        Only these mutants and variants; all if empty.
+        Only these mutants and controls; all if empty.
     matrix : bool
         Run each mutant against all guarantees, and do not stop at the first kill.
     repeats : int
-        With seeds that follow on each other.
+        With consecutive seeds.
     seed, workers : int
-    on_hunt : callable, optional
-        Called with the name of each mutant, as soon as its hunt ends.
+    on_result : callable, optional
+        Called with the name of each mutant, as soon as its result is there.
 
     Returns
     -------
-    Zoo
+    ZooReport
 
     Raises
     ------
@@ -193,54 +200,58 @@ def run_zoo(
     require_count("workers", workers)
     started = time.perf_counter()
     wanted = set(names)
-    mutants = [each for each in MUTANTS.values() if not wanted or each.name in wanted]
-    variants = [each for each in VARIANTS.values() if not wanted or each.name in wanted]
-    # The long ones first: variants run to the end.
-    jobs = [(each.name, profile if matrix else "quick", True, False, repeats, seed) for each in variants]
-    jobs += [(each.name, profile, False, matrix, repeats, seed) for each in mutants]
-    hunts: dict[str, MutantResult] = {}
+    mutants = [each for each in MUTANTS if not wanted or each in wanted]
+    controls = [each for each in CONTROLS if not wanted or each in wanted]
+    run = partial(_result, matrix=matrix, seeds=range(seed, seed + repeats))
+    results: dict[str, MutantResult] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for name, future in [(job[0], pool.submit(_hunt, *job)) for job in jobs]:
-            hunts[name] = MutantResult(find(name), *future.result())
-            if on_hunt is not None:
-                on_hunt(name)
-    return Zoo(
-        hunts=tuple(hunts[each.name] for each in mutants),
-        variants=tuple(hunts[each.name] for each in variants),
+        # The long ones first: controls run to the end.
+        futures = {name: pool.submit(run, name, profile if matrix else "quick", is_control=True) for name in controls}
+        futures |= {name: pool.submit(run, name, profile, is_control=False) for name in mutants}
+        for name, future in futures.items():
+            results[name] = MutantResult(find(name), *future.result())
+            if on_result is not None:
+                on_result(name)
+    return ZooReport(
+        mutants=tuple(results[name] for name in mutants),
+        controls=tuple(results[name] for name in controls),
         seconds=time.perf_counter() - started,
     )
 
 
-def _hunt(
-    name: str, profile: str, is_variant: bool, matrix: bool, repeats: int, seed: int
-) -> tuple[tuple[Mapping[str, Any], ...], int, int, float]:
-    """Kills, repeats with a kill by an expected guarantee, repeats, and seconds: what travels between processes."""
-    mutant = find(name)
+def _result(
+    name: str, profile: str, *, is_control: bool, matrix: bool, seeds: range
+) -> tuple[tuple[tuple[Finding, ...], ...], float]:
+    """Kills of each repeat, and seconds: what travels between processes."""
     started = time.perf_counter()
-    kills: list[Mapping[str, Any]] = []
-    killed = 0
-    whole = matrix or is_variant
-    for repeat in range(repeats):
-        failed: list[Mapping[str, Any]] = []
-        # What dies under a gentler profile need not be hunted under a harder one, which sees more.
-        for hardness in dict.fromkeys([profile] if whole else ["quick", profile]):
-            request = Request(
-                subject=f"zoo:{name}",
-                profile=hardness,
-                only="" if matrix else ",".join(mutant.breaks),
-                seed=seed + repeat,
-                functions=",".join(mutant.functions),  # all else is as in the reference
-            )
-            findings = run_properties(request, stop_at_first=not whole)
-            # Of a correct variant all has to hold, and something has to have run.
-            fatal = {Verdict.VIOLATED.value} | ({Verdict.UNDECIDED.value} if is_variant else set())
-            failed = [each for each in findings if each["verdict"] in fatal]
-            if is_variant and not findings:
-                failed = [
-                    {"property": "none", "guarantees": mutant.breaks, "message": "nothing ran", "counterexample": None}
-                ]
-            if failed:
-                break
-        kills += [{**each, "repeat": repeat} for each in failed]
-        killed += any(set(each["guarantees"]) & set(mutant.breaks) for each in failed)
-    return tuple(kills), killed, repeats, time.perf_counter() - started
+    failing = _control_failures if is_control else _mutant_kills
+    kills = tuple(failing(find(name), profile, matrix, seed) for seed in seeds)
+    return kills, time.perf_counter() - started
+
+
+def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
+    # What dies under a gentler profile need not be run under a harder one, which sees more.
+    for hardness in dict.fromkeys([profile] if matrix else ["quick", profile]):
+        findings = run_properties(_request(mutant, hardness, matrix, seed), stop_at_first=not matrix)
+        violated = tuple(each for each in findings if each.verdict is Verdict.VIOLATED)
+        if violated:
+            return violated
+    return ()
+
+
+def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
+    """Of a correct control all has to hold, and something has to have run."""
+    findings = run_properties(_request(control, profile, matrix, seed))
+    if not findings:
+        return (Finding("none", control.breaks, message="nothing ran"),)
+    return tuple(each for each in findings if each.verdict is not Verdict.HOLDS)
+
+
+def _request(mutant: Mutant, profile: str, matrix: bool, seed: int) -> Request:
+    return Request(
+        subject=f"zoo:{mutant.name}",
+        profile=profile,
+        only="" if matrix else ",".join(mutant.breaks),
+        seed=seed,
+        functions=",".join(mutant.functions),  # all else is as in the reference
+    )

@@ -8,8 +8,6 @@ in a run without such properties. Nothing of spanver is imported before it is ne
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +83,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
     """Give a property what it needs, and attach what it found to its report."""
-    from spanver.verification.selection import make_check  # noqa: PLC0415 (nothing before it is needed)
+    from spanver.verification.finding import finding_to_json  # noqa: PLC0415 (nothing before it is needed)
+    from spanver.verification.selection import make_check  # noqa: PLC0415 (likewise)
 
     marker = request.node.get_closest_marker("guarantee")
     missing = sorted(set(marker.kwargs.get("needs", ())) - subject.provides)
@@ -101,6 +100,4 @@ def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
         seed=option("--spanver-seed"),
     )
     yield made
-    finding = dataclasses.asdict(made.finding)
-    finding["verdict"] = made.finding.verdict.value
-    request.node.user_properties.append((ATTACHED, json.dumps(finding)))  # text, as a JUnit file has it
+    request.node.user_properties.append((ATTACHED, finding_to_json(made.finding)))

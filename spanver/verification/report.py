@@ -9,13 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from spanver.verdicts import Verdict
-from spanver.verification.hunt import Zoo, interval
-from spanver.verification.runner import Report
+from spanver.verification.hunt import ZooReport, interval
+from spanver.verification.runner import Report, Status
 
 __all__ = ["footer_lines", "verdict_table", "violation_lines", "zoo_lines", "zoo_table"]
-
-_COLOURS = {"holds": "green", "undecided": "yellow", "violated": "red", "measured": "cyan"}
 
 
 def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
@@ -33,17 +30,16 @@ def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
     for column in ("instances", "detectable", "tightness", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in report.rows:
-        if not row.findings and row.verdict not in _COLOURS:
+        if not row.findings and not row.status.colour:
             continue
-        detectable, tightness = row.largest("detectable"), row.largest("tightness")
         table.add_row(
             row.id,
             titles[row.id],
-            Text(row.verdict, style=_COLOURS.get(row.verdict, "")),
-            f"{row.total('examples'):,}",
-            "" if detectable is None else f"{detectable:.2f}",
-            "" if tightness is None else f"{tightness:.3f}",
-            f"{row.total('seconds'):.1f}",
+            Text(row.status.value, style=row.status.colour),
+            f"{row.examples:,}",
+            "" if row.detectable is None else f"{row.detectable:.2f}",
+            "" if row.tightness is None else f"{row.tightness:.3f}",
+            f"{row.seconds:.1f}",
         )
     return table
 
@@ -51,11 +47,12 @@ def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
 def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
     """What was violated, as pairs of a sentence and a command that runs it again."""
     for row in report.rows:
-        if row.verdict != Verdict.VIOLATED.value:
+        if row.status is not Status.VIOLATED:
             continue
-        cause, counterexample = row.first("cause"), row.first("counterexample")
-        by = "" if cause in (None, "", "guarantee") else f" [{cause}]"
-        shown = "" if counterexample is None else f"\n  smallest instance: {json.dumps(counterexample)}"
+        found = row.violation
+        by = "" if found is None or found.cause in ("", "guarantee") else f" [{found.cause}]"
+        has_instance = found is not None and found.counterexample is not None
+        shown = f"\n  smallest instance: {json.dumps(found.counterexample)}" if found and has_instance else ""
         yield f"{row.id} is violated{by}: {row.message}{shown}", report.request.replay(row.id)
 
 
@@ -64,17 +61,17 @@ def footer_lines(report: Report) -> Iterator[str]:
     if report.expected == 0:
         yield "nothing was checked: the subject provides no function that these guarantees need"
     yield (
-        f"{report.executed} of {report.expected} properties ran: {len(report.ids('holds'))} guarantees hold, "
-        f"{len(report.ids('violated'))} violated, {len(report.ids('undecided'))} undecided"
+        f"{report.executed} of {report.expected} properties ran: {len(report.ids(Status.HOLDS))} guarantees hold, "
+        f"{len(report.ids(Status.VIOLATED))} violated, {len(report.ids(Status.UNDECIDED))} undecided"
     )
-    for words, verdict in (
-        ("not provided by the subject", "not provided"),
-        ("not in this profile, decided by no property yet", "not in profile"),
-        ("measured, as nothing is promised", "measured"),
-        ("failed as expected", "expected failure"),
+    for words, status in (
+        ("not provided by the subject", Status.NOT_PROVIDED),
+        ("not in this profile, decided by no property yet", Status.NOT_IN_PROFILE),
+        ("measured, as nothing is promised", Status.MEASURED),
+        ("failed as expected", Status.EXPECTED_FAILURE),
     ):
-        if report.ids(verdict):
-            yield f"{words}: {', '.join(report.ids(verdict))}"
+        if report.ids(status):
+            yield f"{words}: {', '.join(report.ids(status))}"
     request = report.request
     yield (
         f"profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
@@ -82,33 +79,34 @@ def footer_lines(report: Report) -> Iterator[str]:
     )
 
 
-def zoo_table(zoo: Zoo) -> Table:
-    """What became of every mutant, one row each; correct variants below."""
+def zoo_table(zoo: ZooReport) -> Table:
+    """What became of every mutant, one row each; correct controls below."""
     table = Table(title="zoo", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("mutant", "bug", "expected", "killed by"):
         table.add_column(column, no_wrap=column == "mutant")
     table.add_column("seconds", justify="right", no_wrap=True)
-    for hunt in zoo.hunts:
-        low, high = interval(hunt.killed, hunt.repeats)
-        often = f" {hunt.killed}/{hunt.repeats} [{low:.2f}, {high:.2f}]" if hunt.repeats > 1 else ""
-        killer = ", ".join(hunt.killed_by) or "SURVIVED"
-        style = "" if hunt.killed == hunt.repeats else "red"
-        expected = ", ".join(hunt.mutant.breaks)
-        table.add_row(hunt.mutant.name, hunt.mutant.bug, expected, Text(killer + often, style), f"{hunt.seconds:.1f}")
-    for hunt in zoo.variants:
-        fate = Text(f"KILLED by {', '.join(hunt.killed_by)}", "red") if hunt.kills else Text("survives, as it must")
-        expected = f"none of {', '.join(hunt.mutant.breaks)}"
-        table.add_row(hunt.mutant.name, f"correct: {hunt.mutant.bug}", expected, fate, f"{hunt.seconds:.1f}")
+    for each in zoo.mutants:
+        low, high = interval(each.killed, each.repeats)
+        often = f" {each.killed}/{each.repeats} [{low:.2f}, {high:.2f}]" if each.repeats > 1 else ""
+        killer = ", ".join(each.killed_by) or "SURVIVED"
+        style = "" if each.killed == each.repeats else "red"
+        expected = ", ".join(each.mutant.breaks)
+        table.add_row(each.mutant.name, each.mutant.bug, expected, Text(killer + often, style), f"{each.seconds:.1f}")
+    for each in zoo.controls:
+        killed = each.first_kill is not None
+        fate = Text(f"KILLED by {', '.join(each.killed_by)}", "red") if killed else Text("survives, as it must")
+        expected = f"none of {', '.join(each.mutant.breaks)}"
+        table.add_row(each.mutant.name, f"correct: {each.mutant.bug}", expected, fate, f"{each.seconds:.1f}")
     return table
 
 
-def zoo_lines(zoo: Zoo, *, whole: bool) -> Iterator[str]:
+def zoo_lines(zoo: ZooReport, *, whole: bool) -> Iterator[str]:
     """Counts, and what fails the build."""
-    times = sorted(hunt.seconds / hunt.repeats for hunt in zoo.hunts)
+    times = sorted(each.seconds / each.repeats for each in zoo.mutants)
     median = f", median {times[len(times) // 2]:.1f} s" if times else ""
-    killed = len(zoo.hunts) - len(zoo.survivors)
-    yield f"{killed} of {len(zoo.hunts)} mutants killed{median}; {zoo.seconds:.0f} s in all"
-    yield f"{len(zoo.variants) - len(zoo.false_kills)} of {len(zoo.variants)} correct variants survived"
+    killed = len(zoo.mutants) - len(zoo.survivors)
+    yield f"{killed} of {len(zoo.mutants)} mutants killed{median}; {zoo.seconds:.0f} s in all"
+    yield f"{len(zoo.controls) - len(zoo.false_kills)} of {len(zoo.controls)} correct controls survived"
     if whole:
         for exact, words in ((True, "exact guarantees that killed nothing"), (False, "others that killed nothing")):
             if zoo.without_kills(exact=exact):

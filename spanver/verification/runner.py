@@ -7,13 +7,13 @@ each found, and compares what ran with what had to run. A guarantee is `violated
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,35 @@ from spanver.guarantees import REGISTRY
 from spanver.loading import open_subject
 from spanver.subjects.contract import Subject
 from spanver.validation import require, require_count, require_probability
-from spanver.verdicts import Verdict
+from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property, find_properties
+from spanver.verification.finding import Finding, finding_from_json
 from spanver.verification.plugin import ATTACHED
 from spanver.verification.profiles import DEMANDS, PROFILES
 from spanver.verification.selection import expected_properties, is_selected, statistical_properties
 
-__all__ = ["Report", "Request", "Row", "expected_failures", "run_properties", "verify"]
+__all__ = ["Report", "Request", "Row", "Status", "expected_failures", "run_properties", "verify"]
 
-NOT_PROVIDED, NOT_IN_PROFILE, MEASURED, EXPECTED = "not provided", "not in profile", "measured", "expected failure"
+
+class Status(Enum):
+    """What became of a guarantee: its verdict, or why it was not judged."""
+
+    HOLDS = "holds"
+    UNDECIDED = "undecided"
+    VIOLATED = "violated"
+    NOT_PROVIDED = "not provided"
+    """The subject does not provide the functions that it is about."""
+    NOT_IN_PROFILE = "not in profile"
+    """No property decides it yet."""
+    MEASURED = "measured"
+    """The subject does not promise it."""
+    EXPECTED_FAILURE = "expected failure"
+    """It failed as the file of expected failures says."""
+
+    @property
+    def colour(self) -> str:
+        """Colour at the terminal."""
+        return ({verdict.value: verdict.colour for verdict in Verdict} | {"measured": "cyan"}).get(self.value, "")
 
 
 @dataclass(frozen=True)
@@ -86,36 +106,69 @@ class Request:
 
 @dataclass(frozen=True)
 class Row:
-    """Verdict on one guarantee.
+    """What became of one guarantee.
 
     Attributes
     ----------
     id : str
-    verdict : str
-        `holds`, `undecided` or `violated`; or why it was not judged: `not provided`, `not in profile`, `measured`,
-        `expected failure`.
-    findings : tuple of mapping
-        What its properties found.
+    status : Status
+    findings : tuple of Finding
+        Of its properties.
     message : str
         Of the violation or of what is undecided.
     """
 
     id: str
-    verdict: str
-    findings: tuple[Mapping[str, Any], ...] = ()
+    status: Status
+    findings: tuple[Finding, ...] = ()
     message: str = ""
 
-    def first(self, key: str) -> Any:
-        """Return this part of the finding that decided."""
-        return next((each[key] for each in self.findings if each["verdict"] == "violated"), None)
+    @property
+    def violation(self) -> Finding | None:
+        """The first finding that is a violation."""
+        return next((each for each in self.findings if each.verdict is Verdict.VIOLATED), None)
 
-    def largest(self, key: str) -> float | None:
-        """Largest number of this name among the findings."""
-        return max((each[key] for each in self.findings if each[key] is not None), default=None)
+    @property
+    def examples(self) -> int:
+        """Instances of all its properties."""
+        return sum(each.examples for each in self.findings)
 
-    def total(self, key: str) -> Any:
-        """Sum of the numbers of this name over the findings."""
-        return sum(each[key] for each in self.findings)
+    @property
+    def seconds(self) -> float:
+        """Of all its properties."""
+        return sum(each.seconds for each in self.findings)
+
+    @property
+    def detectable(self) -> float | None:
+        """The largest over its statistical properties."""
+        return max((each.detectable for each in self.findings if each.detectable is not None), default=None)
+
+    @property
+    def tightness(self) -> float | None:
+        """The largest over its properties."""
+        return max((each.tightness for each in self.findings if each.tightness is not None), default=None)
+
+    def to_json(self, request: Request) -> dict[str, Any]:
+        """Return the row as plain data."""
+        violation = self.violation
+        return {
+            "id": self.id,
+            "verdict": self.status.value,
+            "kind": REGISTRY[self.id].kind_text,
+            "examples": self.examples,
+            "alpha_spent": sum(each.alpha_spent for each in self.findings),
+            "detectable": self.detectable,
+            "tightness": self.tightness,
+            "cause": violation and violation.cause,
+            "message": self.message or None,
+            "counterexample": violation and violation.counterexample,
+            "replay": request.replay(self.id) if self.findings else None,
+            "seconds": self.seconds,
+            "properties": [{"name": each.property, "verdict": each.verdict.value} for each in self.findings],
+        }
+
+
+_JUDGED = frozenset({Status.HOLDS, Status.UNDECIDED, Status.VIOLATED})
 
 
 @dataclass(frozen=True)
@@ -139,52 +192,34 @@ class Report:
     expected: int
     executed: int
 
-    def ids(self, verdict: str) -> list[str]:
-        """Guarantees with this verdict."""
-        return [row.id for row in self.rows if row.verdict == verdict]
+    def ids(self, status: Status) -> list[str]:
+        """Guarantees of this status."""
+        return [row.id for row in self.rows if row.status is status]
 
     @property
     def verdict(self) -> Verdict:
-        """Verdict on the whole: `violated` > `undecided` > `holds`."""
-        if self.ids(Verdict.VIOLATED.value):
-            return Verdict.VIOLATED
+        """The worst verdict; undecided at best where not all properties ran that had to, or none did."""
         complete = self.executed == self.expected and self.executed > 0
-        return Verdict.HOLDS if complete and not self.ids(Verdict.UNDECIDED.value) else Verdict.UNDECIDED
+        judged = [Verdict(row.status.value) for row in self.rows if row.status in _JUDGED]
+        return worst([*judged, Verdict.HOLDS if complete else Verdict.UNDECIDED])
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        rows = [
-            {
-                "id": row.id,
-                "verdict": row.verdict,
-                "kind": REGISTRY[row.id].kind_text,
-                "examples": row.total("examples"),
-                "alpha_spent": row.total("alpha_spent"),
-                "detectable": row.largest("detectable"),
-                "tightness": row.largest("tightness"),
-                "cause": row.first("cause"),
-                "message": row.message or None,
-                "counterexample": row.first("counterexample"),
-                "replay": self.request.replay(row.id) if row.findings else None,
-                "seconds": row.total("seconds"),
-                "properties": [{"name": each["property"], "verdict": each["verdict"]} for each in row.findings],
-            }
-            for row in self.rows
-        ]
         footer = {
             "expected": self.expected,
             "executed": self.executed,
             "verdict": self.verdict.value,
-            **{verdict.value: self.ids(verdict.value) for verdict in Verdict},
-            "not_provided": self.ids(NOT_PROVIDED),
-            "not_in_profile": self.ids(NOT_IN_PROFILE),
-            "measured": self.ids(MEASURED),
-            "expected_failures": self.ids(EXPECTED),
+            **{verdict.value: self.ids(Status(verdict.value)) for verdict in Verdict},
+            "not_provided": self.ids(Status.NOT_PROVIDED),
+            "not_in_profile": self.ids(Status.NOT_IN_PROFILE),
+            "measured": self.ids(Status.MEASURED),
+            "expected_failures": self.ids(Status.EXPECTED_FAILURE),
             "alpha": self.request.alpha,
             "alpha_of_one_test": self.alpha_of_one_test,
             "seed": self.request.seed,
             "profile": self.request.profile,
         }
+        rows = [row.to_json(self.request) for row in self.rows]
         return {"schema": "spanver.verify/1", "subject": self.subject, "guarantees": rows, "footer": footer}
 
     @property
@@ -223,7 +258,7 @@ def run_properties(
     junit: Path | None = None,
     stop_at_first: bool = False,
     on_finding: Callable[[str], None] | None = None,
-) -> list[Mapping[str, Any]]:
+) -> list[Finding]:
     """Run the properties under pytest and return what each found, in the order in which they ended.
 
     Raises
@@ -302,7 +337,7 @@ def verify(
     rows = tuple(
         _row(name, subject, findings, [each for each in expected if name in each.guarantees], known or {})
         if name in checked
-        else Row(name, NOT_IN_PROFILE)
+        else Row(name, Status.NOT_IN_PROFILE)
         for name in REGISTRY
         if is_selected([name], request.only)
     )
@@ -312,44 +347,40 @@ def verify(
 def _row(
     name: str,
     subject: Subject,
-    findings: Sequence[Mapping[str, Any]],
+    findings: Sequence[Finding],
     expected: Sequence[Property],
     known: Mapping[str, str],
 ) -> Row:
     if not expected:
-        return Row(name, NOT_PROVIDED)
+        return Row(name, Status.NOT_PROVIDED)
     # Exact findings first, as they say more; else by name, as the order in which they ended is the workers'.
-    mine = tuple(
-        sorted(
-            (each for each in findings if name in each["guarantees"]),
-            key=lambda each: (each["kind"] != "exact", each["property"]),
-        )
-    )
+    mine = sorted((each for each in findings if name in each.guarantees), key=lambda each: (each.kind, each.property))
     measured = {each.name for each in expected if each.needs & subject.measured}
-    judged = [each for each in mine if each["property"] not in measured]
-    violated = [each["message"] for each in mine if each["verdict"] == Verdict.VIOLATED.value]
+    judged = [each for each in mine if each.property not in measured]
     if len(measured) == len(expected) == len(mine):
-        return Row(name, MEASURED, mine, violated[0] if violated else "")
+        violated = [each.message for each in mine if each.verdict is Verdict.VIOLATED]
+        return Row(name, Status.MEASURED, tuple(mine), violated[0] if violated else "")
     verdict, message = _judged(judged, len(expected) - len(mine))
     if name not in known:
-        return Row(name, verdict.value, mine, message)
-    failed = [each["message"] for each in judged if each["verdict"] == Verdict.VIOLATED.value]
+        return Row(name, Status(verdict.value), tuple(mine), message)
+    failed = [each.message for each in judged if each.verdict is Verdict.VIOLATED]
     if failed and all(known[name] in each for each in failed):
-        return Row(name, EXPECTED, mine, known[name])
+        return Row(name, Status.EXPECTED_FAILURE, tuple(mine), known[name])
     if verdict is Verdict.UNDECIDED:
-        return Row(name, verdict.value, mine, message)
+        return Row(name, Status.UNDECIDED, tuple(mine), message)
     occurred = next((each for each in failed if known[name] not in each), "it holds")
-    return Row(name, Verdict.VIOLATED.value, mine, f"expected to fail with: {known[name]}; what came: {occurred}")
+    message = f"expected to fail with: {known[name]}; instead: {occurred}"
+    return Row(name, Status.VIOLATED, tuple(mine), message)
 
 
-def _judged(findings: Sequence[Mapping[str, Any]], missing: int) -> tuple[Verdict, str]:
+def _judged(findings: Sequence[Finding], missing: int) -> tuple[Verdict, str]:
     """Worst verdict, and its message."""
-    for verdict in (Verdict.VIOLATED, Verdict.UNDECIDED):
-        found = [each for each in findings if each["verdict"] == verdict.value]
-        if found:
-            others = ", ".join(each["property"] for each in found[1:])
-            return verdict, found[0]["message"] + (f" (also {verdict.value}: {others})" if others else "")
-    return (Verdict.UNDECIDED, f"{missing} of its properties did not run") if missing else (Verdict.HOLDS, "")
+    verdict = worst(each.verdict for each in findings)
+    if verdict is Verdict.HOLDS:
+        return (Verdict.UNDECIDED, f"{missing} of its properties did not run") if missing else (verdict, "")
+    first, *others = (each for each in findings if each.verdict is verdict)
+    also = f" (also {verdict.value}: {', '.join(each.property for each in others)})" if others else ""
+    return verdict, first.message + also
 
 
 def _entry_points() -> set[str]:
@@ -359,10 +390,10 @@ def _entry_points() -> set[str]:
 
 
 class _Collector:
-    """Plugin of one run that keeps what the properties found."""
+    """Plugin of one run that collects the findings."""
 
     def __init__(self, on_finding: Callable[[str], None] | None) -> None:
-        self.findings: list[Mapping[str, Any]] = []
+        self.findings: list[Finding] = []
         self.errors: list[str] = []
         self._on_finding = on_finding
         self._failed: dict[str, str] = {}
@@ -374,11 +405,11 @@ class _Collector:
         if report.when != "teardown":
             return
         attached = dict(report.user_properties).get(ATTACHED)
-        found = json.loads(str(attached)) if attached is not None else None
-        if found is not None and (found["verdict"] != Verdict.UNDECIDED.value or found["message"]):
+        found = finding_from_json(str(attached)) if attached is not None else None
+        if found is not None and (found.verdict is not Verdict.UNDECIDED or found.message):
             self.findings.append(found)
             if self._on_finding is not None:
-                self._on_finding(found["property"])
+                self._on_finding(found.property)
         elif report.nodeid in self._failed:
             # It ended without a verdict: the fault is not the subject's.
             self.errors.append(self._failed[report.nodeid])

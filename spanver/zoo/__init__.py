@@ -1,1 +1,1 @@
-"""The zoo: implementations with one planted bug each, which the properties must kill, and correct variants."""
+"""The zoo: implementations with one planted bug each, which the properties must kill, and correct controls."""

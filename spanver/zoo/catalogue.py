@@ -11,10 +11,10 @@ from difflib import get_close_matches
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
 from spanver.zoo import baselines, exploration, identities, oracle, regressions, sampler, spanner, spanning_sets, tokens
-from spanver.zoo.controls import VARIANTS as _VARIANTS
+from spanver.zoo.controls import CONTROLS as _CONTROLS
 from spanver.zoo.mutant import Mutant, mutated
 
-__all__ = ["MUTANTS", "VARIANTS", "Mutant", "find", "mutant"]
+__all__ = ["CONTROLS", "MUTANTS", "Mutant", "find", "mutant"]
 
 MUTANTS: dict[str, Mutant] = {
     each.name: each
@@ -23,27 +23,27 @@ MUTANTS: dict[str, Mutant] = {
 }
 """Mutants by name."""
 
-VARIANTS: dict[str, Mutant] = {each.name: each for each in (*_VARIANTS, tokens.VARIANT)}
-"""Correct variants by name."""
+CONTROLS: dict[str, Mutant] = {each.name: each for each in (*_CONTROLS, tokens.CONTROL)}
+"""Correct controls by name."""
 
 
 def find(name: str) -> Mutant:
-    """Return the mutant, or the correct variant, of a name.
+    """Return the mutant, or the correct control, of a name.
 
     Raises
     ------
     ArgumentError
         If there is none of this name.
     """
-    found = MUTANTS.get(name) or VARIANTS.get(name)
+    found = MUTANTS.get(name) or CONTROLS.get(name)
     if found is None:
-        alike = get_close_matches(name, [*MUTANTS, *VARIANTS], cutoff=0.3)
+        alike = get_close_matches(name, [*MUTANTS, *CONTROLS], cutoff=0.3)
         raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")
     return found
 
 
 def mutant(name: str) -> Subject:
-    """Return the subject that is a mutant or a correct variant.
+    """Return the subject that is a mutant or a correct control.
 
     Raises
     ------

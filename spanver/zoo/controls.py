@@ -1,4 +1,4 @@
-"""Correct variants: as right as the reference, and different."""
+"""Correct controls: as right as the reference, and different."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spanver.zoo.sampler import drawn_sampler, sampler
 from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
 from spanver.zoo.spanning_sets import covering, greedy_start, swapped_members
 
-__all__ = ["VARIANTS"]
+__all__ = ["CONTROLS"]
 
 _SPANNER = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "O1", "O3")
 _EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R2", "R3", "O3", "T1", "T2")
@@ -125,7 +125,7 @@ def _stable_softmax(log_base: FloatArray, scores: FloatArray, beta: float) -> Fl
     return normalised
 
 
-VARIANTS: tuple[Mutant, ...] = (
+CONTROLS: tuple[Mutant, ...] = (
     Mutant("variant-sampler", "A1 with every step in the open", _SAMPLER, {"softmax_sample": sampler}),
     Mutant(
         "variant-own-trials",
@@ -267,4 +267,4 @@ VARIANTS: tuple[Mutant, ...] = (
     ),
     Mutant("variant-covering", "covers with Sigma inverted afresh", ("B3",), {"covering_list": covering}),
 )
-"""Correct variants, by the guarantees that their difference touches."""
+"""Correct controls, by the guarantees that their difference touches."""

@@ -316,7 +316,7 @@ MUTANTS = (
     *(Mutant(name, bug, breaks, {"multi_turn": partial(explore, parts=parts)}) for name, bug, breaks, parts in RUNS),
 )
 
-VARIANT = Mutant(
+CONTROL = Mutant(
     "variant-turns",
     "A4 written anew, with inverses in place of updates, and the recursion with logsumexp.",
     ("S1", "S2", "S3", "S4", "E6", "O1", "I5", "I6", "I7", "T5"),

@@ -291,7 +291,7 @@ def test_verify_exits_0_where_failures_are_expected_and_1_where_they_do_not_occu
     known = spanver("verify", "zoo:norms-squared", *options)
     assert (known.code, "failed as expected: S8" in known.out) == (0, True)
     fixed = spanver("verify", *options)
-    assert (fixed.code, "expected to fail with: e; what came: it holds" in fixed.out) == (1, True)
+    assert (fixed.code, "expected to fail with: e; instead: it holds" in fixed.out) == (1, True)
 
 
 def test_verify_exits_2_where_nothing_was_decided(spanver: Command) -> None:
@@ -303,9 +303,9 @@ def test_zoo_names_the_killer_of_each_mutant_and_writes_it(spanver: Command) -> 
     said = spanver("zoo", "norms-squared", "variant-unsorted", "--workers", "1", "--json", "zoo.json")
     assert said.code == 0
     assert "1 of 1 mutants killed" in said.out
-    assert "1 of 1 correct variants survived" in said.out
+    assert "1 of 1 correct controls survived" in said.out
     content = json.loads(Path("zoo.json").read_text())
-    assert content["schema"] == "spanver.zoo/1"
+    assert content["schema"] == "spanver.zoo/2"
     (mutant,) = content["mutants"]
     assert (mutant["name"], mutant["killed_by"]) == ("norms-squared", ["S8"])
     assert mutant["counterexample"] is not None

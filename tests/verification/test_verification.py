@@ -28,8 +28,9 @@ from spanver.verdicts import Verdict
 from spanver.verification import runner
 from spanver.verification.check import Check, Experiment
 from spanver.verification.collection import find_properties
+from spanver.verification.finding import Finding, finding_from_json, finding_to_json
 from spanver.verification.profiles import DEMANDS, PROFILES, Profile
-from spanver.verification.runner import Request, Row, expected_failures, run_properties, verify
+from spanver.verification.runner import Request, Row, Status, expected_failures, run_properties, verify
 from spanver.verification.search import experiments, instances, plain
 from spanver.verification.selection import expected_properties, is_selected, make_check, statistical_properties
 from spanver.verification.transcript import GENEROUS_BUDGET
@@ -194,30 +195,20 @@ def test_a_guarantee_whose_premise_never_held_is_undecided() -> None:
 
 
 def test_an_expected_failure_hides_no_other_one_and_accuses_nothing_undecided() -> None:
-    def finding(message: str, verdict: Verdict) -> dict[str, Any]:
-        return {
-            "property": message,
-            "guarantees": ("E6",),
-            "verdict": verdict.value,
-            "kind": "exact",
-            "message": message,
-            "examples": 1,
-            "seconds": 0.0,
-            "detectable": None,
-            "tightness": None,
-        }
+    def finding(message: str, verdict: Verdict) -> Finding:
+        return Finding(message, ("E6",), verdict, message=message, examples=1)
 
     properties = [each for each in find_properties() if "E6" in each.guarantees][:2]
     known = {"E6": "bug 17"}
 
-    def row(*findings: dict[str, Any]) -> Row:
+    def row(*findings: Finding) -> Row:
         return runner._row("E6", reference, findings, properties, known)
 
     bug, regression = finding("bug 17", Verdict.VIOLATED), finding("a regression", Verdict.VIOLATED)
-    assert row(bug, finding("fine", Verdict.HOLDS)).verdict == "expected failure"
-    assert row(bug, regression).verdict == "violated"
+    assert row(bug, finding("fine", Verdict.HOLDS)).status is Status.EXPECTED_FAILURE
+    assert row(bug, regression).status is Status.VIOLATED
     assert "a regression" in row(bug, regression).message
-    assert row(finding("lost", Verdict.UNDECIDED), finding("fine", Verdict.HOLDS)).verdict == "undecided"
+    assert row(finding("lost", Verdict.UNDECIDED), finding("fine", Verdict.HOLDS)).status is Status.UNDECIDED
 
 
 def test_nothing_smaller_is_looked_for_after_a_time_limit() -> None:
@@ -416,7 +407,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violation(broken: str) -> None:
     request = Request(subject=broken, only="E6,S8,R6,T4,O1", seed=5)
     report = verify(request, workers=1)
-    verdicts = {row.id: row.verdict for row in report.rows}
+    verdicts = {row.id: row.status.value for row in report.rows}
     assert verdicts == {
         "O1": "not provided",
         "R6": "holds",
@@ -475,7 +466,7 @@ def test_what_promises_nothing_is_measured_and_not_judged() -> None:
         patch.setattr("spanver.verification.runner.open_subject", lambda name, command: given)
         report = verify(Request(only="S8"), workers=1)
     # One property of S8 needs the norms, the other the spanner: the second still judges.
-    assert report.rows[0].verdict == "holds"
+    assert report.rows[0].status is Status.HOLDS
 
 
 def test_a_run_with_nothing_to_check_is_undecided() -> None:
@@ -488,14 +479,14 @@ def test_fewer_properties_than_expected_are_undecided(monkeypatch: pytest.Monkey
     monkeypatch.setattr("spanver.verification.runner.run_properties", lambda *_, **__: [])
     report = verify(Request(only="E6"), workers=1)
     assert report.verdict is Verdict.UNDECIDED
-    assert report.rows[0].verdict == "undecided"
+    assert report.rows[0].status is Status.UNDECIDED
     assert "did not run" in report.rows[0].message
 
 
-def test_hunting_stops_at_the_first_violation(broken: str) -> None:
+def test_a_run_that_looks_for_a_kill_stops_at_the_first_violation(broken: str) -> None:
     findings = run_properties(Request(subject=broken, only="S8,E6,R6"), stop_at_first=True)
-    assert findings[-1]["verdict"] == "violated"
-    assert sum(each["verdict"] == "violated" for each in findings) == 1
+    assert findings[-1].verdict is Verdict.VIOLATED
+    assert sum(each.verdict is Verdict.VIOLATED for each in findings) == 1
 
 
 def test_a_junit_file_names_every_property_that_ran(tmp_path: Path) -> None:
@@ -548,3 +539,11 @@ def test_a_search_that_has_had_its_turns_gives_the_shortest_failure_so_far() -> 
     assert len(seen) == check.finding.examples + 4  # the turns, and no more
     assert check.finding.counterexample is not None
     assert len(str(check.finding.counterexample["number"])) == min(len(str(number)) for number in failed)
+
+
+def test_a_finding_survives_the_text_that_carries_it() -> None:
+    finding = Finding(
+        "a", ("S4", "S5"), Verdict.VIOLATED, "statistical", 3, 1e-9, 0.1, 0.5, "raised", "no", {"x": [1]}, 2.5
+    )
+    assert finding_from_json(finding_to_json(finding)) == finding
+    assert finding_from_json(finding_to_json(Finding("b", ()))) == Finding("b", ())

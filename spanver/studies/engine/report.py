@@ -16,8 +16,6 @@ from spanver.verdicts import Verdict
 
 __all__ = ["claims_table", "footer_line"]
 
-_COLOURS = {Verdict.HOLDS: "green", Verdict.UNDECIDED: "yellow", Verdict.VIOLATED: "red"}
-
 
 def claims_table(result: Result) -> Table:
     """Claims of a study, a row each, with slope, 95 % interval and band where one has any."""
@@ -30,7 +28,7 @@ def claims_table(result: Result) -> Table:
     for column in ("slope", "95 % interval", "band") if has_slopes else ():
         table.add_column(column, justify="right", no_wrap=True)
     for claim in result.claims:
-        verdict = Text(claim.verdict.value, _COLOURS[claim.verdict]) if claim.judged else Text("shown", "cyan")
+        verdict = Text(claim.verdict.value, claim.verdict.colour) if claim.judged else Text("shown", "cyan")
         words = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
         table.add_row(claim.guarantee, Text(words), verdict, *(_numbers(claim) if has_slopes else ()))
     return table

@@ -18,7 +18,7 @@ from spanver.studies.engine.store import open_store, revision
 from spanver.studies.engine.study import PROFILES, Claim, Measured, Point
 from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
 from spanver.validation import require, require_count
-from spanver.verdicts import Verdict
+from spanver.verdicts import Verdict, worst
 
 __all__ = ["Result", "as_json", "conduct", "selected_studies", "verdict_of"]
 
@@ -137,8 +137,7 @@ def _judged(name: str, measured: Sequence[Measured], out: Path) -> Result:
 
 def verdict_of(results: Sequence[Result]) -> Verdict:
     """The worst verdict of all claims that are judged."""
-    verdicts = {claim.verdict for result in results for claim in result.claims if claim.judged}
-    return next((each for each in (Verdict.VIOLATED, Verdict.UNDECIDED) if each in verdicts), Verdict.HOLDS)
+    return worst(claim.verdict for result in results for claim in result.claims if claim.judged)
 
 
 def as_json(results: Sequence[Result], *, profile: str, seed: int) -> dict[str, Any]:
