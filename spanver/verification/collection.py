@@ -1,19 +1,26 @@
-"""What checks each guarantee: found by reading the property files, so that no table is typed by hand.
+"""What checks each guarantee: found by collecting the properties, so that no table is typed by hand.
 
 A property names its guarantees, and the functions of a subject that it needs, in a marker,
-`@pytest.mark.guarantee("S4", needs=["build_spanner"])`. The files are parsed, not imported: so a run knows how many
-checks are to be expected without asking those that were executed.
+`@pytest.mark.guarantee("S4", needs=["build_spanner"])`; the decorator `experiments` makes it statistical. So a run
+knows how many checks are to be expected without asking those that were executed.
 """
 
 from __future__ import annotations
 
-import ast
+import sys
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import FunctionType, ModuleType
 
 from spanver.runs.certify import CERTIFIED
+from spanver.studies.catalogue import STUDIES
 
-__all__ = ["Property", "checked_by", "find_properties"]
+__all__ = ["Property", "checked_by", "find_properties", "is_statistical"]
+
+
+PACKAGE = "spanver.properties"
 
 
 @dataclass(frozen=True)
@@ -26,22 +33,21 @@ class Property:
     statistical: bool
 
 
+@cache
 def find_properties() -> tuple[Property, ...]:
     """All properties, in the order of their files."""
-    return tuple(
-        found
-        for file in sorted(files("spanver.properties").iterdir(), key=lambda entry: entry.name)
-        if file.name.startswith("test_") and file.name.endswith(".py")
-        for function in ast.parse(file.read_text(encoding="utf-8")).body
-        if isinstance(function, ast.FunctionDef)
-        for found in _marked(function)
-    )
+    found = iter_modules(import_module(PACKAGE).__path__, f"{PACKAGE}.")
+    names = sorted(module.name for module in found if module.name.rpartition(".")[2].startswith("test_"))
+    here = set(sys.modules)
+    modules = [import_module(name) for name in names]
+    for name in set(names) - here:
+        # pytest imports them again: only what it imports itself does it rewrite to explain failing assertions.
+        del sys.modules[name]
+    return tuple(found for module in modules for found in _properties_of(module))
 
 
 def checked_by() -> dict[str, tuple[str, ...]]:
     """Names of the properties, of `spanver certify` and of studies, by the id of the guarantee that they check."""
-    from spanver.studies.catalogue import STUDIES  # noqa: PLC0415 (properties are found without it)
-
     names: dict[str, list[str]] = {}
     for found in find_properties():
         for guarantee in found.guarantees:
@@ -54,18 +60,16 @@ def checked_by() -> dict[str, tuple[str, ...]]:
     return {guarantee: tuple(found) for guarantee, found in names.items()}
 
 
-def _marked(function: ast.FunctionDef) -> list[Property]:
-    calls = [decorator for decorator in function.decorator_list if isinstance(decorator, ast.Call)]
-    statistical = any(ast.unparse(call.func) == "experiments" for call in calls)
+def _properties_of(module: ModuleType) -> list[Property]:
     return [
-        Property(
-            name=function.name,
-            guarantees=tuple(ast.literal_eval(argument) for argument in call.args),
-            needs=frozenset(
-                each for keyword in call.keywords if keyword.arg == "needs" for each in ast.literal_eval(keyword.value)
-            ),
-            statistical=statistical,
-        )
-        for call in calls
-        if ast.unparse(call.func) == "pytest.mark.guarantee"
+        Property(function.__name__, mark.args, frozenset(mark.kwargs.get("needs", ())), is_statistical(function))
+        for function in vars(module).values()
+        if isinstance(function, FunctionType)
+        for mark in getattr(function, "pytestmark", ())
+        if mark.name == "guarantee"
     ]
+
+
+def is_statistical(function: object) -> bool:
+    """Whether a property is statistical: the decorator `experiments` says so."""
+    return bool(getattr(function, "statistical", False))

@@ -58,12 +58,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+    from spanver.verification.collection import is_statistical  # noqa: PLC0415 (nothing before it is needed)
+
     first = hasattr(config, "workerinput")
-    items.sort(key=lambda item: _is_statistical(item) != first)
-
-
-def _is_statistical(item: pytest.Item) -> bool:
-    return bool(getattr(getattr(item, "obj", None), "statistical", False))
+    items.sort(key=lambda item: is_statistical(getattr(item, "obj", None)) != first)
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from spanver.guarantees import REGISTRY
 from spanver.runs.certify import CERTIFIED
-from spanver.verification import collection as checks
-from spanver.verification.collection import checked_by
+from spanver.verification import collection
+from spanver.verification.collection import Property, checked_by, find_properties
 
 
 def test_every_id_that_a_property_names_is_in_the_registry() -> None:
@@ -43,21 +46,43 @@ def test_every_headline_result_has_a_study() -> None:
     assert all(checked_by()[name] for name in REGISTRY)
 
 
-def test_markers_are_read_from_any_file_of_properties_and_nothing_else(
+def test_markers_are_read_from_the_files_of_properties_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "test_one.py").write_text(
-        "import nothing_that_exists\n"
-        "import pytest\n\n"
-        "@pytest.mark.guarantee('S4', 'S5')\n@pytest.mark.slow\ndef test_two_at_once(): ...\n\n"
+    package = tmp_path / "some_properties"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "test_one.py").write_text(
+        "import pytest\nfrom spanver.verification.search import experiments as another_name\n\n"
+        "@pytest.mark.guarantee('S4', 'S5', needs=['fit'])\n@pytest.mark.skip\ndef test_two_at_once(): ...\n\n"
+        "@pytest.mark.guarantee('S6')\n@another_name()\ndef test_a_statistical_one(): ...\n\n"
         "@pytest.mark.parametrize('S1', [1])\ndef test_another_marker(): ...\n\n"
         "def helper(): ...\n"
     )
-    (tmp_path / "conftest.py").write_text("import pytest\n\n@pytest.mark.guarantee('S6')\ndef test_no(): ...\n")
-    (tmp_path / "test_notes.txt").write_text("@pytest.mark.guarantee('S6')\n")
-    monkeypatch.setattr(checks, "files", lambda package: tmp_path)
-    found = {name: tuple(n for n in names if not n.startswith("spanver ")) for name, names in checked_by().items()}
-    assert {name: names for name, names in found.items() if names} == {
-        "S4": ("test_two_at_once",),
-        "S5": ("test_two_at_once",),
-    }
+    (package / "conftest.py").write_text("import pytest\n\n@pytest.mark.guarantee('S6')\ndef test_no(): ...\n")
+    (package / "test_notes.txt").write_text("@pytest.mark.guarantee('S6')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(collection, "PACKAGE", "some_properties")
+    found = find_properties.__wrapped__()
+    assert found == (
+        Property("test_two_at_once", ("S4", "S5"), frozenset({"fit"}), statistical=False),
+        Property("test_a_statistical_one", ("S6",), frozenset(), statistical=True),
+    )
+    assert not any(name.startswith("some_properties.") for name in sys.modules), "left to pytest"
+
+
+def test_what_is_found_is_what_pytest_collects() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--pyargs",
+        "spanver.properties",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    collected = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names = re.findall(r"::(test_\w+)", collected)
+    assert sorted(names) == sorted(each.name for each in find_properties())
