@@ -69,7 +69,6 @@ def explore(
     assert len(rounds) == expected, f"{len(rounds)} prompts were asked for, the settings have {expected} rounds"
     components = policy.components
     assert len(components) == settings.exploration_rounds, f"a mixture of {len(components)} policies"
-    assert all(isinstance(each, TruncatedSoftmax) for each in components), "policies that are not truncated"
     return Explored(components, rounds[: settings.prompts], rounds[settings.prompts :])
 
 

@@ -6,7 +6,6 @@ A policy knows parameters alone. Sampling one costs what the sampler asks of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -20,10 +19,10 @@ from spanver.values import FloatArray, LinearScore, Prefix, Prompt, Response, Sc
 __all__ = [
     "BestOfN",
     "LinearSoftmax",
-    "Mixture",
     "Policy",
     "Sampler",
     "TokenPolicy",
+    "TruncatedMixture",
     "TruncatedSoftmax",
     "sample_policy",
     "sample_sequence",
@@ -67,13 +66,40 @@ class TruncatedSoftmax:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Mixture:
-    """Uniform mixture of policies: each output draws its component afresh."""
+class TruncatedMixture:
+    """Output of A2: the uniform mixture of the exploration policies of `T` rounds, which share one spanner. `[FMR25]`.
 
-    components: tuple[LinearSoftmax | TruncatedSoftmax, ...]
+    Each output draws its round afresh.
+
+    Attributes
+    ----------
+    thetas : array, shape (T, d)
+    precision : array, shape (d, d)
+        `Sigma_span^-1`.
+    nu : float
+    """
+
+    thetas: FloatArray
+    precision: FloatArray
+    nu: float
 
     def __post_init__(self) -> None:
-        require(len(self.components) > 0, "components", self.components, "at least one policy")
+        object.__setattr__(self, "thetas", read_only(self.thetas, ndim=2, name="thetas"))
+        object.__setattr__(self, "precision", read_only(self.precision, ndim=2, name="precision"))
+        require(len(self.thetas) > 0, "thetas", self.thetas, "those of at least one round")
+        require_positive("nu", self.nu)
+
+    def __len__(self) -> int:
+        return len(self.thetas)
+
+    def component(self, index: int) -> TruncatedSoftmax:
+        """Policy of one round, counted from 0."""
+        return TruncatedSoftmax(self.thetas[index], self.precision, self.nu)
+
+    @property
+    def components(self) -> tuple[TruncatedSoftmax, ...]:
+        """Policies of all rounds."""
+        return tuple(self.component(index) for index in range(len(self)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,7 +131,7 @@ class BestOfN:
         return scores
 
 
-Policy: TypeAlias = LinearSoftmax | TruncatedSoftmax | Mixture | BestOfN
+Policy: TypeAlias = LinearSoftmax | TruncatedSoftmax | TruncatedMixture | BestOfN
 
 
 class Sampler(Protocol):
@@ -147,12 +173,13 @@ def sample_policy(
     -------
     Response
     """
+    component: LinearSoftmax | TruncatedSoftmax
     match policy:
         case BestOfN():
             drawn = oracle.sample(prompt, policy.count)
             return drawn[int(np.argmax(policy.scores(drawn.features)))]
-        case Mixture(components):
-            component = components[int(stream(seed, "mixture").integers(len(components)))]
+        case TruncatedMixture():
+            component = policy.component(int(stream(seed, "mixture").integers(len(policy))))
         case LinearSoftmax() | TruncatedSoftmax():
             component = policy
     score: Score
@@ -161,12 +188,6 @@ def sample_policy(
     else:
         score = LinearScore(component.theta)
     return sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
-
-
-def mixture_of_rounds(thetas: Sequence[FloatArray] | FloatArray, precision: FloatArray, nu: float) -> Mixture:
-    """Output of A2: the uniform mixture of the exploration policies of all rounds."""
-    precision = read_only(precision, ndim=2, name="precision")
-    return Mixture(tuple(TruncatedSoftmax(theta, precision, nu) for theta in thetas))
 
 
 @dataclass(frozen=True, eq=False)

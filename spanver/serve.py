@@ -17,11 +17,9 @@ from spanver.errors import QuestionRefusedError
 from spanver.learners.spanner_sampling import Settings
 from spanver.loading import load_subject
 from spanver.oracle import AnyResponse, Budget, Ledger
-from spanver.policies import Mixture, TruncatedSoftmax
 from spanver.subjects.contract import BaselineResult, Subject, result_of
 from spanver.subjects.process import ARGUMENTS, REMOTE
 from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
-from spanver.validation import require
 from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
 
 __all__ = ["RemoteOracle", "serve"]
@@ -144,11 +142,6 @@ def _called(subject: Subject, name: str, arguments: dict[str, Any], seq: int, so
 
 
 def _as_data(result: Any) -> Any:
-    if isinstance(result, Mixture):
-        parts = [part for part in result.components if isinstance(part, TruncatedSoftmax)]
-        require(len(parts) == len(result.components), "policy", result, "a mixture of truncated policies")
-        thetas = np.array([part.theta for part in parts])
-        return {"thetas": encoded(thetas), "precision": encoded(parts[0].precision), "nu": parts[0].nu}
     if isinstance(result, BaselineResult):
         return {key: value for key, value in encoded(result).items() if value is not None}
     return encoded(result)

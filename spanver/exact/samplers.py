@@ -12,9 +12,9 @@ from scipy.special import gammaln, logsumexp
 
 from spanver.learners.softmax_sampler import pilot_size
 from spanver.validation import require, require_probability
-from spanver.values import FloatArray
+from spanver.values import FloatArray, IntArray
 
-__all__ = ["SamplerLaw", "log_law_of_best", "race_law", "sampler_law"]
+__all__ = ["SamplerLaw", "law_given_pilot", "log_law_of_best", "race_law", "sampler_law"]
 
 _LOG_2 = math.log(2.0)
 _FIRST_ORDER = -40.0  # log of a number that adds nothing to 1 in double precision
@@ -118,20 +118,49 @@ def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float,
     trials = pilot_size(multiplier, delta)
     pilots = _compositions(trials, len(base))
     log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
-    with np.errstate(divide="ignore"):
-        log_mean_weight = logsumexp(np.log(pilots) - np.log(trials) + f / beta, axis=1)
-    log_acceptance = np.minimum(0.0, f / beta - np.log(multiplier) - log_mean_weight[:, None])
-    acceptance = base * np.exp(log_acceptance)
-    hit = np.minimum(acceptance.sum(axis=1), 1.0)
-    with np.errstate(divide="ignore"):
-        all_fail = np.exp(trials * np.log1p(-hit))
-    laws = (1.0 - all_fail)[:, None] * acceptance / hit[:, None] + all_fail[:, None] * base
+    laws, all_fail, hit = law_given_pilot(base, f / beta, pilots, multiplier)
     probability = np.exp(log_probability)
     return SamplerLaw(
         law=probability @ laws,
         fallback_probability=float(probability @ all_fail),
         expected_trials=float(probability @ ((1.0 - all_fail) / hit)),
     )
+
+
+def law_given_pilot(
+    base: FloatArray, exponents: FloatArray, pilots: FloatArray | IntArray, multiplier: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Exact distribution of A1 given its pilot, `(1 - q_Z) A_Z + q_Z pi_ref`: clipping and fallback are in it (R2, R3).
+
+    Parameters
+    ----------
+    base : array, shape (n,)
+        Base probabilities.
+    exponents : array, shape (n,) or (m, n)
+        `f/beta`, of all pilots or of each.
+    pilots : array, shape (m, n)
+        How often each response came in each pilot; each row sums to `N`, the number of trials.
+    multiplier : float
+        `M`.
+
+    Returns
+    -------
+    laws : array, shape (m, n)
+        Probability of each response.
+    all_fail : array, shape (m,)
+        Probability that every trial fails, `q_Z`.
+    hit : array, shape (m,)
+        Probability that one trial accepts.
+    """
+    trials = int(pilots[0].sum())
+    with np.errstate(divide="ignore"):
+        log_mean = logsumexp(np.log(pilots) - np.log(trials) + exponents, axis=1, keepdims=True)
+    acceptance = base * np.exp(np.minimum(0.0, exponents - np.log(multiplier) - log_mean))
+    hit = np.minimum(acceptance.sum(axis=1, keepdims=True), 1.0)
+    with np.errstate(divide="ignore"):
+        all_fail = np.exp(trials * np.log1p(-hit))
+    laws = (1.0 - all_fail) * acceptance / hit + all_fail * base
+    return laws, all_fail[:, 0], hit[:, 0]
 
 
 @lru_cache(maxsize=64)

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from spanver.exact.samplers import log_law_of_best
+from spanver.exact.samplers import law_given_pilot, log_law_of_best
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
-from spanver.policies import BestOfN, LinearSoftmax, Mixture, Policy, TruncatedSoftmax
+from spanver.learners.softmax_sampler import pilot_size
+from spanver.policies import BestOfN, LinearSoftmax, Policy, TruncatedMixture, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
+from spanver.randomness import stream
 from spanver.values import FloatArray, IntArray
 
 __all__ = [
@@ -26,10 +28,11 @@ __all__ = [
     "law_cost",
     "log_coverage",
     "log_law",
-    "log_laws_given_second",
+    "log_laws_given_anchors",
     "log_optimal_law",
     "log_ratio",
     "objective",
+    "sampled_gap",
     "uncertain_probability",
 ]
 
@@ -54,38 +57,32 @@ def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
             law: FloatArray = log_softmax(problem.log_base, problem.features @ theta, problem.beta)
             return law
         case TruncatedSoftmax():
-            return next(component_laws(problem, Mixture((policy,))))
-        case Mixture(components):
+            return next(component_laws(problem, TruncatedMixture(policy.theta[None], policy.precision, policy.nu)))
+        case TruncatedMixture():
             total = np.full(problem.log_base.shape, -np.inf)
             for component_law in component_laws(problem, policy):
                 total = np.logaddexp(total, component_law)
-            return total - np.log(len(components))
+            return total - np.log(len(policy))
         case BestOfN():
             scores = policy.scores(problem.features)
             rows = zip(problem.log_base, scores, strict=True)
             return np.stack([log_law_of_best(log_base, row, policy.count) for log_base, row in rows])
 
 
-def component_laws(problem: TabularProblem, mixture: Mixture) -> Iterator[FloatArray]:
-    """Exact law of each component of a mixture in turn, shape (X, Y).
+def component_laws(problem: TabularProblem, mixture: TruncatedMixture) -> Iterator[FloatArray]:
+    """Exact distribution of each component of a mixture in turn, shape (X, Y).
 
-    What the spanner covers is found once for all components that share it.
+    What the spanner covers is found once for all components, which share it.
     """
-    masks: dict[tuple[bytes, float], list[NDArray[np.bool_]]] = {}
-    seconds = [np.flatnonzero(log_base > -np.inf) for log_base in problem.log_base]
-    for component in mixture.components:
-        if isinstance(component, LinearSoftmax):
-            yield log_law(problem, component)
-            continue
-        key = (component.precision.tobytes(), component.nu)
-        if key not in masks:
-            masks[key] = [
-                uncertain_mask(features[support], features, component.precision, component.nu)
-                for features, support in zip(problem.features, seconds, strict=True)
-            ]
+    supports = [np.flatnonzero(log_base > -np.inf) for log_base in problem.log_base]
+    masks = [
+        uncertain_mask(features[support], features, mixture.precision, mixture.nu)
+        for features, support in zip(problem.features, supports, strict=True)
+    ]
+    for theta in mixture.thetas:
         laws = []
-        for prompt, (support, uncertain) in enumerate(zip(seconds, masks[key], strict=True)):
-            conditional = _laws_given_second(problem, component.theta, prompt, support, uncertain)
+        for prompt, (support, uncertain) in enumerate(zip(supports, masks, strict=True)):
+            conditional = _laws_given_anchors(problem, theta, prompt, support, uncertain)
             laws.append(logsumexp(problem.log_base[prompt][support, None] + conditional, axis=0))
         yield np.stack(laws)
 
@@ -99,21 +96,21 @@ def law_cost(problem: TabularProblem, policy: Policy) -> int:
             return problem.prompts * problem.responses
         case TruncatedSoftmax():
             return problem.prompts * problem.responses**2
-        case Mixture(components):
-            return sum(law_cost(problem, component) for component in components)
+        case TruncatedMixture():
+            return len(policy) * problem.prompts * problem.responses**2
 
 
-def log_laws_given_second(
-    problem: TabularProblem, policy: TruncatedSoftmax, prompt: int, seconds: IntArray
+def log_laws_given_anchors(
+    problem: TabularProblem, policy: TruncatedSoftmax, prompt: int, anchors: IntArray
 ) -> FloatArray:
-    """Law of the truncated softmax at one prompt, given each second response `y'`.
+    """Law of the truncated softmax at one prompt, given each anchor `y'`.
 
     Parameters
     ----------
     problem : TabularProblem
     policy : TruncatedSoftmax
     prompt : int
-    seconds : array of int, shape (n,)
+    anchors : array of int, shape (n,)
 
     Returns
     -------
@@ -121,15 +118,15 @@ def log_laws_given_second(
         `log pi_f(y|x)` with `f(y) = <theta, v(x,y,y')> 1[covered]`.
     """
     features = problem.features[prompt]
-    uncertain = uncertain_mask(features[seconds], features, policy.precision, policy.nu)
-    return _laws_given_second(problem, policy.theta, prompt, seconds, uncertain)
+    uncertain = uncertain_mask(features[anchors], features, policy.precision, policy.nu)
+    return _laws_given_anchors(problem, policy.theta, prompt, anchors, uncertain)
 
 
-def _laws_given_second(
-    problem: TabularProblem, theta: FloatArray, prompt: int, seconds: IntArray, uncertain: NDArray[np.bool_]
+def _laws_given_anchors(
+    problem: TabularProblem, theta: FloatArray, prompt: int, anchors: IntArray, uncertain: NDArray[np.bool_]
 ) -> FloatArray:
     scores = problem.features[prompt] @ theta
-    truncated = np.where(uncertain, 0.0, scores[None, :] - scores[seconds, None])
+    truncated = np.where(uncertain, 0.0, scores[None, :] - scores[anchors, None])
     law: FloatArray = log_softmax(problem.log_base[prompt][None, :], truncated, problem.beta)
     return law
 
@@ -247,3 +244,38 @@ def uncertain_probability(problem: TabularProblem, precision: FloatArray, nu: fl
     base = np.exp(problem.log_base)
     masks = (uncertain_mask(features, features, precision, nu) for features in problem.features)
     return np.array([law @ mask @ law for law, mask in zip(base, masks, strict=True)])
+
+
+def sampled_gap(
+    problem: TabularProblem, mixture: TruncatedMixture, multiplier: float, failure: float, *, seed: int
+) -> float:
+    """Gap of a mixture of truncated policies as A1 draws from it: clipping and fallback are in it.
+
+    For every component, prompt and anchor `y'` one pilot is drawn; given the pilot the distribution of A1 is exact.
+    Where `M >= 4 C` this is the gap of the policy itself, to within `delta`.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    mixture : TruncatedMixture
+    multiplier, failure : float
+        `M` and `delta` of A1.
+    seed : int
+        Of the pilots.
+    """
+    generator = stream(seed, "pilots of the output")
+    trials = pilot_size(multiplier, failure)
+    total = np.zeros(problem.log_base.shape)
+    for x, features in enumerate(problem.features):
+        support = np.flatnonzero(problem.log_base[x] > -np.inf)
+        base = np.exp(problem.log_base[x])
+        base /= base.sum()
+        uncertain = uncertain_mask(features[support], features, mixture.precision, mixture.nu)
+        for theta in mixture.thetas:
+            scores = features @ theta
+            exponents = np.where(uncertain, 0.0, scores - scores[support, None]) / problem.beta
+            pilots = generator.multinomial(trials, base, size=len(support))
+            laws, _, _ = law_given_pilot(base, exponents, pilots, multiplier)
+            total[x] += base[support] @ laws
+    with np.errstate(divide="ignore"):
+        return gap(problem, np.log(total / len(mixture)))

@@ -19,7 +19,7 @@ from spanver.learners.exploration import Exploration, Fit, explore
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, build_spanner
 from spanver.oracle import Oracle
-from spanver.policies import Mixture, Sampler, mixture_of_rounds
+from spanver.policies import Sampler, TruncatedMixture
 from spanver.validation import require_count, require_positive, require_probability
 
 __all__ = ["Observer", "Run", "Settings", "Trace", "largest_cost", "spanner_sampling"]
@@ -87,7 +87,7 @@ class Run:
 
     Attributes
     ----------
-    policy : Mixture
+    policy : TruncatedMixture
     trace : Trace
     settings : Settings
         For a staged run, those of the last complete stage.
@@ -96,7 +96,7 @@ class Run:
         know that the true coverage was passed.
     """
 
-    policy: Mixture
+    policy: TruncatedMixture
     trace: Trace
     settings: Settings
     coverage: float | None = None
@@ -161,7 +161,7 @@ def _rounds(
     fit: Fit,
     start: Trace | None,
     observer: Observer | None,
-) -> tuple[Mixture, Trace]:
+) -> tuple[TruncatedMixture, Trace]:
     """Both phases, until the rounds of `totals` are done; the mixture is of the last rounds, those of `settings`."""
     explored = start.exploration if start else Exploration.empty(oracle.dimension)
     extra: dict[str, Any] = {}
@@ -198,4 +198,4 @@ def _rounds(
         on_round=watch,
     )
     thetas = exploration.thetas[totals.exploration_rounds - settings.exploration_rounds :]
-    return mixture_of_rounds(thetas, built.precision, settings.nu), Trace(built, exploration)
+    return TruncatedMixture(thetas, built.precision, settings.nu), Trace(built, exploration)

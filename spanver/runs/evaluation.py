@@ -13,10 +13,10 @@ import numpy as np
 from scipy import stats
 
 from spanver.exact.samplers import race_law
-from spanver.exact.tabular import component_laws, gap, kl_divergence, law_cost, log_laws_given_second, log_optimal_law
+from spanver.exact.tabular import component_laws, gap, kl_divergence, law_cost, log_laws_given_anchors, log_optimal_law
 from spanver.kernels import truncated_scores
 from spanver.oracle import Oracle
-from spanver.policies import Mixture, TruncatedSoftmax
+from spanver.policies import TruncatedMixture
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.values import FloatArray, Prompt, ResponseId
@@ -87,7 +87,7 @@ class Evaluation:
 
 def evaluate_table(
     problem: TabularProblem,
-    mixture: Mixture,
+    mixture: TruncatedMixture,
     *,
     seed: int,
     draws: int = 2000,
@@ -101,8 +101,7 @@ def evaluate_table(
     Parameters
     ----------
     problem : TabularProblem
-    mixture : Mixture
-        Of truncated policies.
+    mixture : TruncatedMixture
     seed : int
     draws : int
         Of (round, prompt, second response), when estimated.
@@ -153,25 +152,24 @@ def evaluate_table(
 
 
 def _sampled_gaps(
-    problem: TabularProblem, mixture: Mixture, seed: int, draws: int
+    problem: TabularProblem, mixture: TruncatedMixture, seed: int, draws: int
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], FloatArray]:
     generator = stream(seed, "evaluation")
-    rounds = generator.integers(len(mixture.components), size=draws)
+    rounds = generator.integers(len(mixture), size=draws)
     prompts = generator.choice(problem.prompts, size=draws, p=problem.prompt_law)
     optimum = log_optimal_law(problem)
     gaps = np.empty(draws)
     for draw, (round_index, prompt) in enumerate(zip(rounds, prompts, strict=True)):
-        component = mixture.components[round_index]
-        assert isinstance(component, TruncatedSoftmax)
+        component = mixture.component(round_index)
         second = generator.choice(problem.responses, p=np.exp(problem.log_base[prompt]))
-        law = log_laws_given_second(problem, component, int(prompt), np.array([second]))
+        law = log_laws_given_anchors(problem, component, int(prompt), np.array([second]))
         gaps[draw] = problem.beta * kl_divergence(law, optimum[prompt : prompt + 1])[0]
     return rounds, gaps
 
 
 def evaluate_text(
     oracle: Oracle,
-    mixture: Mixture,
+    mixture: TruncatedMixture,
     *,
     prompts: int,
     pool: int,
@@ -195,8 +193,7 @@ def evaluate_text(
     ----------
     oracle : Oracle
         A fresh one: its ledger is the cost of the evaluation.
-    mixture : Mixture
-        Of truncated policies.
+    mixture : TruncatedMixture
     prompts, pool : int
     seed : int
         Of the outputs that are shown.
@@ -222,13 +219,12 @@ def evaluate_text(
         if on_step is not None:
             on_step(row + 1)
 
-    objectives = np.empty((len(mixture.components), prompts))
+    objectives = np.empty((len(mixture), prompts))
     laws = np.zeros((prompts, pool))
-    for index, component in enumerate(mixture.components):
-        assert isinstance(component, TruncatedSoftmax)
-        scores = truncated_scores(features[:, 1:], features[:, :1], component.theta, component.precision, component.nu)
+    for index, theta in enumerate(mixture.thetas):
+        scores = truncated_scores(features[:, 1:], features[:, :1], theta, mixture.precision, mixture.nu)
         law = race_law(scores / beta)
-        laws += law / len(mixture.components)
+        laws += law / len(mixture)
         with np.errstate(divide="ignore", invalid="ignore"):
             divergence = np.where(law > 0, law * np.log(pool * law), 0.0).sum(axis=1)
         objectives[index] = (law * rewards[:, 1:]).sum(axis=1) - beta * divergence

@@ -13,8 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from spanver.exact.sampled import sampled_gap
-from spanver.exact.tabular import gap, log_law
+from spanver.exact.tabular import gap, log_law, sampled_gap
 from spanver.guarantees import sampler_multiplier
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
@@ -25,7 +24,6 @@ from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.learners.xpo import xpo
 from spanver.oracle import Ledger, Oracle
 from spanver.oracles import counted_oracle
-from spanver.policies import Mixture
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt
@@ -84,7 +82,6 @@ def spanner_attempt(problem: TabularProblem, seed: int, settings: Settings) -> A
     """Run SpannerSampling, and judge it by the law of what A1 really draws from its policy (`sampled_gap`)."""
     oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"))
     policy = spanner_sampling(oracle, seed=derived_seed(seed, "learner"), settings=settings).policy
-    assert isinstance(policy, Mixture)
     multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
     found = sampled_gap(problem, policy, multiplier, failure, seed=derived_seed(seed, "output"))
     return Attempt(found, oracle.ledger)

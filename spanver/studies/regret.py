@@ -12,7 +12,7 @@ from spanver.evidence import judge, slope
 from spanver.exact.tabular import component_laws, gap, log_coverage, log_law, log_optimal_law
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
-from spanver.policies import Mixture, TruncatedSoftmax
+from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.figures import draw_series, draw_theory
@@ -51,12 +51,9 @@ def measure(point: Point) -> Numbers:
     )
     oracle = counted_oracle(problem, seed=derived_seed(point.seed, "oracle"))
     run = spanner_sampling(oracle, seed=derived_seed(point.seed, "learner"), settings=settings)
-    assert isinstance(run.policy, Mixture)
     regret = np.cumsum([gap(problem, law) for law in component_laws(problem, run.policy)])
-    component = run.policy.components[0]
-    assert isinstance(component, TruncatedSoftmax)
     assert problem.theta_star is not None
-    best = TruncatedSoftmax(problem.theta_star, component.precision, component.nu)
+    best = TruncatedSoftmax(problem.theta_star, run.policy.precision, run.policy.nu)
     return {f"regret_{k}": float(regret[2**k - 1]) for k in range(int(point.size) + 1)} | {
         "uncovered": gap(problem, log_law(problem, best)),  # what truncation costs a round once theta_t is theta*
         "spanner_size": len(run.trace.spanner.vectors),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.exact.tabular import log_coverage, log_law, log_laws_given_second, log_optimal_law, log_ratio
+from spanver.exact.tabular import log_coverage, log_law, log_laws_given_anchors, log_optimal_law, log_ratio
 from spanver.guarantees import (
     confidence_radius,
     log_truncated_coverage,
@@ -89,7 +89,7 @@ def measure(point: Point) -> Numbers:
     policy = TruncatedSoftmax(theta, precision, nu)
     optimum = log_optimal_law(problem)
     seconds = np.arange(3)
-    truncated = log_ratio(log_laws_given_second(problem, policy, 0, seconds), problem.log_base)
+    truncated = log_ratio(log_laws_given_anchors(problem, policy, 0, seconds), problem.log_base)
     optimal = max(0.0, float(log_coverage(problem, optimum)[0]))
     bounds = np.array([log_truncated_coverage(optimal, _covered(problem, policy, optimum[0], y)) for y in range(3)])
     worst = int(np.argmax(truncated - bounds))

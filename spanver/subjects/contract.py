@@ -51,7 +51,7 @@ from typing import Any
 import numpy as np
 
 from spanver.errors import ArgumentError, ContractError
-from spanver.policies import LinearSoftmax, Mixture, TruncatedSoftmax, mixture_of_rounds
+from spanver.policies import TruncatedMixture
 from spanver.validation import read_only, require
 from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
 
@@ -272,14 +272,11 @@ def _multi_turn(value: Any) -> MultiTurnResult:
     return result
 
 
-def _policy(value: Any) -> Mixture:
-    if not isinstance(value, Mapping) and hasattr(value, "policy"):
-        policy = value.policy
-        require(isinstance(policy, Mixture | TruncatedSoftmax | LinearSoftmax), "policy", policy, "a policy of spanver")
-        return policy if isinstance(policy, Mixture) else Mixture((policy,))
-    thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
-    precision = read_only(_part(value, "precision"), ndim=2, name="precision")
-    return mixture_of_rounds(thetas, precision, float(_part(value, "nu")))
+def _policy(value: Any) -> TruncatedMixture:
+    policy = value if isinstance(value, Mapping) else getattr(value, "policy", value)
+    thetas = read_only(_part(policy, "thetas"), ndim=2, name="thetas")
+    precision = read_only(_part(policy, "precision"), ndim=2, name="precision")
+    return TruncatedMixture(thetas, precision, float(_part(policy, "nu")))
 
 
 FUNCTIONS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(

@@ -19,7 +19,7 @@ from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
-from spanver.policies import Mixture, Sampler, TruncatedSoftmax
+from spanver.policies import Sampler, TruncatedMixture, TruncatedSoftmax
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
 from spanver.zoo.mutant import Mutant
 
@@ -137,14 +137,17 @@ def phase_two(
         pass
     if final_fit:
         thetas = [*thetas[1:], least_squares(*data(progress), radius(oracle.radius))]
-    return Policies(Mixture(tuple(output(thetas, progress))))
+    policies = output(thetas, progress)
+    return Policies(
+        TruncatedMixture(np.array([each.theta for each in policies]), policies[0].precision, policies[0].nu)
+    )
 
 
 @dataclass(frozen=True)
 class Policies:
     """Result of a run."""
 
-    policy: Mixture
+    policy: TruncatedMixture
 
 
 def _without_last(progress: Progress) -> Data:

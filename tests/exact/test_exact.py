@@ -22,12 +22,12 @@ from spanver.exact.tabular import (
     law_cost,
     log_coverage,
     log_law,
-    log_laws_given_second,
+    log_laws_given_anchors,
     log_optimal_law,
     objective,
     uncertain_probability,
 )
-from spanver.policies import LinearSoftmax, Mixture, TruncatedSoftmax
+from spanver.policies import LinearSoftmax, TruncatedMixture, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -211,7 +211,7 @@ def test_laws_given_the_second_response_are_those_of_their_score(seed: int) -> N
     policy = TruncatedSoftmax(theta, PRECISION, NU)
     for prompt in range(problem.prompts):
         seconds = np.array([4, 0, 0, 2])
-        given = log_laws_given_second(problem, policy, prompt, seconds)
+        given = log_laws_given_anchors(problem, policy, prompt, seconds)
         assert given.shape == (4, 5)
         expected = [conditional_reference(problem, theta, PRECISION, NU, prompt, int(second)) for second in seconds]
         assert_is_law(given, expected, problem)
@@ -256,22 +256,8 @@ def test_a_truncation_that_covers_everything_is_the_linear_softmax() -> None:
 def test_a_mixture_has_the_average_law_of_its_components(seed: int, beta: float) -> None:
     problem = table(seed, beta)
     one, two = np.array([0.3, 0.9]), np.array([-0.5, 0.1])
-    mixture = Mixture(
-        (
-            TruncatedSoftmax(one, PRECISION, NU),
-            LinearSoftmax(two),
-            TruncatedSoftmax(two, PRECISION, NU),  # shares what the spanner covers with the first
-            TruncatedSoftmax(two, 4.0 * PRECISION, NU),
-            TruncatedSoftmax(two, PRECISION, 0.5 * NU),
-        )
-    )
-    references = [
-        truncated_reference(problem, one, PRECISION, NU),
-        linear_reference(problem, two),
-        truncated_reference(problem, two, PRECISION, NU),
-        truncated_reference(problem, two, 4.0 * PRECISION, NU),
-        truncated_reference(problem, two, PRECISION, 0.5 * NU),
-    ]
+    mixture = TruncatedMixture(np.array([one, two, one]), 4.0 * PRECISION, 0.5 * NU)
+    references = [truncated_reference(problem, theta, 4.0 * PRECISION, 0.5 * NU) for theta in (one, two, one)]
     for law, reference in zip(component_laws(problem, mixture), references, strict=True):
         assert_is_law(law, reference, problem)
     mean = [
@@ -286,7 +272,7 @@ def test_the_cost_of_a_law_is_the_number_of_scores() -> None:
     linear, truncated = LinearSoftmax(np.zeros(2)), TruncatedSoftmax(np.zeros(2), np.eye(2), 1.0)
     assert law_cost(problem, linear) == 3 * 5
     assert law_cost(problem, truncated) == 3 * 5 * 5
-    assert law_cost(problem, Mixture((linear, truncated, truncated))) == 15 + 75 + 75
+    assert law_cost(problem, TruncatedMixture(np.zeros((3, 2)), np.eye(2), 1.0)) == 3 * 75
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -301,7 +287,7 @@ def test_policies_do_not_change_with_what_all_responses_share(seed: int, beta: f
     after = TabularProblem(features=moved, reward=problem.reward + np.array([[3.0], [-50.0], [0.1]]), **small)
     tolerance = 1e-13 + 50 * 1e-15 / beta
     truncated = TruncatedSoftmax(theta, PRECISION, 0.5 * NU)
-    for policy in (LinearSoftmax(theta), truncated, Mixture((truncated, LinearSoftmax(-theta)))):
+    for policy in (LinearSoftmax(theta), truncated, TruncatedMixture(np.array([theta, -theta]), PRECISION, 0.5 * NU)):
         assert np.exp(log_law(before, policy)) == pytest.approx(np.exp(log_law(after, policy)), abs=tolerance)
     assert np.exp(log_optimal_law(before)) == pytest.approx(np.exp(log_optimal_law(after)), abs=tolerance)
     # Both could ignore theta: that they do not is what makes the equality above mean something.

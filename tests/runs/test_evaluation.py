@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from spanver.exact.samplers import race_law
 from spanver.kernels import uncertain_mask
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
-from spanver.policies import Mixture, TruncatedSoftmax
+from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.runs import evaluation
@@ -26,9 +27,9 @@ def tiny(seed: int = 1, zeros: float = 0.25) -> TabularProblem:
     return random_problem(seed, prompts=2, responses=6, dimension=2, zeros=zeros)
 
 
-def some_mixture(rounds: int, seed: int = 0) -> Mixture:
+def some_mixture(rounds: int, seed: int = 0) -> TruncatedMixture:
     thetas = np.random.default_rng(seed).standard_normal((rounds, 2)) / 2
-    return Mixture(tuple(TruncatedSoftmax(theta, PRECISION, NU) for theta in thetas))
+    return TruncatedMixture(thetas, PRECISION, NU)
 
 
 def brute_force_law(problem: TabularProblem, policy: TruncatedSoftmax, prompt: int, second: int) -> list[float]:
@@ -74,16 +75,12 @@ def mean_law(laws: list[list[list[float]]]) -> list[list[float]]:
     return mean
 
 
-def components(mixture: Mixture) -> list[TruncatedSoftmax]:
-    return [policy for policy in mixture.components if isinstance(policy, TruncatedSoftmax)]
-
-
 @pytest.mark.parametrize("zeros", [0.0, 0.25])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_exact_gaps_are_those_of_the_laws_summed_by_hand(seed: int, zeros: float) -> None:
     problem, mixture = tiny(seed, zeros), some_mixture(5, seed)
     found = evaluate_table(problem, mixture, seed=0)
-    laws = [component_law(problem, policy) for policy in components(mixture)]
+    laws = [component_law(problem, policy) for policy in mixture.components]
     masks = [uncertain_mask(features, features, PRECISION, NU) for features in problem.features]
     assert 0.2 < np.mean(masks) < 0.8  # enough of both for truncation to matter
     assert found.gap.exact
@@ -107,16 +104,16 @@ def test_an_exact_evaluation_does_not_depend_on_the_seed() -> None:
 
 
 def estimated(
-    monkeypatch: pytest.MonkeyPatch, problem: TabularProblem, mixture: Mixture, seed: int, draws: int = 2000
+    monkeypatch: pytest.MonkeyPatch, problem: TabularProblem, mixture: TruncatedMixture, seed: int, draws: int = 2000
 ) -> Evaluation:
     monkeypatch.setattr(evaluation, "EXACT_LIMIT", 0)
     return evaluate_table(problem, mixture, seed=seed, draws=draws)
 
 
-def mean_gap_given_second(problem: TabularProblem, mixture: Mixture) -> float:
+def mean_gap_given_second(problem: TabularProblem, mixture: TruncatedMixture) -> float:
     """Mean over rounds, prompts and second responses of the gap of the law given all three."""
     total = 0.0
-    for policy in components(mixture):
+    for policy in mixture.components:
         for prompt in range(problem.prompts):
             for second in range(problem.responses):
                 share = float(problem.prompt_law[prompt]) * math.exp(problem.log_base[prompt, second])
@@ -127,7 +124,7 @@ def mean_gap_given_second(problem: TabularProblem, mixture: Mixture) -> float:
                     optimum = optimum / optimum.sum()
                     kl = sum(p * math.log(p / q) for p, q in zip(law, optimum, strict=True) if p > 0.0)
                     total += share * problem.beta * kl
-    return total / len(mixture.components)
+    return total / len(mixture)
 
 
 def test_the_interval_holds_what_is_estimated_which_is_not_below_the_gap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,9 +149,7 @@ def test_the_interval_holds_the_mean_of_the_gaps_of_the_components_where_the_sec
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     problem = tiny(zeros=0.0)
-    wide = Mixture(
-        tuple(TruncatedSoftmax(policy.theta, policy.precision, 1e6) for policy in components(some_mixture(6)))
-    )
+    wide = replace(some_mixture(6), nu=1e6)
     exact = evaluate_table(problem, wide, seed=0)
     for seed in range(5):
         found = estimated(monkeypatch, problem, wide, seed, draws=400)

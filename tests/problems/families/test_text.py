@@ -31,7 +31,7 @@ from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import literal_oracle, text_oracle
 from spanver.oracles import text as text_oracles
 from spanver.oracles.metered import MeteredOracle
-from spanver.policies import Mixture, TruncatedSoftmax
+from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families import text
 from spanver.problems.families.text import TextProblem, text_problem
 from spanver.problems.tabular import TabularProblem
@@ -733,12 +733,8 @@ TABLE = TabularProblem(
     beta=0.3,
     radius=1.0,
 )
-# Some pairs are not covered, other ones for each component, so that truncation matters.
-COMPONENTS = (
-    TruncatedSoftmax(np.array([1.0, -0.4]), np.eye(2), 1.1),
-    TruncatedSoftmax(np.array([0.8, -0.5]), np.eye(2), 0.9),
-)
-MIXTURE = Mixture(COMPONENTS)
+# Some pairs are not covered, so that truncation matters.
+MIXTURE = TruncatedMixture(np.array([[1.0, -0.4], [0.8, -0.5]]), np.eye(2), 1.1)
 
 
 class EveryPool:
@@ -762,7 +758,7 @@ class EveryPool:
         return float(REWARD[int(response)])
 
 
-def evaluate_every_pool(mixture: Mixture, pool: int) -> Evaluation:
+def evaluate_every_pool(mixture: TruncatedMixture, pool: int) -> Evaluation:
     oracle = cast("Oracle", EveryPool(pool + 1))
     return evaluate_text(oracle, mixture, prompts=4 ** (pool + 1), pool=pool, seed=0)
 
@@ -815,7 +811,7 @@ def slow_race(weights: list[float]) -> list[float]:
 
 @pytest.mark.parametrize("pool", [1, 2, 3, 4])
 def test_the_expected_estimate_is_the_enumerated_bound_and_below_the_objective_of_the_race(pool: int) -> None:
-    laws, bounds = zip(*(enumerated(component, pool, slow_race) for component in COMPONENTS), strict=True)
+    laws, bounds = zip(*(enumerated(component, pool, slow_race) for component in MIXTURE.components), strict=True)
     evaluation = evaluate_every_pool(MIXTURE, pool)
     assert evaluation.improvement.value == pytest.approx(sum(bounds) / 2 - BASE_OBJECTIVE, abs=1e-12)
     for bound, law in zip(bounds, laws, strict=True):
@@ -833,7 +829,7 @@ def test_the_expected_estimate_is_the_enumerated_bound_and_below_the_objective_o
 def test_the_bound_comes_close_to_the_objective_given_the_second_response_as_pools_grow() -> None:
     slack = []
     for pool in (4, 12, 36):
-        laws, bound = enumerated(COMPONENTS[0], pool, lambda weights: race_law(np.log(weights)).tolist())
+        laws, bound = enumerated(MIXTURE.components[0], pool, lambda weights: race_law(np.log(weights)).tolist())
         given = sum(p * true_objective(law) for p, law in zip(BASE_LAW, laws, strict=True))
         slack.append(given - bound)
     assert slack[0] > 2 * slack[1] > 4 * slack[2] > 0.0
@@ -842,7 +838,7 @@ def test_the_bound_comes_close_to_the_objective_given_the_second_response_as_poo
 
 def test_the_estimate_of_large_pools_is_the_objective_given_the_second_response() -> None:
     truth = 0.0
-    for component, second in itertools.product(COMPONENTS, range(3)):
+    for component, second in itertools.product(MIXTURE.components, range(3)):
         law = BASE_LAW * np.exp([score(component, response, second) / TABLE.beta for response in range(3)])
         truth += BASE_LAW[second] * (true_objective(law / law.sum()) - BASE_OBJECTIVE) / 2
     oracle = literal_oracle(TABLE, seed=5)
@@ -882,14 +878,14 @@ def test_samples_that_are_shown_are_the_best_of_what_was_looked_at() -> None:
     for samples in (evaluation.before, evaluation.after):
         assert [sample.response for sample in samples] == [0, 2]  # the two best of the three responses
         assert [sample.reward for sample in samples] == [0.6, 0.1]
-    assert len(evaluate_text(literal_oracle(TABLE, seed=1), MIXTURE, prompts=30, pool=8, seed=0).after) == 3
+    assert len(evaluate_text(literal_oracle(TABLE, seed=1), MIXTURE, prompts=30, pool=8, seed=0).before) == 3
     assert "30 prompts" in evaluation.method
 
 
 def test_the_whole_evaluation_works_on_text(problem: TextProblem) -> None:
     def evaluate(theta: FloatArray) -> Evaluation:
-        policy = TruncatedSoftmax(theta, np.eye(4), 2.1)  # which covers everything
-        return evaluate_text(text_oracle(problem, seed=2), Mixture((policy,)), prompts=12, pool=16, seed=0)
+        policy = TruncatedMixture(theta[None], np.eye(4), 2.1)  # which covers everything
+        return evaluate_text(text_oracle(problem, seed=2), policy, prompts=12, pool=16, seed=0)
 
     good, bad = evaluate(problem.theta_star), evaluate(-problem.theta_star)
     assert good.improvement.value > 0.0 > bad.improvement.value
