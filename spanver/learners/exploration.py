@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from spanver.kernels import fit as least_squares
 from spanver.kernels import fit_moments
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
@@ -17,7 +17,7 @@ from spanver.policies import Sampler, TruncatedSoftmax
 from spanver.randomness import stream
 from spanver.values import FloatArray, IntArray, Outcome, Prompt, ResponseId
 
-__all__ = ["Exploration", "Fit", "explore"]
+__all__ = ["Exploration", "ExplorationState", "Fit", "exploration_rounds", "explore"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,77 @@ class Exploration:
 
 
 class Fit(Protocol):
-    """Least squares on the ball: `spanver.kernels.fit`, or anybody's."""
+    """Least squares on the ball: `spanver.kernels.fit`, or any other function of this form.
+
+    It is called with all data every round. One that has an attribute `from_moments`, a function of `sum v v^T`,
+    `sum v y` and the radius, is called with these instead, at a cost that does not grow with the rounds.
+    """
 
     def __call__(self, features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
         """Return `theta` of shape (d,)."""
         ...
+
+
+class ExplorationState:
+    """Phase 2 after some of its rounds: `exploration` is what it did so far, built when it is read.
+
+    Parameters
+    ----------
+    spanner : Spanner
+    start : Exploration
+        After the rounds before.
+    rounds : int
+        For which there is room.
+    """
+
+    def __init__(self, spanner: Spanner, start: Exploration, rounds: int) -> None:
+        self._spanner = spanner
+        self._precision = spanner.precision
+        self._data = _Data(spanner, start, rounds)
+        self._prompts, self._first, self._second = list(start.prompts), list(start.first), list(start.second)
+        self._thetas, self._spanner_sizes = list(start.thetas), list(start.spanner_sizes)
+        self._samples, self._outcomes = list(start.samples), list(start.outcomes)
+
+    @property
+    def done(self) -> int:
+        """Number of rounds so far."""
+        return len(self._prompts)
+
+    @property
+    def exploration(self) -> Exploration:
+        """What these rounds did."""
+        vectors, targets = self._data.explored()
+        return Exploration(
+            prompts=tuple(self._prompts),
+            first=tuple(self._first),
+            second=tuple(self._second),
+            vectors=vectors,
+            targets=targets,
+            thetas=np.array(self._thetas, dtype=np.float64).reshape(-1, self._spanner.dimension),
+            spanner_sizes=np.array(self._spanner_sizes, dtype=np.int64),
+            samples=np.array(self._samples, dtype=np.int64),
+            outcomes=tuple(self._outcomes),
+        )
+
+    def advance(
+        self, oracle: Oracle, *, multiplier: float, failure: float, seed: int, sampler: Sampler, fit: Fit | None
+    ) -> None:
+        """Run one more round."""
+        samples_before = oracle.ledger.samples
+        theta = self._data.fitted(oracle.radius, fit)
+        prompt = oracle.prompt()
+        two = oracle.sample(prompt, 1)[0]
+        score = TruncatedSoftmax(theta, self._precision, self._spanner.nu).score(two)
+        round_seed = int(stream(seed, "exploration round", self.done).integers(2**63))
+        one = sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=round_seed)
+        self._data.add(one.features - two.features, oracle.reward(prompt, one) - oracle.reward(prompt, two))
+        self._prompts.append(prompt)
+        self._first.append(one.id)
+        self._second.append(two.id)
+        self._thetas.append(theta)
+        self._spanner_sizes.append(self._spanner.size)
+        self._samples.append(oracle.ledger.samples - samples_before)
+        self._outcomes.append(one.outcome)
 
 
 def explore(
@@ -82,16 +148,50 @@ def explore(
     failure: float,
     seed: int,
     sampler: Sampler = softmax_sample,
-    fit: Fit = least_squares,
+    fit: Fit | None = None,
     start: Exploration | None = None,
-    on_round: Callable[[int, Callable[[], Exploration]], None] | None = None,
 ) -> Exploration:
-    """Phase 2 of SpannerSampling (A2; `[FMR25]`).
+    """Phase 2 of SpannerSampling (A2; `[FMR25]`): the last state of `exploration_rounds`, with its parameters.
+
+    Returns
+    -------
+    Exploration
+    """
+    states = exploration_rounds(
+        oracle,
+        spanner,
+        rounds=rounds,
+        multiplier=multiplier,
+        failure=failure,
+        seed=seed,
+        sampler=sampler,
+        fit=fit,
+        start=start,
+    )
+    (last,) = deque(states, maxlen=1)
+    return last.exploration
+
+
+def exploration_rounds(
+    oracle: Oracle,
+    spanner: Spanner,
+    *,
+    rounds: int,
+    multiplier: float,
+    failure: float,
+    seed: int,
+    sampler: Sampler = softmax_sample,
+    fit: Fit | None = None,
+    start: Exploration | None = None,
+) -> Iterator[ExplorationState]:
+    """Run phase 2 of SpannerSampling round by round: yield its state before the first round and after each.
+
+    It is one state that grows: look at it before you ask for the next.
 
     Parameters
     ----------
     oracle : Oracle
-        Anything that answers `prompt`, `sample`, `reward` and what the sampler asks.
+        Anything that answers `prompt`, `sample`, `reward` and what the sampler queries.
     spanner : Spanner
         Frozen; its pairs are the first data of the fit.
     rounds : int
@@ -100,56 +200,20 @@ def explore(
         `M_rej` and `delta_rej`.
     seed : int
     sampler : Sampler
-    fit : Fit
-        Called with all data every round; the default, which needs the moments of the data alone, is given those.
+    fit : Fit, optional
+        Default: least squares on the ball, from the moments of the data.
     start : Exploration, optional
         Where to go on from; its data count.
-    on_round : callable, optional
-        Called after each round with the number of rounds completed and a function that returns the exploration so far.
 
-    Returns
-    -------
-    Exploration
+    Yields
+    ------
+    ExplorationState
     """
-    start = start or Exploration.empty(oracle.dimension)
-    data = _Data(spanner, start, rounds)
-    prompts, first, second = list(start.prompts), list(start.first), list(start.second)
-    thetas, sizes, samples = list(start.thetas), list(start.spanner_sizes), list(start.samples)
-    outcomes = list(start.outcomes)
-    precision = spanner.precision
-
-    def so_far() -> Exploration:
-        vectors, targets = data.explored()
-        return Exploration(
-            prompts=tuple(prompts),
-            first=tuple(first),
-            second=tuple(second),
-            vectors=vectors,
-            targets=targets,
-            thetas=np.array(thetas, dtype=np.float64).reshape(-1, oracle.dimension),
-            spanner_sizes=np.array(sizes, dtype=np.int64),
-            samples=np.array(samples, dtype=np.int64),
-            outcomes=tuple(outcomes),
-        )
-
-    for done in range(start.rounds, rounds):
-        asked_before = oracle.ledger.samples
-        theta = data.fitted(oracle.radius, fit)
-        prompt = oracle.prompt()
-        two = oracle.sample(prompt, 1)[0]
-        score = TruncatedSoftmax(theta, precision, spanner.nu).score(two)
-        one = sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=_round_seed(seed, done))
-        data.add(one.features - two.features, oracle.reward(prompt, one) - oracle.reward(prompt, two))
-        prompts.append(prompt)
-        first.append(one.id)
-        second.append(two.id)
-        thetas.append(theta)
-        sizes.append(spanner.size)
-        samples.append(oracle.ledger.samples - asked_before)
-        outcomes.append(one.outcome)
-        if on_round is not None:
-            on_round(done + 1, so_far)
-    return so_far()
+    state = ExplorationState(spanner, start or Exploration.empty(oracle.dimension), rounds)
+    yield state
+    while state.done < rounds:
+        state.advance(oracle, multiplier=multiplier, failure=failure, seed=seed, sampler=sampler, fit=fit)
+        yield state
 
 
 class _Data:
@@ -173,18 +237,15 @@ class _Data:
         self._moment += target * vector
         self._size += 1
 
-    def fitted(self, radius: float, fit: Fit) -> FloatArray:
-        if fit is not least_squares:
-            features, targets = self._features[: self._size], self._targets[: self._size]
-            features.flags.writeable = targets.flags.writeable = False
-            return np.array(fit(features, targets, radius), dtype=np.float64)
-        theta: FloatArray = fit_moments(self._gram, self._moment, radius)
-        return theta
+    def fitted(self, radius: float, fit: Fit | None) -> FloatArray:
+        from_moments = fit_moments if fit is None else getattr(fit, "from_moments", None)
+        if from_moments is not None:
+            return np.array(from_moments(self._gram, self._moment, radius), dtype=np.float64)
+        assert fit is not None
+        features, targets = self._features[: self._size], self._targets[: self._size]
+        features.flags.writeable = targets.flags.writeable = False
+        return np.array(fit(features, targets, radius), dtype=np.float64)
 
     def explored(self) -> tuple[FloatArray, FloatArray]:
         rows = slice(self._spanner_size, self._size)
         return self._features[rows].copy(), self._targets[rows].copy()
-
-
-def _round_seed(seed: int, index: int) -> int:
-    return int(stream(seed, "exploration round", index).integers(2**63))

@@ -9,8 +9,9 @@ The whole phase is one query per prompt round, `sample_until(UncertainPairRule)`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from spanver.oracle import Oracle
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPairRule
 
-__all__ = ["Spanner", "SpannerBuilder", "build_spanner"]
+__all__ = ["Spanner", "SpannerBuilder", "SpannerState", "build_spanner", "spanner_rounds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +90,7 @@ class Spanner:
 
 
 class SpannerBuilder(Protocol):
-    """What builds a spanner for A2: `build_spanner`, or anybody's.
-
-    A2 also passes `start` when it goes on from earlier rounds, and `on_round` when it is observed; a builder without
-    them works wherever neither is asked for.
-    """
+    """A function that builds a spanner for A2: `build_spanner`, or any other of this form."""
 
     def __call__(
         self,
@@ -106,8 +103,67 @@ class SpannerBuilder(Protocol):
         ridge: float,
         seed: int,
     ) -> Spanner:
-        """Return the spanner after `prompts` rounds in all."""
+        """Return the spanner after `prompts` rounds."""
         ...
+
+
+class SpannerState:
+    """Phase 1 after some of its rounds: `spanner` is the spanner so far, built when it is read.
+
+    Parameters
+    ----------
+    start : Spanner
+        After the rounds before.
+    """
+
+    def __init__(self, start: Spanner) -> None:
+        self._start = start
+        self._prompts, self._first, self._second = list(start.prompts), list(start.first), list(start.second)
+        self._vectors, self._targets = list(start.vectors), list(start.targets)
+        self._rounds, self._tries = list(start.rounds), list(start.tries)
+        self._factor = start.inverse_factor
+        self.rule = self._rule()
+
+    @property
+    def done(self) -> int:
+        """Number of rounds so far."""
+        return len(self._tries)
+
+    @property
+    def spanner(self) -> Spanner:
+        """The spanner after these rounds."""
+        return Spanner(
+            dimension=self._start.dimension,
+            ridge=self._start.ridge,
+            nu=self._start.nu,
+            prompts=tuple(self._prompts),
+            first=tuple(self._first),
+            second=tuple(self._second),
+            vectors=np.array(self._vectors, dtype=np.float64).reshape(-1, self._start.dimension),
+            targets=np.array(self._targets, dtype=np.float64),
+            rounds=np.array(self._rounds, dtype=np.int64),
+            tries=np.array(self._tries, dtype=np.int64),
+        )
+
+    def advance(self, oracle: Oracle, pairs_per_prompt: int) -> None:
+        """Run one more round."""
+        prompt = oracle.prompt()
+        found = oracle.sample_until(prompt, self.rule, pairs_per_prompt)
+        self._tries.append(found.tries)
+        if found.responses is None:
+            return
+        one, two = found.responses[0], found.responses[1]
+        self._targets.append(oracle.reward(prompt, one) - oracle.reward(prompt, two))
+        self._vectors.append(one.features - two.features)
+        self._prompts.append(prompt)
+        self._first.append(one.id)
+        self._second.append(two.id)
+        self._rounds.append(self.done - 1)
+        self._factor, _ = update_inverse_factor(self._factor, self._vectors[-1])
+        self.rule = self._rule()
+
+    def _rule(self) -> UncertainPairRule:
+        return UncertainPairRule(self._factor.T @ self._factor, self._start.nu)
 
 
 def build_spanner(
@@ -119,9 +175,44 @@ def build_spanner(
     ridge: float,
     seed: int = 0,
     start: Spanner | None = None,
-    on_round: Callable[[int, Callable[[], Spanner]], None] | None = None,
 ) -> Spanner:
-    """Phase 1 of SpannerSampling (A2; `[FMR25]`).
+    """Phase 1 of SpannerSampling (A2; `[FMR25]`): the last state of `spanner_rounds`.
+
+    Parameters
+    ----------
+    oracle, prompts, pairs_per_prompt, nu, ridge, start
+        As for `spanner_rounds`.
+    seed : int
+        Ignored: this phase has no randomness of its own. Accepted so that all spanner builders share one signature.
+
+    Returns
+    -------
+    Spanner
+
+    Raises
+    ------
+    ArgumentError
+        For a setting that is not allowed.
+    BudgetExceededError
+        When the oracle's budget ends first.
+    """
+    rounds = spanner_rounds(oracle, prompts=prompts, pairs_per_prompt=pairs_per_prompt, nu=nu, ridge=ridge, start=start)
+    (last,) = deque(rounds, maxlen=1)
+    return last.spanner
+
+
+def spanner_rounds(
+    oracle: Oracle,
+    *,
+    prompts: int,
+    pairs_per_prompt: int,
+    nu: float,
+    ridge: float,
+    start: Spanner | None = None,
+) -> Iterator[SpannerState]:
+    """Run phase 1 of SpannerSampling round by round: yield its state before the first round and after each.
+
+    It is one state that grows: look at it before you ask for the next.
 
     Parameters
     ----------
@@ -135,16 +226,12 @@ def build_spanner(
         Threshold of the elliptic norm, above 0.
     ridge : float
         `lambda`, above 0.
-    seed : int
-        Not used: all luck of this phase is the oracle's. Part of what a spanner builder is called with.
     start : Spanner, optional
         Where to go on from. Its `nu` may not be smaller, so that its pairs count as accepted under this `nu` too.
-    on_round : callable, optional
-        Called after each round with the number of rounds completed and a function that returns the spanner so far.
 
-    Returns
-    -------
-    Spanner
+    Yields
+    ------
+    SpannerState
 
     Raises
     ------
@@ -157,45 +244,11 @@ def build_spanner(
     require_count("pairs_per_prompt", pairs_per_prompt)
     require_positive("nu", nu)
     require_positive("ridge", ridge)
-    if start is None:
-        start = Spanner.empty(oracle.dimension, ridge, nu)
+    start = start or Spanner.empty(oracle.dimension, ridge, nu)
     require(start.nu >= nu, "the nu of start", start.nu, f"at least nu = {nu}")
     require(start.ridge == ridge, "the ridge of start", start.ridge, f"ridge = {ridge}")
-
-    pair_prompts, first, second = list(start.prompts), list(start.first), list(start.second)
-    vectors, targets, rounds, tries = list(start.vectors), list(start.targets), list(start.rounds), list(start.tries)
-
-    def so_far() -> Spanner:
-        return Spanner(
-            dimension=oracle.dimension,
-            ridge=ridge,
-            nu=nu,
-            prompts=tuple(pair_prompts),
-            first=tuple(first),
-            second=tuple(second),
-            vectors=np.array(vectors, dtype=np.float64).reshape(-1, oracle.dimension),
-            targets=np.array(targets, dtype=np.float64),
-            rounds=np.array(rounds, dtype=np.int64),
-            tries=np.array(tries, dtype=np.int64),
-        )
-
-    factor = start.inverse_factor
-    rule = UncertainPairRule(factor.T @ factor, nu)
-    for done in range(len(tries), prompts):
-        prompt = oracle.prompt()
-        found = oracle.sample_until(prompt, rule, pairs_per_prompt)
-        tries.append(found.tries)
-        if found.responses is not None:
-            one, two = found.responses[0], found.responses[1]
-            vector = one.features - two.features
-            targets.append(oracle.reward(prompt, one) - oracle.reward(prompt, two))
-            vectors.append(vector)
-            pair_prompts.append(prompt)
-            first.append(one.id)
-            second.append(two.id)
-            rounds.append(done)
-            factor, _ = update_inverse_factor(factor, vector)
-            rule = UncertainPairRule(factor.T @ factor, nu)
-        if on_round is not None:
-            on_round(done + 1, so_far)
-    return so_far()
+    state = SpannerState(replace(start, nu=nu))
+    yield state
+    while state.done < prompts:
+        state.advance(oracle, pairs_per_prompt)
+        yield state

@@ -2,27 +2,26 @@
 
 Phase 1 builds the spanner and freezes it. Phase 2 fits a parameter on the ball every round, draws one response from the
 softmax policy whose score is truncated to what the spanner covers - which is what keeps rejection sampling cheap (E3) -
-and one from the base policy, and asks both rewards. The output is the uniform mixture of the policies of all rounds.
+and one from the base policy, and queries both rewards. The output is the uniform mixture of the policies of all rounds.
 
 Where the coverage is not known, `staged_spanner_sampling` doubles its guess until the budget ends `[ext]`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from spanver.errors import ArgumentError
-from spanver.kernels import fit as least_squares
-from spanver.learners.exploration import Exploration, Fit, explore
+from spanver.learners.exploration import Exploration, ExplorationState, Fit, exploration_rounds
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
-from spanver.learners.spanner import Spanner, SpannerBuilder, build_spanner
+from spanver.learners.spanner import Spanner, SpannerBuilder, SpannerState, spanner_rounds
 from spanver.oracle import Oracle
 from spanver.policies import Sampler, TruncatedMixture
-from spanver.validation import require_count, require_positive, require_probability
+from spanver.validation import require, require_count, require_positive, require_probability
 
-__all__ = ["Observer", "Run", "Settings", "Trace", "largest_cost", "spanner_sampling"]
+__all__ = ["Run", "SamplingState", "Settings", "Trace", "largest_cost", "sampling_rounds", "spanner_sampling"]
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,54 @@ class Run:
     coverage: float | None = None
 
 
-class Observer(Protocol):
-    """Called after every round with the phase (`spanner` or `exploration`), rounds done, and the trace so far."""
+@dataclass(frozen=True, eq=False)
+class SamplingState:
+    """SpannerSampling after some of its rounds.
 
-    def __call__(self, phase: str, done: int, trace: Callable[[], Trace], /) -> None:
-        """Look at a run; raising stops it."""
-        ...
+    Attributes
+    ----------
+    spanner : SpannerState or Spanner
+        The state of phase 1 while it runs, then its result.
+    exploration : Exploration or ExplorationState
+        What phase 2 did before, while phase 1 runs; then its state.
+    settings : Settings
+        For a staged run, those of the stage.
+    coverage : float or None
+        For a staged run, the coverage that the stage is built for.
+    """
+
+    spanner: SpannerState | Spanner
+    exploration: Exploration | ExplorationState
+    settings: Settings
+    coverage: float | None = None
+
+    @property
+    def phase(self) -> str:
+        """`spanner` or `exploration`."""
+        return "spanner" if isinstance(self.spanner, SpannerState) else "exploration"
+
+    @property
+    def done(self) -> int:
+        """Rounds of this phase so far."""
+        if isinstance(self.spanner, SpannerState):
+            return self.spanner.done
+        return self.exploration.done if isinstance(self.exploration, ExplorationState) else self.exploration.rounds
+
+    @property
+    def trace(self) -> Trace:
+        """Everything done so far, built when it is read."""
+        return Trace(
+            self.spanner.spanner if isinstance(self.spanner, SpannerState) else self.spanner,
+            self.exploration.exploration if isinstance(self.exploration, ExplorationState) else self.exploration,
+        )
+
+    @property
+    def run(self) -> Run:
+        """The result, once all rounds are done: the mixture of the last rounds, those of `settings`."""
+        trace = self.trace
+        thetas = trace.exploration.thetas[-self.settings.exploration_rounds :]
+        policy = TruncatedMixture(thetas, trace.spanner.precision, self.settings.nu)
+        return Run(policy, trace, self.settings, self.coverage)
 
 
 def spanner_sampling(
@@ -116,28 +157,18 @@ def spanner_sampling(
     seed: int,
     settings: Settings,
     sampler: Sampler = softmax_sample,
-    spanner: SpannerBuilder = build_spanner,
-    fit: Fit = least_squares,
+    spanner: SpannerBuilder | None = None,
+    fit: Fit | None = None,
     start: Trace | None = None,
-    observer: Observer | None = None,
 ) -> Run:
-    """SpannerSampling (A2; `[FMR25]` skeleton, `[recon]` parameters).
+    """SpannerSampling (A2; `[FMR25]` skeleton, `[recon]` parameters): the result of the last of `sampling_rounds`.
 
     Parameters
     ----------
-    oracle : Oracle
-    seed : int
-        Of the learner's own luck; the oracle has its own.
-    settings : Settings
-    sampler : Sampler
-        `softmax_sample`, `race_sample`, or anybody's.
-    spanner : SpannerBuilder
-        `build_spanner`, or anybody's.
-    fit : Fit
-        Called with all data every round; the default, which needs the moments of the data alone, is given those.
-    start : Trace, optional
-        Where to go on from, with an oracle that goes on from the same place.
-    observer : Observer, optional
+    oracle, seed, settings, sampler, fit, start
+        As for `sampling_rounds`.
+    spanner : SpannerBuilder, optional
+        Builds the spanner in place of phase 1.
 
     Returns
     -------
@@ -148,54 +179,95 @@ def spanner_sampling(
     BudgetExceededError
         When the oracle's budget ends first.
     """
-    return Run(*_rounds(oracle, seed, settings, settings, sampler, spanner, fit, start, observer), settings=settings)
+    if spanner is None:
+        states = sampling_rounds(oracle, seed=seed, settings=settings, sampler=sampler, fit=fit, start=start)
+    else:
+        require(start is None, "start", start, "left out where a spanner builder is given")
+        built = spanner(
+            oracle,
+            prompts=settings.prompts,
+            pairs_per_prompt=settings.pairs_per_prompt,
+            nu=settings.nu,
+            ridge=settings.ridge,
+            seed=seed,
+        )
+        empty = Exploration.empty(oracle.dimension)
+        states = _phase_two(oracle, built, empty, seed, settings, settings.exploration_rounds, sampler, fit)
+    (last,) = deque(states, maxlen=1)
+    return last.run
 
 
-def _rounds(
+def sampling_rounds(
     oracle: Oracle,
+    *,
     seed: int,
     settings: Settings,
-    totals: Settings,
-    sampler: Sampler,
-    spanner: SpannerBuilder,
-    fit: Fit,
-    start: Trace | None,
-    observer: Observer | None,
-) -> tuple[TruncatedMixture, Trace]:
-    """Both phases, until the rounds of `totals` are done; the mixture is of the last rounds, those of `settings`."""
+    totals: Settings | None = None,
+    sampler: Sampler = softmax_sample,
+    fit: Fit | None = None,
+    start: Trace | None = None,
+) -> Iterator[SamplingState]:
+    """Run SpannerSampling round by round: yield its state before the first round of each phase and after each round.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    seed : int
+        Of the learner's own randomness; the oracle has its own.
+    settings : Settings
+    totals : Settings, optional
+        Whose rounds are to have been completed in the end, those of `start` included; default `settings`.
+    sampler : Sampler
+        `softmax_sample`, `race_sample`, or any other function of this form.
+    fit : Fit, optional
+        Default: least squares on the ball, from the moments of the data.
+    start : Trace, optional
+        Where to go on from, with an oracle that goes on from the same place.
+
+    Yields
+    ------
+    SamplingState
+
+    Raises
+    ------
+    BudgetExceededError
+        When the oracle's budget ends first.
+    """
+    totals = totals or settings
     explored = start.exploration if start else Exploration.empty(oracle.dimension)
-    extra: dict[str, Any] = {}
-    if start is not None:
-        extra["start"] = start.spanner
-    if observer is not None:
-        extra["on_round"] = lambda done, so_far: observer("spanner", done, lambda: Trace(so_far(), explored))
-    build: Callable[..., Spanner] = spanner
-    built = build(
+    states = spanner_rounds(
         oracle,
         prompts=totals.prompts,
         pairs_per_prompt=settings.pairs_per_prompt,
         nu=settings.nu,
         ridge=settings.ridge,
-        seed=seed,
-        **extra,
+        start=start.spanner if start else None,
     )
-    watch = None
-    if observer is not None:
+    for state in states:
+        yield SamplingState(state, explored, settings)
+    yield from _phase_two(oracle, state.spanner, explored, seed, settings, totals.exploration_rounds, sampler, fit)
 
-        def watch(done: int, so_far: Callable[[], Exploration]) -> None:
-            observer("exploration", done, lambda: Trace(built, so_far()))
 
-    exploration = explore(
+def _phase_two(
+    oracle: Oracle,
+    spanner: Spanner,
+    explored: Exploration,
+    seed: int,
+    settings: Settings,
+    rounds: int,
+    sampler: Sampler,
+    fit: Fit | None,
+) -> Iterator[SamplingState]:
+    states = exploration_rounds(
         oracle,
-        built,
-        rounds=totals.exploration_rounds,
+        spanner,
+        rounds=rounds,
         multiplier=settings.rejection_multiplier,
         failure=settings.rejection_failure,
         seed=seed,
         sampler=sampler,
         fit=fit,
         start=explored,
-        on_round=watch,
     )
-    thetas = exploration.thetas[totals.exploration_rounds - settings.exploration_rounds :]
-    return TruncatedMixture(thetas, built.precision, settings.nu), Trace(built, exploration)
+    for state in states:
+        yield SamplingState(spanner, state, settings)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from spanver.errors import ArgumentError
-from spanver.kernels import fit as least_squares
 from spanver.learners.exploration import Fit
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.learners.spanner import SpannerBuilder, build_spanner
-from spanver.learners.spanner_sampling import Observer, Run, Settings, Trace, _rounds, largest_cost
+from spanver.learners.spanner_sampling import Run, SamplingState, Settings, Trace, largest_cost, sampling_rounds
 from spanver.oracle import Oracle
 from spanver.policies import Sampler
 from spanver.validation import require, require_count, require_probability
 
-__all__ = ["staged_spanner_sampling"]
+__all__ = ["staged_rounds", "staged_spanner_sampling"]
 
 
 def staged_spanner_sampling(
@@ -27,34 +26,66 @@ def staged_spanner_sampling(
     settings: Callable[[float, float], Settings],
     cost: Callable[[Settings], int] = largest_cost,
     sampler: Sampler = softmax_sample,
-    spanner: SpannerBuilder = build_spanner,
-    fit: Fit = least_squares,
+    fit: Fit | None = None,
     start: Trace | None = None,
-    observer: Observer | None = None,
 ) -> Run:
-    """SpannerSampling when no bound on the coverage is known: stages `C = 1, 2, 4, ...` `[ext]`.
-
-    Stage `k` runs with `settings(C_k, delta/(k(k+1)))` and keeps the data of the stages before it. The run ends when
-    the next stage, at its largest cost, does not fit what is left of the budget, and returns the last complete stage.
-    It is anytime but without certificate: by T1 no learner can know that the true coverage was passed.
-
-    Parameters
-    ----------
-    oracle, seed, sampler, spanner, fit, start, observer
-        As for `spanner_sampling`.
-    budget : int
-        Samples that the stages may ask for in all.
-    delta : float
-        Failure probability of all stages together.
-    settings : callable
-        `settings(coverage, delta)`; its `nu` may not grow from stage to stage, and its `ridge` may not change.
-    cost : callable
-        Most samples that a stage can ask for; the default is for A1.
+    """SpannerSampling when no bound on the coverage is known `[ext]`: the result of the last of `staged_rounds`.
 
     Returns
     -------
     Run
         With the coverage that its last complete stage was built for.
+    """
+    states = staged_rounds(
+        oracle,
+        seed=seed,
+        budget=budget,
+        delta=delta,
+        settings=settings,
+        cost=cost,
+        sampler=sampler,
+        fit=fit,
+        start=start,
+    )
+    (last,) = deque(states, maxlen=1)
+    return last.run
+
+
+def staged_rounds(
+    oracle: Oracle,
+    *,
+    seed: int,
+    budget: int,
+    delta: float,
+    settings: Callable[[float, float], Settings],
+    cost: Callable[[Settings], int] = largest_cost,
+    sampler: Sampler = softmax_sample,
+    fit: Fit | None = None,
+    start: Trace | None = None,
+) -> Iterator[SamplingState]:
+    """Run stages `C = 1, 2, 4, ..` of SpannerSampling round by round `[ext]`.
+
+    Stage `k` runs with `settings(C_k, delta/(k(k+1)))` and carries over the data of the stages before it. The run ends
+    when the next stage, at its largest cost, does not fit what is left of the budget. It is anytime but without
+    certificate: by T1 no learner can know that the true coverage was passed.
+
+    Parameters
+    ----------
+    oracle, seed, sampler, fit, start
+        As for `sampling_rounds`.
+    budget : int
+        Samples that all stages may draw together.
+    delta : float
+        Failure probability of all stages together.
+    settings : callable
+        `settings(coverage, delta)`; its `nu` may not grow from stage to stage, and its `ridge` may not change.
+    cost : callable
+        Most samples that a stage can draw; the default is for A1.
+
+    Yields
+    ------
+    SamplingState
+        With the settings and the coverage of its stage.
 
     Raises
     ------
@@ -63,35 +94,36 @@ def staged_spanner_sampling(
     """
     require_count("budget", budget)
     require_probability("delta", delta)
-    run: Run | None = None
     totals: Settings | None = None
-    trace = start
-    stage = 1
+    trace, stage, has_run = start, 1, False
     while True:
         coverage = 2.0 ** (stage - 1)
         current = settings(coverage, delta / (stage * (stage + 1)))
-        grown = current
-        if totals is not None:
-            require(current.nu <= totals.nu, "the nu of a stage", current.nu, f"at most that before, {totals.nu}")
-            require(current.ridge == totals.ridge, "the ridge of a stage", current.ridge, f"{totals.ridge}")
-            grown = replace(
-                current,
-                prompts=totals.prompts + current.prompts,
-                exploration_rounds=totals.exploration_rounds + current.exploration_rounds,
+        grown = current if totals is None else _grown(totals, current)
+        if trace is None or not _begun(trace, grown):
+            begun = trace is not None and _begun(trace, totals)
+            if not begun and oracle.ledger.samples + cost(current) > budget:
+                break
+            rounds = sampling_rounds(
+                oracle, seed=seed, settings=current, totals=grown, sampler=sampler, fit=fit, start=trace
             )
-        if trace is not None and _begun(trace, grown):
-            totals, stage = grown, stage + 1
-            continue
-        begun = trace is not None and _begun(trace, totals)
-        if not begun and oracle.ledger.samples + cost(current) > budget:
-            break
-        policy, trace = _rounds(oracle, seed, current, grown, sampler, spanner, fit, trace, observer)
-        run = Run(policy, trace, current, coverage)
-        totals = grown
-        stage += 1
-    if run is None:
+            for state in rounds:
+                yield replace(state, coverage=coverage)
+            trace, has_run = state.trace, True
+        totals, stage = grown, stage + 1
+    if not has_run:
         raise ArgumentError("budget", budget, f"at least the largest cost of the first stage, {cost(current)}")
-    return run
+
+
+def _grown(totals: Settings, current: Settings) -> Settings:
+    """Settings whose rounds are those of all stages so far, the current one included."""
+    require(current.nu <= totals.nu, "the nu of a stage", current.nu, f"at most that before, {totals.nu}")
+    require(current.ridge == totals.ridge, "the ridge of a stage", current.ridge, f"{totals.ridge}")
+    return replace(
+        current,
+        prompts=totals.prompts + current.prompts,
+        exploration_rounds=totals.exploration_rounds + current.exploration_rounds,
+    )
 
 
 def _begun(trace: Trace, before: Settings | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,8 @@ from spanver.guarantees import (
     spanner_size_bound,
 )
 from spanver.learners.race_sampler import race_size
-from spanver.learners.spanner_sampling import Run, Trace, spanner_sampling
-from spanver.learners.staged import staged_spanner_sampling
+from spanver.learners.spanner_sampling import Run, SamplingState, Trace, sampling_rounds
+from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle, text_oracle
 from spanver.problems.catalogue import make_problem
@@ -106,36 +106,22 @@ def _execute(
     problem: TabularProblem | TextProblem,
 ) -> Finished:
     began = time.monotonic()
-    rounds_before = len(start.trace.spanner.tries) + start.trace.exploration.rounds if start else 0
-    oracle = _oracle(problem, plan, start.ledger if start else None, rounds_before)
+    done = {"spanner": 0, "exploration": 0}
+    if start is not None:
+        done = {"spanner": len(start.trace.spanner.tries), "exploration": start.trace.exploration.rounds}
+    oracle = _oracle(problem, plan, start.ledger if start else None, sum(done.values()))
     checkpoints = _Checkpoints(plan, path, oracle)
-
-    def observer(phase: str, done: int, trace: Callable[[], Trace]) -> None:
+    for state in _rounds(problem, plan, oracle, start.trace if start else None):
+        if state.done == done[state.phase]:
+            continue  # where a phase begins, or goes on from
+        done[state.phase] = state.done
         if on_round is not None:
-            on_round(phase, done, oracle.ledger)
+            on_round(state.phase, state.done, oracle.ledger)
         if stop():
-            checkpoints.write(trace())
-            raise InterruptedRunError(f"stopped after round {done} of the {phase} phase; nothing is lost")
-        checkpoints.write_if_due(trace)
-
-    learn = (
-        partial(spanner_sampling, settings=plan.settings)
-        if plan.budget is None
-        else partial(
-            staged_spanner_sampling,
-            budget=plan.budget,
-            delta=plan.delta,
-            settings=stage_settings(problem, plan),
-            cost=partial(largest_samples, plan.sampler),
-        )
-    )
-    run = learn(
-        oracle,
-        seed=derived_seed(plan.seed, "learner"),
-        sampler=SAMPLERS[plan.sampler],
-        start=start.trace if start else None,
-        observer=observer,
-    )
+            checkpoints.write(state.trace)
+            raise InterruptedRunError(f"stopped after round {state.done} of the {state.phase} phase; nothing is lost")
+        checkpoints.write_if_due(state)
+    run = state.run
     learned = time.monotonic()
     checkpoints.write(run.trace)
 
@@ -161,6 +147,24 @@ def _execute(
     return Finished(summary, run, evaluation)
 
 
+def _rounds(
+    problem: TabularProblem | TextProblem, plan: Plan, oracle: Oracle, start: Trace | None
+) -> Iterator[SamplingState]:
+    seed, sampler = derived_seed(plan.seed, "learner"), SAMPLERS[plan.sampler]
+    if plan.budget is None:
+        return sampling_rounds(oracle, seed=seed, settings=plan.settings, sampler=sampler, start=start)
+    return staged_rounds(
+        oracle,
+        seed=seed,
+        budget=plan.budget,
+        delta=plan.delta,
+        settings=stage_settings(problem, plan),
+        cost=partial(largest_samples, plan.sampler),
+        sampler=sampler,
+        start=start,
+    )
+
+
 def _curves(evaluation: Evaluation) -> dict[str, Any]:
     return {name: getattr(evaluation, name) for name in ("rounds", "round_gaps", "mixture_gaps")}
 
@@ -180,9 +184,9 @@ class _Checkpoints:
         self._plan, self._path, self._oracle = plan, path, oracle
         self._due = time.monotonic() + _CHECKPOINT_SECONDS
 
-    def write_if_due(self, trace: Callable[[], Trace]) -> None:
+    def write_if_due(self, state: SamplingState) -> None:
         if time.monotonic() >= self._due:
-            self.write(trace())
+            self.write(state.trace)
 
     def write(self, trace: Trace) -> None:
         began = time.monotonic()

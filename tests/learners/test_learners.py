@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
@@ -14,12 +15,20 @@ import pytest
 from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit, spanner_trace
-from spanver.learners.exploration import Exploration, explore
+from spanver.learners.exploration import Exploration, exploration_rounds, explore
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.learners.spanner import Spanner, build_spanner
-from spanver.learners.spanner_sampling import Run, Settings, Trace, largest_cost, spanner_sampling
-from spanver.learners.staged import staged_spanner_sampling
+from spanver.learners.spanner import Spanner, build_spanner, spanner_rounds
+from spanver.learners.spanner_sampling import (
+    Run,
+    SamplingState,
+    Settings,
+    Trace,
+    largest_cost,
+    sampling_rounds,
+    spanner_sampling,
+)
+from spanver.learners.staged import staged_rounds, staged_spanner_sampling
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.policies import TruncatedSoftmax
@@ -53,7 +62,7 @@ class MakeOracle(Protocol):
     ) -> Oracle: ...
 
 
-Learn: TypeAlias = Callable[..., Run]
+Learn: TypeAlias = Callable[..., Iterator[SamplingState]]
 
 
 def small_problem(seed: int = 3, **parameters: Any) -> TabularProblem:
@@ -119,19 +128,13 @@ def test_build_spanner_accepts_what_the_reference_scan_accepts_on_the_same_draws
 
 
 @ORACLES
-def test_build_spanner_tells_every_round_and_goes_on_with_a_smaller_nu(make: MakeOracle) -> None:
+def test_spanner_rounds_show_every_round_and_go_on_with_a_smaller_nu(make: MakeOracle) -> None:
     problem = small_problem()
     oracle = make(problem, seed=5)
-    told: list[tuple[int, int]] = []
-    first = build_spanner(
-        oracle,
-        prompts=10,
-        pairs_per_prompt=5,
-        nu=0.5,
-        ridge=RIDGE,
-        on_round=lambda done, so_far: told.append((done, len(so_far().tries))),
-    )
-    assert told == [(done, done) for done in range(1, 11)]
+    states = spanner_rounds(oracle, prompts=10, pairs_per_prompt=5, nu=0.5, ridge=RIDGE)
+    seen = [(state.done, len(state.spanner.tries), state.spanner) for state in states]
+    assert [each[:2] for each in seen] == [(done, done) for done in range(11)]
+    first = seen[-1][2]
     second = build_spanner(oracle, prompts=25, pairs_per_prompt=5, nu=0.2, ridge=RIDGE, start=first)
     assert second.nu == 0.2
     assert len(second.tries) == 25
@@ -290,26 +293,9 @@ def test_the_samples_of_a_round_are_what_the_ledger_grew_by(make: MakeOracle) ->
     for sampler in (softmax_sample, race_sample, greedy):
         oracle = make(small_problem(), seed=4)
         spanner = small_spanner(oracle)
-        ledgers = [oracle.ledger]
-
-        def told(
-            done: int,
-            so_far: Callable[[], Exploration],
-            oracle: Oracle = oracle,
-            ledgers: list[Ledger] = ledgers,
-        ) -> None:
-            ledgers.append(oracle.ledger)
-
-        explored = explore(
-            oracle,
-            spanner,
-            rounds=10,
-            multiplier=3.0,
-            failure=0.3,
-            seed=1,
-            sampler=sampler,
-            on_round=told,
-        )
+        states = exploration_rounds(oracle, spanner, rounds=10, multiplier=3.0, failure=0.3, seed=1, sampler=sampler)
+        ledgers, explorations = zip(*((oracle.ledger, state.exploration) for state in states), strict=True)
+        explored = explorations[-1]
         assert len(set(explored.samples.tolist())) > 1 or sampler is race_sample
         for index in range(10):
             before, after = ledgers[index], ledgers[index + 1]
@@ -349,7 +335,7 @@ def test_the_output_is_the_uniform_mixture_of_the_policies_of_all_rounds(make: M
     assert (run.settings, run.coverage) == (SMALL, None)
 
 
-def test_a_spanner_builder_that_takes_neither_start_nor_on_round_plugs_in() -> None:
+def test_a_spanner_builder_plugs_in() -> None:
     calls: list[dict[str, Any]] = []
 
     def one_by_one(
@@ -415,17 +401,23 @@ def test_sampler_and_fit_of_a_third_party_plug_into_the_whole(make: MakeOracle) 
     assert np.isclose(gap(problem, log_law(problem, run.policy)), gap(problem, problem.log_base), rtol=1e-12)
 
 
+def after_each_round(states: Iterator[SamplingState]) -> Iterator[SamplingState]:
+    """States after a round: all but those with which a phase begins."""
+    done = {"spanner": 0, "exploration": 0}
+    for state in states:
+        if state.done > done[state.phase]:
+            done[state.phase] = state.done
+            yield state
+
+
 @ORACLES
-def test_the_observer_is_told_every_round_of_both_phases_with_the_trace_so_far(make: MakeOracle) -> None:
-    told: list[tuple[str, int, int, int]] = []
-
-    def observer(phase: str, done: int, trace: Callable[[], Trace]) -> None:
-        so_far = trace()
-        told.append((phase, done, len(so_far.spanner.tries), so_far.exploration.rounds))
-
-    spanner_sampling(make(small_problem(), seed=6), seed=7, settings=SMALL, observer=observer)
-    expected = [("spanner", done, done, 0) for done in range(1, 13)]
-    assert told == expected + [("exploration", done, 12, done) for done in range(1, 9)]
+def test_sampling_rounds_show_every_round_of_both_phases_with_the_trace_so_far(make: MakeOracle) -> None:
+    states = sampling_rounds(make(small_problem(), seed=6), seed=7, settings=SMALL)
+    seen = [
+        (state.phase, state.done, len(state.trace.spanner.tries), state.trace.exploration.rounds) for state in states
+    ]
+    expected = [("spanner", done, done, 0) for done in range(13)]
+    assert seen == expected + [("exploration", done, 12, done) for done in range(9)]
 
 
 def stages(coverage: float, delta: float) -> Settings:
@@ -442,8 +434,13 @@ def stages(coverage: float, delta: float) -> Settings:
 
 
 BUDGET = 8000
-WHOLE = partial(spanner_sampling, settings=SMALL)
-STAGED = partial(staged_spanner_sampling, budget=BUDGET, delta=0.5, settings=stages)
+WHOLE = partial(sampling_rounds, settings=SMALL)
+STAGED = partial(staged_rounds, budget=BUDGET, delta=0.5, settings=stages)
+
+
+def result(states: Iterator[SamplingState]) -> Run:
+    (last,) = deque(states, maxlen=1)
+    return last.run
 
 
 @ORACLES
@@ -455,19 +452,16 @@ def test_going_on_from_any_round_is_bit_identical_to_never_stopping(
     problem = small_problem()
     oracle = make(problem, seed=8)
     cuts: list[tuple[Trace, Ledger]] = []
-    whole = learn(
-        oracle,
-        seed=9,
-        sampler=sampler,
-        observer=lambda phase, done, trace: cuts.append((trace(), oracle.ledger)),
-    )
+    for state in after_each_round(learn(oracle, seed=9, sampler=sampler)):
+        cuts.append((state.trace, oracle.ledger))
+    whole = state.run
     assert cuts[-1][1] == oracle.ledger
     assert len(cuts) == len(whole.trace.spanner.tries) + whole.trace.exploration.rounds
     assert learn is WHOLE or len(cuts) >= 3 * 11
     cuts.insert(0, (Trace(Spanner.empty(3, RIDGE, 0.9), Exploration.empty(3)), Ledger()))
     for cut, (trace, ledger) in enumerate(cuts):
         again = make(problem, seed=8, ledger=ledger, prompts=cut)
-        resumed = learn(again, seed=9, sampler=sampler, start=trace)
+        resumed = result(learn(again, seed=9, sampler=sampler, start=trace))
         assert contents(resumed) == contents(whole), f"after {cut} rounds"
         assert again.ledger == oracle.ledger
 
@@ -475,7 +469,7 @@ def test_going_on_from_any_round_is_bit_identical_to_never_stopping(
 @ORACLES
 def test_the_same_seeds_give_the_same_run_and_other_seeds_another(make: MakeOracle) -> None:
     def run(oracle_seed: int, seed: int) -> object:
-        return contents(WHOLE(make(small_problem(), seed=oracle_seed), seed=seed, sampler=race_sample).trace)
+        return contents(result(WHOLE(make(small_problem(), seed=oracle_seed), seed=seed, sampler=race_sample)).trace)
 
     assert run(1, 2) == run(1, 2)
     assert run(1, 2) != run(3, 2)
@@ -534,12 +528,11 @@ def test_stages_double_the_coverage_share_delta_keep_the_data_and_fit_the_budget
 
     oracle = make(small_problem(), seed=3, budget=Budget(samples=budget))
     ends: list[int] = []
-
-    def observer(phase: str, done: int, trace: Callable[[], Trace]) -> None:
-        if phase == "exploration" and done % 5 == 0:
+    states = staged_rounds(oracle, seed=3, budget=budget, delta=0.5, settings=settings)
+    for state in after_each_round(states):
+        if state.phase == "exploration" and state.done % 5 == 0:
             ends.append(oracle.ledger.samples)
-
-    run = staged_spanner_sampling(oracle, seed=3, budget=budget, delta=0.5, settings=settings, observer=observer)
+    run = state.run
     complete = len(ends)
     assert complete >= 1
     # One stage more was looked at, and did not fit.
@@ -581,7 +574,7 @@ def test_a_larger_budget_reaches_a_larger_coverage() -> None:
 
 
 def test_later_fits_of_a_staged_run_are_the_least_squares_on_data_of_all_stages() -> None:
-    run = STAGED(literal_oracle(small_problem(), seed=3), seed=3)
+    run = result(STAGED(literal_oracle(small_problem(), seed=3), seed=3))
     spanner, exploration = run.trace.spanner, run.trace.exploration
     assert exploration.rounds >= 15
     for index, (theta, size) in enumerate(zip(exploration.thetas, exploration.spanner_sizes, strict=True)):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from spanver.errors import InterruptedRunError, RecordError
-from spanver.learners.spanner_sampling import Run, Settings, Trace, spanner_sampling
+from spanver.learners.spanner_sampling import Run, Settings, Trace, sampling_rounds, spanner_sampling
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle
 from spanver.problems.families.random_tables import random_problem
@@ -107,14 +107,12 @@ def test_a_record_comes_back_bit_for_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rounds", [0, 3])
 def test_a_checkpoint_comes_back_bit_for_bit_after_any_number_of_rounds(tmp_path: Path, rounds: int) -> None:
     plan = small_plan(budget=10**6)
-    traces: list[tuple[Trace, Ledger]] = []
     oracle = counted_oracle(random_problem(3, prompts=3, responses=8, dimension=3), seed=5)
-
-    def observer(phase: str, done: int, trace: Callable[[], Trace]) -> None:
-        if done == rounds or (rounds == 0 and phase == "spanner"):
-            traces.append((trace(), oracle.ledger))
-
-    spanner_sampling(oracle, seed=5, settings=plan.settings, observer=observer)
+    traces = [
+        (state.trace, oracle.ledger)
+        for state in sampling_rounds(oracle, seed=5, settings=plan.settings)
+        if state.done == rounds or (rounds == 0 and state.phase == "spanner")
+    ]
     path = tmp_path / "run.json"
     for trace, ledger in traces:
         save_checkpoint(path, Checkpoint(plan, trace, ledger))
