@@ -139,11 +139,11 @@ def settings_for(rollouts: int, warm_prompts: int) -> MultiTurnSettings:
         nu=0.5,
         ridge=1.0,
         rollouts=rollouts,
-        checks=60,
+        pairs_per_prefix=60,
         tests=8,
-        warm_prompts=warm_prompts,
-        multiplier=4.0,
-        failure=0.3,
+        prompts=warm_prompts,
+        rejection_multiplier=4.0,
+        rejection_failure=0.3,
         partition_samples=10**12,
     )
 
@@ -237,12 +237,12 @@ def test_a_multi_turn_run_costs_no_more_than_a_polynomial_in_its_depth(
     run, oracle = explored(check, problem, settings)
     samples, rewards = multi_turn_cost(
         [len(targets) for targets in run.targets],
-        warm_prompts=settings.warm_prompts,
+        prompts=settings.prompts,
         rollouts=settings.rollouts,
-        checks=settings.checks,
+        pairs_per_prefix=settings.pairs_per_prefix,
         tests=settings.tests,
         partition_samples=settings.partition_samples,
-        per_token=1 + sampler_samples(settings.multiplier, settings.failure),
+        per_token=1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure),
     )
     asked = counted(oracle.asked)
     assert asked.samples <= samples, f"{asked.samples} samples, above {samples}"

@@ -53,7 +53,9 @@ def run(
         float | None, Option(help="delta_rej, failure probability of one sampler call.")
     ] = None,
     rollouts: Annotated[int | None, Option(help="N_roll of multi_turn, from each token of each pair.")] = None,
-    checks: Annotated[int | None, Option(help="N_check of multi_turn, token pairs tried at a prefix.")] = None,
+    pairs_per_prefix: Annotated[
+        int | None, Option(help="N_check of multi_turn, token pairs tried at a prefix.")
+    ] = None,
     tests: Annotated[int | None, Option(help="N_test of multi_turn, rollouts at the end.")] = None,
     partition_samples: Annotated[
         int | None, Option(help="Samples of multi_turn for each estimate of a normaliser.")
@@ -169,9 +171,8 @@ def run(
     plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
 
 
-_ONLY_MULTI_TURN = ("rollouts", "checks", "tests", "partition_samples")
-_ALSO_MULTI_TURN = {"prompts": "warm_prompts", "nu": "nu", "ridge": "ridge", "rejection_multiplier": "multiplier",
-                    "rejection_failure": "failure"}  # fmt: skip
+_ONLY_MULTI_TURN = ("rollouts", "pairs_per_prefix", "tests", "partition_samples")
+_ALSO_MULTI_TURN = ("prompts", "nu", "ridge", "rejection_multiplier", "rejection_failure")
 
 
 def _run_multi_turn(context: typer.Context) -> None:
@@ -191,8 +192,8 @@ def _run_multi_turn(context: typer.Context) -> None:
     name, parameters = parse_problem(options["problem"], TOKEN_FAMILIES)
     with status(f"building problem {name}"):
         problem = make_token_problem(name, parameters)
-    names = _ALSO_MULTI_TURN | {each: each for each in _ONLY_MULTI_TURN}
-    given = {setting: options[option] for option, setting in names.items() if options[option] is not None}
+    names = (*_ALSO_MULTI_TURN, *_ONLY_MULTI_TURN)
+    given = {name: options[name] for name in names if options[name] is not None}
     plan = make_token_plan(
         name, problem, seed=options["seed"], sampler=options["sampler"] or "softmax", overrides=given
     )

@@ -192,9 +192,9 @@ def _require_queries(samples: int, rewards: int, responses: int) -> None:
 def multi_turn_cost(
     sizes: Sequence[int],
     *,
-    warm_prompts: int,
+    prompts: int,
     rollouts: int,
-    checks: int,
+    pairs_per_prefix: int,
     tests: int,
     partition_samples: int,
     per_token: int,
@@ -208,7 +208,7 @@ def multi_turn_cost(
     ----------
     sizes : sequence of int
         `K_h`, pairs in the spanner of each of the `H` layers, first token first.
-    warm_prompts, rollouts, checks, tests, partition_samples : int
+    prompts, rollouts, pairs_per_prefix, tests, partition_samples : int
         `T_prompt`, `N_roll`, `N_check`, `N_test`, samples of each normaliser.
     per_token : int
         Most samples of drawing one token: the second one, and the sampler's (R1).
@@ -220,22 +220,22 @@ def multi_turn_cost(
 
     Examples
     --------
-    >>> multi_turn_cost([1], warm_prompts=0, rollouts=3, checks=2, tests=1, partition_samples=8, per_token=5)
+    >>> multi_turn_cost([1], prompts=0, rollouts=3, pairs_per_prefix=2, tests=1, partition_samples=8, per_token=5)
     (18, 12)
     """
     require_count("the number of sizes", len(sizes))
-    counts = {"warm_prompts": warm_prompts, "tests": tests, "partition_samples": partition_samples}
+    counts = {"prompts": prompts, "tests": tests, "partition_samples": partition_samples}
     for name, value in counts.items():
         require_count(name, value, least=0)
-    for name, value in {"rollouts": rollouts, "checks": checks, "per_token": per_token}.items():
+    for name, value in {"rollouts": rollouts, "pairs_per_prefix": pairs_per_prefix, "per_token": per_token}.items():
         require_count(name, value)
     for size in sizes:
         require_count("a size", size, least=0)
     horizon, sweeps = len(sizes), 1 + sum(sizes)
-    visit = 2 * checks + per_token
+    visit = 2 * pairs_per_prefix + per_token
     rolled = sum(2 * rollouts * size * (horizon - layer) for layer, size in enumerate(sizes, start=1))
     per_sweep = rolled * (visit + partition_samples) + tests * horizon * visit
-    samples = warm_prompts * horizon * (2 * checks + 1) + sweeps * per_sweep
+    samples = prompts * horizon * (2 * pairs_per_prefix + 1) + sweeps * per_sweep
     return samples, sweeps * 2 * rollouts * sum(sizes)
 
 

@@ -43,13 +43,13 @@ class MultiTurnSettings:
         `lambda`.
     rollouts : int
         `N_roll`, from each token of each spanner pair.
-    checks : int
+    pairs_per_prefix : int
         `N_check`, most token pairs tried at a prefix visited.
     tests : int
         `N_test`, rollouts that must meet nothing uncertain at the end.
-    warm_prompts : int
+    prompts : int
         `T_prompt`, rollouts of the base policy before the first sweep; 0 for none.
-    multiplier, failure : float
+    rejection_multiplier, rejection_failure : float
         `M_rej` and `delta_rej` of the sampler.
     partition_samples : int
         Samples of the independent `Zhat` in each estimate of `log(pi_l/pi_ref,l)`.
@@ -58,22 +58,27 @@ class MultiTurnSettings:
     nu: float
     ridge: float
     rollouts: int
-    checks: int
+    pairs_per_prefix: int
     tests: int
-    warm_prompts: int
-    multiplier: float
-    failure: float
+    prompts: int
+    rejection_multiplier: float
+    rejection_failure: float
     partition_samples: int
 
     def __post_init__(self) -> None:
         require_positive("nu", self.nu)
         require_positive("ridge", self.ridge)
-        for name in ("rollouts", "checks", "tests", "partition_samples"):
+        for name in ("rollouts", "pairs_per_prefix", "tests", "partition_samples"):
             require_count(name, getattr(self, name))
-        require_count("warm_prompts", self.warm_prompts, least=0)
-        require_positive("multiplier", self.multiplier)
-        require(self.multiplier >= 1.0, "multiplier", self.multiplier, "a finite number of at least 1")
-        require_probability("failure", self.failure)
+        require_count("prompts", self.prompts, least=0)
+        require_positive("rejection_multiplier", self.rejection_multiplier)
+        require(
+            self.rejection_multiplier >= 1.0,
+            "rejection_multiplier",
+            self.rejection_multiplier,
+            "a finite number of at least 1",
+        )
+        require_probability("rejection_failure", self.rejection_failure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +184,7 @@ def multi_turn(
     require_count("horizon", horizon)
     explorer = _Explorer(oracle, horizon, settings, seed, sampler)
     with explorer.charged("warm start"):
-        for _ in range(settings.warm_prompts):
+        for _ in range(settings.prompts):
             explorer.roll_in()
     starts = [horizon - 1]
     while True:
@@ -305,7 +310,7 @@ class _Explorer:
 
     def _check(self, layer: int, prefix: Prefix) -> bool:
         """CHECK of A4: whether an uncertain pair was found, which is then in the spanner."""
-        found = self._oracle.sample_until(prefix, self._layers[layer].rule, self._settings.checks)
+        found = self._oracle.sample_until(prefix, self._layers[layer].rule, self._settings.pairs_per_prefix)
         if found.responses is None:
             return False
         self._layers[layer].add(TokenPair(prefix, found.responses[0], found.responses[1]))
@@ -320,8 +325,8 @@ class _Explorer:
             self._oracle,
             prefix,
             score,
-            multiplier=self._settings.multiplier,
-            failure=self._settings.failure,
+            multiplier=self._settings.rejection_multiplier,
+            failure=self._settings.rejection_failure,
             seed=derived_seed(self._seed, f"token {self._tokens_sampled}"),
         )
         return token, score

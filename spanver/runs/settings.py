@@ -93,11 +93,11 @@ def practical_multi_turn_settings(*, horizon: int, kappa: float) -> MultiTurnSet
         nu=0.3,
         ridge=1.0,
         rollouts=16,
-        checks=math.ceil(2.0 * _ROOT_E * coverage),
+        pairs_per_prefix=math.ceil(2.0 * _ROOT_E * coverage),
         tests=25 * horizon,
-        warm_prompts=200 * horizon,
-        multiplier=1.5 * coverage,
-        failure=0.1,
+        prompts=200 * horizon,
+        rejection_multiplier=1.5 * coverage,
+        rejection_failure=0.1,
         partition_samples=16,
     )
 
@@ -123,11 +123,11 @@ def practical_text_token_settings(*, horizon: int) -> MultiTurnSettings:
         nu=0.5,
         ridge=0.3,
         rollouts=4,
-        checks=24,
+        pairs_per_prefix=24,
         tests=10 * horizon,
-        warm_prompts=700 * horizon,
-        multiplier=8.0,
-        failure=0.2,
+        prompts=700 * horizon,
+        rejection_multiplier=8.0,
+        rejection_failure=0.2,
         partition_samples=64,
     )
 

@@ -143,17 +143,20 @@ def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
     """
     settings, horizon, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
     if record.plan.sampler == "race":
-        fewest_calls = most_calls = race_size(settings.multiplier, settings.failure)
+        fewest_calls = most_calls = race_size(settings.rejection_multiplier, settings.rejection_failure)
     else:
-        trials = sampler_trials(settings.multiplier, settings.failure)
-        fewest_calls, most_calls = trials + 1, sampler_samples(settings.multiplier, settings.failure)
-    check = 2 * settings.checks
+        trials = sampler_trials(settings.rejection_multiplier, settings.rejection_failure)
+        fewest_calls, most_calls = (
+            trials + 1,
+            sampler_samples(settings.rejection_multiplier, settings.rejection_failure),
+        )
+    check = 2 * settings.pairs_per_prefix
     tested = settings.tests * horizon
     rolled = sum(
         2 * settings.rollouts * len(layer.targets) * (horizon - position)
         for position, layer in enumerate(record.layers, start=1)
     )
-    visits = settings.warm_prompts * horizon
+    visits = settings.prompts * horizon
     # A token is drawn against a second one, and weighed with a normaliser in a sweep.
     return {
         "warm start": (visits * 3, visits * (check + 1)),

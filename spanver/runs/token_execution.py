@@ -101,8 +101,8 @@ def _sentences(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dic
                     oracle,
                     oracle.prompt(),
                     sampler=SAMPLERS[plan.sampler],
-                    multiplier=plan.settings.multiplier,
-                    failure=plan.settings.failure,
+                    multiplier=plan.settings.rejection_multiplier,
+                    failure=plan.settings.rejection_failure,
                     seed=derived_seed(plan.seed, f"sentence {index}"),
                 ),
             )

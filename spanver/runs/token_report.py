@@ -18,11 +18,11 @@ _SYMBOLS = {
     "nu": "nu",
     "ridge": "lambda",
     "rollouts": "N_roll",
-    "checks": "N_check",
+    "pairs_per_prefix": "N_check",
     "tests": "N_test",
-    "warm_prompts": "T_prompt",
-    "multiplier": "M_rej",
-    "failure": "delta_rej",
+    "prompts": "T_prompt",
+    "rejection_multiplier": "M_rej",
+    "rejection_failure": "delta_rej",
     "partition_samples": "samples of Zhat",
 }
 

@@ -81,7 +81,7 @@ class Exploration:
 
     def check(self, layer: int, prefix: Prefix) -> bool:
         """CHECK: whether an uncovered pair was found, which is then in the spanner."""
-        found = self.oracle.sample_until(prefix, self.parts.rule(self, layer), self.settings.checks)
+        found = self.oracle.sample_until(prefix, self.parts.rule(self, layer), self.settings.pairs_per_prefix)
         if found.responses is None:
             return False
         pair = TokenPair(prefix, found.responses[0], found.responses[1])
@@ -100,8 +100,8 @@ class Exploration:
             cast(Any, self.oracle),
             cast(Any, prefix),
             score,
-            multiplier=self.settings.multiplier,
-            failure=self.settings.failure,
+            multiplier=self.settings.rejection_multiplier,
+            failure=self.settings.rejection_failure,
             seed=derived_seed(self.seed, f"token {self.drawn}"),
         )
         return drawn, score
@@ -192,7 +192,7 @@ def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, 
     """A4 with some of its parts replaced."""
     sigma = settings.ridge * np.eye(oracle.dimension)
     run = Exploration(oracle, settings, seed, [Layer(sigma, np.zeros(oracle.dimension)) for _ in range(horizon)], parts)
-    for _ in range(settings.warm_prompts):
+    for _ in range(settings.prompts):
         prefix = oracle.prompt()
         for layer in range(horizon):
             run.check(layer, prefix)

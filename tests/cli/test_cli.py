@@ -201,13 +201,15 @@ def test_certify_exits_1_and_names_what_is_violated(spanver: Command) -> None:
 
 def test_a_multi_turn_run_says_what_it_came_to_and_certifies(spanver: Command) -> None:
     options = ["--learner", "multi_turn", "--problem", "tokens:horizon=2", "--prompts", "30", "--rollouts", "2"]
-    said = spanver("run", *options, "--tests", "5", "--checks", "3", "--partition-samples", "8", "--out", "token.json")
+    said = spanver(
+        "run", *options, "--tests", "5", "--pairs-per-prefix", "3", "--partition-samples", "8", "--out", "token.json"
+    )
     assert said.code == 0, said.err
     for words in ("gap J(pi*) - J(pi), exact", "warm start", "C_cond", "spanver certify token.json"):
         assert words in said.out
     record = json.loads(Path("token.json").read_text())
     assert record["plan"]["overrides"] == {
-        "warm_prompts": 30, "rollouts": 2, "tests": 5, "checks": 3, "partition_samples": 8,
+        "prompts": 30, "rollouts": 2, "tests": 5, "pairs_per_prefix": 3, "partition_samples": 8,
     }  # fmt: skip
     assert spanver("certify", "token.json").code == 0
     record["ledger"]["rewards"] += 1

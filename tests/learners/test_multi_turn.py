@@ -32,11 +32,11 @@ EXACT = MultiTurnSettings(  # as little luck as possible: normalisers are exact,
     nu=0.3,
     ridge=0.1,
     rollouts=2,
-    checks=200,
+    pairs_per_prefix=200,
     tests=30,
-    warm_prompts=40,
-    multiplier=40.0,
-    failure=1e-3,
+    prompts=40,
+    rejection_multiplier=40.0,
+    rejection_failure=1e-3,
     partition_samples=2**50,
 )
 
@@ -145,17 +145,17 @@ def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alo
     assert oracle.ledger.rewards == 2 * settings.rollouts * sum(run.spanner_sizes)
     # Every prefix of a test rollout: all checks, the second token, the pilot, and at least one and at most N trials.
     visits = settings.tests * 3
-    trials = pilot_size(settings.multiplier, settings.failure)
-    fixed = visits * (2 * settings.checks + 1 + trials)
+    trials = pilot_size(settings.rejection_multiplier, settings.rejection_failure)
+    fixed = visits * (2 * settings.pairs_per_prefix + 1 + trials)
     assert fixed + visits <= run.ledgers["test"].samples <= fixed + visits * (trials + 1)
     steps = 2 * settings.rollouts * sum(size * (2 - layer) for layer, size in enumerate(run.spanner_sizes))
-    fixed = steps * (2 * settings.checks + 1 + trials + settings.partition_samples)
+    fixed = steps * (2 * settings.pairs_per_prefix + 1 + trials + settings.partition_samples)
     assert fixed + steps <= run.ledgers["sweep"].samples <= fixed + steps * (trials + 1)
 
 
 def test_without_a_warm_start_nothing_is_asked_before_the_sweep_and_restarts_find_the_spanner() -> None:
     problem = token_problem(2, horizon=2)
-    settings = dataclasses.replace(SETTINGS, warm_prompts=0, rollouts=4)
+    settings = dataclasses.replace(SETTINGS, prompts=0, rollouts=4)
     run = multi_turn(prefix_oracle(problem, seed=3), horizon=2, settings=settings, seed=4)
     assert run.ledgers["warm start"] == Ledger()
     assert run.restarts == sum(run.spanner_sizes) > 0
@@ -192,7 +192,7 @@ class Scripted:
 
 def test_a_sweep_restarts_at_the_layer_that_fired_and_layers_above_keep_their_parameters() -> None:
     problem = token_problem(1, horizon=3)
-    settings = dataclasses.replace(SETTINGS, warm_prompts=0, rollouts=2, tests=3)
+    settings = dataclasses.replace(SETTINGS, prompts=0, rollouts=2, tests=3)
     # First test rollout: layer 1 (of 0..2) fires, then in the first rollout for it layer 2, at its first visit there;
     # both are fitted anew. The next test fires at the root: only layer 0 is fitted then.
     oracle = Scripted(problem, {1: {1}, 2: {1}, 0: {2}})
@@ -212,7 +212,7 @@ def test_a_sweep_restarts_at_the_layer_that_fired_and_layers_above_keep_their_pa
 
 def test_a_layer_that_fires_while_others_are_fitted_is_fitted_before_them_once_more() -> None:
     problem = token_problem(1, horizon=2)
-    settings = dataclasses.replace(SETTINGS, warm_prompts=1, rollouts=3, tests=1)
+    settings = dataclasses.replace(SETTINGS, prompts=1, rollouts=3, tests=1)
     # Warm start: both layers fire, no reward. Sweep: layer 1 takes 6 rewards; layer 0 is interrupted at its third
     # rollout (two rewards are lost), layer 1 has two pairs by then, and layer 0 starts again.
     oracle = Scripted(problem, {0: {1}, 1: {1, 4}})
@@ -277,11 +277,11 @@ def test_sequences_sampled_from_a_policy_have_its_exact_law() -> None:
         ("nu", 0.0),
         ("ridge", -1.0),
         ("rollouts", 0),
-        ("checks", 0),
+        ("pairs_per_prefix", 0),
         ("tests", 0),
-        ("warm_prompts", -1),
-        ("multiplier", 0.5),
-        ("failure", 1.0),
+        ("prompts", -1),
+        ("rejection_multiplier", 0.5),
+        ("rejection_failure", 1.0),
         ("partition_samples", 0),
     ],
 )
@@ -301,8 +301,8 @@ def test_a_depth_below_one_is_refused() -> None:
 def test_practical_settings_follow_the_coverage_of_a_token_and_the_depth() -> None:
     one, more = practical_multi_turn_settings(horizon=2, kappa=2.0), practical_multi_turn_settings(horizon=6, kappa=6.0)
     coverage = 2 / (1 + math.exp(-2.0))
-    assert one.checks == math.ceil(2 * math.exp(0.5) * coverage)
-    assert one.multiplier == pytest.approx(1.5 * coverage)
-    assert more.multiplier > one.multiplier
-    assert more.checks > one.checks
-    assert (more.tests, more.warm_prompts) == (3 * one.tests, 3 * one.warm_prompts)
+    assert one.pairs_per_prefix == math.ceil(2 * math.exp(0.5) * coverage)
+    assert one.rejection_multiplier == pytest.approx(1.5 * coverage)
+    assert more.rejection_multiplier > one.rejection_multiplier
+    assert more.pairs_per_prefix > one.pairs_per_prefix
+    assert (more.tests, more.prompts) == (3 * one.tests, 3 * one.prompts)

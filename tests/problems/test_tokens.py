@@ -227,7 +227,7 @@ def test_the_family_is_a_function_of_its_parameters_and_seeds_differ() -> None:
 def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
     problem = token_problem(5, horizon=3, prompts=2, noise=0.1)
     view = sequence_view(problem)
-    assert view.theta_star is not None  # a table checks that it realizes the rewards
+    assert view.theta_star is not None  # a table pairs_per_prefix that it realizes the rewards
     assert (view.prompts, view.responses, view.dimension, view.noise) == (2, 8, 12, 0.1)
     assert view.radius == pytest.approx(math.sqrt(3 * 3 * problem.radius**2))
     assert np.linalg.norm(view.theta_star) == pytest.approx(view.radius)
@@ -304,18 +304,21 @@ def test_bad_arguments_of_the_family_are_refused_by_name(arguments: dict[str, An
         ({"sizes": [0]}, (9, 0)),
         ({"sizes": [0, 1]}, (2 * 2 * 9, 12)),
         ({"sizes": [1, 0]}, (2 * (6 * 17 + 2 * 9), 12)),
-        ({"warm_prompts": 4}, (18 + 4 * 5, 12)),
+        ({"prompts": 4}, (18 + 4 * 5, 12)),
     ],
 )
 def test_the_cost_of_exploring_token_by_token_adds_up(changes: dict[str, Any], expected: tuple[int, int]) -> None:
     arguments: dict[str, Any] = {
-        "sizes": [1], "warm_prompts": 0, "rollouts": 3, "checks": 2, "tests": 1, "partition_samples": 8, "per_token": 5,
+        "sizes": [1], "prompts": 0, "rollouts": 3, "pairs_per_prefix": 2, "tests": 1, "partition_samples": 8,
+        "per_token": 5,
     }  # fmt: skip
     assert multi_turn_cost(**(arguments | changes)) == expected
 
 
-@pytest.mark.parametrize("name", ["rollouts", "checks", "per_token"])
+@pytest.mark.parametrize("name", ["rollouts", "pairs_per_prefix", "per_token"])
 def test_the_cost_refuses_what_is_no_count(name: str) -> None:
-    arguments: dict[str, Any] = dict.fromkeys(("warm_prompts", "rollouts", "checks", "tests", "partition_samples"), 1)
+    arguments: dict[str, Any] = dict.fromkeys(
+        ("prompts", "rollouts", "pairs_per_prefix", "tests", "partition_samples"), 1
+    )
     with pytest.raises(ArgumentError, match=name):
         multi_turn_cost([1], **(arguments | {"per_token": 1} | {name: 0}))

@@ -21,7 +21,7 @@ from spanver.runs.token_execution import execute_tokens
 from spanver.runs.token_records import load_token_record
 from spanver.verdicts import Verdict
 
-SMALL: dict[str, Any] = {"warm_prompts": 40, "tests": 10, "rollouts": 2}
+SMALL: dict[str, Any] = {"prompts": 40, "tests": 10, "rollouts": 2}
 
 
 def problem() -> TokenProblem:
@@ -210,7 +210,9 @@ def test_a_record_of_another_shape_is_damaged(folder: Path, tmp_path: Path) -> N
         load_token_record(tmp_path / "run.json")
 
 
-@pytest.mark.parametrize(("key", "value"), [("nu", 0.0), ("rollouts", 0), ("multiplier", 0.5), ("failure", 1.0)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("nu", 0.0), ("rollouts", 0), ("rejection_multiplier", 0.5), ("rejection_failure", 1.0)]
+)
 def test_bad_settings_are_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(ArgumentError, match=key):
         make_token_plan("tokens", problem(), seed=0, overrides={key: value})

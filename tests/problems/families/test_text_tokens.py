@@ -349,7 +349,7 @@ def test_sampled_sequences_can_be_read(problem: TokenProblem, run: MultiTurnRun)
 
 def test_practical_settings_grow_with_the_depth() -> None:
     one, four = practical_text_token_settings(horizon=1), practical_text_token_settings(horizon=4)
-    assert (four.warm_prompts, four.tests) == (4 * one.warm_prompts, 4 * one.tests)
-    assert dataclasses.replace(four, warm_prompts=one.warm_prompts, tests=one.tests) == one
+    assert (four.prompts, four.tests) == (4 * one.prompts, 4 * one.tests)
+    assert dataclasses.replace(four, prompts=one.prompts, tests=one.tests) == one
     with pytest.raises(ArgumentError, match="horizon"):
         practical_text_token_settings(horizon=0)
