@@ -1,100 +1,54 @@
-"""A1 and A1r cost what they may, and have the laws that enumerating their pilots and pools gives (R1-R5).
-
-Laws of runs are compared by an e-value at a level of 1e-6 on fixed seeds; each of these tests also rejects, from
-the same sample, a law that is off by 0.05 in total variation.
-"""
+"""The softmax sampler (A1) costs what it says, and has its exact distribution, clipping and fallback included."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal, localcontext
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pytest
 from laws import PLANTED, assert_law, rejects
+from sampler_cases import (
+    BASE,
+    BETA,
+    SETTINGS,
+    F,
+    MakeOracle,
+    Sampler,
+    by_id,
+    call,
+    compositions,
+    coverage,
+    drawn,
+    each_oracle,
+    linear,
+    opened,
+    softmax,
+    table,
+    total_variation,
+)
 
 from spanver.errors import ArgumentError
 from spanver.exact.samplers import sampler_law
-from spanver.learners import race_sampler
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Ledger
-from spanver.oracles import counted_oracle, literal_oracle
-from spanver.oracles.metered import MeteredOracle
-from spanver.problems.tabular import TabularProblem
+from spanver.oracles import counted_oracle
 from spanver.values import (
     Counts,
-    FloatArray,
     LinearScore,
     Outcome,
     RejectionRule,
-    Response,
     Responses,
     Score,
     SearchResult,
     TruncatedScore,
 )
 
-MakeOracle: TypeAlias = Callable[..., MeteredOracle]
-Sampler: TypeAlias = Callable[..., Response]
-
-
-each_oracle = pytest.mark.parametrize("make", [literal_oracle, counted_oracle])
 each_sampler = pytest.mark.parametrize("sampler", [softmax_sample, race_sample])
-
-BETA = 0.25
-BASE = [0.5, 0.3, 0.2]
-F = [0.0, 0.3, 0.8]  # weights 1, 3.3 and 24.5: coverage 3.8
-
-
-def table(base: Sequence[float] = BASE, f: Sequence[float] = F, beta: float = BETA) -> TabularProblem:
-    """One prompt; the score `<(2, 4c), phi>` of response `y` is `f(y) + c`."""
-    with np.errstate(divide="ignore"):
-        log_base = np.log([base])
-    features = np.array([[[value / 2, 0.25] for value in f]])
-    return TabularProblem(
-        prompt_law=np.ones(1),
-        log_base=log_base,
-        features=features,
-        reward=features[:, :, 0],
-        beta=beta,
-        radius=1.0,
-        theta_star=np.array([1.0, 0.0]),
-    )
-
-
-def linear(shift: float = 0.0) -> LinearScore:
-    return LinearScore(np.array([2.0, 4.0 * shift]))
-
-
-def opened(make: MakeOracle, problem: TabularProblem, seed: int = 1) -> MeteredOracle:
-    oracle = make(problem, seed=seed)
-    assert oracle.prompt() == 0
-    return oracle
-
-
-def softmax(base: Sequence[float], f: Sequence[float], beta: float) -> FloatArray:
-    weights = np.array([p * math.exp((score - max(f)) / beta) for p, score in zip(base, f, strict=True)])
-    law: FloatArray = weights / weights.sum()
-    return law
-
-
-def coverage(base: Sequence[float], f: Sequence[float], beta: float) -> float:
-    law = softmax(base, f, beta)
-    return max(float(q / p) for p, q in zip(base, law, strict=True) if p > 0.0)
-
-
-def total_variation(one: FloatArray, two: FloatArray) -> float:
-    return 0.5 * float(np.abs(one - two).sum())
-
-
-def by_id(law: FloatArray) -> dict[Hashable, float]:
-    return {y: float(probability) for y, probability in enumerate(law)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -161,9 +115,6 @@ def test_settings_go_by_their_names_alone(sampler: Sampler) -> None:
     assert oracle.ledger == Ledger(0, 0, 0)
 
 
-SETTINGS = [(1.0, 0.9), (1.0, 0.01), (4.0, 0.5), (20.0, 0.1)]
-
-
 @each_oracle
 @pytest.mark.parametrize(("multiplier", "failure"), SETTINGS)
 @pytest.mark.parametrize("f", [F, [0.0, 0.0, 0.0], [-0.8, 0.0, 0.8], [0.8, 0.8, -0.8]])
@@ -194,17 +145,6 @@ def test_a_call_at_coverage_two_to_the_41_costs_no_more_than_its_bound() -> None
         drawn[softmax_sample(oracle, 0, linear(), multiplier=8 * math.e * 2.0**41, failure=0.01).id] += 1
         assert size < oracle.ledger.samples - before <= 2 * size + 1
     assert drawn[1] >= 45  # pi_f gives it e^40 / (e^40 + 2^41), all but 1e-5
-
-
-@each_oracle
-@pytest.mark.parametrize(("multiplier", "failure"), SETTINGS)
-def test_a_race_costs_exactly_its_size(make: MakeOracle, multiplier: float, failure: float) -> None:
-    oracle, size = opened(make, table()), max(1, math.ceil(multiplier / 4 * math.log(1 / failure)))
-    for call in range(1, 20):
-        response = race_sample(oracle, 0, linear(), multiplier=multiplier, failure=failure, seed=call)
-        assert oracle.ledger == Ledger(call * size, 0, 0)
-        assert response.outcome is Outcome.DRAWN
-        assert np.array_equal(response.features, [F[int(response.id)] / 2, 0.25])
 
 
 @each_oracle
@@ -246,19 +186,6 @@ class Pilot:
     def sample(self, prompt: int, count: int) -> Responses:
         self.asked.append(("sample", prompt, count))
         return self.responses(2)
-
-
-def compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
-    if parts == 1:
-        yield (total,)
-    else:
-        for first in range(total + 1):
-            for rest in compositions(total - first, parts - 1):
-                yield (first, *rest)
-
-
-def call(oracle: Any, score: Score, multiplier: float = 1.25) -> Response:
-    return softmax_sample(oracle, 0, score, multiplier=multiplier, failure=0.75)
 
 
 def test_every_pilot_sets_the_threshold_m_times_the_mean_weight() -> None:
@@ -318,14 +245,6 @@ def test_weights_far_beyond_floating_point_neither_overflow_nor_vanish(shift: fl
     call(oracle, linear(shift))
     mean = (5 + 4 * math.exp(0.8 / BETA)) / 9
     assert oracle.asked[1][2].log_threshold == pytest.approx(shift / BETA + math.log(1.25 * mean), rel=1e-14, abs=0.0)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# A1 end to end (R2, R3, R5)
-
-
-def drawn(oracle: MeteredOracle, sampler: Sampler, score: Score, calls: int, **settings: float) -> Counter[Hashable]:
-    return Counter(sampler(oracle, 0, score, **settings, seed=i).id for i in range(calls))
 
 
 @each_oracle
@@ -443,105 +362,3 @@ def test_what_the_base_policy_lacks_is_never_returned(make: MakeOracle, sampler:
     oracle = opened(make, table([0.5, 0.0, 0.5], [0.0, 0.9, 0.1]), 46)
     counts = drawn(oracle, sampler, linear(), 500, multiplier=4.0, failure=0.5)
     assert set(counts) == {0, 2}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# A1r (R4)
-
-
-def race_law(base: Sequence[float], f: Sequence[float], beta: float, draws: int) -> FloatArray:
-    """Exact law of the race over every pool.
-
-    Given a pool, `P(max is w_i/U_i) = w_i int_0^{1/max w} prod_{j != i} (1 - w_j s) ds`: a polynomial, which Gauss
-    quadrature with as many nodes as draws integrates exactly.
-    """
-    nodes, node_weights = np.polynomial.legendre.leggauss(draws)
-    s, ds = 0.5 * (nodes + 1.0), 0.5 * node_weights
-    law = np.zeros(len(base))
-    for pool in compositions(draws, len(base)):
-        chance = math.factorial(draws) * math.prod(p**k / math.factorial(k) for p, k in zip(base, pool, strict=True))
-        heaviest = max(score for score, k in zip(f, pool, strict=True) if k > 0)
-        weights = [math.exp((score - heaviest) / beta) if k > 0 else 0.0 for score, k in zip(f, pool, strict=True)]
-        for i, k in enumerate(pool):
-            others = (
-                math.prod(
-                    (1.0 - w * s) ** (n - (j == i)) for j, (w, n) in enumerate(zip(weights, pool, strict=True)) if n > 0
-                )
-                if k > 0
-                else 0.0
-            )
-            law[i] += chance * k * weights[i] * float(np.sum(others * ds))
-    return law
-
-
-def test_the_law_of_two_racers_is_the_one_worked_out_by_hand() -> None:
-    # Weights 1 and 2: P(2/U > 1/V) = 1 - P(V < U/2) = 3/4 when both are in the pool.
-    law = race_law([0.5, 0.5], [0.0, math.log(2.0)], 1.0, 2)
-    assert law == pytest.approx([0.25 + 0.5 * 0.25, 0.25 + 0.5 * 0.75], rel=1e-14, abs=0.0)
-    assert race_law(BASE, F, BETA, 5).sum() == pytest.approx(1.0, rel=1e-13, abs=0.0)
-
-
-def test_of_two_racers_the_heavier_wins_at_the_pairs_of_uniforms_where_it_should(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Pool:
-        beta = 1.0
-
-        def sample(self, prompt: int, count: int) -> Responses:
-            assert count == 2
-            return Responses((0, 1), np.array([[0.0], [math.log(2.0)]]))
-
-    pool: Any = Pool()
-    grid = (np.arange(100) + 0.5) / 100
-    wins = 0
-    for pair in itertools.product(grid, repeat=2):
-        monkeypatch.setattr(
-            race_sampler, "stream", lambda *_, pair=pair: SimpleNamespace(random=lambda _: np.array(pair))
-        )
-        winner = race_sampler.race_sample(pool, 0, LinearScore(np.ones(1)), multiplier=4.0, failure=0.2, seed=0).id
-        ratio = (1.0 - pair[1]) / (1.0 - pair[0])  # 2/V against 1/U: the heavier wins where V < 2 U
-        assert winner == int(ratio < 2.0) or abs(ratio - 2.0) < 1e-9
-        wins += int(winner)
-    assert wins / 100**2 == pytest.approx(0.75, abs=0.01)
-
-
-@each_oracle
-@pytest.mark.parametrize(("failure", "draws"), [(0.6, 1), (0.2, 2), (0.01, 5)])
-def test_the_race_has_the_exact_law_of_its_pools(make: MakeOracle, failure: float, draws: int) -> None:
-    assert race_size(4.0, failure) == draws
-    exact = race_law(BASE, F, BETA, draws)
-    counts = drawn(opened(make, table(), 47), race_sample, linear(), 8000, multiplier=4.0, failure=failure)
-    assert_law(counts, by_id(exact))
-    target = softmax(BASE, F, BETA)
-    if total_variation(exact, target) > PLANTED:
-        assert rejects(counts, by_id(target))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_the_race_is_as_close_to_its_target_as_its_bound_says(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    for size, beta in itertools.product((2, 3), (1.0, 0.2, 0.02)):
-        base = generator.dirichlet(np.ones(size)).tolist()
-        f = generator.uniform(-1.0, 1.0, size=size).tolist()
-        for draws in range(1, 8):
-            bound = (1.0 - 1.0 / coverage(base, f, beta)) ** draws
-            distance = total_variation(race_law(base, f, beta, draws), softmax(base, f, beta))
-            assert distance <= bound + 1e-13
-
-
-@pytest.mark.parametrize("rare", [0.5, 0.1, 0.01])
-def test_the_bound_of_the_race_is_reached(rare: float) -> None:
-    # All weight on one response: the race is wrong exactly when the pool misses it.
-    base, f, beta = [1.0 - rare, rare], [0.0, 1.0], 0.02
-    c = coverage(base, f, beta)
-    assert c == pytest.approx(1.0 / rare, rel=1e-12, abs=0.0)
-    for draws in range(1, 8):
-        distance = total_variation(race_law(base, f, beta, draws), softmax(base, f, beta))
-        assert distance == pytest.approx((1.0 - 1.0 / c) ** draws, rel=1e-9, abs=0.0)
-
-
-def test_the_size_of_the_race_meets_the_failure_probability_that_it_is_given() -> None:
-    for failure, c in itertools.product((0.5, 0.1, 1e-3), (1.0, 2.0, 7.5, 1e6)):
-        draws = race_size(4.0 * c, failure)
-        assert draws * math.log1p(-1.0 / c) <= math.log(failure) + 1e-12 if c > 1.0 else draws >= 1
-        assert draws - 1 < c * math.log(1.0 / failure)
