@@ -5,34 +5,24 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from spanver.errors import ArgumentError
-from spanver.problems.families.covered_needle import covered_needle_problem
-from spanver.problems.families.max_k_dnf import max_k_dnf_problem
-from spanver.problems.families.needle import needle_problem
-from spanver.problems.families.random_tables import random_problem
-from spanver.problems.families.text import TextProblem, text_problem
-from spanver.problems.families.text_tokens import text_token_problem
-from spanver.problems.families.tokens import token_problem
+from spanver.problems.families import covered_needle, max_k_dnf, needle, random_tables, text, text_tokens, tokens
+from spanver.problems.families.text import TextProblem
+from spanver.problems.family import Family
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 
 __all__ = ["FAMILIES", "TOKEN_FAMILIES", "make_problem", "make_token_problem", "parse_number", "parse_problem"]
 
-FAMILIES: Mapping[str, Callable[..., TabularProblem | TextProblem]] = {
-    "text": text_problem,
-    "random": random_problem,
-    "needle": needle_problem,
-    "covered_needle": covered_needle_problem,
-    "max_k_dnf": max_k_dnf_problem,
+FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
+    each.FAMILY.name: each.FAMILY for each in (text, random_tables, needle, covered_needle, max_k_dnf)
 }
+"""Families of prompts and responses, by name."""
 
-TOKEN_FAMILIES: Mapping[str, Callable[..., TokenProblem]] = {
-    "text": text_token_problem,
-    "tokens": token_problem,
-}
+TOKEN_FAMILIES: Mapping[str, Family[TokenProblem]] = {each.FAMILY.name: each.FAMILY for each in (text_tokens, tokens)}
 """What multi-turn learners run on: sequences token by token. Their `text` is the text problem word by word."""
 
 _Problem = TypeVar("_Problem")
@@ -63,17 +53,17 @@ def make_token_problem(name: str, parameters: Mapping[str, Any]) -> TokenProblem
     return _made(TOKEN_FAMILIES, name, parameters)
 
 
-def _made(families: Mapping[str, Callable[..., _Problem]], name: str, parameters: Mapping[str, Any]) -> _Problem:
+def _made(families: Mapping[str, Family[_Problem]], name: str, parameters: Mapping[str, Any]) -> _Problem:
     if name not in families:
         raise ArgumentError("problem", name, f"one of {', '.join(families)}")
-    allowed = inspect.signature(families[name]).parameters
+    allowed = inspect.signature(families[name].build).parameters
     for key in parameters:
         if key not in allowed:
             raise ArgumentError(f"a key of problem {name}", key, f"one of {', '.join(allowed)}")
-    return families[name](**parameters)
+    return families[name].build(**parameters)
 
 
-def parse_problem(text: str, families: Mapping[str, Callable[..., Any]] = FAMILIES) -> tuple[str, dict[str, Any]]:
+def parse_problem(text: str, families: Mapping[str, Family[Any]] = FAMILIES) -> tuple[str, dict[str, Any]]:
     """Read `FAMILY[:key=value,..]`; numbers may be written as powers.
 
     Examples
@@ -89,7 +79,7 @@ def parse_problem(text: str, families: Mapping[str, Callable[..., Any]] = FAMILI
     name, _, rest = text.partition(":")
     if name not in families:
         raise ArgumentError("problem", name, f"one of {', '.join(families)}")
-    types = typing.get_type_hints(families[name])
+    types = typing.get_type_hints(families[name].build)
     types.pop("return")
     parameters: dict[str, Any] = {}
     for item in filter(None, rest.split(",")):

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+from spanver.errors import ArgumentError
 from spanver.guarantees import derived_parameters
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
+from spanver.problems.catalogue import FAMILIES
+from spanver.problems.family import ROOT_E
 from spanver.validation import require, require_count, require_positive
 
 __all__ = [
-    "PRACTICAL",
     "SETTING_NAMES",
     "TEXT_COVERAGE",
     "derived_settings",
@@ -30,17 +32,6 @@ SETTING_NAMES = tuple(field.name for field in fields(Settings))
 TEXT_COVERAGE = 16.0
 """Coverage that the practical settings of the text problem are made for; the true one is not known."""
 
-_ROOT_E = math.sqrt(math.e)
-
-# T_prompt, T_span / C, nu, T_exp, M_rej / C, delta_rej; lambda is R_max^2/B^2, as derived.
-PRACTICAL: dict[str, tuple[int, float, float, int, float, float]] = {
-    "text": (150, 1.0, 0.4, 200, 4.0, 0.225),
-    "random": (400, 2.0 * _ROOT_E, 0.3, 1000, 8.0 * math.e, 0.001),
-    "needle": (100, 2.0 * _ROOT_E, 0.3, 100, 8.0 * math.e, 0.001),
-    "covered_needle": (400, 2.0 * _ROOT_E, 0.3, 400, 8.0 * math.e, 0.001),
-    "max_k_dnf": (400, 2.0 * _ROOT_E, 0.3, 400, 8.0 * math.e, 0.001),
-}
-
 
 def practical_settings(family: str, *, coverage: float, radius: float, reward_range: float) -> Settings:
     """Practical settings of a family.
@@ -48,7 +39,7 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
     Parameters
     ----------
     family : str
-        A key of `PRACTICAL`.
+        A family that has practical settings.
     coverage : float
         `C`, known or assumed, at least 1.
     radius, reward_range : float
@@ -58,17 +49,18 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
     -------
     Settings
     """
-    require(family in PRACTICAL, "family", family, f"one of {', '.join(PRACTICAL)}")
+    practical = {name: each.practical for name, each in FAMILIES.items()}.get(family)
+    if practical is None:
+        raise ArgumentError("family", family, f"one of {', '.join(FAMILIES)}")
     require(1.0 <= coverage < math.inf, "coverage", coverage, "a finite number of at least 1")
-    prompts, pairs_factor, nu, rounds, multiplier_factor, failure = PRACTICAL[family]
     return Settings(
-        prompts=prompts,
-        pairs_per_prompt=math.ceil(pairs_factor * coverage),
-        nu=nu,
+        prompts=practical.prompts,
+        pairs_per_prompt=math.ceil(practical.pairs_factor * coverage),
+        nu=practical.nu,
         ridge=reward_range**2 / radius**2,
-        exploration_rounds=rounds,
-        rejection_multiplier=multiplier_factor * coverage,
-        rejection_failure=failure,
+        exploration_rounds=practical.exploration_rounds,
+        rejection_multiplier=practical.multiplier_factor * coverage,
+        rejection_failure=practical.failure,
     )
 
 
@@ -93,7 +85,7 @@ def practical_multi_turn_settings(*, horizon: int, kappa: float) -> MultiTurnSet
         nu=0.3,
         ridge=1.0,
         rollouts=16,
-        pairs_per_prefix=math.ceil(2.0 * _ROOT_E * coverage),
+        pairs_per_prefix=math.ceil(2.0 * ROOT_E * coverage),
         tests=25 * horizon,
         prompts=200 * horizon,
         rejection_multiplier=1.5 * coverage,

@@ -112,7 +112,7 @@ def test_make_problem_refuses_unknown_families_and_keys() -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_make_problem_without_parameters_has_the_defaults_of_the_family(name: str) -> None:
-    assert_identical(make_problem(name, {}), FAMILIES[name]())
+    assert_identical(make_problem(name, {}), FAMILIES[name].build())
 
 
 def assert_identical(one: Any, two: Any) -> None:

@@ -12,7 +12,7 @@ from spanver.errors import ArgumentError
 from spanver.guarantees import sampler_samples, spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
-from spanver.runs.settings import PRACTICAL, SETTING_NAMES, derived_settings, practical_settings
+from spanver.runs.settings import SETTING_NAMES, derived_settings, practical_settings
 
 GIVEN: dict[str, Any] = {
     "eps": 0.05,
@@ -26,14 +26,16 @@ GIVEN: dict[str, Any] = {
 
 
 def test_every_family_has_practical_settings_and_no_other_has() -> None:
-    assert set(PRACTICAL) == set(FAMILIES)
+    assert all(family.practical is not None for family in FAMILIES.values())
     assert tuple(field.name for field in dataclasses.fields(Settings)) == SETTING_NAMES
 
 
-@pytest.mark.parametrize("family", PRACTICAL)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("coverage", [1.0, 3.7, 2.0**40])
 def test_practical_settings_are_the_row_of_the_family_times_the_coverage(family: str, coverage: float) -> None:
-    prompts, pairs, nu, rounds, multiplier, failure = PRACTICAL[family]
+    practical = FAMILIES[family].practical
+    assert practical is not None
+    prompts, pairs, nu, rounds, multiplier, failure = dataclasses.astuple(practical)
     settings = practical_settings(family, coverage=coverage, radius=2.0, reward_range=3.0)
     assert settings.prompts == prompts
     assert (settings.nu, settings.exploration_rounds, settings.rejection_failure) == (nu, rounds, failure)

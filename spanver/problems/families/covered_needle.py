@@ -7,13 +7,17 @@ import math
 import numpy as np
 
 from spanver.problems.families.geometry import log_complement, uniform_in_ball
+from spanver.problems.family import ROOT_E, Family, Practical, family
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
-__all__ = ["covered_needle_problem"]
+__all__ = ["FAMILY", "covered_needle_problem"]
+
+NAME = "covered_needle"
 
 
+@family(NAME)
 def covered_needle_problem(
     seed: int = 0,
     *,
@@ -80,13 +84,7 @@ def covered_needle_problem(
         reward_range=1.0,
         reward_low=np.zeros(prompts),
         theta_star=theta,
-        name="covered_needle",
-        parameters={
-            "seed": seed,
-            "coverage": coverage,
-            "prompts": prompts,
-            "responses": responses,
-            "dimension": dimension,
-            "beta": beta,
-        },
     )
+
+
+FAMILY = Family(NAME, covered_needle_problem, Practical(400, 2.0 * ROOT_E, 0.3, 400, 8.0 * math.e, 0.001))

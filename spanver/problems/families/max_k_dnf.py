@@ -12,14 +12,18 @@ import math
 import numpy as np
 from numpy.random import Generator
 
+from spanver.problems.family import ROOT_E, Family, Practical, family
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
-__all__ = ["max_k_dnf_problem"]
+__all__ = ["FAMILY", "max_k_dnf_problem"]
+
+NAME = "max_k_dnf"
 
 
+@family(NAME)
 def max_k_dnf_problem(
     seed: int = 0,
     *,
@@ -93,17 +97,10 @@ def max_k_dnf_problem(
         reward_low=shift + (earned - 1.0) / 2.0,
         noise=noise,
         theta_star=assignment,
-        name="max_k_dnf",
-        parameters={
-            "seed": seed,
-            "variables": variables,
-            "literals": literals,
-            "prompts": prompts,
-            "satisfied": satisfied,
-            "beta": beta,
-            "noise": noise,
-        },
     )
+
+
+FAMILY = Family(NAME, max_k_dnf_problem, Practical(400, 2.0 * ROOT_E, 0.3, 400, 8.0 * math.e, 0.001))
 
 
 def _unsatisfied(generator: Generator, literals: int) -> FloatArray:

@@ -6,13 +6,17 @@ import math
 
 import numpy as np
 
+from spanver.problems.family import ROOT_E, Family, Practical, family
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
-__all__ = ["needle_problem"]
+__all__ = ["FAMILY", "needle_problem"]
+
+NAME = "needle"
 
 
+@family(NAME)
 def needle_problem(
     seed: int = 0, *, responses: int = 64, dimension: int = 16, beta: float = 0.1, coverage: float = 64.0
 ) -> TabularProblem:
@@ -56,12 +60,7 @@ def needle_problem(
         reward_range=1.0,
         reward_low=np.zeros(1),
         theta_star=theta,
-        name="needle",
-        parameters={
-            "seed": seed,
-            "responses": responses,
-            "dimension": dimension,
-            "beta": beta,
-            "coverage": coverage,
-        },
     )
+
+
+FAMILY = Family(NAME, needle_problem, Practical(100, 2.0 * ROOT_E, 0.3, 100, 8.0 * math.e, 0.001))

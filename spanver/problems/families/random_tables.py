@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 
 from spanver.problems.families.geometry import uniform_in_ball, uniform_on_sphere
+from spanver.problems.family import ROOT_E, Family, Practical, family
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count
 
-__all__ = ["random_problem"]
+__all__ = ["FAMILY", "random_problem"]
+
+NAME = "random"
 
 
+@family(NAME)
 def random_problem(
     seed: int = 0,
     *,
@@ -71,15 +76,7 @@ def random_problem(
         reward_low=shift[:, 0] - 1.0,
         noise=noise,
         theta_star=theta,
-        name="random",
-        parameters={
-            "seed": seed,
-            "prompts": prompts,
-            "responses": responses,
-            "dimension": dimension,
-            "beta": beta,
-            "base": base,
-            "zeros": zeros,
-            "noise": noise,
-        },
     )
+
+
+FAMILY = Family(NAME, random_problem, Practical(400, 2.0 * ROOT_E, 0.3, 1000, 8.0 * math.e, 0.001))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -20,12 +20,15 @@ import numpy as np
 
 from spanver.errors import MissingExtraError
 from spanver.kernels import fit
+from spanver.problems.family import Family, Practical, family
 from spanver.problems.trigram import UNIFORMS_PER_WORD, TrigramModel, load_trigram_model
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
-__all__ = ["TextProblem", "text_problem"]
+__all__ = ["FAMILY", "TextProblem", "text_problem"]
+
+NAME = "text"
 
 _FITTED_TEXTS = 1500  # separate sample that projection and reward are fitted on
 _MOST_PROMPTS = 512
@@ -68,10 +71,10 @@ class TextProblem:
     words: int
     theta_star: FloatArray
     fit_correlation: float
-    name: str
-    parameters: Mapping[str, Any]
     _model: TrigramModel
     _projection: _Projection
+    name: str = NAME
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def uniforms_per_response(self) -> int:
@@ -152,6 +155,7 @@ class _Projection:
         return projected / np.maximum(1.0, np.linalg.norm(projected, axis=1, keepdims=True) * (1 + 1e-15))
 
 
+@family(NAME)
 def text_problem(
     seed: int = 0,
     *,
@@ -228,18 +232,12 @@ def text_problem(
         words=words,
         theta_star=theta,
         fit_correlation=float(np.corrcoef(centred @ theta, centred_raw)[0, 1]),
-        name="text",
-        parameters={
-            "seed": seed,
-            "dimension": dimension,
-            "beta": beta,
-            "reward": reward,
-            "prompts": prompts,
-            "words": words,
-        },
         _model=model,
         _projection=projection,
     )
+
+
+FAMILY = Family(NAME, text_problem, Practical(150, 1.0, 0.4, 200, 4.0, 0.225))
 
 
 def _frequent_openings(model: TrigramModel, count: int) -> tuple[tuple[str, ...], FloatArray]:

@@ -13,18 +13,18 @@ the values of beginnings of sentences are not linear in their embeddings. By how
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from spanver.problems.families.text import TextProblem, text_problem
+from spanver.problems.family import Family, family
 from spanver.problems.tokens import TokenProblem
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, Prefix
 
-__all__ = ["MOST_SEQUENCES", "NAME", "next_words", "sentence", "text_token_problem"]
+__all__ = ["FAMILY", "MOST_SEQUENCES", "NAME", "next_words", "sentence", "text_token_problem"]
 
 MOST_SEQUENCES = 200_000
 """Most sequences that are listed, over all prompts."""
@@ -40,6 +40,7 @@ _EMBEDDED_AT_ONCE = 4096  # 16 MB of embeddings
 _built = lru_cache(maxsize=8)(text_problem)  # it takes seconds, and whoever prints a sequence needs it again
 
 
+@family(NAME)
 def text_token_problem(
     seed: int = 0,
     *,
@@ -91,16 +92,7 @@ def text_token_problem(
     require(reward in ("projected", "raw"), "reward", reward, "'projected' or 'raw'")
     sequences = prompts * words ** min(horizon, 64)
     require(sequences <= MOST_SEQUENCES, "prompts * words**horizon", sequences, f"at most {MOST_SEQUENCES}")
-    parameters = {
-        "seed": seed,
-        "horizon": horizon,
-        "words": words,
-        "prompts": prompts,
-        "dimension": dimension,
-        "beta": beta,
-        "reward": reward,
-    }
-    text = _text_problem(parameters)
+    text = _built(seed, dimension=dimension, beta=beta, reward=reward, prompts=prompts, words=horizon)
     responses = [[""] for _ in text.prompts]
     log_base, features = [], []
     for _ in range(horizon):
@@ -129,9 +121,10 @@ def text_token_problem(
         reward=np.array(rewards),
         beta=text.beta,
         radius=max(_RADIUS, text.radius),
-        name=NAME,
-        parameters=parameters,
     )
+
+
+FAMILY = Family("text", text_token_problem)
 
 
 def next_words(problem: TokenProblem, prefix: Prefix) -> tuple[str, ...]:
@@ -169,15 +162,11 @@ def sentence(problem: TokenProblem, prefix: Prefix) -> str:
     return f"{prompt} {_written(response)}".strip()
 
 
-def _text_problem(parameters: Mapping[str, Any]) -> TextProblem:
-    """The text problem that a problem is made from."""
-    names = ("seed", "dimension", "beta", "reward", "prompts")
-    return _built(words=parameters["horizon"], **{name: parameters[name] for name in names})
-
-
 def _text_of(problem: TokenProblem) -> TextProblem:
     require(problem.name == NAME, "problem", problem.name, "one that text_token_problem built")
-    return _text_problem(problem.parameters)
+    names = ("dimension", "beta", "reward", "prompts")
+    parameters = {name: problem.parameters[name] for name in names}
+    return _built(problem.parameters["seed"], **parameters, words=problem.parameters["horizon"])
 
 
 def _read(problem: TokenProblem, text: TextProblem, prefix: Prefix) -> tuple[str, str]:

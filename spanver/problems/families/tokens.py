@@ -6,13 +6,17 @@ import math
 
 import numpy as np
 
+from spanver.problems.family import Family, family
 from spanver.problems.tokens import MAX_HORIZON, TokenProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
-__all__ = ["token_problem"]
+__all__ = ["FAMILY", "token_problem"]
+
+NAME = "tokens"
 
 
+@family(NAME)
 def token_problem(
     seed: int = 0,
     *,
@@ -81,15 +85,7 @@ def token_problem(
         reward_low=np.zeros(prompts),
         noise=noise,
         theta_star=np.tile(radius * np.eye(dimension)[0], (horizon, 1)),
-        name="tokens",
-        parameters={
-            "seed": seed,
-            "horizon": horizon,
-            "dimension": dimension,
-            "kappa": kappa,
-            "beta": beta,
-            "alpha": alpha,
-            "noise": noise,
-            "prompts": prompts,
-        },
     )
+
+
+FAMILY = Family(NAME, token_problem)
