@@ -21,8 +21,9 @@ from spanver.oracle import Oracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
-from spanver.studies.engine.figures import LOOKS, draw_theory
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study
+from spanver.studies.engine.figures import draw_theory
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study
+from spanver.studies.entrants import STYLES
 from spanver.values import Counts, FloatArray, IntArray, Prompt, Responses, Rule, SearchResult
 from spanver.verdicts import Verdict
 
@@ -113,18 +114,18 @@ class _Counting:
         return answer
 
 
-def _runs(measured: Sequence[Measured], oracle: str, size: float) -> FloatArray:
+def _runs(measured: Sequence[Measurement], oracle: str, size: float) -> FloatArray:
     """What is compared of every run of an oracle at one coverage, shape (runs, 3), in a fixed order."""
     mine = sorted((each for each in measured if (each.point.learner, each.point.size) == (oracle, size)), key=_seed)
     rows = [[float(each.numbers[f"{name}_{run}"] or 0.0) for name in SEEN] for each in mine for run in range(RUNS)]
     return np.array(rows).reshape(-1, len(SEEN))
 
 
-def _seed(measured: Measured) -> int:
+def _seed(measured: Measurement) -> int:
     return measured.point.seed
 
 
-def _sizes(measured: Sequence[Measured], oracle: str) -> list[float]:
+def _sizes(measured: Sequence[Measurement], oracle: str) -> list[float]:
     return sorted({each.point.size for each in measured if each.point.learner == oracle})
 
 
@@ -143,7 +144,7 @@ def _joint(first: FloatArray, second: FloatArray) -> tuple[IntArray, IntArray]:
     return one, two
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Whether two samples follow one law, by e-values at every coverage."""
     sizes = [size for size in _sizes(measured, "literal") if size in _sizes(measured, "counted")]
     tests: dict[str, list[tuple[IntArray, IntArray]]] = {"joint": [], "samples": []}
@@ -178,7 +179,7 @@ def _claim(words: str, tests: Sequence[tuple[IntArray, IntArray]], alpha: float)
     return Claim("O2", words, verdict, points=2 * runs, note=note)
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Samples charged where both run, and charged against handed out on the whole ladder."""
     left, right = figure.subplots(1, 2)
     literal = _sizes(measured, "literal")
@@ -187,7 +188,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
         relative = [
             _runs(measured, oracle, size)[:, 0] / _runs(measured, "literal", size)[:, 0].mean() for size in literal
         ]
-        _draw_means(left, oracle, shift * 2.0 ** np.array(literal), relative, LOOKS[oracle][2], linestyle="none")
+        _draw_means(left, oracle, shift * 2.0 ** np.array(literal), relative, STYLES[oracle].label, linestyle="none")
         sizes = _sizes(measured, oracle)
         charged = [_runs(measured, oracle, size)[:, 0] for size in sizes]
         if oracle == "counted":
@@ -211,7 +212,7 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
         axes.legend(fontsize=8)
 
 
-def _is(measured: Measured, oracle: str, size: float) -> bool:
+def _is(measured: Measurement, oracle: str, size: float) -> bool:
     return (measured.point.learner, measured.point.size) == (oracle, size)
 
 
@@ -219,15 +220,15 @@ def _draw_means(
     axes: Any, oracle: str, sizes: FloatArray, values: Sequence[FloatArray], label: str, *, linestyle: str = "-"
 ) -> None:
     """Means with Student's interval of level .95; none from a single value."""
-    colour, marker, _ = LOOKS[oracle]
+    style = STYLES[oracle]
     means = [float(each.mean()) for each in values]
     spreads = [
         float(stdtrit(each.size - 1, 0.975) * each.std(ddof=1) / math.sqrt(each.size)) if each.size > 1 else 0.0
         for each in values
     ]
     axes.errorbar(
-        sizes, means, yerr=spreads, color=colour, marker=marker, markersize=4, capsize=2, linewidth=1.2,
-        linestyle=linestyle, label=label, markerfacecolor="white" if linestyle == ":" else colour,
+        sizes, means, yerr=spreads, color=style.colour, marker=style.marker, markersize=4, capsize=2, linewidth=1.2,
+        linestyle=linestyle, label=label, markerfacecolor="white" if linestyle == ":" else style.colour,
     )  # fmt: skip
 
 
@@ -235,7 +236,7 @@ STUDY = Study(
     name="counting",
     title="Counting answers instead of drawing them",
     guarantees=("O2",),
-    says="an extension: answers that a learner throws away need never be drawn, and the run keeps its law",
+    statement="an extension: answers that a learner throws away need never be drawn, and the run keeps its law",
     points=points,
     measure=measure,
     judge=claims,

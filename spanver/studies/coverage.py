@@ -20,8 +20,8 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study, table
-from spanver.studies.entrants import LEARNERS, attempt, known_coverage_attempt
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, table
+from spanver.studies.entrants import ENTRANTS, known_coverage_attempt
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]
@@ -30,10 +30,7 @@ EPS = 0.05
 RESPONSES = 16
 KNOWN = "known_coverage"  # SpannerSampling with its rounds searched for
 NU, RUNS, NOISE = 0.3, 2, 0.25  # of it: runs of an attempt, and the share of rewards that are noisy
-ROUNDS_GROW = frozenset({"reference", "online_dpo", "xpo", "best_of_n"})  # with coverage, each with both its rewards
-LARGEST_EFFORT = MappingProxyType(
-    {"spanner_sampling": 44, KNOWN: 11, "elliptical": 10} | dict.fromkeys(ROUNDS_GROW, 13)
-)
+LARGEST_KNOWN = 11  # exponent of its effort
 LADDERS = MappingProxyType({"quick": (4, (4, 6, 8, 10), 5), "full": (1, range(4, 13), 10)})
 
 
@@ -43,8 +40,8 @@ def points(profile: str) -> tuple[Point, ...]:
     ladder = range(4, 41, step)
     return tuple(
         Point("coverage", learner, float(size), seed)
-        for learner in (*LEARNERS, KNOWN)
-        for size in (few if learner in ROUNDS_GROW else ladder)
+        for learner in (*ENTRANTS, KNOWN)
+        for size in (few if learner != KNOWN and ENTRANTS[learner].rounds_grow else ladder)
         for seed in range(seeds)
     )
 
@@ -56,10 +53,12 @@ def measure(point: Point) -> Numbers:
     )
     tried: Callable[[float], Attempt]
     if point.learner == KNOWN:
+        largest = LARGEST_KNOWN
         tried = partial(known_coverage_attempt, noisy(problem), 2.0**point.size, point.seed, nu=NU, runs=RUNS)
     else:
-        tried = partial(attempt, point.learner, problem, point.seed)
-    found = smallest_sufficient(tried, EPS, largest=LARGEST_EFFORT[point.learner])
+        largest = ENTRANTS[point.learner].largest_effort
+        tried = partial(ENTRANTS[point.learner].attempt, problem, point.seed)
+    found = smallest_sufficient(tried, EPS, largest=largest)
     if found is None:
         return dict.fromkeys(("effort", "samples", "rewards", "enumerated", "gap"))
     exponent, best = found
@@ -82,14 +81,14 @@ CLAIMS = (
     ("T2", "spanner_sampling", "samples", "T_comp of SpannerSampling grows like C", (0.95, 1.05)),
     ("T2", KNOWN, "rewards", "T_data of SpannerSampling is free of C", (-0.05, 0.05)),
     ("T6", "elliptical", "rewards", "T_data of elliptical enumeration is free of C", (-0.05, 0.05)),
-    ("T6", "reference", "rewards", "T_data of the passive learner, for comparison", None),
+    ("T6", "passive", "rewards", "T_data of the passive learner, for comparison", None),
     ("T6", "online_dpo", "rewards", "T_data of OnlineDPO, for comparison", None),
     ("T6", "xpo", "rewards", "T_data of XPO, for comparison", None),
     ("T6", "best_of_n", "rewards", "T_data of best-of-N, for comparison", None),
 )
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Slopes in coverage, over at least 20 doublings where they are judged."""
     found = []
     for guarantee, learner, name, words, band in CLAIMS:
@@ -105,7 +104,7 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     return (*found, _enumerated(measured))
 
 
-def _enumerated(measured: Sequence[Measured]) -> Claim:
+def _enumerated(measured: Sequence[Measurement]) -> Claim:
     """T6: each round of elliptical enumeration lists all responses, and asks two rewards."""
     lists, rewards = table(measured, "elliptical", "enumerated").values, table(measured, "elliptical", "rewards").values
     is_complete = bool(np.isfinite(lists).all())
@@ -114,10 +113,10 @@ def _enumerated(measured: Sequence[Measured]) -> Claim:
     return Claim("T6", f"elliptical enumeration lists |Y| = {RESPONSES} a round", verdict, points=int(lists.size))
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Samples, rewards and listed responses against coverage."""
     left, right = figure.subplots(1, 2)
-    for learner in LEARNERS:
+    for learner in ENTRANTS:
         rewards = table(measured, learner, "rewards")
         sizes = 2.0**rewards.sizes
         if learner != "elliptical":
@@ -147,8 +146,10 @@ STUDY = Study(
     name="coverage",
     title="What coverage costs",
     guarantees=("T2", "T6"),
-    says="T_comp of SpannerSampling is proportional to C and T_data free of it (FMR25, Theorem 3.1); no coverage is "
-    "needed for data alone (FMR25, abstract)",
+    statement=(
+        "T_comp of SpannerSampling is proportional to C and T_data free of it (FMR25, Theorem 3.1); no coverage is "
+        "needed for data alone (FMR25, abstract)"
+    ),
     points=points,
     measure=measure,
     judge=claims,

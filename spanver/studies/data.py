@@ -22,7 +22,7 @@ from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.figures import draw_theory
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study, table
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, table
 from spanver.studies.entrants import known_coverage_attempt
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
@@ -67,13 +67,13 @@ def measure(point: Point) -> Numbers:
     return {name: each and each[1].ledger.rewards / RUNS for name, each in found.items()} | {"coverage": coverage}
 
 
-def _needed(measured: Sequence[Measured], names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+def _needed(measured: Sequence[Measurement], names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
     """Dimensions, and rewards by seed, dimension and gap."""
     series = [table(measured, "spanner_sampling", name) for name in names]
     return series[0].sizes, np.stack([each.values for each in series], axis=2)
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Slope in `d` over all gaps below `beta`; slope in `1/eps` there over all dimensions, with logarithms stated."""
     dimensions, needed = _needed(measured, BELOW)
     is_complete = np.isfinite(needed).all() and len(needed) >= 2
@@ -107,7 +107,7 @@ def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, c
 SHADES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#56B4E9", "D"), ("#D55E00", "X"))
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Rewards against `d` for every gap below `beta`, and against `1/eps` for every dimension."""
     left, right = figure.subplots(1, 2, sharey=True)
     sizes, needed = _needed(measured, tuple(GAPS))
@@ -155,8 +155,10 @@ STUDY = Study(
     name="data",
     title="What dimension and accuracy cost in data",
     guarantees=("T2",),
-    says="T_data of SpannerSampling is at most of the order of R_max^2 d^2 / (beta min(eps, beta)), up to logarithms "
-    "[FMR25, Theorem 3.1]",
+    statement=(
+        "T_data of SpannerSampling is at most of the order of R_max^2 d^2 / (beta min(eps, beta)), up to logarithms "
+        "[FMR25, Theorem 3.1]"
+    ),
     points=points,
     measure=measure,
     judge=claims,

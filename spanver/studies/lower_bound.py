@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -20,14 +19,12 @@ from scipy.special import betaincinv
 
 from spanver.evidence import log_e_mean, min_discrepancy_mean, share
 from spanver.exact.tabular import best_objective
-from spanver.guarantees import needle_output_ceiling, needle_strong_chance, sampler_samples
-from spanver.learners.spanner_sampling import largest_cost
+from spanver.guarantees import needle_output_ceiling, needle_strong_chance
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.engine.figures import LOOKS
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study
-from spanver.studies.entrants import PARTITION_SAMPLES, attempt, spanner_settings
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study
+from spanver.studies.entrants import ENTRANTS, STYLES, Needle
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
@@ -40,23 +37,8 @@ ALPHA = 1e-6  # of the study, divided over its tests
 DECIDED = 0.5
 
 
-@dataclass(frozen=True)
-class _Ladder:
-    """Where a learner is watched: `log2 C`, `beta`, `d`, and exponents of its efforts."""
-
-    log_coverage: int
-    beta: float
-    dimension: int
-    efforts: tuple[int, ...]
-
-
-# Rounds of a baseline are its samples; SpannerSampling asks for thousands at effort 1, and its ladder goes on to where
-# it succeeds. The strong oracle's p needs a large beta^2 d, or it says nothing.
-LADDERS: Mapping[str, _Ladder] = MappingProxyType(
-    {"spanner_sampling": _Ladder(20, 0.03, 8, (0, 2, 4, 12, 16, 18, 20))}
-    | dict.fromkeys(("reference", "best_of_n"), _Ladder(10, 0.07, 64, tuple(range(9))))
-    | dict.fromkeys(("online_dpo", "xpo"), _Ladder(14, 0.05, 64, tuple(range(9))))
-)
+NEEDLES: Mapping[str, Needle] = MappingProxyType({name: each.needle for name, each in ENTRANTS.items() if each.needle})
+"""Where each learner is watched."""
 POINTS = MappingProxyType({"quick": (6, 10), "full": (40, 80)})  # of SpannerSampling, and of each other
 
 
@@ -64,12 +46,12 @@ def points(profile: str) -> tuple[Point, ...]:
     """Every learner at its coverage, every effort in one point."""
     return tuple(
         Point("lower-bound", learner, float(ladder.log_coverage), seed)
-        for learner, ladder in LADDERS.items()
+        for learner, ladder in NEEDLES.items()
         for seed in range(POINTS[profile][learner != "spanner_sampling"])
     )
 
 
-def problem_of(ladder: _Ladder, seed: int) -> TabularProblem:
+def problem_of(ladder: Needle, seed: int) -> TabularProblem:
     """A needle of its own for every seed."""
     return needle_problem(
         derived_seed(seed, "problem"),
@@ -82,13 +64,13 @@ def problem_of(ladder: _Ladder, seed: int) -> TabularProblem:
 
 def measure(point: Point) -> Numbers:
     """Runs that reached `eps`, of all runs of each effort, and the most that was asked for."""
-    ladder = LADDERS[point.learner]
+    ladder, attempt = NEEDLES[point.learner], ENTRANTS[point.learner].attempt
     numbers: dict[str, float | int | None] = {}
     for run in range(RUNS):
         own = derived_seed(point.seed, f"run {run}")
         problem = problem_of(ladder, own)
         for exponent in ladder.efforts:
-            tried = attempt(point.learner, problem, derived_seed(own, f"effort {exponent}"), exponent)
+            tried = attempt(problem, derived_seed(own, f"effort {exponent}"), exponent)
             reached, samples, rewards = (f"{name}_{exponent}" for name in ("reached", "samples", "rewards"))
             numbers[reached] = int(numbers.get(reached) or 0) + int(tried.gap <= EPS)
             numbers[samples] = max(int(numbers.get(samples) or 0), tried.ledger.samples)
@@ -96,66 +78,38 @@ def measure(point: Point) -> Numbers:
     return numbers
 
 
-@dataclass(frozen=True)
-class _Most:
-    """What an effort may ask for: samples of the base policy, of `pi_theta`, and rewards; the output's included."""
-
-    weak: int
-    strong: int
-    rewards: int
-
-
-def most(learner: str, exponent: int) -> _Most:
-    """The most that a learner may ask for at effort `2^exponent`, one output included."""
-    rounds = 2**exponent
-    match learner:
-        case "spanner_sampling":
-            settings = spanner_settings(exponent)
-            output = 1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
-            return _Most(largest_cost(settings) + output, 0, 2 * (settings.prompts + settings.exploration_rounds))
-        case "reference":
-            return _Most(2 * rounds, 1, 2 * rounds)
-        case "best_of_n":
-            return _Most(2 * rounds + rounds, 0, 2 * rounds)
-        case "online_dpo":
-            return _Most(0, 2 * rounds + 1, 2 * rounds)
-        case _:
-            # Of the one prompt the log-partition is estimated once.
-            return _Most(rounds + PARTITION_SAMPLES * rounds, rounds + 1, 2 * rounds)
-
-
 def ceiling(learner: str, exponent: int) -> float:
     """T1's ceiling on the chance of success; from 1 on it says nothing."""
-    ladder, cost = LADDERS[learner], most(learner, exponent)
+    ladder, cost = NEEDLES[learner], NEEDLES[learner].most(exponent)
     coverage = 2.0**ladder.log_coverage
     strong = needle_strong_chance(coverage, ladder.beta, ladder.dimension)
     mass = needle_output_ceiling(cost.weak, cost.rewards, RESPONSES, 1.0 / coverage) + cost.strong * strong
     return mass / (best_objective(problem_of(ladder, 0)) - EPS)
 
 
-def _successes(measured: Sequence[Measured], learner: str, exponent: int) -> tuple[int, int]:
+def _successes(measured: Sequence[Measurement], learner: str, exponent: int) -> tuple[int, int]:
     """Runs that reached `eps`, and all runs."""
     mine = [each for each in measured if each.point.learner == learner]
     return sum(int(each.numbers[f"reached_{exponent}"] or 0) for each in mine), RUNS * len(mine)
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """For every learner: no effort succeeds more often than T1 allows."""
-    tests = sum(len(ladder.efforts) for ladder in LADDERS.values())
+    tests = sum(len(ladder.efforts) for ladder in NEEDLES.values())
     alpha = share(ALPHA, tests, 1)
-    return tuple(_claim(measured, learner, alpha) for learner in LADDERS)
+    return tuple(_claim(measured, learner, alpha) for learner in NEEDLES)
 
 
-def _claim(measured: Sequence[Measured], learner: str, alpha: float) -> Claim:
+def _claim(measured: Sequence[Measurement], learner: str, alpha: float) -> Claim:
     worst, low, decided = -math.inf, 0, 0
-    ladder = LADDERS[learner]
+    ladder = NEEDLES[learner]
     runs = 0
     for exponent in ladder.efforts:
         bound = ceiling(learner, exponent)
         low += bound <= DECIDED
         reached, runs = _successes(measured, learner, exponent)
         asked = [each.numbers for each in measured if each.point.learner == learner]
-        cost = most(learner, exponent)
+        cost = ladder.most(exponent)
         spent = max((int(each[f"samples_{exponent}"] or 0) for each in asked), default=0)
         rewards = max((int(each[f"rewards_{exponent}"] or 0) for each in asked), default=0)
         # Whoever asks for more than its effort allows is under another ceiling, and is not judged.
@@ -164,7 +118,7 @@ def _claim(measured: Sequence[Measured], learner: str, alpha: float) -> Claim:
         worst = max(worst, log_e_mean(reached, runs, bound))
         # Would success as it is demanded, at this cost, have been seen?
         decided += bound <= DECIDED and bound + min_discrepancy_mean(bound, runs, alpha=alpha) <= 1.0 - DELTA
-    words = f"{LOOKS[learner][2]} succeeds no more often than T1 allows"
+    words = f"{STYLES[learner].label} succeeds no more often than T1 allows"
     verdict = Verdict.VIOLATED if worst >= -math.log(alpha) else Verdict.HOLDS if decided == low else Verdict.UNDECIDED
     note = (
         f"success of chance {1 - DELTA:g} would have been caught at {decided} of the {low} efforts of a ceiling "
@@ -174,21 +128,21 @@ def _claim(measured: Sequence[Measured], learner: str, alpha: float) -> Claim:
     return Claim("T1", words, verdict, points=runs * len(ladder.efforts), note=note)
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Chance of success against the most samples that the effort may ask for, beside T1's ceiling."""
     axes_of = dict(zip(("base", "strong", "spanner"), figure.subplots(1, 3, sharey=True), strict=True))
-    places = {"reference": "base", "best_of_n": "base", "online_dpo": "strong", "xpo": "strong"}
-    for learner, ladder in LADDERS.items():
+    places = {"passive": "base", "best_of_n": "base", "online_dpo": "strong", "xpo": "strong"}
+    for learner, ladder in NEEDLES.items():
         axes = axes_of[places.get(learner, "spanner")]
-        costs = [most(learner, exponent) for exponent in ladder.efforts]
+        costs = [ladder.most(exponent) for exponent in ladder.efforts]
         sizes = np.array([cost.weak + cost.strong for cost in costs], dtype=np.float64)
         counts = np.array([_successes(measured, learner, exponent) for exponent in ladder.efforts])
         _draw_chances(axes, learner, sizes, counts)
         bounds = np.minimum(1.0, [ceiling(learner, exponent) for exponent in ladder.efforts])
-        colour, marker, label = LOOKS[learner]
+        style = STYLES[learner]
         axes.plot(
-            sizes, bounds, color=colour, linestyle="--", linewidth=1.0, marker=marker, markersize=4,
-            markerfacecolor="white", label=f"T1's ceiling, {label}",
+            sizes, bounds, color=style.colour, linestyle="--", linewidth=1.0, marker=style.marker, markersize=4,
+            markerfacecolor="white", label=f"T1's ceiling, {style.label}",
         )  # fmt: skip
     for name, title in (
         ("base", "pairs of the base policy, $C = 2^{10}$"),
@@ -212,14 +166,14 @@ def draw(figure: Any, measured: Sequence[Measured]) -> None:
 
 def _draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: Any) -> None:
     """Shares of successes with Clopper and Pearson's .95 interval."""
-    colour, marker, label = LOOKS[learner]
+    style = STYLES[learner]
     reached, runs = counts[:, 0].astype(float), counts[:, 1].astype(float)
     share_of = reached / runs
     low = np.where(reached > 0, betaincinv(np.maximum(reached, 0.5), runs - reached + 1.0, 0.025), 0.0)
     high = np.where(reached < runs, betaincinv(reached + 1.0, np.maximum(runs - reached, 0.5), 0.975), 1.0)
     axes.errorbar(
-        sizes, share_of, yerr=[share_of - low, high - share_of], color=colour, marker=marker, markersize=4, capsize=2,
-        linestyle="none", label=label,
+        sizes, share_of, yerr=[share_of - low, high - share_of], color=style.colour, marker=style.marker, markersize=4,
+        capsize=2, linestyle="none", label=style.label,
     )  # fmt: skip
 
 
@@ -227,8 +181,10 @@ STUDY = Study(
     name="lower-bound",
     title="What no learner can pass",
     guarantees=("T1",),
-    says="without coverage no learner succeeds: data or samples grow like |Y|, or exp(1/beta) and C [FMR25, Theorem "
-    "2.1; instance and constants reconstructed]",
+    statement=(
+        "without coverage no learner succeeds: data or samples grow like |Y|, or exp(1/beta) and C [FMR25, Theorem "
+        "2.1; instance and constants reconstructed]"
+    ),
     points=points,
     measure=measure,
     judge=claims,

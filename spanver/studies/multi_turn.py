@@ -22,7 +22,7 @@ from spanver.randomness import derived_seed
 from spanver.runs.settings import practical_multi_turn_settings
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Study, table
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, table
 from spanver.studies.entrants import spanner_attempt, spanner_settings
 from spanver.verdicts import Verdict
 
@@ -96,7 +96,7 @@ def polynomial_factor(horizon: float) -> float:
     return float(2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * per_round)
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """The degree in `H` of one learner, what grows faster than a power of `H`, and the other's growth per token."""
     tokens = table(measured, "multi_turn", "samples")
     is_long = np.isfinite(tokens.values).all() and len(tokens.sizes) >= 5
@@ -143,7 +143,7 @@ def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, c
     return Claim("T5", words, verdict, fitted, band, count, judged=band is not None, note=note)
 
 
-def _growth(measured: Sequence[Measured], name: str) -> Slope | None:
+def _growth(measured: Sequence[Measurement], name: str) -> Slope | None:
     series = table(measured, "spanner_sampling", name)
     if not np.isfinite(series.values).all() or len(series.sizes) < 5:
         return None
@@ -151,7 +151,7 @@ def _growth(measured: Sequence[Measured], name: str) -> Slope | None:
     return slope(2.0**series.sizes, series.values / factors)
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Samples against horizon, on a logarithmic axis of horizons and on a plain one."""
     left, right = figure.subplots(1, 2, sharey=True)
     tokens, sequences = table(measured, "multi_turn", "samples"), table(measured, "spanner_sampling", "samples")
@@ -180,8 +180,10 @@ STUDY = Study(
     name="multi-turn",
     title="What horizon costs",
     guarantees=("T5",),
-    says="exploring token by token replaces coverage of sequences, C_cond^H, by that of tokens (FMR25, Theorem 5.1; "
-    "algorithm and family reconstructed)",
+    statement=(
+        "exploring token by token replaces coverage of sequences, C_cond^H, by that of tokens (FMR25, Theorem 5.1; "
+        "algorithm and family reconstructed)"
+    ),
     points=points,
     measure=measure,
     judge=claims,

@@ -25,8 +25,8 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.figures import draw_series
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study, table
-from spanver.studies.entrants import attempt
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, table
+from spanver.studies.entrants import ENTRANTS
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY", "exhaustive"]
@@ -52,7 +52,7 @@ def measure(point: Point) -> Numbers:
     """Cost of the smallest sufficient effort; `evaluated` counts the assignments that exhaustive search looks at."""
     variables = int(point.size)
     problem = max_k_dnf_problem(derived_seed(point.seed, "problem"), variables=variables, beta=BETA)
-    run = exhaustive if point.learner == "exhaustive" else partial(attempt, point.learner)
+    run = exhaustive if point.learner == "exhaustive" else ENTRANTS[point.learner].attempt
     found = smallest_sufficient(partial(run, problem, point.seed), EPS, largest=LARGEST_EFFORT)
     if found is None:
         return dict.fromkeys(("effort", "samples", "rewards", "evaluated", "gap"))
@@ -96,7 +96,7 @@ def exhaustive(problem: TabularProblem, seed: int, exponent: float) -> Attempt:
     return Attempt(found, oracle.ledger)
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Growth in `n`, shown and not judged."""
     found = []
     for learner, name, words in (
@@ -118,7 +118,7 @@ def _shown(series: Series, words: str, scale: Any) -> Claim:
     return Claim("T4", words, verdict, fitted, points=int(series.values.size), judged=False, note="an illustration")
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Rewards, and samples or evaluations, against the number of variables."""
     left, right = figure.subplots(1, 2)
     for learner in (*PROPER, "spanner_sampling"):
@@ -138,7 +138,7 @@ STUDY = Study(
     name="proper",
     title="Proper learners on Max-k-DNF: an illustration",
     guarantees=("T4",),
-    says="under rETH no proper learner has both T_data and T_comp polynomial (FMR25, Theorem 4.1; reconstructed "
+    statement="under rETH no proper learner has both T_data and T_comp polynomial (FMR25, Theorem 4.1; reconstructed "
     "family). Not testable: this shows what particular learners pay on small instances",
     points=points,
     measure=measure,

@@ -16,7 +16,7 @@ from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study
 from spanver.verdicts import Verdict
 
 __all__ = ["STUDY"]
@@ -60,7 +60,7 @@ def measure(point: Point) -> Numbers:
     }
 
 
-def _regret(measured: Sequence[Measured]) -> Series:
+def _regret(measured: Sequence[Measurement]) -> Series:
     """Cumulative gap by seed, at every power of 2 from the first of the ladder."""
     last = int(max(each.point.size for each in measured))
     exponents = range(FIRST, last + 1)
@@ -68,7 +68,7 @@ def _regret(measured: Sequence[Measured]) -> Series:
     return Series("spanner_sampling", 2.0 ** np.array(exponents), values)
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Slopes of the average gap and of the regret."""
     series = _regret(measured)
     average = series.values / series.sizes
@@ -87,7 +87,7 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Average gap and regret."""
     series = _regret(measured)
     left, right = figure.subplots(1, 2)
@@ -114,7 +114,7 @@ STUDY = Study(
     name="regret",
     title="How fast the gap shrinks",
     guarantees=("T2", "T3"),
-    says="regret of phase 2 grows like log^2 T, its average like 1/T up to a logarithm (FMR25, Theorem 3.1)",
+    statement="regret of phase 2 grows like log^2 T, its average like 1/T up to a logarithm (FMR25, Theorem 3.1)",
     points=points,
     measure=measure,
     judge=claims,

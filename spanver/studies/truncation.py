@@ -26,7 +26,7 @@ from spanver.policies import LinearSoftmax, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measured, Numbers, Point, Series, Study, table
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, table
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
@@ -111,7 +111,7 @@ def _covered(problem: TabularProblem, policy: TruncatedSoftmax, log_optimum: Flo
     return min(1.0, float(np.exp(log_optimum[covered]).sum()))
 
 
-def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Exact claims: at every point, or not."""
     rows = [{name: float(number or 0.0) for name, number in each.numbers.items()} for each in measured]
     given = [row for row in rows if row["premise"] and row["optimal"] <= ROUNDING]
@@ -136,7 +136,7 @@ def claims(measured: Sequence[Measured]) -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def draw(figure: Any, measured: Sequence[Measured]) -> None:
+def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Log coverage with and without truncation; beside it coverage with truncation, on a linear scale."""
     left, right = figure.subplots(1, 2)
     truncated, untruncated = (table(measured, "spanner_sampling", name) for name in ("truncated", "untruncated"))
@@ -168,8 +168,10 @@ STUDY = Study(
     name="truncation",
     title="Why scores are truncated",
     guarantees=("E3", "E4"),
-    says="truncation to what the spanner covers keeps rejection sampling cheap [FMR25, idea; constants and witness "
-    "reconstructed]",
+    statement=(
+        "truncation to what the spanner covers keeps rejection sampling cheap [FMR25, idea; constants and witness "
+        "reconstructed]"
+    ),
     points=points,
     measure=measure,
     judge=claims,

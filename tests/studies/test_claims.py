@@ -12,8 +12,8 @@ from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.randomness import derived_seed
 from spanver.studies import coverage, multi_turn, proper, regret
-from spanver.studies.engine.study import Claim, Measured, Point, Study
-from spanver.studies.entrants import LEARNERS, attempt, spanner_settings
+from spanver.studies.engine.study import Claim, Measurement, Point, Study
+from spanver.studies.entrants import ENTRANTS, spanner_settings
 from spanver.verdicts import Verdict
 
 HOLDS, UNDECIDED, VIOLATED = Verdict.HOLDS, Verdict.UNDECIDED, Verdict.VIOLATED
@@ -26,9 +26,9 @@ def wobble(seed: int) -> float:
 
 def coverages(
     power: float, *, data: float = 0.0, sizes: Sequence[int] = range(4, 41, 4), listed: int = 16
-) -> list[Measured]:
+) -> list[Measurement]:
     found = []
-    for learner in (*LEARNERS, coverage.KNOWN):
+    for learner in (*ENTRANTS, coverage.KNOWN):
         for size in sizes:
             for seed in range(3):
                 numbers = {
@@ -38,7 +38,7 @@ def coverages(
                     "enumerated": listed * round(1000 * wobble(seed)) / 2,
                     "gap": 0.01,
                 }
-                found.append(Measured(Point("coverage", learner, float(size), seed), numbers))
+                found.append(Measurement(Point("coverage", learner, float(size), seed), numbers))
     return found
 
 
@@ -64,7 +64,7 @@ def test_a_ladder_of_few_doublings_decides_nothing() -> None:
 def test_what_was_not_reached_decides_nothing_and_is_said() -> None:
     measured = coverages(1.0)
     lost = [
-        Measured(each.point, dict.fromkeys(each.numbers))
+        Measurement(each.point, dict.fromkeys(each.numbers))
         if each.point.learner in ("spanner_sampling", coverage.KNOWN) and each.point.size == 40.0
         else each
         for each in measured
@@ -81,9 +81,9 @@ def test_enumeration_that_lists_less_than_everything_is_noticed() -> None:
 
 def regrets(
     growth: Callable[[float], float], *, last: int = 13, uncovered: float = 0.0, pairs: int = 3
-) -> list[Measured]:
+) -> list[Measurement]:
     return [
-        Measured(
+        Measurement(
             Point("regret", "spanner_sampling", float(last), seed),
             {f"regret_{k}": growth(2.0**k) * wobble(seed) for k in range(last + 1)}
             | {"uncovered": uncovered, "spanner_size": pairs},
@@ -107,7 +107,7 @@ def test_regret_is_undecided_where_a_premise_fails(premise: dict[str, float]) ->
 
 def horizons(
     tokens: Callable[[float], float], sequences: Callable[[float], float], *, seeds: int = 3
-) -> list[Measured]:
+) -> list[Measurement]:
     found = []
     for learner, sizes, cost in (
         ("multi_turn", (2, 3, 4, 6, 8), tokens),
@@ -118,7 +118,7 @@ def horizons(
                 samples = cost(size) * wobble(seed)
                 numbers = {"effort": 0.0, "samples": samples, "rewards": 1, "gap": 0.0, "loose_samples": samples}
                 numbers |= {"restarts": size + seed} if learner == "multi_turn" else {}
-                found.append(Measured(Point("multi-turn", learner, float(size), seed), numbers))
+                found.append(Measurement(Point("multi-turn", learner, float(size), seed), numbers))
     return found
 
 
@@ -170,10 +170,10 @@ def test_regret_adds_up_and_truncation_at_the_truth_costs_next_to_nothing() -> N
     assert 0.0 <= float(numbers["uncovered"] or 0.0) < sums[-1]
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", ENTRANTS)
 def test_every_learner_reaches_the_gap_at_low_coverage(learner: str) -> None:
     problem = covered_needle_problem(derived_seed(1, "problem"), coverage=64.0, responses=16, dimension=4, beta=0.03)
-    few, many = attempt(learner, problem, 5, 0), attempt(learner, problem, 5, 9)
+    few, many = (ENTRANTS[learner].attempt(problem, 5, effort) for effort in (0, 9))
     assert many.gap <= coverage.EPS < few.gap
     assert many.ledger.rewards > 0
     assert (many.ledger.enumerated > 0) == (learner == "elliptical")
@@ -195,7 +195,7 @@ def test_evaluations_are_all_assignments_in_every_round() -> None:
 
 def test_an_illustration_is_never_judged() -> None:
     measured = [
-        Measured(
+        Measurement(
             Point("proper", learner, float(size), seed),
             {"rewards": size * wobble(seed), "samples": size**2 * wobble(seed), "evaluated": 2.0**size * wobble(seed)},
         )
@@ -228,7 +228,7 @@ def test_effort_scales_what_depends_on_coverage_and_nothing_else() -> None:
     ],
     ids=["coverage", "regret", "multi-turn"],
 )
-def test_figures_name_their_axes_and_lines(study: Study, measured: Sequence[Measured]) -> None:
+def test_figures_name_their_axes_and_lines(study: Study, measured: Sequence[Measurement]) -> None:
     figure = Figure()
     study.draw(figure, measured)
     assert all(axes.get_xlabel() for axes in figure.axes)

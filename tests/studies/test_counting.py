@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from spanver.learners.spanner_sampling import largest_cost
 from spanver.studies import counting
 from spanver.studies.counting import RUNS, STUDY
-from spanver.studies.engine.study import Measured, Point
+from spanver.studies.engine.study import Measurement, Point
 from spanver.verdicts import Verdict
 
 
-def synthetic(points: int, *, surplus: float = 0.0) -> list[Measured]:
+def synthetic(points: int, *, surplus: float = 0.0) -> list[Measurement]:
     """Runs whose samples are normal, the literal ones with some more of them."""
     generator = np.random.default_rng(5)
     found = []
@@ -28,11 +28,11 @@ def synthetic(points: int, *, surplus: float = 0.0) -> list[Measured]:
                     numbers[f"samples_{run}"] = int(1000 + 100 * (generator.normal() + more))
                     numbers[f"spanner_{run}"] = int(generator.integers(1, 4))
                     numbers[f"theta_{run}"] = float(generator.random())
-                found.append(Measured(Point("counting", oracle, size, seed), numbers))
+                found.append(Measurement(Point("counting", oracle, size, seed), numbers))
     return found
 
 
-def verdicts(measured: list[Measured]) -> set[Verdict]:
+def verdicts(measured: list[Measurement]) -> set[Verdict]:
     return {claim.verdict for claim in STUDY.judge(measured)}
 
 

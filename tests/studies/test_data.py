@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 
 from spanver.studies import data
 from spanver.studies.data import GAPS, STUDY
-from spanver.studies.engine.study import Measured, Point
+from spanver.studies.engine.study import Measurement, Point
 from spanver.studies.entrants import ROUNDS
 from spanver.verdicts import Verdict
 
 DIMENSIONS = (4, 8, 16)
 
 
-def synthetic(rewards: Callable[[int, float], float], dimensions: tuple[int, ...] = DIMENSIONS) -> list[Measured]:
+def synthetic(rewards: Callable[[int, float], float], dimensions: tuple[int, ...] = DIMENSIONS) -> list[Measurement]:
     """Points at which so many rewards are needed, up to a few per cent."""
     generator = np.random.default_rng(3)
     return [
-        Measured(
+        Measurement(
             Point("data", "spanner_sampling", float(dimension), seed),
             {name: rewards(dimension, eps) * math.exp(0.02 * generator.normal()) for name, eps in GAPS.items()},
         )
@@ -32,7 +32,7 @@ def synthetic(rewards: Callable[[int, float], float], dimensions: tuple[int, ...
     ]
 
 
-def verdicts(measured: list[Measured]) -> list[Verdict]:
+def verdicts(measured: list[Measurement]) -> list[Verdict]:
     return [claim.verdict for claim in STUDY.judge(measured) if claim.judged]
 
 

@@ -29,7 +29,7 @@ from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.report import claims_table
 from spanver.studies.engine.runner import as_json, conduct, selected_studies, verdict_of
 from spanver.studies.engine.store import open_store, revision
-from spanver.studies.engine.study import Claim, Measured, Point, table
+from spanver.studies.engine.study import Claim, Measurement, Point, table
 from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
 from spanver.verdicts import Verdict
 
@@ -37,15 +37,15 @@ POINTS = tuple(Point("coverage", "elliptical", float(size), seed) for size in (4
 SLOWER = tuple(Point("coverage", "spanner_sampling", float(size), seed) for size in (4, 6) for seed in range(3))
 
 
-def in_order(measured: Iterator[Measured]) -> list[Measured]:
+def in_order(measured: Iterator[Measurement]) -> list[Measurement]:
     return sorted(measured, key=lambda each: each.point)
 
 
-def shown(measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def shown(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     return (Claim("T6", json.dumps([dict(each.numbers) for each in measured]), Verdict.HOLDS),)
 
 
-def drawn(figure: Any, measured: Sequence[Measured]) -> None:
+def drawn(figure: Any, measured: Sequence[Measurement]) -> None:
     figure.subplots().plot([float(each.numbers["rewards"] or 0) for each in measured])
 
 
@@ -108,7 +108,7 @@ def test_a_stopped_study_goes_on_with_what_is_missing(
     whole = conduct(["coverage"], profile="quick", seed=5, out=tmp_path / "whole", workers=1)
     asked: list[int] = []
 
-    def interrupted(points: Sequence[Point], **named: int) -> Iterator[Measured]:
+    def interrupted(points: Sequence[Point], **named: int) -> Iterator[Measurement]:
         asked.append(len(points))
         yield from itertools.islice(measure_on_processes(points, seed=named["seed"], workers=1), 4)
         raise KeyboardInterrupt
@@ -178,10 +178,10 @@ def test_a_damaged_row_is_refused_by_name(tmp_path: Path, numbers: str) -> None:
     path = tmp_path / "t"
     with open_store(path, {"seed": 1}) as store:
         for seed in (0, 1):
-            store.add(Point("small", "one", 4.0, seed), {"steps": 3})
+            store.add(Point("small", "counted", 4.0, seed), {"steps": 3})
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("update results set numbers = ? where seed = 1", (numbers,))
-    damaged = r"Point\(study='small', learner='one', size=4.0, seed=1\) is; delete"
+    damaged = r"Point\(study='small', learner='counted', size=4.0, seed=1\) is; delete"
     with pytest.raises(ArgumentError, match=damaged), open_store(path, {"seed": 1}) as store:
         store.all("small")
 
@@ -200,18 +200,18 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_keeps_integers_of_any_size_and_what_was_not_reached(tmp_path: Path) -> None:
-    point = Point("coverage", "reference", 4.0, 0)
+    point = Point("coverage", "passive", 4.0, 0)
     numbers = {"samples": 2**70 + 1, "rewards": None, "gap": 0.1}
     with open_store(tmp_path / "t", {"seed": 1}) as store:
         store.add(point, numbers)
     with open_store(tmp_path / "t", {"seed": 1}) as store:
-        assert store.all("coverage") == [Measured(point, numbers)]
+        assert store.all("coverage") == [Measurement(point, numbers)]
         assert store.all("regret") == []
 
 
 def test_what_was_measured_is_on_disk_at_once(tmp_path: Path) -> None:
     with open_store(tmp_path / "t", {"seed": 1}) as store:
-        store.add(Point("coverage", "reference", 4.0, 0), {"gap": 0.5})
+        store.add(Point("coverage", "passive", 4.0, 0), {"gap": 0.5})
         rows = sqlite3.connect(tmp_path / "t").execute("select study, size, numbers from results").fetchall()
     assert rows == [("coverage", 4.0, json.dumps({"gap": 0.5}))]
 
@@ -239,9 +239,9 @@ def test_effort_that_never_suffices_is_not_reached() -> None:
 
 def test_tables_leave_out_nothing_and_mark_what_is_missing() -> None:
     measured = [
-        Measured(Point("coverage", "xpo", 4.0, 7), {"rewards": 8}),
-        Measured(Point("coverage", "xpo", 6.0, 9), {"rewards": None}),
-        Measured(Point("coverage", "reference", 6.0, 9), {"rewards": 1}),
+        Measurement(Point("coverage", "xpo", 4.0, 7), {"rewards": 8}),
+        Measurement(Point("coverage", "xpo", 6.0, 9), {"rewards": None}),
+        Measurement(Point("coverage", "passive", 6.0, 9), {"rewards": 1}),
     ]
     series = table(measured, "xpo", "rewards")
     assert series.sizes.tolist() == [4.0, 6.0]

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from spanver.studies.engine.study import Measured, Point
+from spanver.studies.engine.study import Measurement, Point
 from spanver.studies.truncation import STUDY, witness
 from spanver.verdicts import Verdict
 
 POINTS = [Point("truncation", "spanner_sampling", float(size), 7 + seed) for size in (0, 5, 13) for seed in range(3)]
-MEASURED = [Measured(point, STUDY.measure(point)) for point in POINTS]
+MEASURED = [Measurement(point, STUDY.measure(point)) for point in POINTS]
 
 
-def verdicts(measured: list[Measured]) -> dict[str, Verdict]:
+def verdicts(measured: list[Measurement]) -> dict[str, Verdict]:
     return {claim.guarantee: claim.verdict for claim in STUDY.judge(measured)}
 
 
-def changed(**numbers: float) -> list[Measured]:
+def changed(**numbers: float) -> list[Measurement]:
     """What was measured, with other numbers at one point."""
     return [replace(MEASURED[0], numbers={**MEASURED[0].numbers, **numbers}), *MEASURED[1:]]
 

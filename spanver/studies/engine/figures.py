@@ -1,4 +1,4 @@
-"""What all figures of studies share: colours that the colour-blind can tell apart, intervals, and theory lines."""
+"""What all figures of studies share: curves with intervals, theory lines, and how they are written."""
 
 from __future__ import annotations
 
@@ -9,32 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from spanver.studies.engine.study import Measured, Series, Study
+from spanver.studies.engine.study import Measurement, Series, Study
+from spanver.studies.entrants import STYLES
 
-__all__ = ["LOOKS", "draw_series", "draw_study", "draw_theory"]
-
-# Okabe and Ito's palette, with a marker each so that print without colours can be read too.
-LOOKS: dict[str, tuple[str, str, str]] = {
-    "spanner_sampling": ("#0072B2", "o", "SpannerSampling"),
-    "known_coverage": ("#0072B2", "p", "SpannerSampling\n(known C, noisy rewards)"),
-    "reference": ("#E69F00", "s", "passive"),
-    "online_dpo": ("#D55E00", "^", "OnlineDPO"),
-    "xpo": ("#CC79A7", "v", "XPO"),
-    "best_of_n": ("#56B4E9", "D", "best-of-N"),
-    "elliptical": ("#009E73", "P", "elliptical enumeration"),
-    "exhaustive": ("#E69F00", "s", "exhaustive proper search"),
-    "evaluated": ("#000000", "x", "evaluations of exhaustive search"),
-    "multi_turn": ("#009E73", "X", "multi-turn SpannerSampling"),
-    "untruncated": ("#D55E00", "^", "without truncation"),
-    "truncated": ("#0072B2", "o", "with truncation"),
-    "counted": ("#0072B2", "o", "counted oracle"),
-    "literal": ("#E69F00", "s", "literal oracle"),
-}
+__all__ = ["draw_series", "draw_study", "draw_theory"]
 
 
 def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
     """Median over the seeds that reached it, with bars that hold the middle half of them."""
-    colour, marker, label = LOOKS[series.learner]
+    style = STYLES[series.learner]
     reached = np.isfinite(series.values).any(axis=0)
     if not reached.any():
         return
@@ -45,12 +28,12 @@ def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
         series.sizes[reached],
         middle,
         yerr=spread,
-        color=colour,
-        marker=marker,
-        markersize=7 if series.learner == "reference" else 4,  # others often lie on it
+        color=style.colour,
+        marker=style.marker,
+        markersize=style.marker_size,
         capsize=2,
         linewidth=1.2,
-        label=f"{label}\n({note})" if note else label,
+        label=f"{style.label}\n({note})" if note else style.label,
     )
 
 
@@ -59,13 +42,13 @@ def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) 
     axes.plot(sizes, value(np.asarray(sizes)), color="0.35", linestyle="--", linewidth=1.0, label=label, zorder=3)
 
 
-def draw_study(study: Study, measured: Sequence[Measured], folder: Path) -> list[Path]:
+def draw_study(study: Study, measured: Sequence[Measurement], folder: Path) -> list[Path]:
     """Draw a study as SVG and PNG, the same bytes for the same data.
 
     Parameters
     ----------
     study : Study
-    measured : sequence of Measured
+    measured : sequence of Measurement
     folder : Path
 
     Returns

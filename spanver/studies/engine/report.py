@@ -20,7 +20,7 @@ __all__ = ["claims_table", "footer_line"]
 def claims_table(result: Result) -> Table:
     """Claims of a study, a row each, with slope, 95 % interval and band where one has any."""
     study = STUDIES[result.study]
-    table = Table(title=f"{study.name}: {study.says}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{study.name}: {study.statement}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("id", no_wrap=True)
     table.add_column("claim", min_width=18)
     table.add_column("verdict", no_wrap=True)

@@ -15,7 +15,7 @@ from typing import Any
 from spanver.studies.catalogue import STUDIES
 from spanver.studies.engine.figures import draw_study
 from spanver.studies.engine.store import open_store, revision
-from spanver.studies.engine.study import PROFILES, Claim, Measured, Point
+from spanver.studies.engine.study import PROFILES, Claim, Measurement, Point
 from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
 from spanver.validation import require, require_count
 from spanver.verdicts import Verdict, worst
@@ -122,7 +122,7 @@ def _long_ones_first(points: Sequence[Point]) -> list[Point]:
     return sorted(points, key=lambda point: -point.size / largest[point.study, point.learner])
 
 
-def _measured(points: Sequence[Point], seed: int, scheduler: str | None, workers: int) -> Iterator[Measured]:
+def _measured(points: Sequence[Point], seed: int, scheduler: str | None, workers: int) -> Iterator[Measurement]:
     if not points:
         return iter(())
     if scheduler is None:
@@ -130,7 +130,7 @@ def _measured(points: Sequence[Point], seed: int, scheduler: str | None, workers
     return measure_on_dask(points, seed=seed, scheduler=scheduler, workers=workers)
 
 
-def _judged(name: str, measured: Sequence[Measured], out: Path) -> Result:
+def _judged(name: str, measured: Sequence[Measurement], out: Path) -> Result:
     study = STUDIES[name]
     return Result(name, study.judge(measured), len(measured), tuple(draw_study(study, measured, out)))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import spanver
 from spanver.errors import ArgumentError
-from spanver.studies.engine.study import Measured, Numbers, Point
+from spanver.studies.engine.study import Measurement, Numbers, Point
 from spanver.validation import require
 
 __all__ = ["Store", "open_store", "revision"]
@@ -40,7 +40,7 @@ class Store:
         with self._connection:
             self._connection.execute("insert or replace into results values (?, ?, ?, ?, ?)", row)
 
-    def all(self, study: str) -> list[Measured]:
+    def all(self, study: str) -> list[Measurement]:
         """Everything measured for a study, sorted by learner, size and seed, in whatever order it was added.
 
         Raises
@@ -52,7 +52,7 @@ class Store:
             "select study, learner, size, seed, numbers from results where study = ? order by learner, size, seed",
             (study,),
         )
-        measured = [Measured(Point(*row), self._numbers(Point(*row), text)) for *row, text in rows]
+        measured = [Measurement(Point(*row), self._numbers(Point(*row), text)) for *row, text in rows]
         names: dict[str, set[str]] = {}
         for each in measured:
             if names.setdefault(each.point.learner, set(each.numbers)) != set(each.numbers):

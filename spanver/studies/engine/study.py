@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spanver.evidence import Slope
+from spanver.studies.entrants import STYLES
+from spanver.validation import require
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["PROFILES", "Claim", "Measured", "Numbers", "Point", "Series", "Study", "table"]
+__all__ = ["PROFILES", "Claim", "Measurement", "Numbers", "Point", "Series", "Study", "table"]
 
 PROFILES = ("quick", "full")
 
@@ -27,6 +29,7 @@ class Point:
     Attributes
     ----------
     study, learner : str
+        The learner is a key of `STYLES`.
     size : float
         Place on the ladder, in the study's own unit.
     seed : int
@@ -38,9 +41,13 @@ class Point:
     size: float
     seed: int
 
+    def __post_init__(self) -> None:
+        # Before anything is measured: a curve without a style could not be drawn hours later.
+        require(self.learner in STYLES, "learner", self.learner, f"one of {', '.join(STYLES)}")
+
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A point with what was measured there."""
 
     point: Point
@@ -103,7 +110,7 @@ class Study:
     ----------
     name, title : str
     guarantees : tuple of str
-    says : str
+    statement : str
         What the paper says, and what is reconstructed.
     points : callable
         `points(profile)` for `quick` and `full`.
@@ -120,15 +127,15 @@ class Study:
     name: str
     title: str
     guarantees: tuple[str, ...]
-    says: str
+    statement: str
     points: Callable[[str], tuple[Point, ...]]
     measure: Callable[[Point], Numbers]
-    judge: Callable[[Sequence[Measured]], tuple[Claim, ...]]
-    draw: Callable[[Any, Sequence[Measured]], None]
+    judge: Callable[[Sequence[Measurement]], tuple[Claim, ...]]
+    draw: Callable[[Any, Sequence[Measurement]], None]
     caption: str
 
 
-def table(measured: Sequence[Measured], learner: str, name: str) -> Series:
+def table(measured: Sequence[Measurement], learner: str, name: str) -> Series:
     """Numbers of one name of one learner, as sizes by seeds; what was not reached or not measured is NaN."""
     mine = [each for each in measured if each.point.learner == learner]
     sizes = sorted({each.point.size for each in mine})

@@ -20,22 +20,22 @@ from spanver.errors import MissingExtraError, SpanverError
 from spanver.randomness import derived_seed
 from spanver.studies.catalogue import STUDIES
 from spanver.studies.engine.store import revision
-from spanver.studies.engine.study import Measured, Point
+from spanver.studies.engine.study import Measurement, Point
 
 __all__ = ["measure_on_dask", "measure_on_processes"]
 
 RESTARTS = 3  # of the pool, without a point finished in between
 
 
-def _measure(point: Point, seed: int, expected: str) -> Measured:
+def _measure(point: Point, seed: int, expected: str) -> Measurement:
     if revision() != expected:
         raise SpanverError(f"a worker has other code than this process (revision {revision()}, here {expected})")
     own = replace(point, seed=derived_seed(seed, f"study {point.study} {point.seed}"))
     with threadpool_limits(limits=1):  # the machine's processors are shared out among points already
-        return Measured(point, STUDIES[point.study].measure(own))
+        return Measurement(point, STUDIES[point.study].measure(own))
 
 
-def measure_on_processes(points: Sequence[Point], *, seed: int, workers: int) -> Iterator[Measured]:
+def measure_on_processes(points: Sequence[Point], *, seed: int, workers: int) -> Iterator[Measurement]:
     """Measure points in processes of this machine, and yield each as it ends.
 
     Parameters
@@ -66,7 +66,7 @@ def measure_on_processes(points: Sequence[Point], *, seed: int, workers: int) ->
                     raise SpanverError(f"worker processes keep dying: {error}") from error
 
 
-def measure_on_dask(points: Sequence[Point], *, seed: int, scheduler: str, workers: int) -> Iterator[Measured]:
+def measure_on_dask(points: Sequence[Point], *, seed: int, scheduler: str, workers: int) -> Iterator[Measurement]:
     """Measure points on a Dask cluster, and yield each as it ends; points of a worker that dies run elsewhere.
 
     Parameters
