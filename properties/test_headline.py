@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from spanver.evidence import judge, slope
+from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees import needle_output_ceiling, needle_strong_chance
 from spanver.learners.softmax_sampler import softmax_sample
@@ -259,8 +259,8 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
         costs = [[float(getattr(ledger, name)) for ledger in row] for row in ledgers]
         wide, fitted = (slope([2.0**each for each in LADDER], costs, level=level) for level in (1 - 1e-6, 0.95))
         shown = f"{name} grow like C^{fitted.estimate:.3f} ({fitted.low:.3f} to {fitted.high:.3f}), allowed is {band}"
-        assert judge(wide, band) is not Verdict.VIOLATED, shown
-        if judge(fitted, band) is not Verdict.HOLDS:
+        assert compare_with_band(wide, band) is not Verdict.VIOLATED, shown
+        if compare_with_band(fitted, band) is not Verdict.HOLDS:
             raise TooShortLadderError(shown)
 
 

@@ -222,7 +222,7 @@ def study(
         raise ArgumentError("out", out, "a folder, which is made if there is none")
     with counting_points() as on_points:
         try:
-            results = studies.conduct(
+            results = studies.run_studies(
                 names,
                 profile=profile,
                 seed=seed,

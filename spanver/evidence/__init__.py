@@ -11,7 +11,7 @@ here. Nothing is asymptotic and no tolerance is picked by hand. Names say what a
   smallest violation that so many samples catch with probability 0.99.
 
 A false alarm has probability at most `alpha`, a miss of the designed violation at most `1 - power`. Both are meant for
-*one* test: a run divides its `alpha` over its tests by `share`.
+*one* test: a run divides its `alpha` over its tests by `split_alpha`.
 
 **Example.** Design first, then draw as many samples as the design says, then assert:
 
@@ -38,14 +38,14 @@ in advance. A law at total variation `D` gives some event an excess of exactly `
 test of laws.
 
 Scaling claims are no e-values: `slope` fits a power law for each independent seed and takes Student's interval over the
-seeds (level 0.95 unless told otherwise; it supposes that the seeds' slopes are about normal), and `judge` compares the
+seeds (level 0.95 by default; it supposes that the seeds' slopes are about normal), and `compare_with_band` compares the
 *whole* interval with a band. A ladder that is too short comes out `UNDECIDED`, which `assert_slope` does not let pass.
 """
 
 from __future__ import annotations
 
 from spanver.errors import EvidenceError
-from spanver.evidence.assertions import assert_law, assert_mean_at_most, assert_same_law, assert_slope, share
+from spanver.evidence.assertions import assert_law, assert_mean_at_most, assert_same_law, assert_slope, split_alpha
 from spanver.evidence.design import (
     min_discrepancy_law,
     min_discrepancy_mean,
@@ -56,7 +56,7 @@ from spanver.evidence.design import (
     min_samples_same_law,
 )
 from spanver.evidence.e_values import log_e_chances, log_e_law, log_e_mean, log_e_same_law, log_e_uncovered
-from spanver.evidence.slopes import Slope, judge, slope
+from spanver.evidence.slopes import Slope, compare_with_band, slope
 
 __all__ = [
     "EvidenceError",
@@ -65,7 +65,7 @@ __all__ = [
     "assert_mean_at_most",
     "assert_same_law",
     "assert_slope",
-    "judge",
+    "compare_with_band",
     "log_e_chances",
     "log_e_law",
     "log_e_mean",
@@ -78,6 +78,6 @@ __all__ = [
     "min_samples_law",
     "min_samples_mean",
     "min_samples_same_law",
-    "share",
     "slope",
+    "split_alpha",
 ]

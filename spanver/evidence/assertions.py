@@ -13,16 +13,16 @@ from numpy.typing import ArrayLike
 from spanver.errors import EvidenceError
 from spanver.evidence.design import min_discrepancy_law, min_discrepancy_mean, min_discrepancy_same_law
 from spanver.evidence.e_values import log_e_law, log_e_mean, log_e_same_law
-from spanver.evidence.slopes import judge, slope
+from spanver.evidence.slopes import compare_with_band, slope
 from spanver.validation import require_count, require_probability, to_unit_values
 from spanver.verdicts import Verdict
 
-__all__ = ["assert_law", "assert_mean_at_most", "assert_same_law", "assert_slope", "share"]
+__all__ = ["assert_law", "assert_mean_at_most", "assert_same_law", "assert_slope", "split_alpha"]
 
 _POWER = 0.99
 
 
-def share(alpha: float, guarantees: int, instances: int) -> float:
+def split_alpha(alpha: float, guarantees: int, instances: int) -> float:
     """Return the level of one test when the level of a run is divided over all its tests by a union bound.
 
     Parameters
@@ -43,7 +43,7 @@ def share(alpha: float, guarantees: int, instances: int) -> float:
 
     Examples
     --------
-    >>> share(1e-6, 10, 8)
+    >>> split_alpha(1e-6, 10, 8)
     1.25e-08
     """
     require_probability("alpha", alpha)
@@ -136,7 +136,7 @@ def assert_same_law(first: ArrayLike, second: ArrayLike, categories: int, *, alp
 
 
 def assert_slope(sizes: ArrayLike, values: ArrayLike, band: tuple[float, float], *, level: float = 0.95) -> None:
-    """Assert that the whole interval of `slope` lies inside `band`; arguments as for `slope` and `judge`.
+    """Assert that the whole interval of `slope` lies inside `band`; arguments as for `slope` and `compare_with_band`.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def assert_slope(sizes: ArrayLike, values: ArrayLike, band: tuple[float, float],
         If an argument is out of range or shape.
     """
     fitted = slope(sizes, values, level=level)
-    verdict = judge(fitted, band)
+    verdict = compare_with_band(fitted, band)
     if verdict is not Verdict.HOLDS:
         advice = "; a longer ladder or more seeds would decide" if verdict is Verdict.UNDECIDED else ""
         raise EvidenceError(

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from spanver.validation import require, require_probability
 from spanver.verdicts import Verdict
 
-__all__ = ["Slope", "judge", "slope"]
+__all__ = ["Slope", "compare_with_band", "slope"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Slope:
     level: float
 
 
-def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = None, level: float = 0.95) -> Slope:
+def slope(sizes: ArrayLike, values: ArrayLike, *, covariate: ArrayLike | None = None, level: float = 0.95) -> Slope:
     """Fit `value = constant * size^slope` for each seed, and give Student's interval over the seeds.
 
     Seeds are independent, sizes within a seed need not be: least squares on logs gives one slope for each seed, and
@@ -37,9 +37,9 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = Non
         Positive, not all equal.
     values : array_like, shape (seeds, m)
         Positive; at least 2 seeds.
-    beside : array_like, shape (m,), optional
-        Positive. Fitted is `constant * size^slope * beside^other`, and the other exponent is not returned: the slope is
-        what growth is left beside any power of this.
+    covariate : array_like, shape (m,), optional
+        Positive. Fitted is `constant * size^slope * covariate^other`; the other exponent is not returned. The slope is
+        the growth that no power of the covariate explains.
     level : float
         Of the interval.
 
@@ -59,7 +59,7 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = Non
     (2.0, 2.0, 2.0)
     >>> horizons = [1, 2, 3, 4]
     >>> cubes = [[7 * horizon**3 for horizon in horizons], [8 * horizon**3 for horizon in horizons]]
-    >>> abs(slope([2**horizon for horizon in horizons], cubes, beside=horizons).estimate) < 1e-9  # no factor a step
+    >>> abs(slope([2**horizon for horizon in horizons], cubes, covariate=horizons).estimate) < 1e-9  # no factor a step
     True
     """
     require_probability("level", level)
@@ -68,13 +68,18 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = Non
     fits = measured.ndim == 2 and measured.shape[0] >= 2 and measured.shape[1] == ladder.size
     require(fits, "values", values, f"of shape (seeds, {ladder.size}) with at least 2 seeds")
     steps = np.log(ladder) - np.log(ladder).mean()
-    if beside is not None:
-        others = _positive("beside", beside)
-        require(others.shape == ladder.shape, "beside", beside, f"of shape ({ladder.size},)")
+    if covariate is not None:
+        others = _positive("covariate", covariate)
+        require(others.shape == ladder.shape, "covariate", covariate, f"of shape ({ladder.size},)")
         others = np.log(others) - np.log(others).mean()
         # Frisch and Waugh: what of the sizes the others do not explain gives the slope of the joint fit.
         steps = steps - (steps @ others) / (others @ others) * others
-        require(float(steps @ steps) > 1e-12 * ladder.size, "beside", beside, "no power of the sizes, and not constant")
+        require(
+            float(steps @ steps) > 1e-12 * ladder.size,
+            "covariate",
+            covariate,
+            "no power of the sizes, and not constant",
+        )
     slopes = np.log(measured) @ steps / (steps @ steps)
     estimate = float(slopes.mean())
     quantile = float(stdtrit(slopes.size - 1, (1 + level) / 2))
@@ -82,7 +87,7 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, beside: ArrayLike | None = Non
     return Slope(estimate, estimate - margin, estimate + margin, level)
 
 
-def judge(fitted: Slope, band: tuple[float, float]) -> Verdict:
+def compare_with_band(fitted: Slope, band: tuple[float, float]) -> Verdict:
     """Compare the whole interval with a closed band.
 
     Parameters
@@ -103,7 +108,7 @@ def judge(fitted: Slope, band: tuple[float, float]) -> Verdict:
 
     Examples
     --------
-    >>> judge(Slope(1.0, 0.9, 1.2, 0.95), (0.0, 1.1))
+    >>> compare_with_band(Slope(1.0, 0.9, 1.2, 0.95), (0.0, 1.1))
     <Verdict.UNDECIDED: 'undecided'>
     """
     least, most = band

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from scipy.special import stdtrit
 
-from spanver.evidence import log_e_same_law, min_discrepancy_same_law, share
+from spanver.evidence import log_e_same_law, min_discrepancy_same_law, split_alpha
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Oracle
 from spanver.oracles import counted_oracle, literal_oracle
@@ -153,7 +153,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
         both = min(len(one), len(two))
         tests["joint"].append(_joint(one[:both], two[:both]))
         tests["samples"].append(_categories(one[:both, 0], two[:both, 0], PARTS))
-    alpha = share(ALPHA, len(tests), max(1, len(sizes)))
+    alpha = split_alpha(ALPHA, len(tests), max(1, len(sizes)))
     return (
         _claim(
             "counted and literal runs have one law of (samples, size of spanner, last theta)", tests["joint"], alpha

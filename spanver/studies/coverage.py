@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import judge, slope
+from spanver.evidence import compare_with_band, slope
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
@@ -96,7 +96,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
         reached = np.isfinite(series.values).all(axis=0)
         fitted = slope(2.0 ** series.sizes[reached], series.values[:, reached]) if reached.sum() >= 2 else None
         is_long = reached.all() and np.ptp(series.sizes) >= 20
-        verdict = judge(fitted, band) if fitted and band and is_long else Verdict.UNDECIDED
+        verdict = compare_with_band(fitted, band) if fitted and band and is_long else Verdict.UNDECIDED
         left_out = f"{int((~reached).sum())} of {reached.size} sizes were not reached" if not reached.all() else ""
         found.append(
             Claim(guarantee, words, verdict, fitted, band, int(series.values.size), band is not None, left_out)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import Slope, judge, slope
+from spanver.evidence import Slope, compare_with_band, slope
 from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
@@ -100,7 +100,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
 
 
 def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, count: int, note: str) -> Claim:
-    verdict = judge(fitted, band) if fitted and band else Verdict.UNDECIDED
+    verdict = compare_with_band(fitted, band) if fitted and band else Verdict.UNDECIDED
     return Claim("T2", words, verdict, fitted, band, count, judged=band is not None, note=note)
 
 

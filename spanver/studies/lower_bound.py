@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from spanver.evidence import log_e_mean, min_discrepancy_mean, share
+from spanver.evidence import log_e_mean, min_discrepancy_mean, split_alpha
 from spanver.exact.tabular import best_objective
 from spanver.guarantees import needle_output_ceiling, needle_strong_chance
 from spanver.problems.families.needle import needle_problem
@@ -96,7 +96,7 @@ def _successes(measured: Sequence[Measurement], learner: str, exponent: int) -> 
 def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """For every learner: no effort succeeds more often than T1 allows."""
     tests = sum(len(ladder.efforts) for ladder in NEEDLES.values())
-    alpha = share(ALPHA, tests, 1)
+    alpha = split_alpha(ALPHA, tests, 1)
     return tuple(_claim(measured, learner, alpha) for learner in NEEDLES)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import Slope, judge, slope
+from spanver.evidence import Slope, compare_with_band, slope
 from spanver.exact import tokens as exact_tokens
 from spanver.guarantees import sampler_samples
 from spanver.learners.multi_turn import multi_turn
@@ -101,7 +101,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     tokens = table(measured, "multi_turn", "samples")
     is_long = np.isfinite(tokens.values).all() and len(tokens.sizes) >= 5
     degree = slope(tokens.sizes, tokens.values) if is_long else None
-    beyond = slope(2.0**tokens.sizes, tokens.values, beside=tokens.sizes) if is_long else None
+    beyond = slope(2.0**tokens.sizes, tokens.values, covariate=tokens.sizes) if is_long else None
     tight, loose = (_growth(measured, name) for name in ("samples", "loose_samples"))
     restarts = table(measured, "multi_turn", "restarts")
     means = zip(restarts.sizes, restarts.values.mean(axis=0), strict=True)
@@ -139,7 +139,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
 def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, count: int, note: str) -> Claim:
     verdict = Verdict.UNDECIDED
     if fitted is not None:
-        verdict = Verdict.HOLDS if band is None else judge(fitted, band)
+        verdict = Verdict.HOLDS if band is None else compare_with_band(fitted, band)
     return Claim("T5", words, verdict, fitted, band, count, judged=band is not None, note=note)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import judge, slope
+from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import component_laws, gap, log_coverage, log_law, log_optimal_law
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles import counted_oracle
@@ -82,7 +82,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
         ("T2", "average gap / log T_exp shrinks like 1 / T_exp", rate, (-1.15, -0.85), words),
         ("T3", "regret grows at most like log^2 T", growth, (-math.inf, 2.0), "slope against log T"),
     ):
-        verdict = judge(fitted, band) if premise else Verdict.UNDECIDED
+        verdict = compare_with_band(fitted, band) if premise else Verdict.UNDECIDED
         found.append(Claim(name, claim, verdict, fitted, band, series.values.size, note=note))
     return tuple(found)
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from spanver.errors import SpanverError
-from spanver.evidence import share
+from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY
 from spanver.loading import open_subject
 from spanver.subjects.contract import Subject
@@ -225,7 +225,7 @@ class Report:
     @property
     def alpha_of_one_test(self) -> float:
         """Share of one instance of one statistical property."""
-        return share(self.request.alpha, statistical_properties(), DEMANDS[self.request.profile].instances)
+        return split_alpha(self.request.alpha, statistical_properties(), DEMANDS[self.request.profile].instances)
 
 
 def expected_failures(path: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from spanver.errors import ArgumentError
-from spanver.evidence import share
+from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY, guarantee
 from spanver.subjects.contract import Subject
 from spanver.validation import require, require_probability
@@ -80,7 +80,7 @@ def make_check(
         guarantees=guarantees,
         profile=PROFILES[profile],
         run_seed=seed,
-        alpha=share(alpha, statistical_properties(), demand.instances),
+        alpha=split_alpha(alpha, statistical_properties(), demand.instances),
         discrepancy=demand.discrepancy,
         tested=demand.instances,
     )

@@ -13,7 +13,7 @@ from spanver.evidence import (
     assert_mean_at_most,
     assert_same_law,
     assert_slope,
-    share,
+    split_alpha,
 )
 
 # Assertions
@@ -63,5 +63,5 @@ def test_the_sentence_survives_impossible_data_and_samples_too_few_to_catch_anyt
 
 
 def test_the_level_of_a_run_is_divided_over_guarantees_and_instances() -> None:
-    assert share(1e-6, 10, 8) * 80 == pytest.approx(1e-6)
-    assert share(0.5, 1, 1) == 0.5
+    assert split_alpha(1e-6, 10, 8) * 80 == pytest.approx(1e-6)
+    assert split_alpha(0.5, 1, 1) == 0.5

@@ -16,7 +16,7 @@ from spanver.errors import ArgumentError
 from spanver.evidence import (
     Slope,
     assert_mean_at_most,
-    judge,
+    compare_with_band,
     log_e_chances,
     log_e_law,
     log_e_mean,
@@ -26,8 +26,8 @@ from spanver.evidence import (
     min_samples_law,
     min_samples_mean,
     min_samples_same_law,
-    share,
     slope,
+    split_alpha,
 )
 
 
@@ -272,11 +272,11 @@ def test_the_e_value_of_the_same_law_is_the_average_of_its_events() -> None:
         lambda: min_samples_same_law(0, 0.1, alpha=0.1),
         lambda: min_discrepancy_mean(0.5, -1, alpha=0.1),
         lambda: assert_mean_at_most([1.5], 0.5, alpha=0.1),
-        lambda: share(0.1, 0, 1),
+        lambda: split_alpha(0.1, 0, 1),
         lambda: slope([1, 1], [[1, 2], [1, 2]]),
         lambda: slope([1, 2], [[1, 2]]),
         lambda: slope([1, 2], [[1, 0], [1, 2]]),
-        lambda: judge(Slope(1, 1, 1, 0.95), (2, 1)),
+        lambda: compare_with_band(Slope(1, 1, 1, 0.95), (2, 1)),
     ],
 )
 def test_bad_arguments_are_refused_on_entry(call: Callable[[], object]) -> None:

@@ -17,15 +17,15 @@ from spanver.evidence import (
     assert_mean_at_most,
     assert_same_law,
     assert_slope,
-    judge,
+    compare_with_band,
     min_discrepancy_law,
     min_discrepancy_mean,
     min_discrepancy_same_law,
     min_samples_law,
     min_samples_mean,
     min_samples_same_law,
-    share,
     slope,
+    split_alpha,
 )
 from spanver.verdicts import Verdict
 
@@ -60,12 +60,12 @@ def test_the_interval_covers_at_its_level() -> None:
 
 def test_the_whole_interval_is_judged() -> None:
     fitted = Slope(1.0, 0.9, 1.1, 0.95)
-    assert judge(fitted, (0.9, 1.1)) is Verdict.HOLDS
-    assert judge(fitted, (-math.inf, 2.0)) is Verdict.HOLDS
-    assert judge(fitted, (0.95, 2.0)) is Verdict.UNDECIDED
-    assert judge(fitted, (0.99, 1.01)) is Verdict.UNDECIDED
-    assert judge(fitted, (0.0, 0.89)) is Verdict.VIOLATED
-    assert judge(fitted, (1.11, math.inf)) is Verdict.VIOLATED
+    assert compare_with_band(fitted, (0.9, 1.1)) is Verdict.HOLDS
+    assert compare_with_band(fitted, (-math.inf, 2.0)) is Verdict.HOLDS
+    assert compare_with_band(fitted, (0.95, 2.0)) is Verdict.UNDECIDED
+    assert compare_with_band(fitted, (0.99, 1.01)) is Verdict.UNDECIDED
+    assert compare_with_band(fitted, (0.0, 0.89)) is Verdict.VIOLATED
+    assert compare_with_band(fitted, (1.11, math.inf)) is Verdict.VIOLATED
 
 
 def test_a_slope_outside_its_band_and_one_that_is_not_decided_both_raise() -> None:
@@ -91,7 +91,7 @@ def test_rates_outside_the_open_unit_interval_are_refused(rate: float) -> None:
         lambda: assert_mean_at_most([0.5], 0.5, alpha=rate),
         lambda: assert_law([0], [1.0], alpha=rate),
         lambda: assert_same_law([0], [0], 2, alpha=rate),
-        lambda: share(rate, 1, 1),
+        lambda: split_alpha(rate, 1, 1),
         lambda: slope([1, 2], [[1, 2], [1, 2]], level=rate),
     ]
     for call in calls:

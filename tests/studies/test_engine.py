@@ -27,7 +27,7 @@ from spanver.studies.engine import runner as conducting
 from spanver.studies.engine import workers as running
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.report import claims_table
-from spanver.studies.engine.runner import as_json, conduct, selected_studies, verdict_of
+from spanver.studies.engine.runner import as_json, run_studies, selected_studies, verdict_of
 from spanver.studies.engine.store import open_store, revision
 from spanver.studies.engine.study import Claim, Measurement, Point, table
 from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
@@ -105,7 +105,7 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
 def test_a_stopped_study_goes_on_with_what_is_missing(
     small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = conduct(["coverage"], profile="quick", seed=5, out=tmp_path / "whole", workers=1)
+    whole = run_studies(["coverage"], profile="quick", seed=5, out=tmp_path / "whole", workers=1)
     asked: list[int] = []
 
     def interrupted(points: Sequence[Point], **named: int) -> Iterator[Measurement]:
@@ -115,11 +115,11 @@ def test_a_stopped_study_goes_on_with_what_is_missing(
 
     monkeypatch.setattr(conducting, "measure_on_processes", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        conduct(["coverage"], profile="quick", seed=5, out=tmp_path / "stopped", workers=1)
+        run_studies(["coverage"], profile="quick", seed=5, out=tmp_path / "stopped", workers=1)
     monkeypatch.undo()
     monkeypatch.setattr(conducting, "STUDIES", SMALL)
     counts: list[tuple[int, int]] = []
-    again = conduct(
+    again = run_studies(
         ["coverage"],
         profile="quick",
         seed=5,
@@ -135,24 +135,24 @@ def test_a_stopped_study_goes_on_with_what_is_missing(
 
 
 def test_a_table_of_another_seed_is_refused(small: None, tmp_path: Path) -> None:
-    conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+    run_studies(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
     with pytest.raises(ArgumentError, match="about seed 6, and is about 5; delete it"):
-        conduct(["coverage"], profile="quick", seed=6, out=tmp_path, workers=1)
+        run_studies(["coverage"], profile="quick", seed=6, out=tmp_path, workers=1)
 
 
 def test_a_table_that_does_not_say_what_it_is_about_is_refused(small: None, tmp_path: Path) -> None:
-    conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+    run_studies(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
     with closing(sqlite3.connect(tmp_path / "results.sqlite")) as connection, connection:
         connection.execute("delete from about")
     with pytest.raises(ArgumentError, match="says what its numbers are about; delete it"):
-        conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+        run_studies(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
 
 
 def test_a_table_of_other_code_is_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+    run_studies(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
     monkeypatch.setattr(conducting, "revision", lambda: "another")
     with pytest.raises(ArgumentError, match="about revision"):
-        conduct(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
+        run_studies(["coverage"], profile="quick", seed=5, out=tmp_path, workers=1)
 
 
 def test_the_revision_is_that_of_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,5 +289,5 @@ def test_an_unknown_study_is_refused_by_name(name: str) -> None:
 def test_bad_arguments_are_refused_before_anything_is_measured(tmp_path: Path, key: str, value: object) -> None:
     arguments = {"profile": "quick", "workers": 1, "seed": 0} | {key: value}
     with pytest.raises(ArgumentError, match=key):
-        conduct(["coverage"], out=tmp_path / "new", **arguments)  # type: ignore[arg-type]
+        run_studies(["coverage"], out=tmp_path / "new", **arguments)  # type: ignore[arg-type]
     assert not (tmp_path / "new").exists()

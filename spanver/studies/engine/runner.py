@@ -20,7 +20,7 @@ from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
 from spanver.validation import require, require_count
 from spanver.verdicts import Verdict, worst
 
-__all__ = ["Result", "as_json", "conduct", "selected_studies", "verdict_of"]
+__all__ = ["Result", "as_json", "run_studies", "selected_studies", "verdict_of"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def selected_studies(name: str) -> tuple[str, ...]:
     return tuple(STUDIES) if name == "all" else (name,)
 
 
-def conduct(
+def run_studies(
     names: Sequence[str],
     *,
     profile: str,
