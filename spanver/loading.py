@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from spanver.errors import ArgumentError
+from spanver.kernels.backends import BACKENDS
 from spanver.subjects.contract import Subject, subject_from
 
 __all__ = ["NAMED", "load_subject", "open_subject"]
@@ -16,7 +17,7 @@ LIBRARIES = (
     *("numpy", "scipy", "scikit-learn-cholesky", "scikit-learn-svd", "scikit-learn-lsqr", "scikit-learn-sparse-cg"),
     *("river", "river-batch", "vowpal-wabbit", "vowpal-wabbit-again"),
 )
-REFERENCES = ("reference", "reference-array_api_strict", "reference-torch", "reference-jax", "reference-cupy")
+REFERENCES = ("reference", *(f"reference-{name}" for name in BACKENDS))
 NAMED = (*REFERENCES, *LIBRARIES)
 """Subjects that have a name of their own; mutants of the zoo are `zoo:NAME`."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from spanver import kernels
 from spanver.errors import MissingExtraError, SpanverError
 from spanver.exact.tabular import kl_divergence, log_ratio
+from spanver.kernels.backends import BACKENDS
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.multi_turn import multi_turn
@@ -32,10 +33,8 @@ from spanver.subjects.contract import Subject
 from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
-__all__ = ["ARRAY_LIBRARIES", "draw", "on", "subject"]
+__all__ = ["draw", "on", "subject"]
 
-ARRAY_LIBRARIES = ("array_api_strict", "torch", "jax", "cupy")
-_EXTRAS = {"array_api_strict": "test", "cupy": "cuda"}  # that have it; others are installed as their users like
 KERNELS: dict[str, Callable[..., Any]] = {
     "elliptic_norms": kernels.elliptic_norms,
     "log_softmax": kernels.log_softmax,
@@ -86,15 +85,21 @@ def on(library: str) -> Subject:
     Parameters
     ----------
     library : str
-        One of `ARRAY_LIBRARIES`. `array_api_strict` is used on its second device, which refuses what a GPU would.
+        A key of `spanver.kernels.backends.BACKENDS`.
 
     Raises
     ------
     MissingExtraError
-        If the library, or a device for it, is missing.
+        If the library, or a device for it, is missing and an extra has it.
     """
-    require(library in ARRAY_LIBRARIES, "library", library, f"one of {', '.join(ARRAY_LIBRARIES)}")
-    to_library, to_numpy = _conversions(library)
+    require(library in BACKENDS, "library", library, f"one of {', '.join(BACKENDS)}")
+    backend = BACKENDS[library]
+    try:
+        to_library, to_numpy = backend.conversions()
+    except ImportError:
+        if backend.extra is not None:
+            raise MissingExtraError(f"the reference on {library}", backend.needs, backend.extra) from None
+        raise SpanverError(f"the reference on {library} needs {backend.needs}: pip install {library}") from None
     return Subject(
         name=f"reference on {library}",
         functions={name: partial(_elsewhere, kernel, to_library, to_numpy) for name, kernel in KERNELS.items()},
@@ -107,29 +112,3 @@ def _elsewhere(
     converted = [to_library(each) if isinstance(each, np.ndarray) else each for each in arguments]
     result = kernel(*converted)
     return result if isinstance(result, list) else np.asarray(to_numpy(result), dtype=np.float64)
-
-
-def _conversions(library: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    try:
-        if library == "array_api_strict":
-            import array_api_strict as strict  # noqa: PLC0415 (optional)
-
-            device, back = strict.Device("device1"), strict.Device("CPU_DEVICE")
-            return lambda a: strict.asarray(a, device=device), lambda a: np.asarray(strict.asarray(a, device=back))
-        if library == "torch":
-            import torch  # noqa: PLC0415 (optional)
-
-            return lambda a: torch.from_numpy(a.copy()), lambda a: a.numpy()
-        if library == "jax":
-            import jax  # noqa: PLC0415 (optional)
-
-            jax.config.update("jax_enable_x64", True)
-            return jax.numpy.asarray, np.asarray
-        import cupy  # noqa: PLC0415 (optional)
-    except ImportError:
-        if library in _EXTRAS:
-            raise MissingExtraError(f"the reference on {library}", library, _EXTRAS[library]) from None
-        raise SpanverError(f"the reference on {library} needs {library}: pip install {library}") from None
-    if not cupy.cuda.is_available():
-        raise MissingExtraError("the reference on cupy", "a GPU with its driver, and cupy", "cuda")
-    return cupy.asarray, cupy.asnumpy

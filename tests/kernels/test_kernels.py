@@ -25,6 +25,7 @@ from scipy.optimize import brentq
 
 from spanver import kernels
 from spanver.kernels import SpannerTrace
+from spanver.kernels.backends import BACKENDS
 
 Array = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ FREE = 1e-9  # norms this close to nu, relatively, are ties and may fall either 
 
 
 @dataclass(frozen=True)
-class Backend:
+class Place:
     """How NumPy data get into a namespace, and how they get out."""
 
     put: Callable[[NDArray[Any]], Any]
@@ -56,59 +57,30 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-def in_array_api_strict() -> Backend:
-    import array_api_strict  # noqa: PLC0415 - a test dependency, imported for its own tests alone
-
-    elsewhere, home = array_api_strict.Device("device1"), array_api_strict.Device("CPU_DEVICE")
-    return Backend(
-        lambda array: array_api_strict.asarray(array, device=elsewhere),
-        lambda array: np.asarray(array.to_device(home)),
-    )
-
-
-def in_torch() -> Backend:
-    torch = pytest.importorskip("torch")
-    return Backend(lambda array: torch.asarray(array.copy()), lambda array: np.asarray(array.numpy()))
-
-
-def in_jax() -> Backend:
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
-    return Backend(jax.numpy.asarray, np.asarray)
-
-
-def in_cupy() -> Backend:
+def in_backend(name: str) -> Place:
+    """Arrays of a backend; the test is skipped where it is missing."""
     try:
-        import cupy  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+        put, get = BACKENDS[name].conversions()
     except ImportError:
-        pytest.skip("no GPU")
-    if not cupy.cuda.is_available():
-        pytest.skip("no GPU")
-    return Backend(cupy.asarray, cupy.asnumpy)
+        pytest.skip(f"needs {BACKENDS[name].needs}")
+    return Place(put, get)
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {
-    "numpy": lambda: Backend(np.copy, np.asarray),
-    "numpy-read-only": lambda: Backend(read_only, np.asarray),
-    "array-api-strict": in_array_api_strict,
-    "torch": in_torch,
-    "jax": in_jax,
-    "cupy": in_cupy,
+PLACES: dict[str, Callable[[], Place]] = {
+    "numpy-read-only": lambda: Place(read_only, np.asarray),
+    **{name: partial(in_backend, name) for name in BACKENDS},
 }
 
 
-OPTIONAL = {"torch", "jax", "cupy"}
+@pytest.fixture(params=[name for name in PLACES if name not in BACKENDS or find_spec(name)])
+def backend(request: pytest.FixtureRequest) -> Place:
+    return PLACES[request.param]()
 
 
-@pytest.fixture(params=[name for name in BACKENDS if name not in OPTIONAL or find_spec(name)])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    return BACKENDS[request.param]()
-
-
-@pytest.mark.parametrize("name", list(BACKENDS))
+@pytest.mark.parametrize("name", list(PLACES))
 def test_backends_hand_back_the_bytes_they_were_given(name: str) -> None:
-    """Also the one place where a backend that is not at hand is skipped, so that it is told once."""
-    backend = BACKENDS[name]()
+    """Also the one place where a backend that is missing is skipped, so that it is said once."""
+    backend = PLACES[name]()
     data = generator(0).normal(size=(2, 3))
     there = backend.put(data)
     assert backend.same_place(there)
@@ -183,7 +155,7 @@ def test_every_kernel_is_called_on_every_backend() -> None:
     assert {name.partition("-")[0] for name in calls()} == set(kernels.__all__) - {"SpannerTrace"} - LISTS
 
 
-def test_lists_are_chosen_alike_on_every_backend(backend: Backend) -> None:
+def test_lists_are_chosen_alike_on_every_backend(backend: Place) -> None:
     vectors = generator(5).normal(size=(9, 3))
     given = backend.put(vectors)
     assert kernels.barycentric_spanner(given, 1.5) == kernels.barycentric_spanner(vectors, 1.5)
@@ -229,7 +201,7 @@ def test_a_ridge_regression_is_that_of_the_augmented_least_squares_problem() -> 
 
 
 @pytest.mark.parametrize("name", list(calls()))
-def test_results_stay_where_the_inputs_are_and_equal_those_of_numpy(backend: Backend, name: str) -> None:
+def test_results_stay_where_the_inputs_are_and_equal_those_of_numpy(backend: Place, name: str) -> None:
     function, inputs = calls()[name]
     results = list(arrays_in(function(*(backend.put(array) for array in inputs))))
     assert len(results) >= 1
@@ -241,7 +213,7 @@ def test_results_stay_where_the_inputs_are_and_equal_those_of_numpy(backend: Bac
 
 
 @pytest.mark.parametrize("name", list(calls()))
-def test_inputs_are_never_written_to(backend: Backend, name: str) -> None:
+def test_inputs_are_never_written_to(backend: Place, name: str) -> None:
     function, inputs = calls()[name]
     given = [backend.put(array) for array in inputs]
     function(*given)
@@ -259,7 +231,7 @@ def norm_by_inverse(vector: Array, sigma: Array) -> float:
 
 @pytest.mark.parametrize("dimension", [1, 2, 5, 16])
 @pytest.mark.parametrize("batch", [(), (1,), (9,), (2, 3)])
-def test_elliptic_norms_are_those_of_the_inverse(backend: Backend, dimension: int, batch: tuple[int, ...]) -> None:
+def test_elliptic_norms_are_those_of_the_inverse(backend: Place, dimension: int, batch: tuple[int, ...]) -> None:
     rng = generator(2, dimension, *batch)
     sigma, vectors = random_sigma(rng, dimension), rng.normal(size=(*batch, dimension))
     expected = np.empty(batch)
@@ -286,7 +258,7 @@ def test_precision_norms_of_a_semidefinite_precision_are_never_the_root_of_a_rou
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 7, 33])
-def test_inverse_factor_is_the_inverse_of_the_cholesky_factor(backend: Backend, dimension: int) -> None:
+def test_inverse_factor_is_the_inverse_of_the_cholesky_factor(backend: Place, dimension: int) -> None:
     sigma = random_sigma(generator(4, dimension), dimension)
     factor = backend.get(kernels.inverse_factor(backend.put(sigma)))
     close(factor, solve_triangular(np.linalg.cholesky(sigma), np.eye(dimension), lower=True), 1e-13)
@@ -331,7 +303,7 @@ def test_updates_of_the_inverse_factor_agree_with_refactoring(dimension: int) ->
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 8])
-def test_updates_agree_with_refactoring_on_every_backend(backend: Backend, dimension: int) -> None:
+def test_updates_agree_with_refactoring_on_every_backend(backend: Place, dimension: int) -> None:
     rng = generator(6, dimension)
     sigma, factor = np.eye(dimension), backend.put(np.eye(dimension))
     for vector in rng.normal(size=(20, dimension)):
@@ -345,7 +317,7 @@ def test_updates_agree_with_refactoring_on_every_backend(backend: Backend, dimen
         close(ours, solve_triangular(np.linalg.cholesky(sigma), np.eye(dimension), lower=True), 1e-12)
 
 
-def test_a_zero_vector_leaves_the_inverse_factor_alone(backend: Backend) -> None:
+def test_a_zero_vector_leaves_the_inverse_factor_alone(backend: Place) -> None:
     factor = np.linalg.inv(np.linalg.cholesky(random_sigma(generator(7), 4)))
     factor = np.tril(factor)
     updated, gain = kernels.update_inverse_factor(backend.put(factor), backend.put(np.zeros(4)))
@@ -385,7 +357,7 @@ def symmetric_inverse(sigma: Array) -> Array:
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 9), (9, 1), (12, 7)])
 @pytest.mark.parametrize("dimension", [1, 3, 10])
 def test_uncertain_pairs_are_those_whose_norm_exceeds_nu(
-    backend: Backend, rows: int, columns: int, dimension: int
+    backend: Place, rows: int, columns: int, dimension: int
 ) -> None:
     rng = generator(8, rows, columns, dimension)
     precision = symmetric_inverse(random_sigma(rng, dimension))
@@ -398,7 +370,7 @@ def test_uncertain_pairs_are_those_whose_norm_exceeds_nu(
 
 
 @pytest.mark.parametrize("nu", [1.0, 2.0, 3.0, 5.0])
-def test_pairs_at_exactly_nu_are_certain(backend: Backend, nu: float) -> None:
+def test_pairs_at_exactly_nu_are_certain(backend: Place, nu: float) -> None:
     points = np.array(list(itertools.product(range(-3, 4), repeat=2)), dtype=np.float64)
     mask = backend.get(kernels.uncertain_mask(backend.put(points), backend.put(points), backend.put(np.eye(2)), nu))
     whole = points.astype(np.int64)
@@ -439,7 +411,7 @@ def test_pairs_at_exactly_nu_are_certain_also_where_many_dimensions_add_up_their
         assert not kernels.uncertain_mask(np.zeros((1, 64)), others, np.ones((64, 64)), 32000.0).any()
 
 
-def test_duplicates_have_equal_rows_and_columns_and_are_certain_with_each_other(backend: Backend) -> None:
+def test_duplicates_have_equal_rows_and_columns_and_are_certain_with_each_other(backend: Place) -> None:
     rng = generator(9)
     points = rng.normal(size=(6, 4))[[0, 1, 2, 0, 3, 1, 1, 4, 5]]
     precision = symmetric_inverse(random_sigma(rng, 4))
@@ -455,7 +427,7 @@ def test_duplicates_have_equal_rows_and_columns_and_are_certain_with_each_other(
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0, 1e3, 1e6])
-def test_a_large_common_offset_moves_no_pair(backend: Backend, offset: float) -> None:
+def test_a_large_common_offset_moves_no_pair(backend: Place, offset: float) -> None:
     rng = generator(10)
     # Multiples of 2^-20 keep their differences exactly under the offset.
     first, second = (np.round(rng.normal(size=(n, 3)) * 2.0**20) / 2.0**20 + offset for n in (15, 11))
@@ -518,7 +490,7 @@ def test_long_lists_take_the_memory_of_a_block_and_not_of_all_differences() -> N
 # Scores.
 
 
-def test_linear_scores_are_inner_products(backend: Backend) -> None:
+def test_linear_scores_are_inner_products(backend: Place) -> None:
     rng = generator(13)
     features, theta = rng.normal(size=(4, 6, 5)), rng.normal(size=5)
     expected = np.empty((4, 6))
@@ -527,7 +499,7 @@ def test_linear_scores_are_inner_products(backend: Backend) -> None:
     close(backend.get(kernels.linear_scores(backend.put(features), backend.put(theta))), expected, 1e-14)
 
 
-def test_truncated_scores_keep_what_is_covered_and_are_zero_elsewhere(backend: Backend) -> None:
+def test_truncated_scores_keep_what_is_covered_and_are_zero_elsewhere(backend: Place) -> None:
     rng = generator(14)
     features, anchor, theta = rng.normal(size=(40, 3)), rng.normal(size=3), rng.normal(size=3)
     sigma = random_sigma(rng, 3)
@@ -544,7 +516,7 @@ def test_truncated_scores_keep_what_is_covered_and_are_zero_elsewhere(backend: B
     assert np.array_equal(backend.get(ours) == 0.0, expected == 0.0)
 
 
-def test_a_response_at_exactly_nu_keeps_its_score(backend: Backend) -> None:
+def test_a_response_at_exactly_nu_keeps_its_score(backend: Place) -> None:
     features = np.array([[3.0, 4.0], [3.0, 4.0 + 1e-12], [0.0, 0.0], [0.0, 5.0], [5.1, 0.0]])
     put = backend.put
     scores = kernels.truncated_scores(put(features), put(np.zeros(2)), put(np.array([1.0, 2.0])), put(np.eye(2)), 5.0)
@@ -581,7 +553,7 @@ def softmax_rows(scale: float) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("beta", [1.0, 0.25])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e3, 1e6])
-def test_softmax_and_normaliser_equal_decimal_arithmetic(backend: Backend, scale: float, beta: float) -> None:
+def test_softmax_and_normaliser_equal_decimal_arithmetic(backend: Place, scale: float, beta: float) -> None:
     log_base, scores = softmax_rows(scale * beta)
     normaliser = backend.get(kernels.log_normaliser(backend.put(log_base), backend.put(scores), beta))
     law = backend.get(kernels.log_softmax(backend.put(log_base), backend.put(scores), beta))
@@ -600,7 +572,7 @@ def test_softmax_and_normaliser_equal_decimal_arithmetic(backend: Backend, scale
         assert math.fsum(np.exp(law[row])) == pytest.approx(1.0, abs=8 * rounding)
 
 
-def test_one_row_and_many_batches_give_the_same_normalisers(backend: Backend) -> None:
+def test_one_row_and_many_batches_give_the_same_normalisers(backend: Place) -> None:
     log_base, scores = softmax_rows(3.0)
     batched = backend.get(
         kernels.log_normaliser(backend.put(log_base.reshape(2, 3, 8)), backend.put(scores.reshape(2, 3, 8)), 0.5)
@@ -661,7 +633,7 @@ LEAST_SQUARES = least_squares_data()
 
 
 @pytest.mark.parametrize("name", list(LEAST_SQUARES))
-def test_fit_obeys_the_kkt_conditions(backend: Backend, name: str) -> None:
+def test_fit_obeys_the_kkt_conditions(backend: Place, name: str) -> None:
     features, targets = LEAST_SQUARES[name]
     put, get = backend.put, backend.get
     gram, moment = features.T @ features, features.T @ targets
@@ -684,7 +656,7 @@ def fit_by_bisection(features: Array, targets: Array, radius: float) -> Array:
 
 
 @pytest.mark.parametrize("name", ["one dimension", "well conditioned", "many dimensions"])
-def test_fit_agrees_with_a_bracketing_root_finder(backend: Backend, name: str) -> None:
+def test_fit_agrees_with_a_bracketing_root_finder(backend: Place, name: str) -> None:
     features, targets = LEAST_SQUARES[name]
     unconstrained = float(np.linalg.norm(np.linalg.lstsq(features, targets)[0]))
     for share in (1e-6, 0.01, 0.5, 0.999, 1.0 - 1e-12, 1.0 + 1e-12, 1.001, 1e6):
@@ -712,7 +684,7 @@ def test_fit_of_rank_deficient_data_is_the_least_minimiser(observations: int, di
     assert worst <= 1e-6, f"{wrong} of {len(errors)} are not the least"
 
 
-def assert_fit_scales(backend: Backend, feature_exponent: int, target_exponent: int) -> None:
+def assert_fit_scales(backend: Place, feature_exponent: int, target_exponent: int) -> None:
     """Features times `2^e` and targets times `2^f` are the same problem with theta times `2^(f-e)`, exactly."""
     features, targets = LEAST_SQUARES["well conditioned"]
     factor = target_exponent - feature_exponent
@@ -725,24 +697,24 @@ def assert_fit_scales(backend: Backend, feature_exponent: int, target_exponent: 
 
 @pytest.mark.parametrize("feature_exponent", [-100, 0, 100])
 @pytest.mark.parametrize("target_exponent", [-100, 0, 100])
-def test_fit_takes_large_and_small_data(backend: Backend, feature_exponent: int, target_exponent: int) -> None:
+def test_fit_takes_large_and_small_data(backend: Place, feature_exponent: int, target_exponent: int) -> None:
     assert_fit_scales(backend, feature_exponent, target_exponent)
 
 
 @pytest.mark.parametrize("feature_exponent", [-300, 0, 300])
 @pytest.mark.parametrize("target_exponent", [-300, 0, 300])
 def test_fit_takes_all_data_whose_moments_are_numbers(feature_exponent: int, target_exponent: int) -> None:
-    assert_fit_scales(BACKENDS["numpy"](), feature_exponent, target_exponent)
+    assert_fit_scales(PLACES["numpy"](), feature_exponent, target_exponent)
 
 
-def test_targets_whose_squares_vanish_are_fitted_like_others(backend: Backend) -> None:
+def test_targets_whose_squares_vanish_are_fitted_like_others(backend: Place) -> None:
     features, targets = LEAST_SQUARES["well conditioned"]
     expected = np.linalg.lstsq(features, targets)[0]
     theta = backend.get(kernels.fit(backend.put(features), backend.put(np.ldexp(targets, -600)), 1.0))
     close(np.ldexp(theta, 600), expected, 1e-12)
 
 
-def test_a_direction_without_moment_stays_at_zero_on_the_sphere(backend: Backend) -> None:
+def test_a_direction_without_moment_stays_at_zero_on_the_sphere(backend: Place) -> None:
     """Of the direction of least curvature too, from which the multiplier starts otherwise."""
     gram, moment = np.diag([1.0, 2.0, 4.0]), np.array([0.0, 2.2, 0.0])
     theta = backend.get(kernels.fit_moments(backend.put(gram), backend.put(moment), 1.0))
@@ -778,7 +750,7 @@ def scan_by_inverses(pairs: Array, ridge: float, nu: float) -> tuple[list[int], 
 @pytest.mark.parametrize(("ridge", "nu"), [(1.0, 0.3), (0.1, 0.8), (2.5, 1.2), (1e-4, 0.5), (1.0, 100.0)])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (30, 4, 2), (60, 3, 6), (12, 1, 9)])
 def test_the_scan_accepts_what_explicit_inverses_accept(
-    backend: Backend, shape: tuple[int, int, int], ridge: float, nu: float
+    backend: Place, shape: tuple[int, int, int], ridge: float, nu: float
 ) -> None:
     pairs = generator(18, *shape).normal(size=shape)
     accepted, norms, sigma = scan_by_inverses(pairs, ridge, nu)
@@ -801,7 +773,7 @@ def test_a_scan_cannot_be_written_to_and_equals_itself_alone() -> None:
     assert len({one, two}) == 2
 
 
-def test_the_scan_picks_the_same_pairs_on_every_backend(backend: Backend) -> None:
+def test_the_scan_picks_the_same_pairs_on_every_backend(backend: Place) -> None:
     pairs = np.round(generator(19).normal(size=(300, 6, 8)) * 4.0) / 4.0  # coarse, so that equal vectors come up
     pairs[::7, 2:] = pairs[::7, :1]
     plain = kernels.spanner_trace(pairs, 1.0, 0.35)
@@ -812,7 +784,7 @@ def test_the_scan_picks_the_same_pairs_on_every_backend(backend: Backend) -> Non
     assert len(set(picked.tolist())) >= 4
 
 
-def test_a_pair_at_exactly_nu_is_not_accepted(backend: Backend) -> None:
+def test_a_pair_at_exactly_nu_is_not_accepted(backend: Place) -> None:
     pairs = np.array([[[3.0, 4.0], [0.0, 5.0], [6.0, 8.0]], [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
     scan = kernels.spanner_trace(backend.put(pairs), 4.0, 2.5)
     assert backend.get(scan.accepted).tolist() == [2, -1]
@@ -820,7 +792,7 @@ def test_a_pair_at_exactly_nu_is_not_accepted(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 2), (4, 0, 2)])
-def test_a_scan_of_nothing_accepts_nothing(backend: Backend, shape: tuple[int, int, int]) -> None:
+def test_a_scan_of_nothing_accepts_nothing(backend: Place, shape: tuple[int, int, int]) -> None:
     scan = kernels.spanner_trace(backend.put(np.zeros(shape)), 2.0, 0.5)
     assert backend.get(scan.accepted).tolist() == [-1] * shape[0]
     assert backend.get(scan.norms).shape == shape[:2]
