@@ -68,7 +68,7 @@ def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan:
         literal_oracle(problem, seed=check.seed("oracle"), full_table=True, budget=GENEROUS_BUDGET)
     )
     result: BaselineResult = check.call(name, oracle, rounds=rounds, seed=check.seed("learner"), **plan)
-    found = rounds_of(oracle.asked)
+    found = rounds_of(oracle.queries)
     assert len(found) == rounds, f"{len(found)} prompts were asked for in {rounds} rounds"
     assert len(result.targets) == rounds, f"{len(result.targets)} rounds are reported of {rounds}"
     labels = plan.get("feedback") == "preference"
@@ -83,7 +83,7 @@ def pair_of(problem: TabularProblem, asked: Round, vector: FloatArray, target: f
     """Pair whose rewards or label were asked, which is the pair that the run reports."""
     prompt = int(asked.prompt)
     if labels:
-        told = [entry for entry in asked.asked if entry.question == "compare"]
+        told = [entry for entry in asked.queries if entry.name == "compare"]
         assert len(told) == 1, f"{len(told)} labels were asked in a round"
         assert not asked.rewards, "rewards were asked of a learner from labels"
         (one, two), value = map(int, told[0].arguments), 1.0 if told[0].answer else -1.0
@@ -103,8 +103,8 @@ def draws(asked: Round) -> list[tuple[FloatArray | None, int]]:
     """Responses of plain draws, each with the parameter of its policy: none for the base policy."""
     return [
         (theta if theta is not None and np.any(theta) else None, int(response))
-        for entry in asked.asked
-        if entry.question == "sample"
+        for entry in asked.queries
+        if entry.name == "sample"
         for theta in [entry.arguments[1]]
         for response in entry.answer.ids
     ]
@@ -290,8 +290,8 @@ def assert_stationary(problem: TabularProblem, run: Learned, feedback: str, alph
 def base_draws(asked: Round, pair: Pair, theta: FloatArray, partitions: dict[Prompt, Counter[int]]) -> None:
     """Add what a round drew from the base policy apart from its pair; at parameter 0 the first is such a draw too."""
     drawn: Counter[int] = Counter(response for theta, response in draws(asked) if theta is None)
-    for entry in asked.asked:
-        if entry.question == "sample_counts":
+    for entry in asked.queries:
+        if entry.name == "sample_counts":
             drawn.update(dict(zip(map(int, entry.answer.responses.ids), map(int, entry.answer.counts), strict=True)))
     drawn.subtract([pair.two] if np.any(theta) else [pair.one, pair.two])
     known = partitions.setdefault(pair.prompt, Counter())

@@ -64,7 +64,7 @@ def explore(
     """Run the subject on an oracle of its own, or on a door that other runs go through as well."""
     oracle = RecordingOracle(door or literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
     policy = check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings)
-    rounds = rounds_of(oracle.asked)
+    rounds = rounds_of(oracle.queries)
     expected = settings.prompts + settings.exploration_rounds
     assert len(rounds) == expected, f"{len(rounds)} prompts were asked for, the settings have {expected} rounds"
     components = policy.components
@@ -278,7 +278,7 @@ def test_trials_of_exploration_have_the_truncated_score_of_their_round(
     """Judged where trials are asked for; a learner that accepts by itself is judged by the law of what it accepts."""
     run = explore(check, problem, settings, check.seed("run"))
     for component, asked in zip(run.components, run.rounds, strict=True):
-        rules = [entry.arguments[0] for entry in asked.asked if entry.question == "sample_until"]
+        rules = [entry.arguments[0] for entry in asked.queries if entry.name == "sample_until"]
         features = problem.features[int(asked.prompt)]
         held = problem.log_base[int(asked.prompt)] > -np.inf
         _, two = first_and_second(asked)

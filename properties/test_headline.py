@@ -109,7 +109,7 @@ def needle_experiment(
             assert ledger.samples <= most_samples, f"{ledger.samples} samples, the settings allow {most_samples}"
             assert ledger.rewards <= most_rewards, f"{ledger.rewards} rewards"
             hidden = int(problem.reward[0].argmax())
-            named = any(hidden in each.seen or hidden in told(each) for each in rounds_of(oracle.asked))
+            named = any(hidden in each.seen or hidden in told(each) for each in rounds_of(oracle.queries))
             found.append(int(named or output.id == hidden))
         return found
 
@@ -118,9 +118,7 @@ def needle_experiment(
 
 def told(asked: Round) -> set[object]:
     """Responses whose rewards or labels were asked."""
-    return {
-        response for entry in asked.asked if entry.question in ("reward", "compare") for response in entry.arguments
-    }
+    return {response for entry in asked.queries if entry.name in ("reward", "compare") for response in entry.arguments}
 
 
 @pytest.mark.guarantee("T1", needs=["passive_learner"])
@@ -220,8 +218,8 @@ SEEDS = 6
 def largest_coverage(check: Check) -> int:
     """Exponent up to which a learner can be run: one that draws every sample itself ends at none of the others."""
     _, oracle = explored(check, covered(LADDER[0], 0), LADDER[0], 1, check.seed("probe"))
-    counts = [entry.arguments[0] for entry in oracle.asked if entry.question == "sample"]
-    compressed = any(entry.question in ("sample_counts", "sample_until") for entry in oracle.asked)
+    counts = [entry.arguments[0] for entry in oracle.queries if entry.name == "sample"]
+    compressed = any(entry.name in ("sample_counts", "sample_until") for entry in oracle.queries)
     return LADDER[-1] if compressed and max(counts, default=0) <= 2 else LADDER[0]
 
 

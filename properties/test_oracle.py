@@ -24,7 +24,7 @@ from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
 from spanver.verification.check import Check, Experiment
 from spanver.verification.search import experiments, instances
-from spanver.verification.transcript import RecordingOracle, counted
+from spanver.verification.transcript import RecordingOracle, recount
 
 REFUSED = ("unknown", "none", "outside")
 QUESTIONS = ("prompt", "sample", "strong", "sample_counts", "pairs", "trial", "reward", "compare", *REFUSED)
@@ -82,7 +82,7 @@ def ledger_is_kept(check: Check, factory: str, problem: TabularProblem, script: 
         else:
             refused = False
         assert refused == (question in REFUSED), f"{question} was {'refused' if refused else 'answered'}"
-        expected = counted(oracle.asked)
+        expected = recount(oracle.queries)
         assert oracle.ledger == expected, f"after {question} the ledger is {oracle.ledger}, answered were {expected}"
 
 

@@ -115,12 +115,12 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     prompt = oracle.prompt()
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
-    tried = [entry.answer.tries for entry in oracle.asked if entry.question == "sample_until"]
+    tried = [entry.answer.tries for entry in oracle.queries if entry.name == "sample_until"]
     if tried:
         trials, cost = sampler_trials(multiplier, failure), oracle.ledger.samples
         assert sum(tried) == trials, f"gave up after {sum(tried)} trials, by A1 after {trials}"
         assert cost == 2 * trials + 1, f"{cost} samples when all trials failed, by A1 {2 * trials + 1}"
-        drawn = [entry.answer.ids[-1] for entry in oracle.asked if entry.question == "sample"]
+        drawn = [entry.answer.ids[-1] for entry in oracle.queries if entry.name == "sample"]
         assert response in drawn[-1:], f"the response {response} is not the draw to fall back on"
 
 
@@ -140,13 +140,13 @@ def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
     features = problem.features[int(prompt)]
     log_weights = features @ realizing(problem) / problem.beta
     pilot = np.zeros(problem.responses)
-    for entry in oracle.asked:
+    for entry in oracle.queries:
         match entry.answer:
             case Counts(responses, counts):
                 np.add.at(pilot, list(map(int, responses.ids)), counts)
             case Responses(ids):
                 np.add.at(pilot, list(map(int, ids)), 1)
-        if entry.question == "sample_until":
+        if entry.name == "sample_until":
             rule = entry.arguments[0]
             assert isinstance(rule, RejectionRule), "a search for pairs inside a sampler"
             assert pilot.sum() == sampler_trials(multiplier, failure), f"a pilot of {pilot.sum():.0f} draws"

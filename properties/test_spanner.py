@@ -60,7 +60,7 @@ def build(check: Check, problem: TabularProblem, settings: Settings, *, seed: st
         ridge=settings.ridge,
         seed=check.seed("spanner"),
     )
-    return Built(result, rounds_of(oracle.asked), oracle.ledger.samples, oracle.ledger.rewards)
+    return Built(result, rounds_of(oracle.queries), oracle.ledger.samples, oracle.ledger.rewards)
 
 
 def norms(vectors: Any, sigma: FloatArray) -> Any:
@@ -233,7 +233,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
             tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
             check.call("build_spanner", oracle, **tried, **arguments)
             sigma = settings.ridge * np.eye(problem.dimension)
-            for each in rounds_of(oracle.asked):
+            for each in rounds_of(oracle.queries):
                 expected = chances_of(sigma.tobytes())
                 accepted = int(len(each.rewards) == 2)
                 seen.append((accepted, float(expected[int(each.prompt)]), float(problem.prompt_law @ expected)))
@@ -314,7 +314,7 @@ def test_phase_one_passes_on_that_the_budget_is_exceeded(
     most = 2 * settings.prompts * settings.pairs_per_prompt  # S7
     assert completed or samples < most, f"stopped on a budget of {samples} samples, a run asks for at most {most}"
     # Every round of a complete run, also one that accepted nothing, tried at least a pair.
-    answered = sum(each.samples >= 2 for each in rounds_of(oracle.asked))
+    answered = sum(each.samples >= 2 for each in rounds_of(oracle.queries))
     assert not completed or answered == settings.prompts, f"a complete run has samples of {answered} rounds"
 
 

@@ -26,7 +26,7 @@ from spanver.subjects.contract import MultiTurnResult
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.search import instances
-from spanver.verification.transcript import RecordingPrefixOracle, counted
+from spanver.verification.transcript import RecordingPrefixOracle, recount
 
 PROBLEMS = token_problems()
 SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))
@@ -219,10 +219,10 @@ def test_every_token_and_every_reward_of_a_multi_turn_run_is_in_its_ledger(
 ) -> None:
     settings = settings_for(rollouts, warm_prompts)
     run, oracle = explored(check, problem, settings)
-    handed_out = {entry.prompt.prompt for entry in oracle.asked if entry.question == "prompt"}
-    for entry in oracle.asked:
-        assert entry.prompt.prompt in handed_out, f"{entry.question} about a prompt that was not handed out"
-    recounted = counted(oracle.asked)
+    handed_out = {entry.prompt.prompt for entry in oracle.queries if entry.name == "prompt"}
+    for entry in oracle.queries:
+        assert entry.prompt.prompt in handed_out, f"{entry.name} about a prompt that was not handed out"
+    recounted = recount(oracle.queries)
     assert oracle.ledger == recounted, f"the ledger states {oracle.ledger}, handed out were {recounted}"
     least = 2 * settings.rollouts * sum(map(len, run.targets))
     assert recounted.rewards >= least, f"{recounted.rewards} rewards, where the fits take {least}"
@@ -244,7 +244,7 @@ def test_a_multi_turn_run_costs_no_more_than_a_polynomial_in_its_depth(
         partition_samples=settings.partition_samples,
         per_token=1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure),
     )
-    asked = counted(oracle.asked)
+    asked = recount(oracle.queries)
     assert asked.samples <= samples, f"{asked.samples} samples, above {samples}"
     assert asked.rewards <= rewards, f"{asked.rewards} rewards, above {rewards}"
     check.tightness(asked.rewards, rewards)

@@ -1,26 +1,30 @@
-"""The questions that a learner may ask, what they cost, and what it is told when it asks too much.
+"""The queries that a learner may make, what each costs, and what happens when the budget ends.
 
-A learner gets an `Oracle` and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2;
-`[FMR25]`). The ledger is inside the oracle and counts every single answer in Python integers, which have no largest
-value (O1). A budget is never exceeded: a question that does not fit raises `BudgetExceededError` (O3).
+A learner gets an oracle and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2;
+`[FMR25]`). `SamplingOracle` states what is common to both kinds: an `Oracle` is queried about a prompt, a
+`PrefixOracle` about a prefix. The ledger is inside the oracle and counts every answer in Python integers, which have
+no largest value (O1). A budget is never exceeded: a query that does not fit raises `BudgetExceededError` (O3).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from spanver.validation import require_count
 from spanver.values import Counts, FloatArray, Prefix, Prompt, Response, ResponseId, Responses, Rule, SearchResult
 
-__all__ = ["Budget", "Ledger", "Oracle", "PrefixOracle"]
+__all__ = ["AnyResponse", "Budget", "Ledger", "Oracle", "Place", "PrefixOracle", "SamplingOracle"]
 
 AnyResponse: TypeAlias = Response | ResponseId
+
+Place = TypeVar("Place")
+"""What an oracle is queried about: a prompt, or a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What was answered so far.
+    """Number of answers so far, by kind.
 
     Attributes
     ----------
@@ -55,11 +59,11 @@ class Budget:
                 require_count(name, getattr(self, name), least=0)
 
 
-class Oracle(Protocol):
-    """A door to a problem. Each method is a question; all answers are read-only (mathematics.md, section 2).
+class SamplingOracle(Protocol[Place]):
+    """Six facts and the queries that are answered at a place: a prompt, or a prefix.
 
-    Questions about a prompt refuse one that this oracle has not handed out. What a question costs is charged before its
-    answer is returned, also when the answer is then not used.
+    All answers are read-only. Queries about a place refuse one whose prompt this oracle has not issued. The cost of a
+    query is charged before its answer is returned, also when the answer is then not used.
     """
 
     @property
@@ -74,7 +78,7 @@ class Oracle(Protocol):
 
     @property
     def radius(self) -> float:
-        """Radius `B` of the parameter ball."""
+        """Radius `B` of the parameter ball (for prefixes: of each layer)."""
         ...
 
     @property
@@ -84,7 +88,7 @@ class Oracle(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """What was answered so far."""
+        """Number of answers so far."""
         ...
 
     @property
@@ -92,32 +96,40 @@ class Oracle(Protocol):
         """The most that will be answered."""
         ...
 
-    def prompt(self) -> Prompt:
+    def prompt(self) -> Place:
         """Draw `x ~ rho`; free."""
         ...
 
-    def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
-        """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)` where the strong oracle is offered; `count` samples."""
+    def sample(self, prompt: Place, count: int, /) -> Responses:
+        """Draw `y ~ pi_ref(.|x)`; `count` samples."""
         ...
 
-    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
+    def sample_counts(self, prompt: Place, count: int, /) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
         ...
 
-    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
+    def sample_until(self, prompt: Place, rule: Rule, limit: int, /) -> SearchResult:
         """Draw until the rule accepts, at most `limit` tries; the samples of every try.
 
-        When the budget ends before the limit and before the rule accepts, what was tried is charged and
+        When the budget ends before the limit and before the rule accepts, the tries so far are charged and
         `BudgetExceededError` is raised.
         """
         ...
 
+
+class Oracle(SamplingOracle[Prompt], Protocol):
+    """The oracle of a problem of prompts and responses (mathematics.md, section 2)."""
+
+    def sample(self, prompt: Prompt, count: int, /, *, theta: FloatArray | None = None) -> Responses:
+        """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)` where the strong oracle is offered; `count` samples."""
+        ...
+
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
-        """Ask for one noisy reward, also of a response that was only guessed; 1 reward."""
+        """Draw one noisy reward, also of a response that was only guessed; 1 reward."""
         ...
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Ask which is preferred: a Bradley-Terry label of odds `e^{r*(first) - r*(second)}`; 1 reward. `[ext]`."""
+        """Draw a preference: a Bradley-Terry label of odds `e^{r*(first) - r*(second)}`; 1 reward. `[ext]`."""
         ...
 
     def enumerate(self, prompt: Prompt) -> Responses:
@@ -125,59 +137,13 @@ class Oracle(Protocol):
         ...
 
 
-class PrefixOracle(Protocol):
-    """The same questions with a prefix in place of a prompt, and its next token in place of a response (A4).
+class PrefixOracle(SamplingOracle[Prefix], Protocol):
+    """The oracle of a token problem: queried about a prefix, it answers with next tokens (A4).
 
-    Any prefix of a prompt that was handed out may be asked about, also one that was only guessed. Every token answer
-    is a sample. So whatever asks an `Oracle` about a prompt, a sampler for one, can ask this about a prefix.
+    Any prefix of an issued prompt may be queried, also one that was only guessed; `prompt` returns the prefix without
+    tokens. At `s` the queries draw `a ~ pi_ref,h(.|s)` with features `phi_h(s, a)`, and every token is a sample.
     """
 
-    @property
-    def dimension(self) -> int:
-        """Dimension `d` of the features of every layer."""
-        ...
-
-    @property
-    def beta(self) -> float:
-        """Weight of the KL term in the objective."""
-        ...
-
-    @property
-    def radius(self) -> float:
-        """Radius `B` of the parameter ball of every layer."""
-        ...
-
-    @property
-    def reward_range(self) -> float:
-        """Length `R_max` of an interval that holds the rewards of one prompt."""
-        ...
-
-    @property
-    def ledger(self) -> Ledger:
-        """What was answered so far."""
-        ...
-
-    @property
-    def budget(self) -> Budget:
-        """The most that will be answered."""
-        ...
-
-    def prompt(self) -> Prefix:
-        """Draw `x ~ rho` and return the prefix without tokens; free."""
-        ...
-
-    def sample(self, prefix: Prefix, count: int) -> Responses:
-        """Draw `a ~ pi_ref,h(.|s)` with `phi_h(s, a)`; `count` samples."""
-        ...
-
-    def sample_counts(self, prefix: Prefix, count: int) -> Counts:
-        """Draw `count` tokens and return the multiset; `count` samples."""
-        ...
-
-    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
-        """Draw tokens until the rule accepts, at most `limit` tries; the samples of every try."""
-        ...
-
     def reward(self, sequence: Prefix) -> float:
-        """Ask for one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
+        """Draw one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
         ...

@@ -1,20 +1,20 @@
 """Policies that learners return: frozen values, sampled through an oracle (section 1 and A2 of mathematics.md).
 
-A policy knows parameters alone. Sampling one costs what the sampler asks of the oracle; its exact law on a table is
-`spanver.exact.tabular.log_law`.
+A policy consists of parameters alone. Sampling it costs what the sampler draws from the oracle; its exact distribution
+on a table is `spanver.exact.tabular.log_law`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from spanver.oracle import Oracle, PrefixOracle
+from spanver.oracle import Place, PrefixOracle, SamplingOracle
 from spanver.randomness import derived_seed, stream
 from spanver.validation import read_only, require, require_count, require_positive
-from spanver.values import FloatArray, LinearScore, Prefix, Prompt, Response, Score, TruncatedScore
+from spanver.values import FloatArray, LinearScore, Prefix, Response, Score, TruncatedScore
 
 __all__ = [
     "BestOfN",
@@ -104,9 +104,9 @@ class TruncatedMixture:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BestOfN:
-    """Draw `count` responses of the base policy and keep the one of largest `<theta, phi(x,y)>`, as in A3. `[ext]`.
+    """Draw `count` responses of the base policy and take the one of largest `<theta, phi(x,y)>`, as in A3. `[ext]`.
 
-    Of several with the largest score the first drawn is kept.
+    Of several with the largest score the first drawn is taken.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class BestOfN:
         require_count("count", self.count)
 
     def scores(self, features: FloatArray) -> FloatArray:
-        """Scores of features of shape `(..., d)`: shape `(...)`; equal features tie exactly, whatever is beside them.
+        """Scores of features of shape `(..., d)`: shape `(...)`; equal features tie exactly, whatever the other rows.
 
         A matrix product may round a row differently from one shape of its neighbours to another, and so break ties.
         """
@@ -135,19 +135,27 @@ Policy: TypeAlias = LinearSoftmax | TruncatedSoftmax | TruncatedMixture | BestOf
 
 
 class Sampler(Protocol):
-    """What samples `pi_f`: `softmax_sample` (A1), `race_sample` (A1r), or anybody's."""
+    """What samples `pi_f` at a prompt or a prefix: `softmax_sample` (A1), `race_sample` (A1r), or another."""
 
     def __call__(
-        self, oracle: Oracle, prompt: Prompt, score: Score, /, *, multiplier: float, failure: float, seed: int
+        self,
+        oracle: SamplingOracle[Place],
+        prompt: Place,
+        score: Score,
+        /,
+        *,
+        multiplier: float,
+        failure: float,
+        seed: int,
     ) -> Response:
-        """Return one response from a law close to `pi_f(.|x)`."""
+        """Return one response from a distribution close to `pi_f(.|x)`."""
         ...
 
 
 def sample_policy(
     policy: Policy,
-    oracle: Oracle,
-    prompt: Prompt,
+    oracle: SamplingOracle[Place],
+    prompt: Place,
     *,
     sampler: Sampler,
     multiplier: float,
@@ -159,9 +167,9 @@ def sample_policy(
     Parameters
     ----------
     policy : Policy
-    oracle : Oracle
-    prompt : Prompt
-        One that the oracle has handed out.
+    oracle : SamplingOracle
+    prompt : Prompt or Prefix
+        One that the oracle has issued.
     sampler : Sampler
         Of softmax policies; `BestOfN` needs none, and costs `count` samples.
     multiplier, failure : float
@@ -235,8 +243,8 @@ def sample_sequence(
     for position, layer in enumerate(policy.layers[len(prefix.tokens) :]):
         token = sample_policy(
             layer,
-            cast(Any, oracle),  # a sampler asks its questions about whatever it is given: a prefix here
-            cast(Any, prefix),
+            oracle,
+            prefix,
             sampler=sampler,
             multiplier=multiplier,
             failure=failure,

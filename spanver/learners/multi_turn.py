@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 
@@ -241,7 +240,7 @@ class _Explorer:
         self, oracle: PrefixOracle, horizon: int, settings: MultiTurnSettings, seed: int, sampler: Sampler
     ) -> None:
         self._oracle, self._settings, self._seed = oracle, settings, seed
-        self._sampler = cast(Any, sampler)  # it asks its questions about whatever it is given: a prefix here
+        self._sampler = sampler
         self._layers = [_Layer(oracle.dimension, settings) for _ in range(horizon)]
         self._ledgers = {phase: Ledger() for phase in PHASES}
         self._tokens_sampled = 0

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from spanver.oracle import Oracle
+from spanver.oracle import Place, SamplingOracle
 from spanver.randomness import stream
 from spanver.validation import require, require_positive, require_probability
-from spanver.values import Prompt, Response, Score
+from spanver.values import Response, Score
 
 __all__ = ["race_sample", "race_size"]
 
@@ -33,15 +33,15 @@ def race_size(multiplier: float, failure: float) -> int:
 
 
 def race_sample(
-    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1r).
 
     Parameters
     ----------
-    oracle : Oracle
+    oracle : SamplingOracle
         Anything that answers `sample`.
-    prompt : Prompt
+    prompt : Prompt or Prefix
     score : Score
         `f`.
     multiplier, failure : float

@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from spanver.kernels import log_normaliser
-from spanver.oracle import Oracle
+from spanver.oracle import Place, SamplingOracle
 from spanver.validation import require, require_positive, require_probability
-from spanver.values import Outcome, Prompt, RejectionRule, Response, Score
+from spanver.values import Outcome, RejectionRule, Response, Score
 
 __all__ = ["pilot_size", "softmax_sample"]
 
@@ -34,15 +34,15 @@ def pilot_size(multiplier: float, failure: float) -> int:
 
 
 def softmax_sample(
-    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int = 0
+    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int = 0
 ) -> Response:
     """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1).
 
     Parameters
     ----------
-    oracle : Oracle
+    oracle : SamplingOracle
         Anything that answers `sample_counts`, `sample_until` and `sample`.
-    prompt : Prompt
+    prompt : Prompt or Prefix
     score : Score
         `f`.
     multiplier : float

@@ -26,7 +26,7 @@ from spanver.validation import require
 from spanver.values import FloatArray
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import Profile
-from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, handed_out
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, issued
 
 __all__ = ["Check", "Experiment"]
 
@@ -171,7 +171,7 @@ def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, .
     """Refuse pairs that the oracle of a call never handed out: nothing could be said about them."""
     for oracle in arguments:
         if isinstance(oracle, RecordingOracle):
-            known = handed_out(oracle.asked)
+            known = issued(oracle.queries)
             for names in (result.first, result.second):
                 strange = next((each for each in zip(result.prompts, names, strict=True) if each not in known), None)
                 if strange is not None:

@@ -1,7 +1,6 @@
-"""An oracle that writes down every question and answer, so that cost and order are known whoever the learner is.
+"""An oracle that records every query with its answer, so that cost and order are known whatever the learner does.
 
-The recording is a door before a door: it answers what the oracle behind it answers, and keeps no number of its own
-apart from what it handed out.
+A recording answers what the oracle behind it answers, and stores nothing else.
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, pairwise
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle
+from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, Place, PrefixOracle, SamplingOracle
 from spanver.oracles import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
@@ -22,7 +21,6 @@ from spanver.values import (
     FloatArray,
     Prefix,
     Prompt,
-    RejectionRule,
     Response,
     ResponseId,
     Responses,
@@ -33,44 +31,47 @@ from spanver.values import (
 
 __all__ = [
     "GENEROUS_BUDGET",
-    "Asked",
+    "Query",
     "RecordingOracle",
     "RecordingPrefixOracle",
     "Round",
-    "counted",
     "data_of",
     "fresh_oracles",
-    "handed_out",
+    "issued",
+    "recount",
     "rounds_of",
 ]
 
+Answer = TypeVar("Answer")
+Recorded = TypeVar("Recorded", bound=SamplingOracle[Any])
+
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Asked:
-    """One question and its answer.
+class Query:
+    """One query and its answer.
 
     Attributes
     ----------
-    question : str
-        Name of the question.
+    name : str
+        Name of the query: the method that was called.
     prompt : int, str or Prefix
-        The prompt or prefix that it was about; for the question `prompt`, the one that was handed out.
+        The prompt or prefix that it was about; for the query `prompt`, the one that was issued.
     arguments : tuple
-        In the order of the question.
+        In the order of the method.
     answer : object
     """
 
-    question: str
+    name: str
     prompt: Any
     arguments: tuple[Any, ...]
     answer: Any
 
     @property
     def samples(self) -> int:
-        """Samples handed out in the answer (section 2 of mathematics.md)."""
+        """Samples in the answer (section 2 of mathematics.md)."""
         match self.answer:
             case Responses():
-                return len(self.answer) if self.question == "sample" else 0
+                return len(self.answer) if self.name == "sample" else 0
             case Counts():
                 return sum(map(int, self.answer.counts))
             case SearchResult():
@@ -80,186 +81,143 @@ class Asked:
 
     @property
     def rewards(self) -> int:
-        """Rewards and labels handed out in the answer."""
-        return int(self.question in ("reward", "compare"))
+        """Rewards and labels in the answer."""
+        return int(self.name in ("reward", "compare"))
 
 
-class RecordingOracle:
-    """An `Oracle` that keeps the record of another.
+class _Recording(Generic[Place, Recorded]):
+    """A `SamplingOracle` that records the queries to another and its answers.
+
+    Parameters
+    ----------
+    oracle : SamplingOracle
+    """
+
+    def __init__(self, oracle: Recorded) -> None:
+        self._oracle = oracle
+        self._queries: list[Query] = []
+
+    @property
+    def queries(self) -> list[Query]:
+        """All queries so far, in order."""
+        return list(self._queries)
+
+    @property
+    def dimension(self) -> int:
+        """As of the recorded oracle."""
+        return self._oracle.dimension
+
+    @property
+    def beta(self) -> float:
+        """As of the recorded oracle."""
+        return self._oracle.beta
+
+    @property
+    def radius(self) -> float:
+        """As of the recorded oracle."""
+        return self._oracle.radius
+
+    @property
+    def reward_range(self) -> float:
+        """As of the recorded oracle."""
+        return self._oracle.reward_range
+
+    @property
+    def ledger(self) -> Ledger:
+        """As of the recorded oracle."""
+        return self._oracle.ledger
+
+    @property
+    def budget(self) -> Budget:
+        """As of the recorded oracle."""
+        return self._oracle.budget
+
+    def prompt(self) -> Place:
+        """Draw a prompt."""
+        prompt: Place = self._oracle.prompt()
+        return self._record("prompt", prompt, (), prompt)
+
+    def sample_counts(self, prompt: Place, count: int) -> Counts:
+        """Draw many times and count."""
+        return self._record("sample_counts", prompt, (count,), self._oracle.sample_counts(prompt, count))
+
+    def sample_until(self, prompt: Place, rule: Rule, limit: int) -> SearchResult:
+        """Draw until the rule accepts."""
+        return self._record("sample_until", prompt, (rule, limit), self._oracle.sample_until(prompt, rule, limit))
+
+    def _record(self, name: str, prompt: Place, arguments: tuple[Any, ...], answer: Answer) -> Answer:
+        self._queries.append(Query(name, prompt, arguments, answer))
+        return answer
+
+
+class RecordingOracle(_Recording[Prompt, Oracle]):
+    """An `Oracle` that records the queries to another and its answers.
 
     Parameters
     ----------
     oracle : Oracle
     """
 
-    def __init__(self, oracle: Oracle) -> None:
-        self._oracle = oracle
-        self._asked: list[Asked] = []
-
-    @property
-    def asked(self) -> list[Asked]:
-        """Everything asked so far, in order."""
-        return list(self._asked)
-
-    @property
-    def dimension(self) -> int:
-        """As of the oracle behind."""
-        return self._oracle.dimension
-
-    @property
-    def beta(self) -> float:
-        """As of the oracle behind."""
-        return self._oracle.beta
-
-    @property
-    def radius(self) -> float:
-        """As of the oracle behind."""
-        return self._oracle.radius
-
-    @property
-    def reward_range(self) -> float:
-        """As of the oracle behind."""
-        return self._oracle.reward_range
-
-    @property
-    def ledger(self) -> Ledger:
-        """As of the oracle behind."""
-        return self._oracle.ledger
-
-    @property
-    def budget(self) -> Budget:
-        """As of the oracle behind."""
-        return self._oracle.budget
-
-    def prompt(self) -> Prompt:
-        """Draw a prompt."""
-        prompt = self._oracle.prompt()
-        self._asked.append(Asked("prompt", prompt, (), prompt))
-        return prompt
-
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
-        answer = self._oracle.sample(prompt, count, theta=theta)
-        return self._kept("sample", prompt, (count, theta), answer)
-
-    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
-        """Draw many responses and count them."""
-        return self._kept("sample_counts", prompt, (count,), self._oracle.sample_counts(prompt, count))
-
-    def sample_until(self, prompt: Prompt, rule: UncertainPairRule | RejectionRule, limit: int) -> SearchResult:
-        """Draw until the rule accepts."""
-        return self._kept("sample_until", prompt, (rule, limit), self._oracle.sample_until(prompt, rule, limit))
+        return self._record("sample", prompt, (count, theta), self._oracle.sample(prompt, count, theta=theta))
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
-        """Ask for a reward."""
-        return self._kept("reward", prompt, (_identity(response),), self._oracle.reward(prompt, response))
+        """Draw a reward."""
+        return self._record("reward", prompt, (_identity(response),), self._oracle.reward(prompt, response))
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Ask for a label."""
+        """Draw a label."""
         answer = self._oracle.compare(prompt, first, second)
-        return self._kept("compare", prompt, (_identity(first), _identity(second)), answer)
+        return self._record("compare", prompt, (_identity(first), _identity(second)), answer)
 
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all responses."""
-        return self._kept("enumerate", prompt, (), self._oracle.enumerate(prompt))
-
-    def _kept(self, question: str, prompt: Prompt, arguments: tuple[Any, ...], answer: Any) -> Any:
-        self._asked.append(Asked(question, prompt, arguments, answer))
-        return answer
+        return self._record("enumerate", prompt, (), self._oracle.enumerate(prompt))
 
 
-class RecordingPrefixOracle:
-    """A `PrefixOracle` that keeps the record of another.
+class RecordingPrefixOracle(_Recording[Prefix, PrefixOracle]):
+    """A `PrefixOracle` that records the queries to another and its answers.
 
     Parameters
     ----------
     oracle : PrefixOracle
     """
 
-    def __init__(self, oracle: PrefixOracle) -> None:
-        self._oracle = oracle
-        self._asked: list[Asked] = []
-
-    @property
-    def asked(self) -> list[Asked]:
-        """Everything asked so far, in order; `prompt` is the prefix."""
-        return list(self._asked)
-
-    @property
-    def dimension(self) -> int:
-        """As of the oracle behind."""
-        return self._oracle.dimension
-
-    @property
-    def beta(self) -> float:
-        """As of the oracle behind."""
-        return self._oracle.beta
-
-    @property
-    def radius(self) -> float:
-        """As of the oracle behind."""
-        return self._oracle.radius
-
-    @property
-    def reward_range(self) -> float:
-        """As of the oracle behind."""
-        return self._oracle.reward_range
-
-    @property
-    def ledger(self) -> Ledger:
-        """As of the oracle behind."""
-        return self._oracle.ledger
-
-    def prompt(self) -> Prefix:
-        """Draw a prompt."""
-        return self._kept("prompt", None, (), self._oracle.prompt())
-
     def sample(self, prefix: Prefix, count: int) -> Responses:
         """Draw tokens."""
-        return self._kept("sample", prefix, (count,), self._oracle.sample(prefix, count))
-
-    def sample_counts(self, prefix: Prefix, count: int) -> Counts:
-        """Draw many tokens and count them."""
-        return self._kept("sample_counts", prefix, (count,), self._oracle.sample_counts(prefix, count))
-
-    def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
-        """Draw until the rule accepts."""
-        return self._kept("sample_until", prefix, (rule, limit), self._oracle.sample_until(prefix, rule, limit))
+        return self._record("sample", prefix, (count,), self._oracle.sample(prefix, count))
 
     def reward(self, sequence: Prefix) -> float:
-        """Ask for a reward."""
-        return self._kept("reward", sequence, (), self._oracle.reward(sequence))
-
-    def _kept(self, question: str, prefix: Prefix | None, arguments: tuple[Any, ...], answer: Any) -> Any:
-        self._asked.append(Asked(question, answer if prefix is None else prefix, arguments, answer))
-        return answer
+        """Draw a reward."""
+        return self._record("reward", sequence, (), self._oracle.reward(sequence))
 
 
-def handed_out(asked: list[Asked]) -> set[tuple[Prompt, ResponseId]]:
+def issued(queries: list[Query]) -> set[tuple[Prompt, ResponseId]]:
     """Prompts and ids of all responses that were answers."""
     found: set[tuple[Prompt, ResponseId]] = set()
-    for entry in asked:
-        match entry.answer:
-            case Responses() as responses:
-                found |= {(entry.prompt, each) for each in responses.ids}
-            case Counts(responses=responses):
-                found |= {(entry.prompt, each) for each in responses.ids}
-            case SearchResult(responses=Responses() as responses):
-                found |= {(entry.prompt, each) for each in responses.ids}
+    for query in queries:
+        match query.answer:
+            case Responses() | Counts() | SearchResult() as answer:
+                found |= {(query.prompt, each) for each in _ids(answer)}
     return found
+
+
+def _ids(answer: Responses | Counts | SearchResult) -> tuple[ResponseId, ...]:
+    responses = answer if isinstance(answer, Responses) else answer.responses
+    return () if responses is None else responses.ids
 
 
 def _identity(response: AnyResponse) -> ResponseId:
     return response.id if isinstance(response, Response) else response
 
 
-def counted(asked: list[Asked]) -> Ledger:
-    """Ledger of what was handed out, recounted answer by answer (O1)."""
-    enumerated = sum(len(entry.answer) for entry in asked if entry.question == "enumerate")
+def recount(queries: list[Query]) -> Ledger:
+    """Ledger of a record, counted anew answer by answer (O1)."""
     return Ledger(
-        samples=sum(entry.samples for entry in asked),
-        rewards=sum(entry.rewards for entry in asked),
-        enumerated=enumerated,
+        samples=sum(query.samples for query in queries),
+        rewards=sum(query.rewards for query in queries),
+        enumerated=sum(len(query.answer) for query in queries if query.name == "enumerate"),
     )
 
 
@@ -267,75 +225,66 @@ MOST_SHARED = 5 * 10**6  # samples; half of what is enough for one run
 
 
 def fresh_oracles(problem: TabularProblem, seed: int) -> Iterator[MeteredOracle]:
-    """Yield an oracle for each of many runs: one that they share, opened anew before a run could come to its end."""
+    """Yield an oracle for each of many runs: they share one, replaced before a run could exhaust its budget."""
     for index in count():
-        door = literal_oracle(problem, seed=seed + index, budget=GENEROUS_BUDGET)
-        while door.ledger.samples <= MOST_SHARED:
-            yield door
+        oracle = literal_oracle(problem, seed=seed + index, budget=GENEROUS_BUDGET)
+        while oracle.ledger.samples <= MOST_SHARED:
+            yield oracle
 
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """Everything asked about one prompt.
+    """All queries about one prompt.
 
     Attributes
     ----------
     prompt : int
-    asked : tuple of Asked
-        Without the question for the prompt.
+    queries : tuple of Query
+        Without the query `prompt`.
     """
 
     prompt: Prompt
-    asked: tuple[Asked, ...]
+    queries: tuple[Query, ...]
 
     @property
     def rewards(self) -> list[tuple[ResponseId, float]]:
-        """Responses whose rewards were asked, with their rewards."""
-        return [(entry.arguments[0], entry.answer) for entry in self.asked if entry.question == "reward"]
+        """Responses whose rewards were drawn, with their rewards."""
+        return [(query.arguments[0], query.answer) for query in self.queries if query.name == "reward"]
 
     @property
     def samples(self) -> int:
-        """Samples handed out."""
-        return sum(entry.samples for entry in self.asked)
+        """Samples in the answers."""
+        return sum(query.samples for query in self.queries)
 
     @property
     def drawn(self) -> list[ResponseId]:
         """Responses of all plain draws, in order."""
-        return [
-            each
-            for entry in self.asked
-            if isinstance(entry.answer, Responses) and entry.question == "sample"
-            for each in entry.answer.ids
-        ]
+        return [each for query in self.queries if query.name == "sample" for each in query.answer.ids]
 
     @property
     def seen(self) -> set[ResponseId]:
-        """Every response that an answer named."""
-        named = set(self.drawn)
-        for entry in self.asked:
-            responses = getattr(entry.answer, "responses", None)
-            if responses is not None:
-                named |= set(responses.ids)
-        return named
+        """Every response that an answer named, apart from listings of all."""
+        return {response for _, response in issued([query for query in self.queries if query.name != "enumerate"])}
 
     @property
     def searches(self) -> list[tuple[UncertainPairRule, int, SearchResult]]:
         """Compressed searches for an uncertain pair: rule, limit and answer."""
         return [
-            (entry.arguments[0], entry.arguments[1], entry.answer)
-            for entry in self.asked
-            if entry.question == "sample_until" and isinstance(entry.arguments[0], UncertainPairRule)
+            (query.arguments[0], query.arguments[1], query.answer)
+            for query in self.queries
+            if query.name == "sample_until" and isinstance(query.arguments[0], UncertainPairRule)
         ]
 
 
-def rounds_of(asked: list[Asked]) -> list[Round]:
+def rounds_of(queries: list[Query]) -> list[Round]:
     """Split a record into rounds."""
-    starts = [position for position, entry in enumerate(asked) if entry.question == "prompt"]
-    return [Round(asked[start].prompt, tuple(asked[start + 1 : end])) for start, end in pairwise([*starts, len(asked)])]
+    starts = [position for position, query in enumerate(queries) if query.name == "prompt"]
+    ends = pairwise([*starts, len(queries)])
+    return [Round(queries[start].prompt, tuple(queries[start + 1 : end])) for start, end in ends]
 
 
 def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:
-    """Regression data of all rounds that asked two rewards: relative features (n, d), and reward differences (n,)."""
+    """Regression data of all rounds with two rewards: relative features (n, d), and reward differences (n,)."""
     vectors, targets = [], []
     for each in rounds:
         if len(each.rewards) == 2:
@@ -347,4 +296,4 @@ def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, F
 
 
 GENEROUS_BUDGET = Budget(samples=10**7, rewards=10**7, enumerated=10**7)
-"""What no correct subject comes near on the instances of a property: whoever asks for more is stopped, and violated."""
+"""Far above the needs of a correct subject on the instances of a property: a subject that exceeds it is violated."""

@@ -17,7 +17,7 @@ from spanver.kernels import fit as least_squares
 from spanver.learners.losses import LogisticLoss, LogLikelihood, SquareLoss, minimise_on_ball, optimistic
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracle import Oracle
+from spanver.oracle import Oracle, Place, SamplingOracle
 from spanver.values import FloatArray, Prompt, Response, Score
 from spanver.zoo.mutant import Mutant
 
@@ -284,7 +284,7 @@ def _through_the_wall(state: State, **_: Any) -> FloatArray:
 
 
 def _capped_sampler(
-    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     return softmax_sample(oracle, prompt, score, multiplier=min(multiplier, 64.0), failure=failure, seed=seed)
 

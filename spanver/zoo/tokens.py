@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -97,8 +97,8 @@ class Exploration:
         score = TruncatedSoftmax(own.theta, _inverse(own.sigma), self.settings.nu).score(second)
         self.drawn += 1
         drawn = softmax_sample(
-            cast(Any, self.oracle),
-            cast(Any, prefix),
+            self.oracle,
+            prefix,
             score,
             multiplier=self.settings.rejection_multiplier,
             failure=self.settings.rejection_failure,

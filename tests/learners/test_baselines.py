@@ -27,7 +27,7 @@ from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, Response, Responses
-from spanver.verification.transcript import Asked, RecordingOracle, counted
+from spanver.verification.transcript import Query, RecordingOracle, recount
 
 Learn: TypeAlias = Callable[..., BaselineRun]
 
@@ -59,15 +59,15 @@ def learned(name: str, oracle: Oracle, *, rounds: int, seed: int = 0) -> Baselin
     return learn(oracle, rounds=rounds, seed=seed, **options)
 
 
-def recorded(name: str, *, rounds: int, seed: int = 1) -> tuple[BaselineRun, list[Asked]]:
+def recorded(name: str, *, rounds: int, seed: int = 1) -> tuple[BaselineRun, list[Query]]:
     oracle = RecordingOracle(literal_oracle(PROBLEM, seed=seed, full_table=True))
-    return learned(name, oracle, rounds=rounds), oracle.asked
+    return learned(name, oracle, rounds=rounds), oracle.queries
 
 
-def per_round(asked: list[Asked]) -> list[list[Asked]]:
-    rounds: list[list[Asked]] = []
+def per_round(asked: list[Query]) -> list[list[Query]]:
+    rounds: list[list[Query]] = []
     for entry in asked:
-        if entry.question == "prompt":
+        if entry.name == "prompt":
             rounds.append([])
         rounds[-1].append(entry)
     return rounds
@@ -91,7 +91,7 @@ def test_best_of_n_has_the_data_and_parameter_of_the_reference_learner_and_earns
     reference, same = recorded("reference", rounds=200)
     assert isinstance(run.policy, BestOfN)
     assert run.policy.count == 4
-    assert counted(asked) == counted(same)
+    assert recount(asked) == recount(same)
     for one, two in ((run.policy.theta, reference.policy.theta), (run.vectors, reference.vectors)):
         assert np.array_equal(one, two)
     earned = [
@@ -124,7 +124,7 @@ def test_data_of_elliptical_enumeration_do_not_depend_on_the_coverage_and_base_p
 def test_ledgers_are_those_of_the_formulas(name: str, rounds: int) -> None:
     oracle = RecordingOracle(literal_oracle(PROBLEM, seed=2, full_table=True))
     learned(name, oracle, rounds=rounds)
-    distinct = len({entry.prompt for entry in oracle.asked})
+    distinct = len({entry.prompt for entry in oracle.queries})
     samples, enumerated = 2 * rounds, 0
     rewards = rounds if "preferences" in name else 2 * rounds
     if name == "elliptical":
@@ -133,8 +133,8 @@ def test_ledgers_are_those_of_the_formulas(name: str, rounds: int) -> None:
         enumerated = distinct * PROBLEM.responses
     elif "xpo" in name:
         samples += distinct * SAMPLES
-    assert oracle.ledger == counted(oracle.asked) == Ledger(samples, rewards, enumerated)
-    assert sum(entry.question == "prompt" for entry in oracle.asked) == rounds
+    assert oracle.ledger == recount(oracle.queries) == Ledger(samples, rewards, enumerated)
+    assert sum(entry.name == "prompt" for entry in oracle.queries) == rounds
 
 
 @EVERY
@@ -148,15 +148,15 @@ def test_the_end_of_a_budget_is_told(name: str) -> None:
 # What they ask
 
 
-def is_proper(asked: list[Asked], thetas: FloatArray) -> bool:
+def is_proper(asked: list[Query], thetas: FloatArray) -> bool:
     """Whether each reward was asked of a response drawn in its round from the base policy or that of `theta_t`."""
     for entries, theta in zip(per_round(asked), thetas, strict=True):
         drawn: list[object] = []
         for entry in entries[1:]:
-            if entry.question == "sample":
+            if entry.name == "sample":
                 of_round = entry.arguments[1] is None or np.array_equal(entry.arguments[1], theta)
                 drawn += entry.answer.ids if of_round else ()
-            if entry.question in ("reward", "compare") and not set(entry.arguments) <= set(drawn):
+            if entry.name in ("reward", "compare") and not set(entry.arguments) <= set(drawn):
                 return False
     return True
 
@@ -177,14 +177,14 @@ def test_data_and_questions_of_every_round_are_those_stated(name: str) -> None:
     for index, entries in enumerate(per_round(asked)):
         prompt = entries[0].prompt
         assert {entry.prompt for entry in entries} == {prompt}
-        draws = [entry for entry in entries if entry.question == "sample"]
+        draws = [entry for entry in entries if entry.name == "sample"]
         counts = [entry.arguments[0] for entry in draws]
         of = ["base" if entry.arguments[1] is None else "theta" for entry in draws]
         for entry in draws:
             assert entry.arguments[1] is None or np.array_equal(entry.arguments[1], run.thetas[index])
         expected = {"online": ([2], ["theta"]), "xpo": ([1, 1], ["theta", "base"]), "elliptical": ([], [])}
         assert (counts, of) == expected.get(name.split(maxsplit=1)[0].rstrip(","), ([2], ["base"]))
-        told = [entry for entry in entries if entry.question in ("reward", "compare")]
+        told = [entry for entry in entries if entry.name in ("reward", "compare")]
         ids = [response for entry in told for response in entry.arguments]
         if name != "elliptical":
             assert ids == [response for entry in draws for response in entry.answer.ids]
@@ -225,7 +225,7 @@ def test_elliptical_enumeration_asks_about_the_pair_of_largest_norm() -> None:
     oracle = RecordingOracle(literal_oracle(problem, seed=0, full_table=True))
     run = elliptical_enumeration(oracle, rounds=40, ridge=0.1, seed=0)
     sigma = 0.1 * np.eye(5)
-    for vector, entries in zip(run.vectors, per_round(oracle.asked), strict=True):
+    for vector, entries in zip(run.vectors, per_round(oracle.queries), strict=True):
         features = problem.features[int(entries[0].prompt)]
         norms = [(one - two) @ np.linalg.solve(sigma, one - two) for one in features for two in features]
         assert vector @ np.linalg.solve(sigma, vector) == pytest.approx(max(norms), rel=1e-12)
@@ -248,12 +248,12 @@ def two_responses(base: float, beta: float = 1.0) -> TabularProblem:
     )
 
 
-def xpo_of(problem: TabularProblem, *, seed: int = 0, **options: Any) -> tuple[BaselineRun, list[Asked]]:
+def xpo_of(problem: TabularProblem, *, seed: int = 0, **options: Any) -> tuple[BaselineRun, list[Query]]:
     oracle = RecordingOracle(literal_oracle(problem, seed=seed, full_table=True))
     given: dict[str, Any] = (
         {"partition": "enumerate", "log_base": known_base(problem)} if "partition" not in options else {}
     )
-    return xpo(oracle, seed=0, **given, **options), oracle.asked
+    return xpo(oracle, seed=0, **given, **options), oracle.queries
 
 
 @pytest.mark.parametrize("feedback", ["reward", "preference"])
@@ -263,7 +263,7 @@ def test_optimism_moves_away_from_a_typical_response(feedback: str) -> None:
     # were.
     problem = two_responses(0.9999)
     run, asked = xpo_of(problem, rounds=1, alpha=0.1, feedback=feedback)
-    assert [entry.answer.ids for entry in asked if entry.question == "sample"] == [(0,), (0,)]
+    assert [entry.answer.ids for entry in asked if entry.name == "sample"] == [(0,), (0,)]
     assert run.policy.theta == pytest.approx([-2.0], abs=1e-12)
     law = np.exp(log_law(problem, run.policy))[0]
     assert law[1] / law[0] == pytest.approx(math.exp(2.0) * 0.0001 / 0.9999, rel=1e-12)
@@ -375,7 +375,7 @@ def test_bad_settings_are_refused_before_anything_is_asked(
     with pytest.raises(ArgumentError, match="but it must be") as refusal:
         learn(oracle, seed=0, **{"rounds": 3, **options})
     assert str(refusal.value).startswith(sentence)
-    assert oracle.asked == []
+    assert oracle.queries == []
 
 
 def test_learners_of_the_full_table_model_need_an_oracle_that_lists() -> None:

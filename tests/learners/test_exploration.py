@@ -13,9 +13,9 @@ from spanver.learners.exploration import exploration_rounds, explore
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
-from spanver.oracle import Ledger, Oracle
+from spanver.oracle import Ledger, Place, SamplingOracle
 from spanver.oracles import literal_oracle
-from spanver.values import FloatArray, Prompt, Response, Score, TruncatedScore
+from spanver.values import FloatArray, Response, Score, TruncatedScore
 
 # Phase 2
 
@@ -78,10 +78,10 @@ def test_a_round_draws_the_second_response_then_the_first_and_asks_both_rewards(
 
 @ORACLES
 def test_the_sampler_is_called_with_the_truncated_score_of_the_round(make: MakeOracle) -> None:
-    calls: list[tuple[Prompt, Score, float, float, int]] = []
+    calls: list[tuple[object, Score, float, float, int]] = []
 
     def recorded(
-        oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+        oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
     ) -> Response:
         calls.append((prompt, score, multiplier, failure, seed))
         return oracle.sample(prompt, 1)[0]
@@ -110,7 +110,7 @@ def test_the_sampler_is_called_with_the_truncated_score_of_the_round(make: MakeO
 @ORACLES
 def test_the_samples_of_a_round_are_what_the_ledger_grew_by(make: MakeOracle) -> None:
     def greedy(
-        oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+        oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
     ) -> Response:
         return oracle.sample(prompt, 1 + seed % 7)[0]
 

@@ -17,11 +17,11 @@ from spanver.learners.spanner_sampling import (
     Settings,
 )
 from spanver.learners.staged import staged_rounds
-from spanver.oracle import Budget, Ledger, Oracle
+from spanver.oracle import Budget, Ledger, Oracle, Place, SamplingOracle
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.values import Prompt, Response, Score
+from spanver.values import Response, Score
 
 RIDGE = 4.0
 
@@ -49,7 +49,7 @@ def small_spanner(oracle: Oracle) -> Spanner:
 
 
 def base_draw(
-    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     """Sampler that ignores the score."""
     return oracle.sample(prompt, 1)[0]

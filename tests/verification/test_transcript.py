@@ -10,7 +10,7 @@ from spanver.oracle import Budget, Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
-from spanver.verification.transcript import RecordingOracle, counted, data_of, rounds_of
+from spanver.verification.transcript import RecordingOracle, data_of, recount, rounds_of
 
 PROBLEM = TabularProblem(
     prompt_law=np.ones(1),
@@ -41,8 +41,8 @@ def test_everything_that_was_answered_is_recounted() -> None:
     oracle.compare(prompt, 0, 1)
     oracle.enumerate(prompt)
     samples = 5 + 2 + 7 + 2 * pair.tries + trial.tries
-    assert counted(oracle.asked) == Ledger(samples=samples, rewards=2, enumerated=3)
-    assert counted(oracle.asked) == oracle.ledger
+    assert recount(oracle.queries) == Ledger(samples=samples, rewards=2, enumerated=3)
+    assert recount(oracle.queries) == oracle.ledger
 
 
 def test_what_was_refused_is_not_in_the_record() -> None:
@@ -50,7 +50,7 @@ def test_what_was_refused_is_not_in_the_record() -> None:
     prompt = oracle.prompt()
     with pytest.raises(BudgetExceededError):
         oracle.sample(prompt, 4)
-    assert [entry.question for entry in oracle.asked] == ["prompt"]
+    assert [entry.name for entry in oracle.queries] == ["prompt"]
     assert oracle.budget == Budget(samples=3)
 
 
@@ -65,7 +65,7 @@ def test_a_record_falls_into_one_round_a_prompt_with_its_data() -> None:
     one, two = map(int, found.responses.ids)
     oracle.reward(second, one)
     oracle.reward(second, two)
-    before, after = rounds_of(oracle.asked)
+    before, after = rounds_of(oracle.queries)
     assert (before.samples, after.samples) == (2, 2 * found.tries)
     assert before.drawn == list(drawn.ids)
     assert before.seen == set(drawn.ids)
