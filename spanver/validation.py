@@ -1,6 +1,7 @@
 """Argument checks, for numbers and for arrays: public functions call them on entry, and the code behind trusts them.
 
-Each refuses with `ArgumentError`, which names the argument, its value and what is allowed.
+Each refuses with `ArgumentError`, which names the argument, its value and what is allowed. `require_..` checks a value;
+`to_..` also converts it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from spanver.errors import ArgumentError
 __all__ = [
     "LARGEST",
     "ROUNDING",
+    "frozen",
     "read_only",
     "require",
+    "require_at_least",
     "require_count",
     "require_coverage",
     "require_finite",
@@ -27,13 +30,19 @@ __all__ = [
     "require_real",
     "require_share",
     "require_tolerance",
-    "require_unit",
+    "to_array",
     "to_categories",
     "to_float",
     "to_law",
     "to_outcomes",
     "to_unit_values",
 ]
+
+LARGEST = 1e300
+"""The largest number taken, so that a constant times it is still a float."""
+
+ROUNDING = 1e-9
+"""How far a number that was computed as a sum may lie outside its range."""
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -44,17 +53,43 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 
 def require_positive(name: str, value: float) -> None:
     """Refuse what is not a finite number above 0 (booleans are not numbers here)."""
-    require(_is_number(value) and 0 < value < math.inf, name, value, "a finite number above 0")
+    require(_is_real(value) and 0 < value < math.inf, name, value, "a finite number above 0")
+
+
+def require_at_least(name: str, value: float, least: float) -> None:
+    """Refuse what is not a finite number of at least `least`."""
+    require(_is_real(value) and least <= value < math.inf, name, value, f"a finite number of at least {least:g}")
 
 
 def require_finite(name: str, value: float) -> None:
     """Refuse what is not a finite number."""
-    require(_is_number(value) and -math.inf < value < math.inf, name, value, "a finite number")
+    require(_is_real(value) and -math.inf < value < math.inf, name, value, "a finite number")
 
 
 def require_probability(name: str, value: float) -> None:
     """Refuse what is not strictly between 0 and 1."""
-    require(_is_number(value) and 0 < value < 1, name, value, "a number strictly between 0 and 1")
+    require(_is_real(value) and 0 < value < 1, name, value, "a number strictly between 0 and 1")
+
+
+def require_tolerance(name: str, value: float) -> None:
+    """Refuse what is not a total variation below 1."""
+    require(_is_real(value) and 0 <= value < 1, name, value, "a total variation in [0, 1)")
+
+
+def require_real(name: str, value: Any, *, least: float = 0.0, most: float = LARGEST, rounding: float = 0.0) -> None:
+    """Refuse what is not a real number from `least` to `most`, or outside by no more than `rounding`."""
+    inside = _is_real(value) and least - rounding <= value <= most + rounding
+    require(inside, name, value, f"a number from {least:g} to {most:g}")
+
+
+def require_coverage(name: str, value: Any) -> None:
+    """Refuse what is not a finite coverage: a number of at least 1, up to rounding."""
+    require_real(name, value, least=1.0, rounding=ROUNDING)
+
+
+def require_share(name: str, value: Any) -> None:
+    """Refuse what is not a probability, 0 and 1 included, up to rounding."""
+    require_real(name, value, most=1.0, rounding=ROUNDING)
 
 
 def require_count(name: str, value: int, *, least: int = 1) -> None:
@@ -63,30 +98,8 @@ def require_count(name: str, value: int, *, least: int = 1) -> None:
     require(is_integer and value >= least, name, value, f"an integer of at least {least}")
 
 
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
-
-
-LARGEST = 1e300
-"""The largest number taken, so that a constant times it is still a float."""
-
-ROUNDING = 1e-9
-"""How far a number that was computed as a sum may lie outside its range."""
-
-
-def require_real(name: str, value: Any, *, least: float = 0.0, most: float = LARGEST) -> None:
-    """Refuse what is not a real number from `least` to `most`."""
-    require(_is_real(value) and least <= value <= most, name, value, f"a number from {least:g} to {most:g}")
-
-
-def require_coverage(name: str, value: Any) -> None:
-    """Refuse what is not a finite coverage: a number of at least 1; rounding is free."""
-    require(_is_real(value) and 1.0 - ROUNDING <= value <= LARGEST, name, value, f"a number from 1 to {LARGEST:g}")
-
-
-def require_share(name: str, value: Any) -> None:
-    """Refuse what is not a probability, 0 and 1 included; rounding is free."""
-    require(_is_real(value) and -ROUNDING <= value <= 1.0 + ROUNDING, name, value, "a number from 0 to 1")
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def to_float(count: int) -> float:
@@ -94,20 +107,63 @@ def to_float(count: int) -> float:
     return float(count) if count <= LARGEST else math.inf
 
 
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def to_array(name: str, value: ArrayLike, shape: tuple[int | None, ...], *, finite: bool = True) -> NDArray[np.float64]:
+    """Return data of a shape as float64: the array itself if it is that already. Booleans are not numbers here.
+
+    Parameters
+    ----------
+    name : str
+    value : array_like
+    shape : tuple of int or None
+        None is any length.
+    finite : bool
+        Whether NaN and infinities are refused.
+
+    Raises
+    ------
+    ArgumentError
+        If the data are not numbers, of another shape, or not finite.
+    """
+    try:
+        given = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise ArgumentError(name, value, "an array of numbers") from None
+    require(given.dtype.kind in "iuf" or given.size == 0, name, value, "an array of numbers")
+    array = given.astype(np.float64, copy=False)
+    fits = array.ndim == len(shape) and all(want in (None, size) for want, size in zip(shape, array.shape, strict=True))
+    expected = f"of {len(shape)} dimensions" if None in shape else str(shape)
+    require(fits, f"the shape of {name}", array.shape, expected)
+    require(not finite or bool(np.isfinite(array).all()), name, value, "finite everywhere (no NaN, no infinity)")
+    return array
 
 
-def require_unit(name: str, value: float) -> None:
-    """Refuse what is not in `[0, 1]`."""
-    require_finite(name, value)
-    require(0 <= value <= 1, name, value, "a number in [0, 1]")
+def read_only(array: Any, *, ndim: int, name: str) -> NDArray[np.float64]:
+    """Return finite float64 data of `ndim` dimensions that nobody can write to: the array itself if it is that already.
+
+    Raises
+    ------
+    ArgumentError
+        If the data are not numbers, not finite, or of another number of dimensions.
+    """
+    return frozen(to_array(name, array, (None,) * ndim))
 
 
-def require_tolerance(name: str, value: float) -> None:
-    """Refuse what is not a total variation below 1."""
-    require_finite(name, value)
-    require(0 <= value < 1, name, value, "a total variation in [0, 1)")
+def frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an array that nobody can write to: the array itself if it is that already, or else a copy."""
+    if _writeable(array):
+        array = array.copy()
+        array.setflags(write=False)
+    return array
+
+
+def _writeable(array: NDArray[Any]) -> bool:
+    """Whether anybody could write to the memory of an array, also through an array that it is a view of."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return True
+        base = base.base
+    return base is not None
 
 
 def to_unit_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -148,35 +204,3 @@ def to_categories(name: str, observations: ArrayLike, categories: int) -> NDArra
     inside = array.size == 0 or (array.min() >= 0 and array.max() < categories)
     require(bool(inside), name, observations, f"a vector of categories from 0 to {categories - 1}")
     return array.astype(np.intp, copy=False)
-
-
-def read_only(array: Any, *, ndim: int, name: str) -> NDArray[np.float64]:
-    """Return finite float64 data of `ndim` dimensions that nobody can write to: the array itself if it is that already.
-
-    Raises
-    ------
-    ArgumentError
-        If the data are not numbers, not finite, or of another number of dimensions.
-    """
-    try:
-        given = np.asarray(array)
-    except ValueError:  # rows of different lengths
-        raise ArgumentError(name, array, "an array of numbers") from None
-    require(given.dtype.kind in "iuf" or given.size == 0, name, array, "an array of numbers")
-    require(given.ndim == ndim, f"the number of dimensions of {name}", given.ndim, str(ndim))
-    result = given.astype(np.float64, copy=False)
-    require(bool(np.isfinite(result).all()), name, array, "finite everywhere")
-    if _writeable(result):
-        result = result.copy()
-        result.setflags(write=False)
-    return result
-
-
-def _writeable(array: NDArray[Any]) -> bool:
-    """Whether anybody could write to the memory of an array, also through an array that it is a view of."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            return True
-        base = base.base
-    return base is not None

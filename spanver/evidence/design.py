@@ -23,8 +23,8 @@ from spanver.validation import (
     require_count,
     require_finite,
     require_probability,
+    require_real,
     require_tolerance,
-    require_unit,
     to_law,
 )
 
@@ -73,7 +73,7 @@ def min_samples_mean(bound: float, discrepancy: float, *, alpha: float, power: f
     460
     """
     _require_rates(alpha, power)
-    require_unit("bound", bound)
+    require_real("bound", bound, most=1.0)
     _require_discrepancy(discrepancy, least=0.0, most=1.0 - bound)
     return _fewest(_caught_mean(bound, alpha, power), discrepancy)
 
@@ -87,7 +87,7 @@ def min_discrepancy_mean(bound: float, samples: int, *, alpha: float, power: flo
         `inf` if even a mean of 1 is not caught.
     """
     _require_rates(alpha, power)
-    require_unit("bound", bound)
+    require_real("bound", bound, most=1.0)
     require_count("samples", samples, least=0)
     return _smallest(_caught_mean(bound, alpha, power), samples, 0.0, 1.0 - bound)
 

@@ -58,7 +58,7 @@ def confidence_radius(ridge: float, radius: float, reward_range: float, delta: f
     require_positive("radius", radius)
     require_positive("reward_range", reward_range)
     require_probability("delta", delta)
-    require_real("log_det_ratio", log_det_ratio, least=-ROUNDING)
+    require_real("log_det_ratio", log_det_ratio, rounding=ROUNDING)
     half_noise = reward_range / math.sqrt(2.0) * math.sqrt(max(0.0, log_det_ratio) - 2.0 * math.log(delta)) / 2.0
     return half_noise + math.hypot(half_noise, 2.0 * math.sqrt(ridge) * radius)
 
@@ -122,7 +122,7 @@ def log_truncated_coverage(log_coverage: float, covered_probability: float) -> f
     ArgumentError
         If an argument is out of range.
     """
-    require_real("log_coverage", log_coverage, least=-ROUNDING)
+    require_real("log_coverage", log_coverage, rounding=ROUNDING)
     require_share("covered_probability", covered_probability)
     return 1.0 + log_coverage - math.log(covered_probability) if covered_probability > 0.0 else math.inf
 
@@ -171,7 +171,7 @@ def truncated_gap(
     by_scores = kl_bound(beta, 0.5, squared_error)
     require_positive("reward_range", reward_range)
     require_share("uncovered", uncovered)
-    require_real("optimal_uncovered", optimal_uncovered, least=-ROUNDING, most=0.5 + ROUNDING)
+    require_real("optimal_uncovered", optimal_uncovered, most=0.5, rounding=ROUNDING)
     return by_scores + reward_range * uncovered + 2.0 * math.log(2.0) * beta * optimal_uncovered
 
 
@@ -197,7 +197,7 @@ def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
     ArgumentError
         If an argument is out of range.
     """
-    require_real("log_coverage", log_coverage, least=-ROUNDING)
+    require_real("log_coverage", log_coverage, rounding=ROUNDING)
     require_share("base_uncovered", base_uncovered)
     return math.log(2.0) + 0.5 + log_coverage + math.log(base_uncovered) if base_uncovered > 0.0 else -math.inf
 

@@ -103,7 +103,7 @@ def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> floa
     ArgumentError
         If an argument is out of range.
     """
-    require_real("log_conditional_coverage", log_conditional_coverage, least=-ROUNDING)
+    require_real("log_conditional_coverage", log_conditional_coverage, rounding=ROUNDING)
     require_count("horizon", horizon)
     return operator.index(horizon) * log_conditional_coverage
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spanver.kernels import update_inverse_factor
-from spanver.validation import require
+from spanver.validation import to_array
 from spanver.values import FloatArray
 
 __all__ = [
@@ -135,8 +135,7 @@ def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.
 
     Scaled so that the longest direction is 1: neither coefficients nor factors depend on scale.
     """
-    matrix = np.asarray(vectors, dtype=np.float64)
-    require(matrix.ndim == 2 and bool(np.all(np.isfinite(matrix))), "vectors", vectors, "a finite (n, d) matrix")
+    matrix = to_array("vectors", vectors, (None, None))
     largest = float(np.max(np.abs(matrix), initial=0.0))
     if largest > 0.0:
         matrix = matrix / largest

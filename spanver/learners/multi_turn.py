@@ -22,7 +22,7 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger, PrefixOracle
 from spanver.policies import Sampler, TokenPolicy, TruncatedSoftmax
 from spanver.randomness import derived_seed
-from spanver.validation import require, require_count, require_positive, require_probability
+from spanver.validation import require_at_least, require_count, require_positive, require_probability
 from spanver.values import FloatArray, Prefix, Response, Score, UncertainPairRule
 
 __all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "TokenPair", "multi_turn"]
@@ -70,13 +70,7 @@ class MultiTurnSettings:
         for name in ("rollouts", "pairs_per_prefix", "tests", "partition_samples"):
             require_count(name, getattr(self, name))
         require_count("prompts", self.prompts, least=0)
-        require_positive("rejection_multiplier", self.rejection_multiplier)
-        require(
-            self.rejection_multiplier >= 1.0,
-            "rejection_multiplier",
-            self.rejection_multiplier,
-            "a finite number of at least 1",
-        )
+        require_at_least("rejection_multiplier", self.rejection_multiplier, 1.0)
         require_probability("rejection_failure", self.rejection_failure)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from spanver.oracle import Place, SamplingOracle
 from spanver.randomness import stream
-from spanver.validation import require, require_positive, require_probability
+from spanver.validation import require_at_least, require_probability
 from spanver.values import Response, Score
 
 __all__ = ["race_sample", "race_size"]
@@ -26,8 +26,7 @@ def race_size(multiplier: float, failure: float) -> int:
     ArgumentError
         Unless `multiplier` is finite and at least 1, and `failure` strictly between 0 and 1.
     """
-    require_positive("multiplier", multiplier)
-    require(multiplier >= 1.0, "multiplier", multiplier, "a finite number of at least 1")
+    require_at_least("multiplier", multiplier, 1.0)
     require_probability("failure", failure)
     return max(1, math.ceil(multiplier / 4.0 * math.log(1.0 / failure)))
 

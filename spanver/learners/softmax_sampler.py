@@ -13,7 +13,7 @@ import numpy as np
 
 from spanver.kernels import log_normaliser
 from spanver.oracle import Place, SamplingOracle
-from spanver.validation import require, require_positive, require_probability
+from spanver.validation import require_at_least, require_probability
 from spanver.values import Outcome, RejectionRule, Response, Score
 
 __all__ = ["pilot_size", "softmax_sample"]
@@ -27,8 +27,7 @@ def pilot_size(multiplier: float, failure: float) -> int:
     ArgumentError
         Unless `multiplier` is finite and at least 1, and `failure` strictly between 0 and 1.
     """
-    require_positive("multiplier", multiplier)
-    require(multiplier >= 1.0, "multiplier", multiplier, "a finite number of at least 1")
+    require_at_least("multiplier", multiplier, 1.0)
     require_probability("failure", failure)
     return math.ceil(4.0 * multiplier * math.log(4.0 / failure))
 

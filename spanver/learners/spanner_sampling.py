@@ -13,13 +13,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spanver.errors import ArgumentError
 from spanver.learners.exploration import Exploration, ExplorationState, Fit, exploration_rounds
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, SpannerState, spanner_rounds
 from spanver.oracle import Oracle
 from spanver.policies import Sampler, TruncatedMixture
-from spanver.validation import require, require_count, require_positive, require_probability
+from spanver.validation import require, require_at_least, require_count, require_positive, require_probability
 
 __all__ = ["Run", "SamplingState", "Settings", "Trace", "largest_cost", "sampling_rounds", "spanner_sampling"]
 
@@ -60,9 +59,7 @@ class Settings:
         require_positive("nu", self.nu)
         require_positive("ridge", self.ridge)
         require_count("exploration_rounds", self.exploration_rounds)
-        require_positive("rejection_multiplier", self.rejection_multiplier)
-        if self.rejection_multiplier < 1.0:
-            raise ArgumentError("rejection_multiplier", self.rejection_multiplier, "a finite number of at least 1")
+        require_at_least("rejection_multiplier", self.rejection_multiplier, 1.0)
         require_probability("rejection_failure", self.rejection_failure)
 
 

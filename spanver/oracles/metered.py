@@ -20,7 +20,7 @@ from numpy.random import Generator
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.oracle import AnyResponse, Budget, Ledger
 from spanver.randomness import UniformBuffer, stream
-from spanver.validation import require, require_count
+from spanver.validation import require, require_count, to_array
 from spanver.values import (
     Counts,
     FloatArray,
@@ -271,14 +271,9 @@ class MeteredOracle:
         if not self._source.strong:
             msg = "strong sampling is not offered by this oracle: its policies have no computable normaliser"
             raise QuestionRefusedError(msg)
-        try:
-            array = np.asarray(theta, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ArgumentError("theta", theta, "a vector of numbers") from None
-        shape = (self.dimension,)
-        require(array.shape == shape, "the shape of theta", array.shape, str(shape))
+        array = to_array("theta", theta, (self.dimension,))
         norm = float(np.linalg.norm(array))
-        # Written so that NaN is refused; the margin is rounding of a point projected onto the sphere.
+        # The margin is rounding of a point projected onto the sphere.
         require(norm <= self.radius * (1 + 1e-12), "the norm of theta", norm, f"at most the radius, {self.radius}")
         return array
 

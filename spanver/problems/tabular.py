@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError
-from spanver.validation import require, require_positive
+from spanver.validation import require, require_positive, require_real, to_array
 from spanver.values import FloatArray
 
 __all__ = ["TabularProblem"]
@@ -77,16 +76,15 @@ class TabularProblem:
     def __post_init__(self) -> None:
         require_positive("beta", self.beta)
         require_positive("radius", self.radius)
-        is_number = isinstance(self.noise, int | float | np.number)
-        require(is_number and 0.0 <= self.noise <= 1.0, "noise", self.noise, "a number from 0 to 1")
+        require_real("noise", self.noise, most=1.0)
 
-        features = _array("features", self.features, 3)
+        features = to_array("features", self.features, (None, None, None))
         prompts, responses, dimension = features.shape
         require(min(features.shape) > 0, "the shape of features", features.shape, "(X, Y, d), each at least 1")
         longest = float(np.linalg.norm(features, axis=-1).max())
         require(longest <= 1.0 + 1e-12, "the longest feature vector", longest, "of norm at most 1")
 
-        prompt_law = _shaped("prompt_law", self.prompt_law, (prompts,))
+        prompt_law = to_array("prompt_law", self.prompt_law, (prompts,))
         require(bool((prompt_law >= 0).all()), "prompt_law", self.prompt_law, "of probabilities of at least 0")
         total = float(prompt_law.sum())
         require(abs(total - 1.0) <= _SUM_TOLERANCE, "the sum of prompt_law", total, "1")
@@ -94,11 +92,11 @@ class TabularProblem:
 
         self._set("log_base", _checked_log_base(self.log_base, (prompts, responses)))
         self._set("features", features)
-        reward = _shaped("reward", self.reward, (prompts, responses))
+        reward = to_array("reward", self.reward, (prompts, responses))
         self._set("reward", reward)
         self._check_interval(reward, prompts)
         if self.theta_star is not None:
-            self._check_realizable(_shaped("theta_star", self.theta_star, (dimension,)))
+            self._check_realizable(to_array("theta_star", self.theta_star, (dimension,)))
 
     def _set(self, name: str, array: FloatArray) -> None:
         array = np.array(array, dtype=np.float64)
@@ -108,7 +106,7 @@ class TabularProblem:
     def _check_interval(self, reward: FloatArray, prompts: int) -> None:
         given_low: FloatArray | None = self.reward_low
         given_range: float | None = self.reward_range
-        low = reward.min(axis=1) if given_low is None else _shaped("reward_low", given_low, (prompts,))
+        low = reward.min(axis=1) if given_low is None else to_array("reward_low", given_low, (prompts,))
         if given_range is None:
             # Where no rewards differ any length holds them.
             object.__setattr__(self, "reward_range", float((reward.max(axis=1) - low).max()) or 1.0)
@@ -154,28 +152,8 @@ class TabularProblem:
         return self.features.shape[2]
 
 
-def _array(name: str, value: object, ndim: int) -> FloatArray:
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError(name, value, f"an array of numbers of {ndim} dimensions") from None
-    require(array.ndim == ndim, f"the shape of {name}", array.shape, f"of {ndim} dimensions")
-    require(bool(np.isfinite(array).all()), name, value, "finite everywhere (no NaN, no infinity)")
-    return array
-
-
-def _shaped(name: str, value: object, shape: tuple[int, ...]) -> FloatArray:
-    array = _array(name, value, len(shape))
-    require(array.shape == shape, f"the shape of {name}", array.shape, str(shape))
-    return array
-
-
 def _checked_log_base(value: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    try:
-        log_base = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError("log_base", value, "an array of numbers of 2 dimensions") from None
-    require(log_base.shape == shape, "the shape of log_base", log_base.shape, str(shape))
+    log_base = to_array("log_base", value, shape, finite=False)
     legal = ~np.isnan(log_base) & (log_base <= 1e-12)
     require(bool(legal.all()), "log_base", value, "of log probabilities: at most 0, minus infinity allowed, no NaN")
     peak = log_base.max(axis=1, keepdims=True)

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from spanver.errors import ArgumentError
 from spanver.kernels import log_normaliser
 from spanver.problems.tabular import TabularProblem
-from spanver.validation import require
+from spanver.validation import frozen, require, to_array
 from spanver.values import FloatArray
 
 __all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "soft_q_of"]
@@ -84,19 +83,20 @@ class TokenProblem:
     def __post_init__(self) -> None:
         require(len(self.log_base) > 0, "log_base", self.log_base, "of at least one layer")
         require(len(self.features) == len(self.log_base), "the layers of features", len(self.features), "one per layer")
-        prompt_law, first = _numbers("prompt_law", self.prompt_law, 1), _numbers("features", self.features[0], 3)
+        prompt_law = to_array("prompt_law", self.prompt_law, (None,))
+        first = to_array("features", self.features[0], (None, None, None))
         horizon, prompts = len(self.log_base), len(prompt_law)
         _, vocabulary_size, dimension = first.shape
         bases, features = [], []
         for layer in range(horizon):
             rows = prompts * vocabulary_size**layer
-            bases.append(_shaped(f"log_base of layer {layer + 1}", self.log_base[layer], (rows, vocabulary_size)))
+            shape: tuple[int, ...] = (rows, vocabulary_size)
+            bases.append(to_array(f"log_base of layer {layer + 1}", self.log_base[layer], shape, finite=False))
             shape = (rows, vocabulary_size, dimension)
-            features.append(_shaped(f"features of layer {layer + 1}", self.features[layer], shape))
-        reward = _shaped("reward", self.reward, (prompts, vocabulary_size**horizon))
-        require(bool(np.isfinite(reward).all()), "reward", self.reward, "finite everywhere (no NaN, no infinity)")
+            features.append(to_array(f"features of layer {layer + 1}", self.features[layer], shape))
+        reward = to_array("reward", self.reward, (prompts, vocabulary_size**horizon))
         given_low, given_range = self.reward_low, self.reward_range
-        low = reward.min(axis=1) if given_low is None else _shaped("reward_low", given_low, (prompts,))
+        low = reward.min(axis=1) if given_low is None else to_array("reward_low", given_low, (prompts,))
         # Where no rewards differ any length holds them.
         spread = (float((reward.max(axis=1) - low).max()) or 1.0) if given_range is None else given_range
 
@@ -116,11 +116,11 @@ class TokenProblem:
         )
         ends = list(itertools.accumulate(map(len, bases)))
         self._set(table=table, reward_range=table.reward_range, prompt_law=table.prompt_law[:prompts])
-        self._set(reward_low=table.reward_low[:prompts], reward=_read_only(reward))
+        self._set(reward_low=table.reward_low[:prompts], reward=frozen(reward))
         self._set(log_base=tuple(table.log_base[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
         self._set(features=tuple(table.features[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
         if self.theta_star is not None:
-            self._set(theta_star=_read_only(_shaped("theta_star", self.theta_star, (horizon, dimension))))
+            self._set(theta_star=frozen(to_array("theta_star", self.theta_star, (horizon, dimension))))
             self._check_realizable()
 
     def _set(self, **values: Any) -> None:
@@ -244,23 +244,3 @@ def sequence_view(problem: TokenProblem) -> TabularProblem:
         name=f"sequences of {problem.name}",
         parameters=problem.parameters,
     )
-
-
-def _numbers(name: str, value: object, ndim: int) -> FloatArray:
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError(name, value, f"an array of numbers of {ndim} dimensions") from None
-    require(array.ndim == ndim, f"the shape of {name}", array.shape, f"of {ndim} dimensions")
-    return array
-
-
-def _shaped(name: str, value: object, shape: tuple[int, ...]) -> FloatArray:
-    array = _numbers(name, value, len(shape))
-    require(array.shape == shape, f"the shape of {name}", array.shape, str(shape))
-    return array
-
-
-def _read_only(array: FloatArray) -> FloatArray:
-    array.setflags(write=False)
-    return array

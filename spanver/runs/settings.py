@@ -16,7 +16,7 @@ from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
 from spanver.problems.family import ROOT_E
-from spanver.validation import require, require_count, require_positive
+from spanver.validation import require_at_least, require_count, require_positive
 
 __all__ = [
     "SETTING_NAMES",
@@ -52,7 +52,7 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
     practical = {name: each.practical for name, each in FAMILIES.items()}.get(family)
     if practical is None:
         raise ArgumentError("family", family, f"one of {', '.join(FAMILIES)}")
-    require(1.0 <= coverage < math.inf, "coverage", coverage, "a finite number of at least 1")
+    require_at_least("coverage", coverage, 1.0)
     return Settings(
         prompts=practical.prompts,
         pairs_per_prompt=math.ceil(practical.pairs_factor * coverage),

@@ -52,7 +52,7 @@ import numpy as np
 
 from spanver.errors import ArgumentError, ContractError
 from spanver.policies import TruncatedMixture
-from spanver.validation import read_only, require
+from spanver.validation import read_only, require, to_array
 from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
 
 __all__ = ["FUNCTIONS", "BaselineResult", "MultiTurnResult", "SpannerResult", "Subject", "result_of", "subject_from"]
@@ -171,8 +171,7 @@ def _vector(value: Any) -> FloatArray:
 
 
 def _log_vector(value: Any) -> FloatArray:
-    array = np.array(value, dtype=np.float64)
-    require(array.ndim == 1, "the number of dimensions of result", array.ndim, "1")
+    array = to_array("result", value, (None,), finite=False).copy()
     require(not bool(np.isnan(array).any() or (array == np.inf).any()), "result", value, "finite, or minus infinity")
     return array
 

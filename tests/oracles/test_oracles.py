@@ -271,11 +271,11 @@ BAD_QUESTIONS: list[tuple[str, Callable[[MeteredOracle], Any], str]] = [
     ("an unknown first", lambda oracle: oracle.compare(0, 7, 1), "first is 7"),
     ("an unknown second", lambda oracle: oracle.compare(0, 1, 7), "second is 7"),
     ("a long theta", lambda oracle: oracle.sample(0, 2, theta=np.array([0.6, 0.8001])), "the norm of theta is 1.0000"),
-    ("a theta of NaN", lambda oracle: oracle.sample(0, 2, theta=np.array([0.0, np.nan])), "the norm of theta is nan"),
+    ("a theta of NaN", lambda oracle: oracle.sample(0, 2, theta=np.array([0.0, np.nan])), "theta is array([ 0., nan])"),
     (
         "an infinite theta",
         lambda oracle: oracle.sample(0, 2, theta=np.array([-np.inf, 0.0])),
-        "the norm of theta is inf",
+        "theta is array([-inf,   0.])",
     ),
     ("a theta that does not fit", lambda oracle: oracle.sample(0, 2, theta=np.zeros(3)), "the shape of theta is (3,)"),
     ("a table of thetas", lambda oracle: oracle.sample(0, 2, theta=np.zeros((1, 2))), "the shape of theta is (1, 2)"),

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from spanver.problems.family import ROOT_E, Family, Practical, family
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
-from spanver.validation import require, require_count, require_positive
+from spanver.validation import require, require_count, require_positive, require_real
 from spanver.values import FloatArray
 
 __all__ = ["FAMILY", "max_k_dnf_problem"]
@@ -66,8 +66,7 @@ def max_k_dnf_problem(
     require_count("literals", literals)
     require(literals <= variables, "literals", literals, f"at most variables = {variables}")
     require_count("prompts", prompts)
-    is_share = isinstance(satisfied, int | float) and not isinstance(satisfied, bool) and 0.0 <= satisfied <= 1.0
-    require(is_share, "satisfied", satisfied, "a number from 0 to 1")
+    require_real("satisfied", satisfied, most=1.0)
     require_positive("beta", beta)
     generator = stream(seed, "max-k-dnf problem")
     assignment = generator.choice([-1.0, 1.0], size=variables)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spanver.errors import MissingExtraError
-from spanver.validation import require, require_positive
+from spanver.validation import require, require_positive, to_array
 
 __all__ = ["ThirdParty"]
 
@@ -66,15 +66,12 @@ def _library(module: str, distribution: str) -> ModuleType:
 
 
 def _matrix(vectors: ArrayLike) -> FloatArray:
-    matrix = np.asarray(vectors, dtype=np.float64)
-    usable = matrix.ndim == 2 and matrix.size > 0 and bool(np.all(np.isfinite(matrix)))
-    require(usable, "vectors", vectors, "a finite (n, d) matrix with n, d >= 1")
+    matrix = to_array("vectors", vectors, (None, None))
+    require(matrix.size > 0, "the shape of vectors", matrix.shape, "(n, d), each at least 1")
     return matrix
 
 
 def _regression(features: ArrayLike, targets: ArrayLike, ridge: float) -> tuple[FloatArray, FloatArray]:
-    matrix, column = _matrix(features), np.asarray(targets, dtype=np.float64)
-    usable = column.shape == (len(matrix),) and bool(np.all(np.isfinite(column)))
-    require(usable, "targets", targets, f"a finite vector of {len(matrix)} numbers")
+    matrix = _matrix(features)
     require_positive("ridge", ridge)
-    return matrix, column
+    return matrix, to_array("targets", targets, (len(matrix),))
