@@ -1,7 +1,7 @@
 """Where every random number comes from: one counter-based generator per (seed, stream, index).
 
-A draw depends on what it is for - the stream's name, the index of the thing it serves, its position there - and never
-on batch size, order or worker. The key of the Philox generator is a hash of seed and stream;
+A draw depends on its purpose (the name of the stream, the index of what it serves, its position there) and never on
+batch size, order or worker. The key of the Philox generator is a hash of seed and stream;
 the index stands in the upper words of its counter, so that the indices of one stream never overlap.
 """
 
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from spanver.validation import require, require_count
 
-__all__ = ["UniformBuffer", "derived_seed", "stream"]
+__all__ = ["UniformBuffer", "derived_seed", "invert", "stream"]
 
 
 def derived_seed(seed: int, name: str) -> int:
-    """Return a seed for one part of a run; from one part's nobody can tell another's.
+    """Return a seed for one part of a run; the seeds of two parts are unrelated.
 
     Parameters
     ----------
@@ -79,26 +79,52 @@ def _key(seed: int, name: str) -> _Key:
     return _Key(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest())
 
 
+def invert(cumulative: NDArray[np.float64], uniforms: NDArray[np.float64] | float) -> NDArray[np.intp]:
+    """Draw from a finite distribution by inversion; indices without mass are never drawn.
+
+    Parameters
+    ----------
+    cumulative : array, shape (n,)
+        Cumulative sums of masses, which need not sum to 1.
+    uniforms : float or array
+        In `[0, 1)`.
+
+    Returns
+    -------
+    array of int
+        In the shape of `uniforms`.
+
+    Examples
+    --------
+    >>> invert(np.cumsum([0.0, 2.0, 6.0, 0.0]), np.array([0.0, 0.2, 0.25, 0.999])).tolist()
+    [1, 1, 2, 2]
+    """
+    total = cumulative[-1]
+    found = np.searchsorted(cumulative, uniforms * total, side="right")
+    # The product may round up to the total; the exact inverse is then the index at which the total is reached.
+    return np.minimum(found, np.searchsorted(cumulative, total))
+
+
 @dataclass(slots=True)
 class UniformBuffer:
-    """Uniform numbers of one generator that can be looked at before they are used up.
+    """A lookahead buffer of the uniform numbers of one generator.
 
-    Whoever draws until something happens reads ahead in blocks of any size and uses up only what was needed, so that
-    the next draw is the same whatever the block size was.
+    A rejection loop peeks a block of any size and consumes only what it used, so that the next draw does not depend on
+    the block size.
     """
 
     generator: Generator
     _ahead: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def peek(self, count: int) -> NDArray[np.float64]:
-        """Return the next `count` uniforms in `[0, 1)` without using them up."""
+        """Return the next `count` uniforms in `[0, 1)` without consuming them."""
         missing = count - len(self._ahead)
         if missing > 0:
             self._ahead = np.concatenate([self._ahead, self.generator.random(missing)])
         return self._ahead[:count]
 
     def take(self, count: int) -> NDArray[np.float64]:
-        """Return the next `count` uniforms and use them up."""
+        """Return the next `count` uniforms and consume them."""
         uniforms = self.peek(count)
         self._ahead = self._ahead[count:]
         return uniforms

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy.special import gammaln, logsumexp
 
+from spanver.kernels import log1mexp
 from spanver.learners.softmax_sampler import pilot_size
 from spanver.validation import require, require_probability
 from spanver.values import FloatArray, IntArray
@@ -54,24 +55,16 @@ def log_law_of_best(log_base: FloatArray, scores: FloatArray, count: int) -> Flo
     log_upto = np.logaddexp.accumulate(log_mass)
     log_above = np.append(np.logaddexp.accumulate(log_mass[::-1])[::-1][1:], -np.inf)
     # log F(s): near 0 its digits are in the upper tail, elsewhere in the lower one.
-    log_cumulative = np.where(log_above < -_LOG_2, _log_one_minus(log_above), log_upto)
+    log_cumulative = np.where(log_above < -_LOG_2, log1mexp(log_above), log_upto)
     # 1 - (F(s-)/F(s))^N, from u = P(score = s | score <= s); for tiny u and N u it is N u.
     log_share = log_mass - log_upto
     log_expected = log_share + math.log(count)
-    log_hit = np.where(log_expected < _FIRST_ORDER, log_expected, _log_one_minus(count * _log_one_minus(log_share)))
+    log_hit = np.where(log_expected < _FIRST_ORDER, log_expected, log1mexp(count * log1mexp(log_share)))
     # Below the smallest score there is nothing, whatever rounding says of its share.
     log_hit[0] = 0.0
     law = np.full(log_base.shape, -np.inf)
     law[support] = (log_base[support] - log_mass[level_of]) + (count * log_cumulative + log_hit)[level_of]
     return law
-
-
-def _log_one_minus(log_values: FloatArray) -> FloatArray:
-    """`log(1 - e^x)` for `x <= 0`, accurate near 0 and far from it; minus infinity at 0."""
-    log_values = np.minimum(log_values, 0.0)  # sums of probabilities may pass 1 by their rounding
-    with np.errstate(divide="ignore"):
-        near = np.log(-np.expm1(log_values))
-    return np.where(log_values > -_LOG_2, near, np.log1p(-np.exp(np.minimum(log_values, -_LOG_2))))
 
 
 @dataclass(frozen=True, eq=False)

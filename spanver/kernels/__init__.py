@@ -16,7 +16,7 @@ from spanver.kernels.plain.elliptic import (
     update_inverse_factor,
 )
 from spanver.kernels.plain.regression import fit, fit_moments, ridge_regression
-from spanver.kernels.plain.softmax import linear_scores, log_normaliser, log_softmax, truncated_scores
+from spanver.kernels.plain.softmax import linear_scores, log1mexp, log_normaliser, log_softmax, truncated_scores
 from spanver.kernels.plain.spanners import SpannerTrace, barycentric_spanner, covering_list, spanner_trace
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "fit_moments",
     "inverse_factor",
     "linear_scores",
+    "log1mexp",
     "log_normaliser",
     "log_softmax",
     "precision_norms",

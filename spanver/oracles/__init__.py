@@ -1,7 +1,7 @@
-"""Oracles over the problems: literal (draws everything), counted (exact in law, cost free of coverage), text, prefix.
+"""Oracles of the problems: literal (draws everything), counted (exact, at a cost free of coverage), text, prefix.
 
-All are the same door with the same ledger, budget and randomness; they differ in how draws that a learner only counts
-are answered (mathematics.md, section 2).
+All meter with the same ledger, budget and randomness. They differ in how queries that stand for many draws are answered
+(mathematics.md, section 2).
 """
 
 from spanver.oracles.counted import counted_oracle

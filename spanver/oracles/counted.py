@@ -1,117 +1,97 @@
-"""The counted oracle of a table: exact in law and in cost, without drawing what is only counted `[ext]`.
+"""The counted oracle of a table: exact in distribution and in cost, without drawing what is only counted `[ext]`.
 
-The tries until the first uncertain pair are geometric with the exact hit probability, and the pair has the exact
-conditional law; many draws are one multinomial; the trials until acceptance are geometric again (mathematics.md,
-section 2). So the cost of a question depends on `|Y|` and not on how many samples it stands for: coverage `2^40` takes
-the time of `2^4`. That its runs have the law of literal runs is itself a guarantee (O2).
+The number of tries until the first uncertain pair is geometric with the exact hit probability, and the pair has the
+exact conditional distribution. Many draws are one multinomial. The number of trials until acceptance is geometric again
+(mathematics.md, section 2). So the work of a query depends on `|Y|` and not on how many samples it stands for:
+coverage `2^40` takes the time of `2^4`. That its runs have the law of literal runs is itself a guarantee (O2).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Unpack
 
 import numpy as np
 from numpy.random import Generator
 
 from spanver.kernels import precision_norms, uncertain_mask
-from spanver.oracle import Budget, Ledger
-from spanver.oracles.literal import LiteralTable
 from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle, PromptStreams
+from spanver.oracles.table import Table, TableOptions, table_oracle
 from spanver.problems.tabular import TabularProblem
+from spanver.randomness import invert
 from spanver.values import (
     Counts,
     FloatArray,
     IntArray,
     Prompt,
     RejectionRule,
-    ResponseId,
-    Responses,
     Rule,
     SearchResult,
     UncertainPairRule,
 )
 
-__all__ = ["CountedTable", "counted_oracle"]
+__all__ = ["CountedDraws", "counted_oracle"]
 
 _BLOCK_ROWS = 256
 
 
-def counted_oracle(
-    problem: TabularProblem,
-    *,
-    seed: int,
-    budget: Budget | None = None,
-    full_table: bool = False,
-    ledger: Ledger | None = None,
-    prompts: int = 0,
-) -> MeteredOracle:
-    """Oracle of a table whose compressed questions cost the same whatever they stand for; offers strong sampling.
+def counted_oracle(problem: TabularProblem, *, seed: int, **options: Unpack[TableOptions]) -> MeteredOracle:
+    """Oracle of a table whose compressed queries cost the same whatever they stand for; offers strong sampling.
 
     Parameters
     ----------
     problem : TabularProblem
     seed : int
-    budget : Budget, optional
-    full_table : bool
-        Answer `enumerate` (T6 only).
-    ledger, prompts
-        What was answered, and how many prompts were handed out, before; for an oracle that goes on.
+        Of the oracle's randomness; the learner has its own.
+    budget, full_table, ledger, prompts
+        See `TableOptions`.
     """
-    return MeteredOracle(
-        CountedTable(problem, full_table=full_table), seed=seed, budget=budget, ledger=ledger, prompts=prompts
-    )
+    return table_oracle(problem, CountedDraws, seed=seed, **options)
 
 
-class CountedTable:
-    """A `Source` that answers compressed questions from the exact law, and all others literally."""
+class CountedDraws:
+    """`CompressedDraws` of a table from their exact distribution."""
 
-    strong = True
     largest_count = LARGEST_COUNT
 
-    def __init__(self, problem: TabularProblem, *, full_table: bool) -> None:
-        literal = LiteralTable(problem, full_table=full_table)
-        self.dimension, self.beta = literal.dimension, literal.beta
-        self.radius, self.reward_range = literal.radius, literal.reward_range
-        self.prompt, self.draw = literal.prompt, literal.draw
-        self.known, self.reward, self.preference = literal.known, literal.reward, literal.preference
-        self.size, self.listing = literal.size, literal.listing
-        self._problem = problem
+    def __init__(self, table: Table) -> None:
+        self._table = table
         # Rare responses first: the multinomial then conditions on little, and keeps their law to full precision.
-        self._supports = [_by_probability(log_base) for log_base in problem.log_base]
+        self._supports = [_by_probability(log_base) for log_base in table.problem.log_base]
         self._pairs_of: tuple[bytes, float] = (b"", 0.0)
         self._pairs: dict[Prompt, FloatArray] = {}
 
     def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw the counts of all responses at once."""
         support, probabilities = self._supports[int(prompt)]
-        totals = streams.counted.multinomial(count, probabilities)
+        totals = streams.aggregate.multinomial(count, probabilities)
         drawn = np.flatnonzero(totals)
         drawn = drawn[np.argsort(support[drawn])]  # by id: the order says nothing of the base policy
-        return Counts(self._responses(prompt, support[drawn]), totals[drawn])
+        return Counts(self._table.responses(prompt, support[drawn]), totals[drawn])
 
     def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
         """Draw the number of tries, and then the try that the rule accepted."""
         support, probabilities = self._supports[int(prompt)]
-        features = self._problem.features[int(prompt)][support]
+        features = self._table.problem.features[int(prompt)][support]
         if isinstance(rule, RejectionRule):
-            log_acceptance = np.minimum(0.0, rule.score.of(features) / self.beta - rule.log_threshold)
+            log_acceptance = np.minimum(0.0, rule.score.of(features) / self._table.facts.beta - rule.log_threshold)
             masses = probabilities * np.exp(log_acceptance)
         else:
             masses = self._pair_masses(prompt, rule, features, probabilities)
-        tries = geometric(float(masses.sum()), limit, streams.counted)
+        tries = geometric(float(masses.sum()), limit, streams.aggregate)
         if tries is None:
             return SearchResult(None, limit)
-        chosen = [_choose(masses, streams.counted)]
+        chosen = [_choose(masses, streams.aggregate)]
         if isinstance(rule, UncertainPairRule):
             norms = precision_norms(features[chosen[0]] - features, rule.precision)
             # Norms in exact ties with nu may round either way here and in the mask; the longest is then the partner.
-            chosen.append(_choose(probabilities * (norms > min(rule.nu, norms.max() * (1 - 1e-12))), streams.counted))
-        return SearchResult(self._responses(prompt, support[chosen]), tries)
+            chosen.append(_choose(probabilities * (norms > min(rule.nu, norms.max() * (1 - 1e-12))), streams.aggregate))
+        return SearchResult(self._table.responses(prompt, support[chosen]), tries)
 
     def _pair_masses(
         self, prompt: Prompt, rule: UncertainPairRule, features: FloatArray, probabilities: FloatArray
     ) -> FloatArray:
-        """Probability of each first response together with an uncertain second one, kept while the rule is the same."""
+        """Probability of each first response with an uncertain second one, stored while the rule is the same."""
         key = (rule.precision.tobytes(), rule.nu)
         if key != self._pairs_of:
             self._pairs_of, self._pairs = key, {}
@@ -120,12 +100,6 @@ class CountedTable:
             partners = [uncertain_mask(block, features, rule.precision, rule.nu) @ probabilities for block in blocks]
             self._pairs[prompt] = probabilities * np.concatenate(partners)
         return self._pairs[prompt]
-
-    def _responses(self, prompt: Prompt, indices: IntArray) -> Responses:
-        features = self._problem.features[int(prompt)][indices]
-        features.setflags(write=False)
-        ids: tuple[ResponseId, ...] = tuple(indices.tolist())
-        return Responses(ids, features)
 
 
 def geometric(probability: float, limit: int, generator: Generator) -> int | None:
@@ -150,7 +124,4 @@ def _by_probability(log_base: FloatArray) -> tuple[IntArray, FloatArray]:
 
 
 def _choose(masses: FloatArray, generator: Generator) -> int:
-    cumulative = np.cumsum(masses)
-    chosen = int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))
-    # Rounding of the product may reach the total; the last positive mass is what the exact inverse would give.
-    return min(chosen, int(np.flatnonzero(masses)[-1]))
+    return int(invert(np.cumsum(masses), generator.random()))

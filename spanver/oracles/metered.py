@@ -1,7 +1,8 @@
 """`MeteredOracle`: validates, charges and answers every query, whatever problem is behind it.
 
 What all oracles share stands here once: the ledger and budget (O1, O3), which prompts were issued, and where the
-randomness of each answer comes from. What differs is a `Source` behind it, to which nothing public leads.
+randomness of each answer comes from. What differs is the `Source` and the `CompressedDraws` behind it, to which nothing
+public leads.
 
 Randomness: the `n`-th prompt issued has buffers of its own, one for the responses, one for acceptance, one for rewards.
 So what a learner gets after a prompt does not depend on how many queries it made about earlier ones, nor in what
@@ -10,7 +11,7 @@ batches; and an oracle that goes on after `n` prompts needs only `n` and the led
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -34,19 +35,19 @@ from spanver.values import (
     UncertainPairRule,
 )
 
-__all__ = ["LARGEST_COUNT", "LARGEST_LIST", "MeteredOracle", "PromptStreams", "Source"]
+__all__ = ["LARGEST_COUNT", "LARGEST_LIST", "CompressedDraws", "Facts", "MeteredOracle", "PromptStreams", "Source"]
 
-LARGEST_COUNT = 2**60  # of one question: the spread of NumPy's binomial is off above; sums have no limit
-LARGEST_LIMIT = 2**62  # of tries in one question
+LARGEST_COUNT = 2**60  # of one query: the spread of NumPy's binomial is off above; sums have no limit
+LARGEST_LIMIT = 2**62  # of tries in one query
 LARGEST_LIST = 2**24  # responses in one answer, which have to fit into memory
 
 
 class PromptStreams:
-    """The random numbers of everything that is asked about one prompt handed out."""
+    """The random numbers of all queries about one issued prompt."""
 
     def __init__(self, seed: int, index: int) -> None:
         self._seed, self._index = seed, index
-        self.tried = 0  # tries so far of all scans, so that an interrupted one is charged for
+        self.tried = 0  # tries so far of all searches, so that an interrupted one is charged
 
     @cached_property
     def responses(self) -> UniformBuffer:
@@ -64,20 +65,26 @@ class PromptStreams:
         return UniformBuffer(stream(self._seed, "rewards", self._index))
 
     @cached_property
-    def counted(self) -> Generator:
+    def aggregate(self) -> Generator:
         """Draws that stand for many."""
         return stream(self._seed, "counted", self._index)
 
 
-class Source(Protocol):
-    """What a door needs of a problem."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of a problem that a learner may know: `d`, `beta`, `B` and `R_max`."""
 
     dimension: int
     beta: float
     radius: float
     reward_range: float
+
+
+class Source(Protocol):
+    """What a `MeteredOracle` needs of a problem for queries about single responses."""
+
+    facts: Facts
     strong: bool  # whether it draws from pi_theta too
-    largest_count: int  # of draws that are counted
 
     def prompt(self, uniform: float) -> Prompt:
         """Return the prompt at this quantile of `rho`."""
@@ -85,14 +92,6 @@ class Source(Protocol):
 
     def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one."""
-        ...
-
-    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
-        """Draw many responses and count them."""
-        ...
-
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
-        """Draw until the rule accepts."""
         ...
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
@@ -107,35 +106,47 @@ class Source(Protocol):
         """Mean reward of `first` less that of `second`."""
         ...
 
-    def size(self, prompt: Prompt) -> int | None:
-        """Number of all responses, or None if they are not to be listed."""
+    def listing(self, prompt: Prompt) -> Responses | None:
+        """All responses, or None if they are not to be listed."""
         ...
 
-    def listing(self, prompt: Prompt) -> Responses:
-        """All responses."""
+
+class CompressedDraws(Protocol):
+    """What a `MeteredOracle` needs of a problem for queries whose answer stands for many draws."""
+
+    largest_count: int  # of draws that are counted
+
+    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
+        """Draw many responses and count them."""
+        ...
+
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
+        """Draw until the rule accepts."""
         ...
 
 
 class MeteredOracle:
-    """An `Oracle` over a source.
+    """An `Oracle` over the answers of a problem.
 
     Parameters
     ----------
     source : Source
+    draws : CompressedDraws
     seed : int
         Of the oracle's randomness; the learner has its own.
     budget : Budget, optional
     ledger : Ledger, optional
         What was answered before, for an oracle that goes on.
     prompts : int
-        How many prompts were handed out before.
+        How many prompts were issued before.
     visits : dict, optional
-        The randomness of everything that may be asked about, for a door around this one that lets more be asked.
+        The randomness of every place that may be queried, for an oracle around this one that adds places.
     """
 
     def __init__(
         self,
         source: Source,
+        draws: CompressedDraws,
         *,
         seed: int,
         budget: Budget | None = None,
@@ -145,38 +156,38 @@ class MeteredOracle:
     ) -> None:
         require_count("seed", seed, least=0)
         require_count("prompts", prompts, least=0)
-        self._source = source
+        self._source, self._draws = source, draws
         self._seed = int(seed)
         is_budget = budget is None or isinstance(budget, Budget)
         require(is_budget, "budget", budget, "a Budget, such as Budget(samples=10**6)")
         self._budget = budget or Budget()
         self._spent = asdict(ledger or Ledger())
-        self._handed_out = prompts
+        self._issued = prompts
         self._visits: dict[Prompt, PromptStreams] = {} if visits is None else visits
 
     @property
     def dimension(self) -> int:
         """Dimension `d` of the features."""
-        return self._source.dimension
+        return self._source.facts.dimension
 
     @property
     def beta(self) -> float:
         """Weight of the KL term in the objective."""
-        return self._source.beta
+        return self._source.facts.beta
 
     @property
     def radius(self) -> float:
         """Radius `B` of the parameter ball."""
-        return self._source.radius
+        return self._source.facts.radius
 
     @property
     def reward_range(self) -> float:
         """Length `R_max` of an interval that holds the rewards of one prompt."""
-        return self._source.reward_range
+        return self._source.facts.reward_range
 
     @property
     def ledger(self) -> Ledger:
-        """What was answered so far."""
+        """Number of answers so far."""
         return Ledger(**self._spent)
 
     @property
@@ -186,16 +197,16 @@ class MeteredOracle:
 
     def prompt(self) -> Prompt:
         """Draw `x ~ rho`; free."""
-        index = self._handed_out
+        index = self._issued
         prompt = self._source.prompt(stream(self._seed, "prompt", index).random())
-        self._handed_out += 1
+        self._issued += 1
         self._visits[prompt] = PromptStreams(self._seed, index)
         return prompt
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)`; `count` samples."""
         streams = self._visit(prompt)
-        count = _counted("count", count, LARGEST_LIST)
+        count = _count_at_most("count", count, LARGEST_LIST)
         if theta is not None:
             theta = self._checked_theta(theta)
         self._charge("samples", count)
@@ -204,14 +215,14 @@ class MeteredOracle:
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
         streams = self._visit(prompt)
-        count = _counted("count", count, self._source.largest_count)
+        count = _count_at_most("count", count, self._draws.largest_count)
         self._charge("samples", count)
-        return self._source.draw_counts(prompt, count, streams)
+        return self._draws.draw_counts(prompt, count, streams)
 
     def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts, at most `limit` tries; the samples of every try."""
         streams = self._visit(prompt)
-        limit = _counted("limit", limit, LARGEST_LIMIT)
+        limit = _count_at_most("limit", limit, LARGEST_LIMIT)
         self._check_rule(rule)
         cost = rule.samples_per_try
         left = self._left("samples")
@@ -219,7 +230,7 @@ class MeteredOracle:
         before = streams.tried
         try:
             found = (
-                SearchResult(None, 0) if affordable == 0 else self._source.draw_until(prompt, rule, affordable, streams)
+                SearchResult(None, 0) if affordable == 0 else self._draws.draw_until(prompt, rule, affordable, streams)
             )
         except BaseException:
             self._charge("samples", (streams.tried - before) * cost)
@@ -231,14 +242,14 @@ class MeteredOracle:
         return found
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
-        """Ask for one noisy reward, also of a response that was only guessed; 1 reward."""
+        """Draw one noisy reward, also of a response that was only guessed; 1 reward."""
         streams = self._visit(prompt)
         response = self._response(prompt, "response", response)
         self._charge("rewards", 1)
         return self._source.reward(prompt, response, streams)
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Ask whether `first` is preferred, a Bradley-Terry label; 1 reward."""
+        """Draw whether `first` is preferred, a Bradley-Terry label; 1 reward."""
         streams = self._visit(prompt)
         one, two = self._response(prompt, "first", first), self._response(prompt, "second", second)
         self._charge("rewards", 1)
@@ -248,18 +259,18 @@ class MeteredOracle:
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all of `Y` where the full-table model is offered; `|Y|` enumerated."""
         self._visit(prompt)
-        size = self._source.size(prompt)
-        if size is None:
+        listing = self._source.listing(prompt)
+        if listing is None:
             msg = "enumerate is answered in the full-table model only, and this oracle does not offer it"
             raise QuestionRefusedError(msg)
-        self._charge("enumerated", size)
-        return self._source.listing(prompt)
+        self._charge("enumerated", len(listing))
+        return listing
 
     def _visit(self, prompt: Prompt) -> PromptStreams:
         try:
             return self._visits[prompt]
         except (KeyError, TypeError):
-            raise ArgumentError("prompt", prompt, "one that this oracle has handed out") from None
+            raise ArgumentError("prompt", prompt, "one that this oracle has issued") from None
 
     def _response(self, prompt: Prompt, name: str, response: AnyResponse) -> ResponseId:
         identity = response.id if isinstance(response, Response) else response
@@ -299,7 +310,7 @@ class MeteredOracle:
         self._spent[counter] += cost
 
 
-def _counted(name: str, count: int, largest: int) -> int:
+def _count_at_most(name: str, count: int, largest: int) -> int:
     require_count(name, count)
-    require(count <= largest, name, count, f"at most 2**{largest.bit_length() - 1} in one question of this oracle")
+    require(count <= largest, name, count, f"at most 2**{largest.bit_length() - 1} in one query of this oracle")
     return int(count)

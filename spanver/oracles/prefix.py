@@ -11,8 +11,9 @@ prefix does not depend on its queries about others.
 from __future__ import annotations
 
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.counted import CountedTable
+from spanver.oracles.counted import CountedDraws
 from spanver.oracles.metered import MeteredOracle, PromptStreams
+from spanver.oracles.table import Table
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.validation import require
@@ -39,84 +40,84 @@ class MeteredPrefixOracle:
 
     def __init__(self, problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> None:
         self._visits: dict[Prompt, PromptStreams] = {}
-        source = CountedTable(problem.table, full_table=False)
-        self._door = MeteredOracle(source, seed=seed, budget=budget, visits=self._visits)
+        table = Table(problem.table)
+        self._rows = MeteredOracle(table, CountedDraws(table), seed=seed, budget=budget, visits=self._visits)
         self._seed = seed
-        self._alphabet, self._depth = problem.vocabulary_size, problem.horizon
+        self._vocabulary_size, self._horizon = problem.vocabulary_size, problem.horizon
         self._offsets = [
             problem.prompts * sum(problem.vocabulary_size**k for k in range(h)) for h in range(problem.horizon)
         ]
-        self._handed_out = 0
-        self._latest: dict[Prompt, int] = {}  # when each prompt was last handed out
+        self._issued = 0
+        self._latest: dict[Prompt, int] = {}  # when each prompt was last issued
         self._visited: dict[Prompt, list[int]] = {}  # rows with buffers, by prompt
 
     @property
     def dimension(self) -> int:
         """Dimension `d` of the features of every layer."""
-        return self._door.dimension
+        return self._rows.dimension
 
     @property
     def beta(self) -> float:
         """Weight of the KL term in the objective."""
-        return self._door.beta
+        return self._rows.beta
 
     @property
     def radius(self) -> float:
         """Radius `B` of the parameter ball of every layer."""
-        return self._door.radius
+        return self._rows.radius
 
     @property
     def reward_range(self) -> float:
         """Length `R_max` of an interval that holds the rewards of one prompt."""
-        return self._door.reward_range
+        return self._rows.reward_range
 
     @property
     def ledger(self) -> Ledger:
-        """What was answered so far."""
-        return self._door.ledger
+        """Number of answers so far."""
+        return self._rows.ledger
 
     @property
     def budget(self) -> Budget:
         """The most that will be answered."""
-        return self._door.budget
+        return self._rows.budget
 
     def prompt(self) -> Prefix:
         """Draw `x ~ rho` and return the prefix without tokens; free."""
-        prompt = self._door.prompt()  # the roots are the first rows, in the order of the prompts
+        prompt = self._rows.prompt()  # the roots are the first rows, in the order of the prompts
         for row in self._visited.pop(prompt, []):
             del self._visits[row]
-        self._latest[prompt] = self._handed_out
-        self._handed_out += 1
+        self._latest[prompt] = self._issued
+        self._issued += 1
         return Prefix(prompt)
 
     def sample(self, prefix: Prefix, count: int) -> Responses:
         """Draw `a ~ pi_ref,h(.|s)` with `phi_h(s, a)`; `count` samples."""
-        return self._door.sample(self._row(prefix), count)
+        return self._rows.sample(self._row(prefix), count)
 
     def sample_counts(self, prefix: Prefix, count: int) -> Counts:
         """Draw `count` tokens and return the multiset; `count` samples."""
-        return self._door.sample_counts(self._row(prefix), count)
+        return self._rows.sample_counts(self._row(prefix), count)
 
     def sample_until(self, prefix: Prefix, rule: Rule, limit: int) -> SearchResult:
         """Draw tokens until the rule accepts, at most `limit` tries; the samples of every try."""
-        return self._door.sample_until(self._row(prefix), rule, limit)
+        return self._rows.sample_until(self._row(prefix), rule, limit)
 
     def reward(self, sequence: Prefix) -> float:
-        """Ask for one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
-        is_complete = isinstance(sequence, Prefix) and len(sequence.tokens) == self._depth
-        require(is_complete, "sequence", sequence, f"a Prefix of {self._depth} tokens")
-        return self._door.reward(self._row(Prefix(sequence.prompt, sequence.tokens[:-1])), sequence.tokens[-1])
+        """Draw one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
+        is_complete = isinstance(sequence, Prefix) and len(sequence.tokens) == self._horizon
+        require(is_complete, "sequence", sequence, f"a Prefix of {self._horizon} tokens")
+        return self._rows.reward(self._row(Prefix(sequence.prompt, sequence.tokens[:-1])), sequence.tokens[-1])
 
     def _row(self, prefix: Prefix) -> int:
         """Row of a prefix in the table of all, which has buffers from then on."""
         is_known = isinstance(prefix, Prefix) and prefix.prompt in self._latest
-        require(is_known, "prefix", prefix, "a Prefix whose prompt this oracle has handed out")
-        require(len(prefix.tokens) < self._depth, "prefix", prefix, f"of fewer than {self._depth} tokens")
+        require(is_known, "prefix", prefix, "a Prefix whose prompt this oracle has issued")
+        require(len(prefix.tokens) < self._horizon, "prefix", prefix, f"of fewer than {self._horizon} tokens")
         number = int(prefix.prompt)
         for token in prefix.tokens:
-            is_token = type(token) is int and 0 <= token < self._alphabet
+            is_token = type(token) is int and 0 <= token < self._vocabulary_size
             require(is_token, "prefix", prefix, "of ids of tokens of this problem")
-            number = number * self._alphabet + int(token)
+            number = number * self._vocabulary_size + int(token)
         row = self._offsets[len(prefix.tokens)] + number
         if row not in self._visits:
             self._visits[row] = PromptStreams(derived_seed(self._seed, f"prefix {row}"), self._latest[prefix.prompt])

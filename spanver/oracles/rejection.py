@@ -1,4 +1,4 @@
-"""Drawing until a rule accepts, in blocks that read ahead and use up only what was tried."""
+"""Drawing until a rule accepts, in blocks that read ahead and consume only the tries that were made."""
 
 from __future__ import annotations
 

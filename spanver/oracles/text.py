@@ -1,8 +1,8 @@
 """The oracle of the text problem: a real language model that is sampled, never enumerated.
 
-Every answer is drawn, so it is a literal oracle: the texts drawn do not depend on how they are asked for. Their
-features are computed in single precision, a question at a time, and so may differ by some 1e-6 when texts are asked
-for in other batches; they are kept until the next prompt, and the same questions always give the same bits.
+Every answer is drawn, so it is a literal oracle: the texts drawn do not depend on how they are queried. Their features
+are computed in single precision, a query at a time, and so may differ by some 1e-6 when texts are drawn in other
+batches. They are stored until the next prompt, and the same queries always give the same bits.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 
 from spanver.kernels import precision_norms
 from spanver.oracle import Budget, Ledger
-from spanver.oracles.metered import LARGEST_LIST, MeteredOracle, PromptStreams
+from spanver.oracles.metered import LARGEST_LIST, Facts, MeteredOracle, PromptStreams
 from spanver.oracles.rejection import accepted, first_accepted
 from spanver.problems.families.text import TextProblem
+from spanver.randomness import invert
 from spanver.values import (
     Counts,
     FloatArray,
@@ -30,7 +31,7 @@ from spanver.values import (
 
 __all__ = ["TextSource", "text_oracle"]
 
-_BLOCK = 32  # texts are dear, so blocks that read ahead start at what a round of phase 1 draws
+_BLOCK = 32  # texts are expensive, so blocks that read ahead start at what a round of phase 1 draws
 
 
 def text_oracle(
@@ -44,35 +45,32 @@ def text_oracle(
     seed : int
     budget : Budget, optional
     ledger, prompts
-        What was answered, and how many prompts were handed out, before; for an oracle that goes on.
+        What was answered, and how many prompts were issued, before; for an oracle that goes on.
     """
-    return MeteredOracle(TextSource(problem), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+    source = TextSource(problem)
+    return MeteredOracle(source, source, seed=seed, budget=budget, ledger=ledger, prompts=prompts)
 
 
 class TextSource:
-    """A `Source` that samples the base model of a text problem."""
+    """A `Source` and `CompressedDraws` that sample the base model of a text problem."""
 
     strong = False
     largest_count = LARGEST_LIST
 
     def __init__(self, problem: TextProblem) -> None:
         self._problem = problem
-        self.dimension = problem.dimension
-        self.beta = problem.beta
-        self.radius = problem.radius
-        self.reward_range = problem.reward_range
+        self.facts = Facts(problem.dimension, problem.beta, problem.radius, problem.reward_range)
         self._cumulative = np.cumsum(problem.prompt_law)
         self._width = problem.uniforms_per_response
-        self._kept: dict[tuple[Prompt, str], FloatArray] = {}
+        self._stored: dict[tuple[Prompt, str], FloatArray] = {}
 
     def prompt(self, uniform: float) -> Prompt:
         """Return the prompt at this quantile."""
-        self._kept.clear()
-        position = int(np.searchsorted(self._cumulative, uniform * self._cumulative[-1], side="right"))
-        return self._problem.prompts[min(position, len(self._problem.prompts) - 1)]
+        self._stored.clear()
+        return self._problem.prompts[int(invert(self._cumulative, uniform))]
 
     def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
-        """Draw responses one by one; the door refuses strong sampling."""
+        """Draw responses one by one; `theta` is None, as strong sampling is not offered."""
         return self._responses(prompt, self._texts(prompt, streams.responses.take(count * self._width)))
 
     def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
@@ -88,7 +86,7 @@ class TextSource:
         def hits(uniforms: FloatArray) -> IntArray:
             features = self._features(prompt, self._texts(prompt, uniforms))
             if isinstance(rule, RejectionRule):
-                return accepted(rule, self.beta, features, streams)
+                return accepted(rule, self.facts.beta, features, streams)
             return np.flatnonzero(precision_norms(features[0::2] - features[1::2], rule.precision) > rule.nu)
 
         uniforms, tries = first_accepted(streams, per_try * self._width, limit, hits, block=_BLOCK)
@@ -107,23 +105,19 @@ class TextSource:
         """Difference of rewards."""
         return self._mean_reward(prompt, first) - self._mean_reward(prompt, second)
 
-    def size(self, prompt: Prompt) -> int | None:
-        """Nothing: sequences are not enumerated."""
+    def listing(self, prompt: Prompt) -> Responses | None:
+        """None: sequences are not enumerated."""
         return None
-
-    def listing(self, prompt: Prompt) -> Responses:
-        """Never called, as there is no size."""
-        raise NotImplementedError
 
     def _texts(self, prompt: Prompt, uniforms: FloatArray) -> list[str]:
         return self._problem.draw(str(prompt), uniforms.reshape(-1, self._width))
 
     def _features(self, prompt: Prompt, texts: list[str]) -> FloatArray:
-        fresh = [text for text in dict.fromkeys(texts) if (prompt, text) not in self._kept]
+        fresh = [text for text in dict.fromkeys(texts) if (prompt, text) not in self._stored]
         if fresh:
             for text, features in zip(fresh, self._problem.features(str(prompt), fresh), strict=True):
-                self._kept[prompt, text] = features
-        return np.array([self._kept[prompt, text] for text in texts])
+                self._stored[prompt, text] = features
+        return np.array([self._stored[prompt, text] for text in texts])
 
     def _responses(self, prompt: Prompt, texts: list[str]) -> Responses:
         return Responses(tuple(texts), self._features(prompt, texts))

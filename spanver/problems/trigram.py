@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanver.errors import MissingExtraError, SpanverError
+from spanver.randomness import invert
 from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
@@ -264,25 +265,18 @@ class TrigramModel:
                 return word
         law = self._raw_law(history)
         law[after.words] = 0.0
-        return _inverted(np.cumsum(law), uniforms[-1])
+        return int(invert(np.cumsum(law), uniforms[-1]))
 
     def _proposal(self, history: tuple[int, ...], uniforms: list[float]) -> int | None:
         """Draw from the law of no word or of one; None if the draw is to be rejected."""
         if not history:
-            return _inverted(self._unigram_cumulative, uniforms[0])
+            return int(invert(self._unigram_cumulative, uniforms[0]))
         after = self.successors(history)
         quantile = uniforms[0] * (after.listed + after.backoff * float(self._unigram_cumulative[-1]))
         if quantile < after.listed:
             return int(after.words[np.searchsorted(after.cumulative, quantile, side="right")])
-        word = _inverted(self._unigram_cumulative, uniforms[1])
+        word = int(invert(self._unigram_cumulative, uniforms[1]))
         return None if after.lists(word) else word
-
-
-def _inverted(cumulative: FloatArray, uniform: float) -> int:
-    """Index at a quantile of a cumulative law that need not be normalised."""
-    position = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
-    # The product may round up to the total: then the last index of positive probability, where the total is reached.
-    return min(position, int(np.searchsorted(cumulative, cumulative[-1])))
 
 
 @dataclass(frozen=True, eq=False)

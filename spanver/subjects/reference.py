@@ -28,7 +28,7 @@ from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.learners.xpo import xpo
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.tokens import soft_q_of
-from spanver.randomness import stream
+from spanver.randomness import invert, stream
 from spanver.subjects.contract import Subject
 from spanver.validation import require
 from spanver.values import FloatArray, IntArray
@@ -48,11 +48,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
 
 def draw(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     """Draw from a finite law by inversion (R6): indices, shape (count,)."""
-    cumulative = np.cumsum(probabilities)
-    uniforms = stream(seed, "draw").random(count) * cumulative[-1]
-    drawn = np.searchsorted(cumulative, uniforms, side="right")
-    # Rounding of the product may reach the total.
-    return np.minimum(drawn, int(np.flatnonzero(probabilities)[-1]))
+    return invert(np.cumsum(probabilities), stream(seed, "draw").random(count))
 
 
 subject = Subject(

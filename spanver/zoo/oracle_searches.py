@@ -16,10 +16,11 @@ from numpy.random import Generator
 
 from spanver.kernels import precision_norms
 from spanver.oracle import Budget
-from spanver.oracles.counted import CountedTable
+from spanver.oracles.counted import CountedDraws
 from spanver.oracles.metered import MeteredOracle, PromptStreams
+from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
-from spanver.values import FloatArray, Prompt, RejectionRule, Responses, Rule, SearchResult
+from spanver.values import Counts, FloatArray, Prompt, RejectionRule, Responses, Rule, SearchResult
 from spanver.zoo.mutant import Mutant
 
 __all__ = ["MUTANTS", "searching_oracle"]
@@ -34,7 +35,7 @@ def number_of_tries(probability: float, limit: int, generator: Generator) -> int
 
 
 class Searching:
-    """A counted source that searches over the table of all outcomes of a try.
+    """Counted draws that search over the table of all outcomes of a try.
 
     Parameters
     ----------
@@ -59,23 +60,25 @@ class Searching:
         tries: Callable[[float, int, Generator], int | None] = number_of_tries,
         key: Callable[[Prompt, Rule], Any] | None = None,
     ) -> None:
-        self._counted, self._problem = CountedTable(problem, full_table=False), problem
+        self._counted, self._problem = CountedDraws(Table(problem)), problem
+        self.largest_count = self._counted.largest_count
         self._pairs, self._trials, self._cap, self._tries, self._key = pairs, trials, cap, tries, key
         self._kept: dict[Any, FloatArray] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._counted, name)
+    def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
+        """Draw the counts of all responses at once."""
+        return self._counted.draw_counts(prompt, count, streams)
 
-    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, luck: PromptStreams) -> SearchResult:
+    def draw_until(self, prompt: Prompt, rule: Rule, limit: int, streams: PromptStreams) -> SearchResult:
         """Draw the number of tries, and then the try."""
         masses = self._masses(prompt, rule)
         if self._key is not None:
             masses = self._kept.setdefault(self._key(prompt, rule), masses)
         total = float(masses.sum())
-        tries = self._tries(min(1.0, total), limit, luck.counted)
+        tries = self._tries(min(1.0, total), limit, streams.aggregate)
         if tries is None:
             return SearchResult(None, limit)
-        chosen = np.unravel_index(int(luck.counted.choice(masses.size, p=masses.ravel() / total)), masses.shape)
+        chosen = np.unravel_index(int(streams.aggregate.choice(masses.size, p=masses.ravel() / total)), masses.shape)
         return SearchResult(
             Responses(tuple(map(int, chosen)), self._problem.features[int(prompt)][list(chosen)]), tries
         )
@@ -93,7 +96,7 @@ def searching_oracle(
     problem: TabularProblem, *, seed: int, budget: Budget | None = None, **parts: Any
 ) -> MeteredOracle:
     """Counted oracle with every step of a search in the open."""
-    return MeteredOracle(Searching(problem, **parts), seed=seed, budget=budget)
+    return MeteredOracle(Table(problem), Searching(problem, **parts), seed=seed, budget=budget)
 
 
 def _rounded_down(probability: float, limit: int, generator: Generator) -> int | None:

@@ -132,6 +132,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], tuple[Array, ...]]]:
         "fit_moments": (partial(kernels.fit_moments, radius=0.1), (sigma, theta)),
         "linear_scores": (kernels.linear_scores, (features, theta)),
         "truncated_scores": (partial(kernels.truncated_scores, nu=0.7), (features, others[0], theta, precision)),
+        "log1mexp": (kernels.log1mexp, (-np.abs(scores),)),
         "log_normaliser": (partial(kernels.log_normaliser, beta=0.3), (log_base, scores)),
         "log_softmax": (partial(kernels.log_softmax, beta=0.3), (log_base, scores)),
         "spanner_trace": (partial(kernels.spanner_trace, ridge=1.0, nu=0.4), (rng.normal(size=(8, 5, 3)),)),
@@ -536,6 +537,15 @@ def log_sum_in_decimals(log_base: Array, scores: Array, beta: float) -> Decimal:
             if b > -math.inf
         ]
         return sum(terms, Decimal(0)).ln()
+
+
+def test_the_log_of_a_complement_is_exact_near_0_and_far_from_it(backend: Backend) -> None:
+    exponents = [-1e-300, -1e-17, -0.1, -0.69, -0.7, -5.0, -40.0, -700.0]
+    ours = backend.get(kernels.log1mexp(backend.put(np.array([*exponents, -math.inf, 0.0, 1e-17]))))
+    with localcontext() as context:
+        context.prec = 340
+        exact = [float((1 - Decimal(x).exp()).ln()) for x in exponents]
+    assert ours.tolist() == pytest.approx([*exact, 0.0, -math.inf, -math.inf], rel=8 * EPS, abs=0.0)
 
 
 def softmax_rows(scale: float) -> tuple[Array, Array]:

@@ -26,9 +26,9 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted, counted_oracle, literal_oracle, text_oracle
 from spanver.oracles import metered as door
-from spanver.oracles.counted import CountedTable, geometric
-from spanver.oracles.literal import Inversion, LiteralTable
+from spanver.oracles.counted import CountedDraws, geometric
 from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle
+from spanver.oracles.table import Inversion, Table
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import UniformBuffer
 from spanver.values import (
@@ -83,7 +83,7 @@ each_oracle = pytest.mark.parametrize("make", [literal_oracle, counted_oracle])
 
 
 def at_prompt(make: MakeOracle, prompt: int = 0, problem: TabularProblem = PROBLEM, **settings: Any) -> MeteredOracle:
-    """Oracle that has handed out `prompt`, last."""
+    """Oracle that has issued `prompt`, last."""
     oracle = make(problem, **({"seed": 1} | settings))
     for _ in range(1000):
         if oracle.prompt() == prompt:
@@ -92,7 +92,7 @@ def at_prompt(make: MakeOracle, prompt: int = 0, problem: TabularProblem = PROBL
 
 
 def at_both(make: MakeOracle, seed: int) -> MeteredOracle:
-    """Oracle that has handed out both prompts."""
+    """Oracle that has issued both prompts."""
     oracle, seen = make(PROBLEM, seed=seed), set[int | str]()
     while len(seen) < 2:
         seen.add(oracle.prompt())
@@ -165,7 +165,7 @@ class Script:
 def scripted(*uniforms: float) -> Any:
     """PromptStreams whose every stream starts with these uniforms."""
     buffers = {name: UniformBuffer(Script(*uniforms)) for name in ("responses", "acceptance", "rewards")}  # type: ignore[arg-type]
-    return SimpleNamespace(**buffers, counted=Script(*uniforms))
+    return SimpleNamespace(**buffers, aggregate=Script(*uniforms))
 
 
 def grid(count: int) -> FloatArray:
@@ -331,13 +331,13 @@ def test_a_question_that_is_too_large_is_told_how_large_it_may_be(
 ) -> None:
     with pytest.raises(ArgumentError) as refusal:
         ask(at_prompt(counted_oracle, budget=Budget(samples=1)))
-    assert refusal.value.allowed == f"at most {largest} in one question of this oracle"
+    assert refusal.value.allowed == f"at most {largest} in one query of this oracle"
 
 
 @each_oracle
-def test_a_prompt_that_was_not_handed_out_is_unknown(make: MakeOracle) -> None:
+def test_a_prompt_that_was_not_issued_is_unknown(make: MakeOracle) -> None:
     oracle = make(PROBLEM, seed=1)
-    with pytest.raises(ArgumentError, match="prompt is 0, but it must be one that this oracle has handed out"):
+    with pytest.raises(ArgumentError, match="prompt is 0, but it must be one that this oracle has issued"):
         oracle.sample(0, 1)
     handed_out = oracle.prompt()
     with pytest.raises(ArgumentError, match=f"prompt is {1 - int(handed_out)}"):
@@ -666,7 +666,7 @@ def test_rewards_do_not_depend_on_how_many_responses_were_drawn(make: MakeOracle
 
 def test_a_door_without_a_past_hands_out_the_first_prompt_and_has_answered_nothing() -> None:
     oracle, first = (
-        MeteredOracle(CountedTable(PROBLEM, full_table=False), seed=1),
+        MeteredOracle(Table(PROBLEM), CountedDraws(Table(PROBLEM)), seed=1),
         counted_oracle(PROBLEM, seed=1, prompts=0),
     )
     assert (oracle.ledger, oracle.budget) == (Ledger(0, 0, 0), Budget(None, None, None))
@@ -675,7 +675,7 @@ def test_a_door_without_a_past_hands_out_the_first_prompt_and_has_answered_nothi
 
 def test_what_is_optional_at_the_door_goes_by_its_name_alone() -> None:
     with pytest.raises(TypeError, match="positional"):
-        MeteredOracle(CountedTable(PROBLEM, full_table=False), 1)  # type: ignore[call-arg]
+        MeteredOracle(Table(PROBLEM), CountedDraws(Table(PROBLEM)), 1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="positional"):
         at_prompt(counted_oracle).sample(0, 1, np.zeros(2))  # type: ignore[call-arg]
 
@@ -756,7 +756,7 @@ def test_what_is_certain_hits_at_once_and_what_is_impossible_never(u: float) -> 
 @pytest.mark.parametrize("prompt", [0, 1])
 @pytest.mark.parametrize("rule", [RULE, UncertainPairRule(PRECISION, 0.6), TRIAL, TRUNCATED, ALWAYS])
 def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(prompt: int, rule: Any) -> None:
-    source, steps = CountedTable(PROBLEM, full_table=False), 1000
+    source, steps = CountedDraws(Table(PROBLEM)), 1000
     masses = masses_of(PROBLEM, prompt, rule)
     hit = math.fsum(masses.values())
 
@@ -788,9 +788,9 @@ def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(
 
 def test_the_counted_oracle_in_turn_never_uses_what_it_kept_for_another_rule_or_prompt() -> None:
     rules: list[Rule] = [RULE, UncertainPairRule(PRECISION, 0.6), UncertainPairRule(4.0 * PRECISION, 1.1), TRIAL, RULE]
-    busy = CountedTable(PROBLEM, full_table=False)
+    busy = CountedDraws(Table(PROBLEM))
     for rule, prompt, u in itertools.product(rules * 2, (0, 1, 0), (0.1, 0.6)):
-        fresh = CountedTable(PROBLEM, full_table=False)
+        fresh = CountedDraws(Table(PROBLEM))
         outcomes = [source.draw_until(prompt, rule, 10**9, scripted(0.9, u, u)) for source in (busy, fresh)]
         assert ids_of(outcomes[0]) == ids_of(outcomes[1])
 
@@ -807,7 +807,7 @@ def rare_and_common(log_rare: float) -> TabularProblem:
 
 
 def test_a_pair_of_probability_1e_minus_300_has_its_exact_law() -> None:
-    source = CountedTable(rare_and_common(math.log(1e-300)), full_table=False)
+    source = CountedDraws(Table(rare_and_common(math.log(1e-300))))
     rule = UncertainPairRule(np.eye(1), 0.5)
     assert source.draw_until(0, rule, 2**62, scripted(0.5)).responses is None
     tries = source.draw_until(0, rule, 10**400, scripted(0.5, 0.5, 0.5)).tries
@@ -817,7 +817,7 @@ def test_a_pair_of_probability_1e_minus_300_has_its_exact_law() -> None:
 
 
 def test_a_trial_of_probability_1e_minus_300_has_its_exact_law() -> None:
-    source = CountedTable(PROBLEM, full_table=False)
+    source = CountedDraws(Table(PROBLEM))
     rule = RejectionRule(LinearScore(np.zeros(2)), 300 * math.log(10))
     assert source.draw_until(0, rule, 2**62, scripted(0.5)).responses is None
     assert source.draw_until(0, rule, 10**400, scripted(0.5, 0.5)).tries == pytest.approx(
@@ -1100,7 +1100,7 @@ def test_noisy_rewards_are_the_mean_or_an_end_of_the_interval(make: MakeOracle, 
 def test_the_mean_of_noisy_rewards_is_exact() -> None:
     for noise, prompt, response in ((1.0, 0, 1), (1.0, 1, 4), (0.25, 0, 0)):
         problem, steps = table(noise=noise), 500
-        source = LiteralTable(problem, full_table=False)
+        source = Table(problem)
         mean = float(problem.reward[prompt, response])
         noisy = [source.reward(prompt, response, scripted(0.5 * noise, float(u))) for u in grid(20_000)]
         assert math.fsum(noisy) / 20_000 == pytest.approx(mean, abs=2.0 / 20_000)  # the reward range times a step

@@ -168,7 +168,7 @@ def test_a_budget_is_never_exceeded() -> None:
 @pytest.mark.parametrize(
     ("prefix", "allowed"),
     [
-        (Prefix(1), "handed out"),
+        (Prefix(1), "issued"),
         (Prefix(0, (3,)), "ids of tokens"),
         (Prefix(0, (-1,)), "ids of tokens"),
         (Prefix(0, (True,)), "ids of tokens"),
@@ -181,7 +181,7 @@ def test_a_budget_is_never_exceeded() -> None:
 def test_what_is_no_known_prefix_is_refused_and_costs_nothing(prefix: Any, allowed: str) -> None:
     seed = next(seed for seed in range(100) if prefix_oracle(PROBLEM, seed=seed).prompt() == Prefix(0))
     oracle = prefix_oracle(PROBLEM, seed=seed)
-    with pytest.raises(ArgumentError, match="handed out"):
+    with pytest.raises(ArgumentError, match="issued"):
         oracle.sample(Prefix(0), 1)
     oracle.prompt()
     for question in (lambda: oracle.sample(prefix, 1), lambda: oracle.sample_until(prefix, NOTHING, 1)):

@@ -672,7 +672,7 @@ FAULTS = {
     "none of the kinds": ("send({'seq': seq, 'progress': 0.5})", "one of ask, result and error", False),
     "unknown question": ("ask('theta_star')", "ask is 'theta_star'", False),
     "question without an argument": ("ask('sample', prompt=0)", "the arguments of sample", False),
-    "prompt that was not handed out": ("ask('sample', prompt=99, count=1)", "handed out", False),
+    "prompt that was not handed out": ("ask('sample', prompt=99, count=1)", "issued", False),
 }
 
 

@@ -5,11 +5,12 @@ A response outside the base support has log probability minus infinity, keeps it
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["linear_scores", "log_normaliser", "log_softmax", "truncated_scores"]
+__all__ = ["linear_scores", "log1mexp", "log_normaliser", "log_softmax", "truncated_scores"]
 
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
@@ -53,6 +54,27 @@ def truncated_scores(features: Array, anchor: Array, theta: Array, precision: Ar
     squares = xp.sum((relative @ precision) * relative, axis=-1)
     scores = relative @ theta
     return xp.where(squares <= nu**2, scores, xp.zeros_like(scores))
+
+
+def log1mexp(exponents: Array) -> Array:
+    """`log(1 - e^x)` for `x <= 0`, accurate near 0 and far from it.
+
+    Parameters
+    ----------
+    exponents : array
+        `x`; of 0, and of rounding above it, the result is minus infinity.
+
+    Returns
+    -------
+    array
+        In the same shape.
+    """
+    xp = array_namespace(exponents)
+    half = xp.full_like(exponents, -math.log(2.0))
+    inside = xp.where(exponents < 0.0, exponents, half)
+    near = xp.log(-xp.expm1(inside))
+    far = xp.log1p(-xp.exp(xp.minimum(inside, half)))
+    return xp.where(exponents < 0.0, xp.where(inside > half, near, far), xp.full_like(exponents, -math.inf))
 
 
 def log_normaliser(log_base: Array, scores: Array, beta: float) -> Array:

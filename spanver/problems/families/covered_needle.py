@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from spanver.problems.families.geometry import log_complement, uniform_in_ball
+from spanver.kernels import log1mexp
+from spanver.problems.families.geometry import uniform_in_ball
 from spanver.problems.family import ROOT_E, Family, Practical, family
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
@@ -58,8 +59,9 @@ def covered_needle_problem(
     log_coverage = math.log(coverage)
     if log_coverage > 0.0:
         # log of (1/C - a)/(1 - a), without forming a, which underflows for small beta.
-        log_needle = -log_coverage + log_complement(log_coverage - 1.0 / beta) - log_complement(-1.0 / beta)
-        log_cloud = log_complement(log_needle)
+        left, whole = log1mexp(np.array([log_coverage - 1.0 / beta, -1.0 / beta])).tolist()
+        log_needle = -log_coverage + left - whole
+        log_cloud = float(log1mexp(np.array(log_needle)))
     else:
         log_needle, log_cloud = 0.0, -math.inf
     features = np.zeros((prompts, responses, dimension))

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.random import Generator
 
 from spanver.values import FloatArray
 
-__all__ = ["log_complement", "uniform_in_ball", "uniform_on_sphere"]
-
-
-def log_complement(log_probability: float) -> float:
-    """`log(1 - e^x)` for `x < 0`."""
-    if log_probability > -math.log(2.0):
-        return math.log(-math.expm1(log_probability))
-    return math.log1p(-math.exp(log_probability))
+__all__ = ["uniform_in_ball", "uniform_on_sphere"]
 
 
 def uniform_on_sphere(generator: Generator, count: int, dimension: int) -> FloatArray:

@@ -1,0 +1,165 @@
+"""What the literal and the counted oracle of a table share: everything but the answers that stand for many draws.
+
+Prompts, single draws, rewards and labels are drawn by inversion of the cumulative distribution, from the same streams
+in both. They differ in their `CompressedDraws`: `LiteralDraws` draws every try, `CountedDraws` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypedDict
+
+import numpy as np
+
+from spanver.kernels import log_softmax
+from spanver.oracle import Budget, Ledger
+from spanver.oracles.metered import CompressedDraws, Facts, MeteredOracle, PromptStreams
+from spanver.problems.tabular import TabularProblem
+from spanver.randomness import invert
+from spanver.values import FloatArray, IntArray, Prompt, ResponseId, Responses
+
+__all__ = ["Inversion", "Table", "TableOptions", "table_oracle"]
+
+
+class TableOptions(TypedDict, total=False):
+    """What an oracle of a table may be given apart from its problem and its seed.
+
+    Attributes
+    ----------
+    budget : Budget
+    full_table : bool
+        Answer `enumerate` (T6 only).
+    ledger : Ledger
+        What was answered before, for an oracle that goes on.
+    prompts : int
+        How many prompts were issued before, likewise.
+    """
+
+    budget: Budget | None
+    full_table: bool
+    ledger: Ledger | None
+    prompts: int
+
+
+def table_oracle(
+    problem: TabularProblem,
+    draws: Callable[[Table], CompressedDraws],
+    *,
+    seed: int,
+    budget: Budget | None = None,
+    full_table: bool = False,
+    ledger: Ledger | None = None,
+    prompts: int = 0,
+) -> MeteredOracle:
+    """Oracle of a table; offers strong sampling.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    draws : callable
+        From the table: how queries that stand for many draws are answered.
+    seed : int
+        Of the oracle's randomness; the learner has its own.
+    budget, full_table, ledger, prompts
+        See `TableOptions`.
+    """
+    table = Table(problem, full_table=full_table)
+    return MeteredOracle(table, draws(table), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+
+
+class Table:
+    """A `Source` of a table.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    full_table : bool
+        Whether all responses may be listed.
+    """
+
+    strong = True
+
+    def __init__(self, problem: TabularProblem, *, full_table: bool = False) -> None:
+        self.problem = problem
+        self.facts = Facts(problem.dimension, float(problem.beta), float(problem.radius), float(problem.reward_range))
+        self.base = tuple(Inversion(log_base) for log_base in problem.log_base)
+        self._full_table = full_table
+        self._prompts = Inversion(_log(problem.prompt_law))
+        self._strong: tuple[bytes, dict[Prompt, Inversion]] = (b"", {})
+
+    def prompt(self, uniform: float) -> Prompt:
+        """Return the prompt at this quantile."""
+        return int(self._prompts(np.array([uniform]))[0])
+
+    def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
+        """Draw responses one by one."""
+        law = self.base[int(prompt)] if theta is None else self._strong_law(prompt, theta)
+        return self.responses(prompt, law(streams.responses.take(count)))
+
+    def responses(self, prompt: Prompt, indices: IntArray) -> Responses:
+        """Responses with these indices."""
+        features = self.problem.features[int(prompt)].take(indices, axis=0)
+        features.setflags(write=False)
+        return Responses(tuple(indices.tolist()), features)
+
+    def known(self, prompt: Prompt, response: ResponseId) -> bool:
+        """Whether a guess names a response of the table."""
+        return isinstance(response, int) and 0 <= response < self.problem.responses
+
+    def reward(self, prompt: Prompt, response: ResponseId, streams: PromptStreams) -> float:
+        """Draw a noisy reward."""
+        mean = float(self.problem.reward[int(prompt), int(response)])
+        is_noisy, quantile = streams.rewards.take(2)
+        if is_noisy >= self.problem.noise:
+            return mean
+        low, length = float(self.problem.reward_low[int(prompt)]), self.facts.reward_range
+        return low + length * float(quantile < (mean - low) / length)
+
+    def preference(self, prompt: Prompt, first: ResponseId, second: ResponseId) -> float:
+        """Difference of mean rewards."""
+        reward = self.problem.reward[int(prompt)]
+        return float(reward[int(first)] - reward[int(second)])
+
+    def listing(self, prompt: Prompt) -> Responses | None:
+        """All responses, in the full-table model."""
+        return self.responses(prompt, np.arange(self.problem.responses)) if self._full_table else None
+
+    def _strong_law(self, prompt: Prompt, theta: FloatArray) -> Inversion:
+        if self._strong[0] != theta.tobytes():
+            self._strong = (theta.tobytes(), {})
+        laws = self._strong[1]
+        if prompt not in laws:
+            scores = self.problem.features[int(prompt)] @ theta
+            laws[prompt] = Inversion(log_softmax(self.problem.log_base[int(prompt)], scores, self.problem.beta))
+        return laws[prompt]
+
+
+class Inversion:
+    """Map uniforms to indices of a finite distribution, given in logs; what has no probability is never drawn.
+
+    The same as `invert`, for many draws from one distribution: a table says where each of many equal steps begins, so
+    that most uniforms need no search.
+    """
+
+    def __init__(self, log_law: FloatArray) -> None:
+        self._support = np.flatnonzero(log_law > -np.inf)
+        cumulative = np.cumsum(np.exp(log_law[self._support]))
+        cumulative /= cumulative[-1]
+        self._cumulative = cumulative
+        # A power of two, so that scaling a uniform number rounds nothing.
+        self._steps = 4 << (len(cumulative) - 1).bit_length()
+        self._begins = invert(cumulative, np.arange(self._steps) / self._steps)
+
+    def __call__(self, uniforms: FloatArray) -> IntArray:
+        """Indices at these quantiles, in the same shape."""
+        positions = self._begins.take((uniforms * self._steps).astype(np.int64))
+        behind = np.flatnonzero(self._cumulative.take(positions) <= uniforms)
+        if len(behind) > 0:
+            flat = positions.reshape(-1)
+            flat[behind] = invert(self._cumulative, uniforms.reshape(-1)[behind])
+        return self._support.take(positions)
+
+
+def _log(probabilities: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore"):
+        return np.log(probabilities)
