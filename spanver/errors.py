@@ -81,18 +81,18 @@ def _short(value: object) -> str:
 
 
 class BudgetExceededError(SpanverError):
-    """A question costs more than is left of the budget.
+    """A query costs more than is left of the budget.
 
     Attributes
     ----------
     counter : str
         `samples`, `rewards` or `enumerated`.
     asked, left : int
-        What the question costs, and what was left before it.
+        What the query costs, and what was left before it.
     """
 
     def __init__(self, counter: str, asked: int, left: int) -> None:
-        super().__init__(f"the question costs {asked} {counter}, but only {left} are left of the budget")
+        super().__init__(f"the query costs {asked} {counter}, but only {left} are left of the budget")
         self.counter = counter
         self.asked = asked
         self.left = left
@@ -102,7 +102,7 @@ class BudgetExceededError(SpanverError):
 
 
 class QuestionRefusedError(SpanverError):
-    """A question that this oracle does not answer; nothing was charged."""
+    """A query that this oracle does not answer; nothing was charged."""
 
 
 class RecordError(SpanverError):

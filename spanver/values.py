@@ -1,4 +1,4 @@
-"""The values that questions and answers are made of: frozen, read-only, and JSON both ways.
+"""The values that queries and answers are made of: frozen, read-only, and JSON both ways.
 
 A prompt is an index (tables) or its text; so is the id of a response. A *score* is a function of a response that is
 itself a value, and a *rule* says when `sample_until` stops: rules travel over a pipe because they are values and not

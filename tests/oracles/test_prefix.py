@@ -27,7 +27,7 @@ NOTHING = UncertainPairRule(np.eye(3), 1e9)
 
 
 def root(oracle: PrefixOracle, prompt: int) -> Prefix:
-    """The root of one prompt, which may take some asking."""
+    """The root of one prompt, which may take several draws."""
     while (prefix := oracle.prompt()).prompt != prompt:
         pass
     return prefix
@@ -43,14 +43,14 @@ def base_at(problem: TokenProblem, prefix: Prefix) -> tuple[Any, Any]:
 PREFIXES = [Prefix(0), Prefix(1), Prefix(0, (2,)), Prefix(1, (1, 0)), Prefix(0, (2, 1))]
 
 
-def test_what_a_learner_is_told_is_told() -> None:
+def test_the_public_names_are_the_queries_and_the_facts() -> None:
     problem = token_problem(0, horizon=3, kappa=1.0, beta=0.2)
     oracle: PrefixOracle = prefix_oracle(problem, seed=1, budget=Budget(samples=7))
     assert (oracle.dimension, oracle.beta, oracle.budget) == (4, 0.2, Budget(samples=7))
     assert [oracle.radius, oracle.reward_range] == pytest.approx([0.2, 0.6])
     public = {name for name in dir(oracle) if not name.startswith("_")}
-    questions = {"prompt", "sample", "sample_counts", "sample_until", "reward"}
-    assert public == questions | {"dimension", "beta", "radius", "reward_range", "ledger", "budget"}
+    queries = {"prompt", "sample", "sample_counts", "sample_until", "reward"}
+    assert public == queries | {"dimension", "beta", "radius", "reward_range", "ledger", "budget"}
 
 
 def test_every_token_answer_is_charged() -> None:
@@ -184,9 +184,9 @@ def test_what_is_no_known_prefix_is_refused_and_costs_nothing(prefix: Any, allow
     with pytest.raises(ArgumentError, match="issued"):
         oracle.sample(Prefix(0), 1)
     oracle.prompt()
-    for question in (lambda: oracle.sample(prefix, 1), lambda: oracle.sample_until(prefix, NOTHING, 1)):
+    for query in (lambda: oracle.sample(prefix, 1), lambda: oracle.sample_until(prefix, NOTHING, 1)):
         with pytest.raises(ArgumentError, match=allowed):
-            question()
+            query()
     assert oracle.ledger == Ledger()
 
 
@@ -199,21 +199,21 @@ def test_what_is_no_complete_sequence_earns_nothing(sequence: Any) -> None:
     assert oracle.ledger == Ledger()
 
 
-def test_what_is_learnt_at_a_prefix_does_not_depend_on_questions_about_others() -> None:
+def test_what_is_learnt_at_a_prefix_does_not_depend_on_queries_about_others() -> None:
     busy, idle = prefix_oracle(PROBLEM, seed=9), prefix_oracle(PROBLEM, seed=9)
     for _ in range(20):
         prefix = busy.prompt()
         assert idle.prompt() == prefix
         busy.sample(prefix, 7)
         busy.sample_until(prefix.extended(0), EVERYTHING, 9)
-        asked = prefix.extended(1)
-        assert busy.sample(asked, 20).ids == idle.sample(asked, 20).ids
-        assert busy.sample_counts(asked, 100).counts.tolist() == idle.sample_counts(asked, 100).counts.tolist()
-        busy.sample(asked, 3)  # nor on what was asked about it before its prompt was handed out again
+        longer = prefix.extended(1)
+        assert busy.sample(longer, 20).ids == idle.sample(longer, 20).ids
+        assert busy.sample_counts(longer, 100).counts.tolist() == idle.sample_counts(longer, 100).counts.tolist()
+        busy.sample(longer, 3)  # nor on queries about it before its prompt was issued again
 
 
-def test_prefixes_have_luck_of_their_own_fresh_whenever_their_prompt_is_handed_out() -> None:
-    problem = token_problem(0, horizon=2)  # every prefix has the same base law: only luck tells their tokens apart
+def test_prefixes_have_randomness_of_their_own_fresh_whenever_their_prompt_is_issued() -> None:
+    problem = token_problem(0, horizon=2)  # every prefix has the same base law: only randomness tells them apart
     oracle, other = prefix_oracle(problem, seed=9), prefix_oracle(problem, seed=10)
     heard = []
     for _ in range(3):
