@@ -13,7 +13,7 @@ import numpy as np
 
 from spanver.oracle import Place, PrefixOracle, SamplingOracle
 from spanver.randomness import derived_seed, stream
-from spanver.validation import read_only, require, require_count, require_positive
+from spanver.validation import freeze, require, require_count, require_positive
 from spanver.values import FloatArray, LinearScore, Prefix, Response, Score, TruncatedScore
 
 __all__ = [
@@ -36,7 +36,7 @@ class LinearSoftmax:
     theta: FloatArray
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "theta", read_only(self.theta, ndim=1, name="theta"))
+        freeze(self, theta=1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,8 +56,7 @@ class TruncatedSoftmax:
     nu: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "theta", read_only(self.theta, ndim=1, name="theta"))
-        object.__setattr__(self, "precision", read_only(self.precision, ndim=2, name="precision"))
+        freeze(self, theta=1, precision=2)
         require_positive("nu", self.nu)
 
     def score(self, second: Response) -> TruncatedScore:
@@ -84,8 +83,7 @@ class TruncatedMixture:
     nu: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "thetas", read_only(self.thetas, ndim=2, name="thetas"))
-        object.__setattr__(self, "precision", read_only(self.precision, ndim=2, name="precision"))
+        freeze(self, thetas=2, precision=2)
         require(len(self.thetas) > 0, "thetas", self.thetas, "those of at least one round")
         require_positive("nu", self.nu)
 
@@ -119,7 +117,7 @@ class BestOfN:
     count: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "theta", read_only(self.theta, ndim=1, name="theta"))
+        freeze(self, theta=1)
         require_count("count", self.count)
 
     def scores(self, features: FloatArray) -> FloatArray:

@@ -18,6 +18,7 @@ from spanver.errors import ArgumentError
 __all__ = [
     "LARGEST",
     "ROUNDING",
+    "freeze",
     "frozen",
     "read_only",
     "require",
@@ -146,6 +147,12 @@ def read_only(array: Any, *, ndim: int, name: str) -> NDArray[np.float64]:
         If the data are not numbers, not finite, or of another number of dimensions.
     """
     return frozen(to_array(name, array, (None,) * ndim))
+
+
+def freeze(value: Any, **dimensions: int) -> None:
+    """Make arrays of a frozen dataclass `read_only`, by name and number of dimensions; for its `__post_init__`."""
+    for name, ndim in dimensions.items():
+        object.__setattr__(value, name, read_only(getattr(value, name), ndim=ndim, name=name))
 
 
 def frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:

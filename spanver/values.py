@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from spanver.errors import ArgumentError
 from spanver.kernels import linear_scores, truncated_scores
-from spanver.validation import read_only, require, require_finite, require_positive
+from spanver.validation import freeze, require, require_finite, require_positive
 
 __all__ = [
     "Counts",
@@ -51,11 +51,6 @@ Prompt: TypeAlias = int | str
 ResponseId: TypeAlias = int | str
 
 
-def _freeze(value: Any, **dimensions: int) -> None:
-    for name, ndim in dimensions.items():
-        object.__setattr__(value, name, read_only(getattr(value, name), ndim=ndim, name=name))
-
-
 class Outcome(Enum):
     """How a response came about, as far as the sampler that returned it can tell (A1)."""
 
@@ -78,7 +73,7 @@ class Response:
     outcome: Outcome = Outcome.DRAWN
 
     def __post_init__(self) -> None:
-        _freeze(self, features=1)
+        freeze(self, features=1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,7 +84,7 @@ class Responses:
     features: FloatArray
 
     def __post_init__(self) -> None:
-        _freeze(self, features=2)
+        freeze(self, features=2)
         require(len(self.ids) == len(self.features), "the number of ids", len(self.ids), f"{len(self.features)}")
 
     def __len__(self) -> int:
@@ -147,7 +142,7 @@ class Counts:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SearchResult:
-    """What `sample_until` came to: the responses of the try that stopped it, or None, and the number of tries."""
+    """Result of `sample_until`: the responses of the accepted try, or None, and the number of tries."""
 
     responses: Responses | None
     tries: int
@@ -160,7 +155,7 @@ class LinearScore:
     theta: FloatArray
 
     def __post_init__(self) -> None:
-        _freeze(self, theta=1)
+        freeze(self, theta=1)
 
     def of(self, features: FloatArray) -> FloatArray:
         """Scores of features of shape `(n, d)`: shape `(n,)`."""
@@ -178,7 +173,7 @@ class TruncatedScore:
     nu: float
 
     def __post_init__(self) -> None:
-        _freeze(self, theta=1, anchor=1, precision=2)
+        freeze(self, theta=1, anchor=1, precision=2)
         shape = self.theta.shape
         require(self.anchor.shape == shape, "the shape of anchor", self.anchor.shape, str(shape))
         _check_precision(self.precision, len(self.theta))
@@ -199,7 +194,7 @@ class UncertainPairRule:
     samples_per_try: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        _freeze(self, precision=2)
+        freeze(self, precision=2)
         _check_precision(self.precision, len(self.precision))
         require_positive("nu", self.nu)
 

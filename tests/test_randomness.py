@@ -132,14 +132,14 @@ def test_what_is_taken_does_not_depend_on_how_far_was_looked_ahead(block: int) -
 
 
 @pytest.mark.parametrize("sizes", [[1] * 60, [60], [0, 59, 1], [7, 0, 13, 40], [20, 20, 20]])
-def test_block_sizes_do_not_change_the_tape(sizes: list[int]) -> None:
+def test_block_sizes_do_not_change_the_numbers(sizes: list[int]) -> None:
     buffer = UniformBuffer(stream(2, "x"))
     blocks = [buffer.take(size) for size in sizes]
     assert [len(block) for block in blocks] == sizes
     assert np.concatenate(blocks).tolist() == stream(2, "x").random(60).tolist()
 
 
-def test_looking_ahead_uses_nothing_up() -> None:
+def test_looking_ahead_consumes_nothing() -> None:
     buffer = UniformBuffer(stream(3, "x"))
     expected = stream(3, "x").random(50).tolist()
     assert buffer.peek(50).tolist() == expected
@@ -172,7 +172,7 @@ def test_the_first_below_a_threshold_is_the_same_for_every_block_size() -> None:
     assert all(hits(block) == one_by_one for block in (2, 17, 64, 1000))
 
 
-def test_tapes_share_nothing() -> None:
+def test_buffers_share_nothing() -> None:
     first, second = UniformBuffer(stream(5, "x")), UniformBuffer(stream(5, "x"))
     first.peek(100)
     first.take(10)

@@ -185,9 +185,9 @@ MAKERS: dict[str, Callable[[NDArray[Any]], Any]] = {
 @pytest.mark.parametrize("name", list(MAKERS))
 def test_what_happens_to_the_given_array_afterwards_does_not_matter(name: str) -> None:
     given = np.eye(2)
-    kept = MAKERS[name](given)
+    stored = MAKERS[name](given)
     given[0, 0] = 9.0
-    assert kept.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert stored.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert given.flags.writeable
 
 
@@ -196,9 +196,9 @@ def test_a_read_only_view_of_data_that_can_be_written_to_is_copied(name: str) ->
     given = np.eye(2)
     view = given[:]
     view.setflags(write=False)
-    kept = MAKERS[name](view)
+    stored = MAKERS[name](view)
     given[0, 0] = 9.0
-    assert kept.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert stored.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_read_only_data_are_not_copied() -> None:
@@ -219,10 +219,10 @@ def test_counts_are_copied() -> None:
 
 @pytest.mark.parametrize("data", [[1, 2], (1.0, 2.0), np.array([1, 2], dtype=np.int32), np.array([1, 2], dtype=">f4")])
 def test_any_array_of_numbers_becomes_float64(data: Any) -> None:
-    kept = read_only(data, ndim=1, name="array")
-    assert kept.dtype == np.dtype(np.float64)
-    assert kept.dtype.isnative
-    assert kept.tolist() == [1.0, 2.0]
+    stored = read_only(data, ndim=1, name="array")
+    assert stored.dtype == np.dtype(np.float64)
+    assert stored.dtype.isnative
+    assert stored.tolist() == [1.0, 2.0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

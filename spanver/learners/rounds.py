@@ -20,7 +20,7 @@ import numpy as np
 from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise_on_ball
 from spanver.oracle import Oracle
 from spanver.policies import BestOfN, LinearSoftmax
-from spanver.validation import read_only, require, require_count
+from spanver.validation import freeze, require, require_count
 from spanver.values import FloatArray, Prompt, Response, Responses
 
 __all__ = ["PROPER", "BaselineRun", "Feedback", "base_pair", "run_rounds"]
@@ -60,8 +60,7 @@ class BaselineRun:
     targets: FloatArray
 
     def __post_init__(self) -> None:
-        for name, ndim in (("thetas", 2), ("vectors", 2), ("targets", 1)):
-            object.__setattr__(self, name, read_only(getattr(self, name), ndim=ndim, name=name))
+        freeze(self, thetas=2, vectors=2, targets=1)
 
 
 Pair: TypeAlias = tuple[Prompt, Response, Response]

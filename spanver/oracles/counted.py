@@ -38,13 +38,7 @@ _BLOCK_ROWS = 256
 def counted_oracle(problem: TabularProblem, *, seed: int, **options: Unpack[TableOptions]) -> MeteredOracle:
     """Oracle of a table whose compressed queries cost the same whatever they stand for; offers strong sampling.
 
-    Parameters
-    ----------
-    problem : TabularProblem
-    seed : int
-        Of the oracle's randomness; the learner has its own.
-    budget, full_table, ledger, prompts
-        See `TableOptions`.
+    The problem, the seed and the options are those of `table_oracle`.
     """
     return table_oracle(problem, CountedDraws, seed=seed, **options)
 

@@ -34,13 +34,7 @@ _WHITEN_FROM = 256  # pairs in a block, from which whitening the whole table of 
 def literal_oracle(problem: TabularProblem, *, seed: int, **options: Unpack[TableOptions]) -> MeteredOracle:
     """Oracle of a table that draws every answer; offers strong sampling.
 
-    Parameters
-    ----------
-    problem : TabularProblem
-    seed : int
-        Of the oracle's randomness; the learner has its own.
-    budget, full_table, ledger, prompts
-        See `TableOptions`.
+    The problem, the seed and the options are those of `table_oracle`.
     """
     return table_oracle(problem, LiteralDraws, seed=seed, **options)
 
