@@ -129,13 +129,20 @@ def to_array(name: str, value: ArrayLike, shape: tuple[int | None, ...], *, fini
         given = np.asarray(value)
     except ValueError:  # rows of different lengths
         raise ArgumentError(name, value, "an array of numbers") from None
-    require(given.dtype.kind in "iuf" or given.size == 0, name, value, "an array of numbers")
+    # Conditions and not `require`: the words would cost more than the checks, and every value is checked here.
+    if given.dtype.kind not in "iuf" and given.size > 0:
+        raise ArgumentError(name, value, "an array of numbers")
     array = given.astype(np.float64, copy=False)
-    fits = array.ndim == len(shape) and all(want in (None, size) for want, size in zip(shape, array.shape, strict=True))
-    expected = f"of {len(shape)} dimensions" if None in shape else str(shape)
-    require(fits, f"the shape of {name}", array.shape, expected)
-    require(not finite or bool(np.isfinite(array).all()), name, value, "finite everywhere (no NaN, no infinity)")
+    if array.ndim != len(shape) or (shape != array.shape and any(map(_differs, shape, array.shape))):
+        expected = f"of {len(shape)} dimensions" if None in shape else str(shape)
+        raise ArgumentError(f"the shape of {name}", array.shape, expected)
+    if finite and not np.isfinite(array).all():
+        raise ArgumentError(name, value, "finite everywhere (no NaN, no infinity)")
     return array
+
+
+def _differs(allowed: int | None, size: int) -> bool:
+    return allowed is not None and allowed != size
 
 
 def read_only(array: Any, *, ndim: int, name: str) -> NDArray[np.float64]:
