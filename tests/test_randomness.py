@@ -13,7 +13,7 @@ import pytest
 from numpy.random import Philox
 
 from spanver.errors import ArgumentError
-from spanver.randomness import UniformBuffer, stream
+from spanver.randomness import UniformBuffer, invert, stream
 
 WORD = 2**64
 BLOCKS = 2**192  # of four words each, in the counters of one index
@@ -177,3 +177,16 @@ def test_buffers_share_nothing() -> None:
     first.peek(100)
     first.take(10)
     assert second.take(10).tolist() == stream(5, "x").random(10).tolist()
+
+
+def test_inversion_never_draws_what_has_no_mass() -> None:
+    cumulative = np.cumsum([0.0, 3.0, 0.0, 1.0, 0.0])
+    edges = np.array([[0.0, 0.75 - 2.0**-53], [0.75, 1.0 - 2.0**-53]])
+    assert invert(cumulative, edges).tolist() == [[1, 1], [3, 3]]
+    assert int(invert(cumulative, 0.8)) == 3
+
+
+def test_inversion_ends_where_the_total_is_reached_when_the_product_rounds_up_to_it() -> None:
+    total, last = 3 * 2.0**-1074, 1.0 - 2.0**-53
+    assert last * total == total  # the premise
+    assert int(invert(np.array([2.0**-1074, total, total]), last)) == 1
