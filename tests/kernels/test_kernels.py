@@ -539,7 +539,7 @@ def log_sum_in_decimals(log_base: Array, scores: Array, beta: float) -> Decimal:
         return sum(terms, Decimal(0)).ln()
 
 
-def test_the_log_of_a_complement_is_exact_near_0_and_far_from_it(backend: Backend) -> None:
+def test_the_log_of_a_complement_is_exact_near_0_and_far_from_it(backend: Place) -> None:
     exponents = [-1e-300, -1e-17, -0.1, -0.69, -0.7, -5.0, -40.0, -700.0]
     ours = backend.get(kernels.log1mexp(backend.put(np.array([*exponents, -math.inf, 0.0, 1e-17]))))
     with localcontext() as context:
