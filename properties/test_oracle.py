@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -36,7 +36,23 @@ SMALL = tabular_problems(
 STRONG = ("strong", "outside")  # an oracle need not offer them
 TRIES = 3
 IMPOSSIBLE = 1e-15  # a chance that no run ever meets
-ASKED_OF_A_PROMPT = 16
+DRAWN_OF_A_PROMPT = 16
+
+Property: TypeAlias = Callable[[Check], None]
+
+
+def of_both_oracles(
+    guarantee: str, search: Callable[[Callable[..., Any]], Property], body: Callable[..., Any]
+) -> tuple[Property, Property]:
+    """Make two properties of one body, which is also given the factory: of the literal and of the counted oracle."""
+
+    def of(factory: str) -> Property:
+        def of_one(check: Check, **instance: Any) -> Any:
+            return body(check, factory, **instance)
+
+        return pytest.mark.guarantee(guarantee, needs=[factory])(search(of_one))
+
+    return of("literal_oracle"), of("counted_oracle")
 
 
 def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, size: int) -> Any:
@@ -68,7 +84,7 @@ def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, siz
     return answer
 
 
-def ledger_is_kept(check: Check, factory: str, problem: TabularProblem, script: list[tuple[str, int]]) -> None:
+def ledger_is_exact(check: Check, factory: str, problem: TabularProblem, script: list[tuple[str, int]]) -> None:
     oracle = RecordingOracle(check.call(factory, problem, seed=check.seed("oracle")))
     prompt = oracle.prompt()
     for question, size in script:
@@ -86,20 +102,10 @@ def ledger_is_kept(check: Check, factory: str, problem: TabularProblem, script: 
         assert oracle.ledger == expected, f"after {question} the ledger is {oracle.ledger}, answered were {expected}"
 
 
-@pytest.mark.guarantee("O1", needs=["literal_oracle"])
-@instances(problem=tabular_problems(), script=SCRIPTS)
-def test_the_ledger_of_a_literal_oracle_counts_every_answer(
-    check: Check, problem: TabularProblem, script: list[tuple[str, int]]
-) -> None:
-    ledger_is_kept(check, "literal_oracle", problem, script)
-
-
-@pytest.mark.guarantee("O1", needs=["counted_oracle"])
-@instances(problem=tabular_problems(), script=SCRIPTS)
-def test_the_ledger_of_a_counted_oracle_counts_every_answer_it_stands_for(
-    check: Check, problem: TabularProblem, script: list[tuple[str, int]]
-) -> None:
-    ledger_is_kept(check, "counted_oracle", problem, script)
+(
+    test_the_ledger_of_a_literal_oracle_counts_every_answer,
+    test_the_ledger_of_a_counted_oracle_counts_every_answer_it_stands_for,
+) = of_both_oracles("O1", instances(problem=tabular_problems(), script=SCRIPTS), ledger_is_exact)
 
 
 def budget_holds(
@@ -135,20 +141,14 @@ def budget_holds(
         assert after.rewards <= rewards, f"{after.rewards} rewards on a budget of {rewards}"
 
 
-@pytest.mark.guarantee("O3", needs=["literal_oracle"])
-@instances(problem=tabular_problems(), samples=st.integers(0, 12), rewards=st.integers(0, 3), script=SCRIPTS)
-def test_a_literal_oracle_keeps_its_budget(
-    check: Check, problem: TabularProblem, samples: int, rewards: int, script: list[tuple[str, int]]
-) -> None:
-    budget_holds(check, "literal_oracle", problem, samples, rewards, script)
-
-
-@pytest.mark.guarantee("O3", needs=["counted_oracle"])
-@instances(problem=tabular_problems(), samples=st.integers(0, 12), rewards=st.integers(0, 3), script=SCRIPTS)
-def test_a_counted_oracle_keeps_its_budget(
-    check: Check, problem: TabularProblem, samples: int, rewards: int, script: list[tuple[str, int]]
-) -> None:
-    budget_holds(check, "counted_oracle", problem, samples, rewards, script)
+(
+    test_a_literal_oracle_keeps_its_budget,
+    test_a_counted_oracle_keeps_its_budget,
+) = of_both_oracles(
+    "O3",
+    instances(problem=tabular_problems(), samples=st.integers(0, 12), rewards=st.integers(0, 3), script=SCRIPTS),
+    budget_holds,
+)
 
 
 def answers(
@@ -161,7 +161,7 @@ def answers(
         prompts = [oracle.prompt()]
         seen = []
         for index in range(count):
-            if index % ASKED_OF_A_PROMPT == ASKED_OF_A_PROMPT - 1:
+            if index % DRAWN_OF_A_PROMPT == DRAWN_OF_A_PROMPT - 1:
                 prompts.append(oracle.prompt())
             seen.append(outcome(oracle, prompts[-1]))
         return seen
@@ -239,19 +239,14 @@ def _shown(law: Any) -> list[float]:
     return [round(float(share), 3) for share in law]
 
 
-DECIDED = tabular_problems(max_prompts=1, min_responses=2, betas=(1e-4,), weights=(1.0, 0.25, 1e-12))
-
-
-@pytest.mark.guarantee("O2", needs=["literal_oracle"])
-@instances(problem=DECIDED)
-def test_strong_samples_of_a_literal_oracle_follow_theta(check: Check, problem: TabularProblem) -> None:
-    strong_samples_are_the_best(check, "literal_oracle", problem)
-
-
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@instances(problem=DECIDED)
-def test_strong_samples_of_a_counted_oracle_follow_theta(check: Check, problem: TabularProblem) -> None:
-    strong_samples_are_the_best(check, "counted_oracle", problem)
+(
+    test_strong_samples_of_a_literal_oracle_follow_theta,
+    test_strong_samples_of_a_counted_oracle_follow_theta,
+) = of_both_oracles(
+    "O2",
+    instances(problem=tabular_problems(max_prompts=1, min_responses=2, betas=(1e-4,), weights=(1.0, 0.25, 1e-12))),
+    strong_samples_are_the_best,
+)
 
 
 def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
@@ -262,19 +257,14 @@ def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experime
     return check.law_experiment(observe, problem.prompt_law)
 
 
-SEVERAL = tabular_problems(max_responses=1, max_dimension=1).filter(lambda problem: problem.prompts > 1)
-
-
-@pytest.mark.guarantee("O2", needs=["literal_oracle"])
-@experiments(problem=SEVERAL)
-def test_prompts_of_a_literal_oracle_have_their_law(check: Check, problem: TabularProblem) -> Experiment:
-    return prompts_law(check, "literal_oracle", problem)
-
-
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SEVERAL)
-def test_prompts_of_a_counted_oracle_have_their_law(check: Check, problem: TabularProblem) -> Experiment:
-    return prompts_law(check, "counted_oracle", problem)
+(
+    test_prompts_of_a_literal_oracle_have_their_law,
+    test_prompts_of_a_counted_oracle_have_their_law,
+) = of_both_oracles(
+    "O2",
+    experiments(problem=tabular_problems(max_responses=1, max_dimension=1).filter(lambda problem: problem.prompts > 1)),
+    prompts_law,
+)
 
 
 def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
@@ -300,15 +290,16 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
     return check.law_experiment(answers(check, factory, problem, two), law)
 
 
-NOISY = tabular_problems(max_prompts=1, min_responses=2, max_responses=2, max_dimension=1, noises=(1.0, 0.0))
-
-
-@pytest.mark.guarantee("O2", needs=["literal_oracle"])
-@experiments(problem=NOISY)
-def test_rewards_of_a_literal_oracle_have_fresh_noise_and_the_right_mean(
-    check: Check, problem: TabularProblem
-) -> Experiment:
-    return rewards_law(check, "literal_oracle", problem)
+(
+    test_rewards_of_a_literal_oracle_have_fresh_noise_and_the_right_mean,
+    test_rewards_of_a_counted_oracle_have_fresh_noise_and_the_right_mean,
+) = of_both_oracles(
+    "O2",
+    experiments(
+        problem=tabular_problems(max_prompts=1, min_responses=2, max_responses=2, max_dimension=1, noises=(1.0, 0.0))
+    ),
+    rewards_law,
+)
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])
@@ -390,14 +381,6 @@ def test_accepted_trials_of_a_counted_oracle_have_the_law_of_drawn_ones(
         return problem.responses if found.responses is None else int(found.responses.ids[0])
 
     return check.law_experiment(answers(check, "counted_oracle", problem, response_of), law)
-
-
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=NOISY)
-def test_rewards_of_a_counted_oracle_have_fresh_noise_and_the_right_mean(
-    check: Check, problem: TabularProblem
-) -> Experiment:
-    return rewards_law(check, "counted_oracle", problem)
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])

@@ -29,7 +29,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, relative_features, run_settings, tabular_problems
 from spanver.subjects.contract import SpannerResult
 from spanver.validation import LARGEST
-from spanver.values import FloatArray
+from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check, Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
@@ -88,6 +88,46 @@ def uncertain_pairs(problem: TabularProblem, prompt: Any, sigma: FloatArray, nu:
     return possible & (lengths > nu), possible & (np.abs(lengths - nu) <= TIES * nu)
 
 
+def judge_searches(
+    problem: TabularProblem, settings: Settings, each: Round, sigma: FloatArray, accepted: list[ResponseId]
+) -> None:
+    """A round of searches: their rules accept the uncertain pairs alone, and they try as many pairs as allowed."""
+    uncertain, ties = uncertain_pairs(problem, each.prompt, sigma, settings.nu)
+    features, log_base = problem.features[int(each.prompt)], problem.log_base[int(each.prompt)]
+    differences = (features[:, None, :] - features[None, :, :]).reshape(-1, problem.dimension)
+    decided = ~ties & (np.exp(np.add.outer(log_base, log_base)) > 0)
+    tried = 0
+    for rule, limit, answer in each.searches:
+        lengths = np.sqrt(np.maximum(((differences @ rule.precision) * differences).sum(axis=1), 0.0))
+        searched = lengths.reshape(uncertain.shape) > rule.nu
+        assert (searched == uncertain)[decided].all(), (
+            "the rule of the search accepts other pairs than the uncertain ones"
+        )
+        tried += limit if answer.responses is None else answer.tries
+        found = () if answer.responses is None else answer.responses.ids
+        assert not found or set(accepted) == set(found), "the pair found is not the one whose rewards were queried"
+    complete = tried <= settings.pairs_per_prompt if accepted else tried == settings.pairs_per_prompt
+    assert complete, f"{tried} pairs tried, {settings.pairs_per_prompt} allowed"
+
+
+def judge_drawn_pairs(
+    problem: TabularProblem, settings: Settings, each: Round, sigma: FloatArray, accepted: list[ResponseId]
+) -> None:
+    """A round of plain draws, two a pair: the first uncertain pair is accepted, up to ties."""
+    features = problem.features[int(each.prompt)]
+    tried = [each.drawn[k : k + 2] for k in range(0, len(each.drawn) - 1, 2)]
+    assert len(tried) <= settings.pairs_per_prompt, f"{len(tried)} pairs drawn"
+    lengths = [float(norms(features[int(one)] - features[int(two)], sigma)[0]) for one, two in tried]
+    first = next((k for k, length in enumerate(lengths) if length > settings.nu * (1 + TIES)), None)
+    if not accepted:
+        assert first is None, f"the pair {tried[first or 0]} of norm {lengths[first or 0]} was passed over"
+        assert len(tried) == settings.pairs_per_prompt, f"{len(tried)} pairs tried and none accepted"
+    else:
+        position = next((k for k, pair in enumerate(tried) if pair in (accepted, accepted[::-1])), None)
+        assert position is not None, "the accepted pair was not tried"
+        assert first is None or position <= first, f"pair {first} was uncertain, pair {position} was accepted"
+
+
 @pytest.mark.guarantee("S1", needs=["build_spanner"])
 @instances(
     # Most responses can be drawn, in enough rounds: whether a pair is accepted shall depend on the pairs before it.
@@ -100,45 +140,16 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
 ) -> None:
     settings = replace(settings, prompts=prompts)
     built = build(check, problem, settings)
-    assert len(built.rounds) == settings.prompts, f"{len(built.rounds)} rounds, {settings.prompts} were asked for"
+    assert len(built.rounds) == settings.prompts, f"{len(built.rounds)} rounds of {settings.prompts} were run"
     for each, sigma in zip(built.rounds, sigmas(problem, built, settings.ridge), strict=False):
         accepted = [response for response, _ in each.rewards]
-        assert len(accepted) in (0, 2), f"{len(accepted)} rewards were asked in one round"
-        features = problem.features[int(each.prompt)]
+        assert len(accepted) in (0, 2), f"{len(accepted)} rewards were queried in one round"
         if accepted:
-            length = float(norms(features[int(accepted[0])] - features[int(accepted[1])], sigma)[0])
+            one, two = problem.features[int(each.prompt)][[int(response) for response in accepted]]
+            length = float(norms(one - two, sigma)[0])
             assert length > settings.nu * (1 - TIES), f"a pair of norm {length} was accepted, nu is {settings.nu}"
-        if each.searches:
-            uncertain, ties = uncertain_pairs(problem, each.prompt, sigma, settings.nu)
-            limits = 0
-            for rule, limit, answer in each.searches:
-                differences = (features[:, None, :] - features[None, :, :]).reshape(-1, problem.dimension)
-                lengths = np.sqrt(np.maximum(((differences @ rule.precision) * differences).sum(axis=1), 0.0))
-                asked = lengths.reshape(uncertain.shape) > rule.nu
-                assert (asked[~ties] == uncertain[~ties])[
-                    np.exp(np.add.outer(problem.log_base[int(each.prompt)], problem.log_base[int(each.prompt)]))[~ties]
-                    > 0
-                ].all(), "the rule of the search accepts other pairs than the uncertain ones"
-                limits += limit if answer.responses is None else answer.tries
-                found = () if answer.responses is None else answer.responses.ids
-                assert not found or set(accepted) == set(found), (
-                    "the pair found is not the one whose rewards were asked"
-                )
-            if not accepted:
-                assert limits == settings.pairs_per_prompt, f"{limits} pairs tried, {settings.pairs_per_prompt} allowed"
-            assert limits <= settings.pairs_per_prompt, f"{limits} pairs tried, {settings.pairs_per_prompt} allowed"
-        else:
-            tried = [each.drawn[k : k + 2] for k in range(0, len(each.drawn) - 1, 2)]
-            assert len(tried) <= settings.pairs_per_prompt, f"{len(tried)} pairs drawn"
-            lengths = [float(norms(features[int(one)] - features[int(two)], sigma)[0]) for one, two in tried]
-            first = next((k for k, length in enumerate(lengths) if length > settings.nu * (1 + TIES)), None)
-            if not accepted:
-                assert first is None, f"the pair {tried[first or 0]} of norm {lengths[first or 0]} was passed over"
-                assert len(tried) == settings.pairs_per_prompt, f"{len(tried)} pairs tried and none accepted"
-            else:
-                assert accepted in tried or accepted[::-1] in tried, "the accepted pair was not tried"
-                position = next(k for k, pair in enumerate(tried) if pair in (accepted, accepted[::-1]))
-                assert first is None or position <= first, f"pair {first} was uncertain, pair {position} was accepted"
+        judge = judge_searches if each.searches else judge_drawn_pairs
+        judge(problem, settings, each, sigma, accepted)
 
 
 @pytest.mark.guarantee("S2", needs=["build_spanner"])

@@ -62,8 +62,8 @@ def checked_by() -> dict[str, tuple[str, ...]]:
 
 def _properties_of(module: ModuleType) -> list[Property]:
     return [
-        Property(function.__name__, mark.args, frozenset(mark.kwargs.get("needs", ())), is_statistical(function))
-        for function in vars(module).values()
+        Property(name, mark.args, frozenset(mark.kwargs.get("needs", ())), is_statistical(function))
+        for name, function in vars(module).items()
         if isinstance(function, FunctionType)
         for mark in getattr(function, "pytestmark", ())
         if mark.name == "guarantee"
