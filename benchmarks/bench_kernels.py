@@ -39,7 +39,7 @@ class Kernels:
         update_inverse_factor(self.factor, self.vectors[0])
 
     def time_refactoring(self, dimension):
-        """What the update spares."""
+        """The cost that the update avoids."""
         inverse_factor(self.sigma + np.outer(self.vectors[0], self.vectors[0]))
 
     def time_fit_inside_the_ball(self, dimension):

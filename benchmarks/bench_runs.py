@@ -44,8 +44,8 @@ class NeedleRun:
     def track_rewards(self, log2_coverage):
         return workloads.needle_run(2.0**log2_coverage)[1].rewards
 
-    def track_spanner_share_of_bound(self, log2_coverage):
-        """Slack of S4: spanner size over its bound."""
+    def track_spanner_tightness(self, log2_coverage):
+        """Tightness of S4: spanner size over its bound."""
         run, _ = workloads.needle_run(2.0**log2_coverage)
         spanner = run.trace.spanner
         return spanner.size / spanner_size_bound(spanner.dimension, spanner.ridge, spanner.nu)

@@ -1,10 +1,10 @@
-"""How often the reference is wrongly accused: many runs of the statistical guarantees, each with fresh luck.
+"""Frequency of false alarms: many runs of the statistical guarantees on the reference, each with a fresh seed.
 
     python -m benchmarks.false_alarms --runs 200 --alpha 0.05
     python -m benchmarks.false_alarms --runs 20
 
-A correct subject may show a violation in a share `alpha` of the runs at most. The script prints how many did, and an
-interval for the share; seeds are drawn afresh unless `--seed` names the first of them.
+A correct subject may show a violation in at most a fraction `alpha` of the runs. The script prints how many did, and
+an interval for the fraction. Seeds are consecutive, from `--seed` or from a random number.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from multiprocessing import get_context
 from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.hunt import interval
-from spanver.verification.runner import Request, run_properties
+from spanver.verification.request import Request
+from spanver.verification.runner import run_properties
 
 
 def violations(alpha: float, seed: int) -> tuple[int, list[str]]:
-    """Entropy of one run, and the properties that were violated in it."""
+    """Seed of one run, and the properties that were violated in it."""
     only = ",".join(sorted({each.guarantees[0] for each in find_properties() if each.statistical}))
     findings = run_properties(Request(only=only, alpha=alpha, seed=seed))
     return seed, [each.property for each in findings if each.verdict is Verdict.VIOLATED]
@@ -46,7 +47,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     print(  # noqa: T201 (a script)
         f"{len(accused)} of {options.runs} runs at alpha {options.alpha:g} show a violation (95 % interval of the "
-        f"share [{low:.3f}, {high:.3f}]); seeds from {options.seed}, {seconds:.0f} s"
+        f"fraction [{low:.3f}, {high:.3f}]); seeds from {options.seed}, {seconds:.0f} s"
     )
 
 

@@ -24,7 +24,7 @@ class NaiveRun:
 
 
 def naive_spanner_sampling(problem: TabularProblem, settings: Settings, seed: int) -> NaiveRun:
-    luck = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     cumulative = np.cumsum(np.exp(problem.log_base), axis=1)
     features, reward = problem.features, problem.reward
     samples = rewards = 0
@@ -32,7 +32,7 @@ def naive_spanner_sampling(problem: TabularProblem, settings: Settings, seed: in
     def draw(x):
         nonlocal samples
         samples += 1
-        return min(np.searchsorted(cumulative[x], luck.random(), side="right"), problem.responses - 1)
+        return min(np.searchsorted(cumulative[x], rng.random(), side="right"), problem.responses - 1)
 
     def ask(x, y):
         nonlocal rewards
@@ -43,7 +43,7 @@ def naive_spanner_sampling(problem: TabularProblem, settings: Settings, seed: in
     precision = np.linalg.inv(sigma)
     vectors, targets = [], []
     for _ in range(settings.prompts):
-        x = luck.integers(problem.prompts)
+        x = rng.integers(problem.prompts)
         for _ in range(settings.pairs_per_prompt):
             one, two = draw(x), draw(x)
             v = features[x, one] - features[x, two]
@@ -58,7 +58,7 @@ def naive_spanner_sampling(problem: TabularProblem, settings: Settings, seed: in
     trials = math.ceil(4 * settings.rejection_multiplier * math.log(4 / settings.rejection_failure))
     for _ in range(settings.exploration_rounds):
         theta = naive_fit(np.array(vectors), np.array(targets), problem.radius)
-        x = luck.integers(problem.prompts)
+        x = rng.integers(problem.prompts)
         two = draw(x)
 
         def weight(y, x=x, two=two, theta=theta):
@@ -69,7 +69,7 @@ def naive_spanner_sampling(problem: TabularProblem, settings: Settings, seed: in
         mean = sum(weight(draw(x)) for _ in range(trials)) / trials
         for _ in range(trials):
             one = draw(x)
-            if luck.random() < weight(one) / (settings.rejection_multiplier * mean):
+            if rng.random() < weight(one) / (settings.rejection_multiplier * mean):
                 break
         else:
             one = draw(x)

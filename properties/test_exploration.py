@@ -37,7 +37,8 @@ from spanver.policies import TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, RejectionRule
-from spanver.verification.check import Check, Experiment
+from spanver.verification.check import Check
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 

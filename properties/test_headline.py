@@ -28,7 +28,8 @@ from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
-from spanver.verification.check import Check, Experiment
+from spanver.verification.check import Check
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, Round, rounds_of
 

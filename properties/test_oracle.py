@@ -22,7 +22,8 @@ from spanver.oracle import Budget, Ledger, Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
-from spanver.verification.check import Check, Experiment
+from spanver.verification.check import Check
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, recount
 

@@ -18,7 +18,8 @@ from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
-from spanver.verification.check import Check, Experiment
+from spanver.verification.check import Check
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle
 

@@ -30,7 +30,8 @@ from spanver.strategies import realizing, relative_features, run_settings, tabul
 from spanver.subjects.contract import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
-from spanver.verification.check import Check, Experiment
+from spanver.verification.check import Check
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 

@@ -26,7 +26,7 @@ from .problems.tabular import TabularProblem as TabularProblem
 from .runs.settings import derived_settings as derived_settings
 from .runs.settings import practical_settings as practical_settings
 from .subjects.contract import Subject as Subject
-from .verification.runner import Request as Request
+from .verification.request import Request as Request
 from .verification.runner import verify as verify
 
 __version__: str

@@ -1,4 +1,4 @@
-"""Verdicts: what can be said of a guarantee or of a claim, how it is shown, and what a command exits with."""
+"""`Verdict` of a guarantee or of a claim, with its exit code and its colour, and the worst of several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Verdict", "worst"]
 
 
 class Verdict(Enum):
-    """What can be said of a guarantee or of a claim; undecided is never taken for holds."""
+    """Verdict on a guarantee or on a claim; undecided never counts as holds."""
 
     HOLDS = "holds"
     UNDECIDED = "undecided"
@@ -17,7 +17,7 @@ class Verdict(Enum):
 
     @property
     def exit_code(self) -> int:
-        """What a command with this verdict exits with: 0, 2 and 1."""
+        """Exit code of a command with this verdict: 0 if it holds, 2 if undecided, 1 if violated."""
         return {Verdict.HOLDS: 0, Verdict.UNDECIDED: 2, Verdict.VIOLATED: 1}[self]
 
     @property
@@ -27,7 +27,7 @@ class Verdict(Enum):
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the worst of several verdicts: violated before undecided before holds, which it is where there are none.
+    """Return the worst of several verdicts: violated, else undecided, else holds (also if there are none).
 
     Examples
     --------

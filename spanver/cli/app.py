@@ -1,6 +1,7 @@
 """The command line: `spanver verify | zoo | run | certify | study | guarantees`.
 
-Exit codes: 0 holds or done, 1 a guarantee is violated, 2 could not decide or run. Bad input is refused in one sentence.
+Exit codes: 0 if all holds or is done, 1 if a guarantee is violated, 2 if nothing could be decided or run. Bad input is
+refused in one sentence.
 """
 
 from __future__ import annotations
@@ -43,18 +44,15 @@ def main() -> None:
     """Run the command line; every error that spanver raises is one sentence and exit code 2."""
     try:
         app()
-    except SpanverError as error:
+    except (SpanverError, OSError) as error:  # OSError: a full disk, a folder without permission to write
         errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(Verdict.UNDECIDED.exit_code)
-    except OSError as error:  # a full disk, a folder that must not be written to
-        errors.print(f"spanver: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(Verdict.UNDECIDED.exit_code)
     except MemoryError as error:
         errors.print(f"spanver: not enough memory ({error})", style="red", markup=False, highlight=False)
-        sys.exit(Verdict.UNDECIDED.exit_code)
     except Exception:  # a bug of ours decides nothing: exit code 1 is for violated guarantees
         errors.print_exception()
-        sys.exit(Verdict.UNDECIDED.exit_code)
+    else:
+        return
+    sys.exit(Verdict.UNDECIDED.exit_code)
 
 
 def _version(wanted: bool) -> None:
@@ -88,7 +86,7 @@ def verify(
         str, Option(help="A number: the same one repeats the run exactly. 'fresh' makes it a new experiment.")
     ] = "0",
     expected_failures: Annotated[
-        Path | None, Option(help="File of lines `guarantee: part of the message` that have to fail just so.")
+        Path | None, Option(help="File of lines `guarantee: part of the message`: these must fail, with that message.")
     ] = None,
     workers: Annotated[int | None, Option(help="Processes. [default: one a processor, at most 4]")] = None,
     json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
@@ -99,16 +97,16 @@ def verify(
     Libraries: numpy, scipy, scikit-learn-svd, river, vowpal-wabbit and more; the reference also on other array
     libraries: reference-torch, reference-jax, reference-array_api_strict, reference-cupy.
     """
-    from spanver.guarantees import REGISTRY  # noqa: PLC0415 (keeps --help quick)
-    from spanver.verification import report as tables  # noqa: PLC0415
+    from spanver.verification import report as tables  # noqa: PLC0415 (keeps --help quick)
     from spanver.verification import runner  # noqa: PLC0415
+    from spanver.verification.request import Request, read_expected_failures  # noqa: PLC0415
 
     check_outputs(json_file, junit)
-    request = runner.Request(subject, command, profile, only, alpha, _seed(seed))
-    known = runner.expected_failures(expected_failures) if expected_failures is not None else {}
+    request = Request(subject, command, profile, only, alpha, _seed(seed))
+    known = read_expected_failures(expected_failures) if expected_failures is not None else {}
     with counting("verifying") as tick:
-        report = runner.verify(request, workers=workers, junit=junit, known=known, on_finding=tick)
-    console.print(tables.verdict_table(report, {name: entry.title for name, entry in REGISTRY.items()}))
+        report = runner.verify(request, workers=workers, junit=junit, expected_failures=known, on_finding=tick)
+    console.print(tables.verdict_table(report))
     for line in tables.footer_lines(report):
         plain(line)
     also = f" --expected-failures {shlex.quote(str(expected_failures))}" if expected_failures is not None else ""
@@ -123,13 +121,15 @@ def verify(
 def zoo(
     names: Annotated[list[str] | None, typer.Argument(help="Only these mutants. [default: all]")] = None,
     profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "ci",
-    matrix: Annotated[bool, Option("--matrix", help="All guarantees, not just the expected ones, to the end.")] = False,
-    repeats: Annotated[int, Option(help="Runs with fresh luck, for kill probabilities.")] = 1,
+    matrix: Annotated[
+        bool, Option("--matrix", help="Run all guarantees to the end, not only the expected ones.")
+    ] = False,
+    repeats: Annotated[int, Option(help="Runs with fresh seeds, for kill probabilities.")] = 1,
     seed: Annotated[str, Option(help="A number: the same one repeats the run exactly; or 'fresh'.")] = "0",
     workers: Annotated[int, Option(help="Processes.")] = 2,
-    json_file: Annotated[Path | None, Option("--json", help="Write what became of each mutant to this file.")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="Write the result of each mutant to this file.")] = None,
 ) -> None:
-    """Run the zoo: implementations with one bug each, which the properties must kill, and correct ones to survive."""
+    """Run the zoo: implementations with one bug each, which must be killed, and correct ones, which must survive."""
     from spanver.verification import report as tables  # noqa: PLC0415
     from spanver.verification.hunt import run_zoo  # noqa: PLC0415
     from spanver.zoo.catalogue import find  # noqa: PLC0415 (keeps --help quick)
@@ -148,12 +148,11 @@ def zoo(
             on_result=tick,
         )
     console.print(tables.zoo_table(found))
-    for line in tables.zoo_lines(found, whole=not names):
+    for line in tables.zoo_lines(found):
         plain(line)
     if json_file is not None:
         write_json(json_file, found.to_json())
-    bad = found.verdict is not Verdict.HOLDS if not names else bool(found.survivors or found.false_kills)
-    raise typer.Exit((Verdict.VIOLATED if bad else Verdict.HOLDS).exit_code)
+    raise typer.Exit(found.verdict.exit_code)
 
 
 app.command()(run)
@@ -200,9 +199,9 @@ def study(
         ),
     ] = "all",
     profile: Annotated[str, Option(help="quick (minutes) or full (up to two hours), on 2 processors.")] = "quick",
-    seed: Annotated[int, Option(help="Decides every number of the study.")] = 0,
+    seed: Annotated[int, Option(help="The same one gives the same numbers.")] = 0,
     out: Annotated[
-        Path, Option(help="Folder of the figures, and of the table that a stopped study goes on from.")
+        Path, Option(help="Folder of the figures, and of the table from which a stopped study continues.")
     ] = Path("studies"),
     workers: Annotated[int | None, Option(help="Processes. [default: one a processor]")] = None,
     scheduler: Annotated[
@@ -232,7 +231,7 @@ def study(
                 on_points=on_points,
             )
         except KeyboardInterrupt:
-            errors.print("stopped; what was measured is kept, and the same command goes on from there", style="yellow")
+            errors.print("stopped; measurements are stored, and the same command continues from them", style="yellow")
             raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
     for result in results:
         console.print(claims_table(result))
@@ -241,36 +240,18 @@ def study(
     plain(footer_line(results))
     if json_file is not None:
         write_json(json_file, studies.as_json(results, profile=profile, seed=seed))
-    verdict = studies.verdict_of(results)
-    raise typer.Exit(verdict.exit_code)
+    raise typer.Exit(studies.verdict_of(results).exit_code)
 
 
 @app.command()
 def guarantees(
     json_file: Annotated[Path | None, Option("--json", help="Write the registry to this file.")] = None,
 ) -> None:
-    """Print the registry of guarantees: statement, kind, source, and what checks each."""
-    from spanver.guarantees import REGISTRY  # noqa: PLC0415
-    from spanver.runs.report import guarantee_table  # noqa: PLC0415
-    from spanver.verification.collection import checked_by  # noqa: PLC0415
+    """Print the registry of guarantees: statement, kind, source, and the checks of each."""
+    from spanver.cli.guarantees import print_registry  # noqa: PLC0415 (keeps --help quick)
 
-    checks = checked_by()
-    console.print(guarantee_table(REGISTRY.values(), checks))
-    unchecked = sum(1 for name in REGISTRY if not checks.get(name))
-    console.print(f"{len(REGISTRY)} guarantees, {unchecked} without a check yet")
-    if json_file is not None:
-        rows = [
-            {
-                "id": entry.id,
-                "title": entry.title,
-                "statement": entry.statement,
-                "kind": entry.kind_text,
-                "source": entry.source_text,
-                "checked_by": list(checks.get(entry.id, ())),
-            }
-            for entry in REGISTRY.values()
-        ]
-        write_json(json_file, {"schema": "spanver.guarantees/1", "guarantees": rows})
+    check_outputs(json_file)
+    print_registry(json_file)
 
 
 def _seed(text: str) -> int:

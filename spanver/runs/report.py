@@ -1,4 +1,4 @@
-"""What a person sees of runs, certificates and the registry: tables for the terminal, and the figure of a run."""
+"""Terminal tables of runs and certificates, and the figure of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import Guarantee
 from spanver.learners.spanner_sampling import Settings
 from spanver.runs.certify import Check
 from spanver.runs.records import Record
@@ -22,7 +21,6 @@ __all__ = [
     "certificate_table",
     "check_figure",
     "draw_figure",
-    "guarantee_table",
     "responses_table",
     "result_table",
     "settings_table",
@@ -161,30 +159,6 @@ def certificate_table(checks: Iterable[Check], titles: Mapping[str, str]) -> Tab
     for check in checks:
         colour = check.verdict.colour
         table.add_row(check.id, titles[check.id], f"[{colour}]{check.verdict.value}[/{colour}]", check.finding)
-    return table
-
-
-def guarantee_table(registry: Iterable[Guarantee], checked_by: Mapping[str, tuple[str, ...]]) -> Table:
-    """Print the registry.
-
-    Parameters
-    ----------
-    registry : iterable of Guarantee
-    checked_by : mapping
-        Names of what checks each guarantee, by id.
-    """
-    table = Table(show_lines=True)
-    for heading in ("id", "statement", "kind", "from", "checked by"):
-        table.add_column(heading, overflow="fold", ratio={"statement": 4, "checked by": 2}.get(heading))
-    for guarantee in registry:
-        checks = checked_by.get(guarantee.id, ())
-        table.add_row(
-            guarantee.id,
-            f"[bold]{escape(guarantee.title)}[/bold]\n{escape(guarantee.statement)}",
-            guarantee.kind_text,
-            guarantee.source_text,
-            "\n".join(checks) if checks else "[yellow]no check yet[/yellow]",
-        )
     return table
 
 

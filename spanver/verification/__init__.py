@@ -1,1 +1,1 @@
-"""Verification of a subject: the search for counterexamples, the experiments, the pytest plugin, and verdicts."""
+"""Verification of a subject: the search for counterexamples, experiments, the pytest plugin, verdicts, the zoo."""

@@ -1,8 +1,8 @@
-"""What a property is given: a way to call the subject, seeds, and the evidence that it gathers.
+"""What a property is given: `Check` calls the subject, derives seeds, and designs experiments.
 
 A property is a plain function of a `Check` and of an instance. Hypothesis searches the instances, and never the
 randomness: all seeds are derived by hash from (run seed, property, instance, purpose), so a failing instance replays
-exactly and a fresh run seed is a new experiment (mathematics.md, section 6). How instances are searched is
+exactly, and a fresh run seed is a new experiment (mathematics.md, section 6). The search for instances is in
 `spanver.verification.search`.
 """
 
@@ -24,33 +24,12 @@ from spanver.oracle import Budget
 from spanver.subjects.contract import SpannerResult, Subject, result_of
 from spanver.validation import require
 from spanver.values import FloatArray
+from spanver.verification.experiment import Experiment
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import Profile
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, issued
 
-__all__ = ["Check", "Experiment"]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A statistical claim about one instance.
-
-    Attributes
-    ----------
-    observe : callable
-        `observe(count, seed)`: that many further observations.
-    log_e : callable
-        Logarithm of the e-value of all observations so far, against the guarantee.
-    samples : int
-        Observations after which a violation of the discrepancy demanded was seen with probability 0.99.
-    seen : callable
-        What was observed beside what was claimed, in words.
-    """
-
-    observe: Callable[[int, int], Sequence[Any]]
-    log_e: Callable[[Sequence[Any]], float]
-    samples: int
-    seen: Callable[[Sequence[Any]], str]
+__all__ = ["Check"]
 
 
 @dataclass
@@ -68,8 +47,10 @@ class Check:
         All seeds are derived from it.
     alpha : float
         Of one statistical test: the share of one instance of one property.
-    discrepancy, tested : float, int
-        What statistical tests must detect, and on how many instances.
+    discrepancy : float
+        Violation that statistical tests must detect.
+    tested : int
+        Number of instances of a statistical property.
     """
 
     subject: Subject
@@ -81,7 +62,7 @@ class Check:
     discrepancy: float
     tested: int
     finding: Finding = field(init=False)
-    premises: tuple[int, int] = (0, 0)  # how often one was tried, and how often it held
+    premises: tuple[int, int] = (0, 0)  # how often one was checked, and how often it held
     _digest: str = ""
     _ratio: float | None = None
 
@@ -108,8 +89,8 @@ class Check:
             raise
         except BudgetExceededError as error:
             if any(_is_limited(argument) for argument in (*arguments, *named.values())):
-                raise  # the property set a budget, to see what becomes of it
-            raise ViolationError(f"{function} asked far more than it has to: {error}", "raised") from error
+                raise  # the property set a budget, in order to see it exceeded
+            raise ViolationError(f"{function} draws far more than it needs: {error}", "raised") from error
         except ProtocolError as error:
             raise ViolationError(str(error), "protocol", final=error.final) from error
         except ContractError as error:
@@ -119,34 +100,39 @@ class Check:
             raise ViolationError(f"{function} raised {type(error).__name__}: {words}", "raised") from error
 
     def seed(self, purpose: str, replicate: int = 0) -> int:
-        """Seed for one purpose on the current instance, below 2**52: a double holds it and those that follow it."""
+        """Seed for one purpose on the current instance, below 2**52: doubles hold it and its successors exactly."""
         text = f"{self.run_seed}/{self.name}/{self._digest}/{purpose}/{replicate}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 12
 
     def tightness(self, measured: float, bound: float) -> None:
-        """Report how near a bound the measured value is on the current instance."""
+        """Report the ratio of a measured value to its bound on the current instance; the largest is stored."""
         ratio = measured / bound if bound > 0 else float(measured > 0)
         if math.isfinite(ratio):
             self._ratio = max(ratio, self._ratio or 0.0)
 
     def premise(self, held: bool) -> None:
-        """Say whether the premise of a guarantee held; where it never did, nothing is decided."""
+        """Report whether the premise of a guarantee held; a guarantee whose premise never did is undecided."""
         self.premises = (self.premises[0] + 1, self.premises[1] + held)
 
     def begin(self, digest: str) -> None:
-        """Turn to the next instance."""
+        """Start the next instance, of this digest."""
         self._digest, self._ratio = digest, None
 
     def finish(self) -> None:
-        """Store the tightness of an instance that passed, and steer the search of an exact property towards more."""
+        """Store the tightness of an instance that passed, and steer the search towards tighter ones."""
         if self._ratio is not None:
             self.finding.tightness = max(self._ratio, self.finding.tightness or 0.0)
             hypothesis.target(self._ratio)
 
     def law_experiment(self, observe: Callable[[int, int], Sequence[Any]], law: FloatArray) -> Experiment:
-        """Experiment: observations, which are indices, are independent with this law, up to the discrepancy.
+        """Experiment: observations, which are indices, are independent and have this law, up to the discrepancy.
 
-        At most 8 outcomes, so that one may look at any time.
+        Parameters
+        ----------
+        observe : callable
+            `observe(count, seed)`: that many further observations.
+        law : array, shape (k,)
+            Probabilities of at most 8 outcomes, so that the e-value may be looked at any time.
         """
         require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
         samples = min_samples_law(law, self.discrepancy, alpha=self.alpha)
@@ -168,7 +154,7 @@ class Check:
 
 
 def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, ...]) -> None:
-    """Refuse pairs that the oracle of a call never handed out: nothing could be said about them."""
+    """Refuse pairs of responses that the oracle of the call never issued: nothing could be said about them."""
     for oracle in arguments:
         if isinstance(oracle, RecordingOracle):
             known = issued(oracle.queries)
@@ -180,7 +166,7 @@ def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, .
 
 
 def _is_limited(argument: Any) -> bool:
-    """Whether an argument is an oracle whose budget the property has set."""
+    """Whether an argument is an oracle with a budget that the property set."""
     budget = getattr(argument, "budget", None)
     return isinstance(budget, Budget) and budget not in (GENEROUS_BUDGET, Budget())
 

@@ -1,22 +1,25 @@
-"""What a property found, from the property to the exit code: one typed value, and the text that carries it between."""
+"""`Finding`: the result of one property, and its text form for the way through reports and processes."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 import cattrs
+import numpy as np
 
 from spanver.verdicts import Verdict
 
-__all__ = ["Finding", "finding_from_json", "finding_to_json"]
+__all__ = ["Finding", "finding_from_json", "finding_to_json", "plain"]
 
 
 @dataclass
 class Finding:
-    """What a property found.
+    """Result of one property.
 
     Attributes
     ----------
@@ -27,17 +30,17 @@ class Finding:
     kind : str
         `exact` or `statistical`.
     examples : int
-        Instances on which the subject was run before the verdict.
+        Instances on which the subject was run before the verdict was reached.
     alpha_spent : float
         Part of the false-alarm budget; 0 for exact properties.
     detectable : float or None
-        The smallest violation that would have been seen with probability 0.99, for statistical ones.
+        For statistical properties: the smallest violation that would have been seen with probability 0.99.
     tightness : float or None
-        Largest ratio of what was measured to its bound; 1 is tight.
+        Largest ratio of a measured value to its bound; 1 is tight.
     cause, message : str
         Of the violation, if any.
     counterexample : mapping or None
-        The smallest instance found, as plain data.
+        The smallest failing instance found, as plain data.
     seconds : float
     """
 
@@ -59,7 +62,7 @@ _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 
 
 def finding_to_json(finding: Finding) -> str:
-    """Text of a finding: what a report of pytest carries, also from a worker and into a JUnit file."""
+    """Text of a finding, as pytest's reports carry it: from a worker, and into a JUnit file."""
     return json.dumps(_CONVERTER.unstructure(finding))
 
 
@@ -67,3 +70,22 @@ def finding_from_json(text: str) -> Finding:
     """Return the finding of a text that `finding_to_json` wrote."""
     finding: Finding = _CONVERTER.structure(json.loads(text), Finding)
     return finding
+
+
+def plain(value: Any) -> Any:  # noqa: PLR0911 (a kind of value a line)
+    """Plain data of an instance, as JSON has it: it is shown as the counterexample, and seeds are derived from it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if callable(value):
+        return getattr(value, "__name__", str(value))
+    return value

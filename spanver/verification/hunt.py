@@ -1,8 +1,8 @@
-"""Every check has been seen to fail: the mutants of the zoo, each against the guarantees that it should break.
+"""`spanver zoo`: every mutant against the guarantees that it should break, so that every check has been seen to fail.
 
-A mutant is run against the properties of those guarantees up to the first kill, and repeatably. A correct control must
-survive all of the guarantees that its difference touches. With `matrix` every mutant is run against every guarantee,
-several times with fresh seeds, and how often each kills is measured.
+A mutant is run against the properties of those guarantees up to the first kill, repeatably. A correct control must
+survive all guarantees of the functions in which it differs. With `matrix` every mutant is run against every guarantee,
+several times with fresh seeds, and the frequency of kills is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import PROFILES
-from spanver.verification.runner import Request, run_properties
+from spanver.verification.request import Request
+from spanver.verification.runner import run_properties
 from spanver.zoo.catalogue import CONTROLS, MUTANTS, Mutant, find
 
 __all__ = ["MutantResult", "ZooReport", "interval", "run_zoo"]
@@ -31,13 +32,13 @@ __all__ = ["MutantResult", "ZooReport", "interval", "run_zoo"]
 
 @dataclass(frozen=True)
 class MutantResult:
-    """What became of one mutant, or of one correct control.
+    """Result for one mutant, or for one correct control.
 
     Attributes
     ----------
     mutant : Mutant
     kills : tuple of tuples of Finding
-        Of each repeat, the findings of the properties that failed.
+        For each repeat, the findings of the properties that failed.
     seconds : float
         Of all repeats.
     """
@@ -69,7 +70,7 @@ class MutantResult:
 
     @property
     def all_killers(self) -> dict[str, int]:
-        """In how many repeats each guarantee killed it."""
+        """Number of repeats in which each guarantee killed it."""
         killers = [{name for each in failed for name in each.guarantees} for failed in self.kills]
         counts = {name: sum(name in each for each in killers) for name in REGISTRY}
         return {name: count for name, count in counts.items() if count}
@@ -94,17 +95,20 @@ class MutantResult:
 
 @dataclass(frozen=True)
 class ZooReport:
-    """What became of the whole zoo.
+    """Result of a run of the zoo.
 
     Attributes
     ----------
     mutants, controls : tuple of MutantResult
     seconds : float
+    whole : bool
+        Whether all mutants and controls were run.
     """
 
     mutants: tuple[MutantResult, ...]
     controls: tuple[MutantResult, ...]
     seconds: float
+    whole: bool = True
 
     @property
     def survivors(self) -> list[str]:
@@ -117,7 +121,7 @@ class ZooReport:
         return [each.mutant.name for each in self.controls if each.first_kill is not None]
 
     def without_kills(self, *, exact: bool) -> list[str]:
-        """Guarantees with properties that killed nothing: those that are exact, or the others."""
+        """Guarantees with properties that killed nothing: the exact ones, or the others."""
         checked = {name for each in find_properties() for name in each.guarantees}
         active = {name for each in self.mutants for name in each.killed_by}
         return [
@@ -128,8 +132,8 @@ class ZooReport:
 
     @property
     def verdict(self) -> Verdict:
-        """Violated if a mutant survived, a correct control died, or an exact guarantee killed nothing."""
-        bad = self.survivors or self.false_kills or self.without_kills(exact=True)
+        """Violated if a mutant survived, a control died, or in the whole zoo an exact guarantee killed nothing."""
+        bad = self.survivors or self.false_kills or (self.whole and self.without_kills(exact=True))
         return Verdict.VIOLATED if bad else Verdict.HOLDS
 
     def to_json(self) -> dict[str, Any]:
@@ -175,16 +179,16 @@ def run_zoo(
     Parameters
     ----------
     profile : str
-        Of the mutants. Controls are run in full, and without `matrix` under `quick`.
+        Of the mutants. Controls are always run to the end, and without `matrix` under `quick`.
     names : iterable of str
         Only these mutants and controls; all if empty.
     matrix : bool
         Run each mutant against all guarantees, and do not stop at the first kill.
     repeats : int
-        With consecutive seeds.
+        Number of runs of each mutant, with consecutive seeds.
     seed, workers : int
     on_result : callable, optional
-        Called with the name of each mutant, as soon as its result is there.
+        Called with the name of each mutant when its result is available.
 
     Returns
     -------
@@ -205,7 +209,7 @@ def run_zoo(
     run = partial(_result, matrix=matrix, seeds=range(seed, seed + repeats))
     results: dict[str, MutantResult] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        # The long ones first: controls run to the end.
+        # Controls first: they run to the end and take longest.
         futures = {name: pool.submit(run, name, profile if matrix else "quick", is_control=True) for name in controls}
         futures |= {name: pool.submit(run, name, profile, is_control=False) for name in mutants}
         for name, future in futures.items():
@@ -216,13 +220,14 @@ def run_zoo(
         mutants=tuple(results[name] for name in mutants),
         controls=tuple(results[name] for name in controls),
         seconds=time.perf_counter() - started,
+        whole=not wanted,
     )
 
 
 def _result(
     name: str, profile: str, *, is_control: bool, matrix: bool, seeds: range
 ) -> tuple[tuple[tuple[Finding, ...], ...], float]:
-    """Kills of each repeat, and seconds: what travels between processes."""
+    """Kills of each repeat, and seconds: the part of a result that crosses processes."""
     started = time.perf_counter()
     failing = _control_failures if is_control else _mutant_kills
     kills = tuple(failing(find(name), profile, matrix, seed) for seed in seeds)
@@ -230,7 +235,7 @@ def _result(
 
 
 def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
-    # What dies under a gentler profile need not be run under a harder one, which sees more.
+    # A mutant killed under a gentler profile need not be run under a harder one, which detects more.
     for hardness in dict.fromkeys([profile] if matrix else ["quick", profile]):
         findings = run_properties(_request(mutant, hardness, matrix, seed), stop_at_first=not matrix)
         violated = tuple(each for each in findings if each.verdict is Verdict.VIOLATED)
@@ -240,7 +245,7 @@ def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tupl
 
 
 def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
-    """Of a correct control all has to hold, and something has to have run."""
+    """Findings that do not hold; that nothing ran is one too."""
     findings = run_properties(_request(control, profile, matrix, seed))
     if not findings:
         return (Finding("none", control.breaks, message="nothing ran"),)
@@ -253,5 +258,5 @@ def _request(mutant: Mutant, profile: str, matrix: bool, seed: int) -> Request:
         profile=profile,
         only="" if matrix else ",".join(mutant.breaks),
         seed=seed,
-        functions=",".join(mutant.functions),  # all else is as in the reference
+        functions=",".join(mutant.functions),  # all others are the reference's
     )

@@ -2,8 +2,8 @@
 
     pytest --pyargs spanver.properties --subject their_module:subject
 
-It adds options, gives each property its `check`, and attaches to each report what the property found. It does nothing
-in a run without such properties. Nothing of spanver is imported before it is needed.
+It adds options, gives each property its `check`, and attaches the finding of the property to pytest's report. It has
+no effect in a run without such properties, and imports nothing of spanver before it is needed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out properties of guarantees that were not asked for; run those that take long first on many workers."""
+    """Deselect properties that were not asked for; run statistical ones, which take longest, first on many workers."""
     only = config.getoption("--spanver-only")
     functions = set(filter(None, config.getoption("--spanver-functions").split(",")))
     marked = [(item, marker) for item in items for marker in item.iter_markers("guarantee")]
@@ -80,7 +80,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture
 def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
-    """Give a property what it needs, and attach what it found to its report."""
+    """Return the `Check` of a property, and attach its finding to the report."""
     from spanver.verification.finding import finding_to_json  # noqa: PLC0415 (nothing before it is needed)
     from spanver.verification.selection import make_check  # noqa: PLC0415 (likewise)
 

@@ -1,4 +1,4 @@
-"""How hard a run looks: three profiles, and what each of them decides."""
+"""Three profiles: how many instances a run searches, and what its statistical tests must detect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Profile:
     examples : int
         Instances that Hypothesis searches for each exact property.
     shrinks : int
-        Most further instances, once one failed, among which the smallest is looked for.
+        After a failure, the largest number of further instances among which a smaller one is searched.
     """
 
     name: str
@@ -34,19 +34,19 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         "deep": Profile("deep", examples=3000, shrinks=2000),
     }
 )
-"""By name. What statistical tests must detect, by profile, stands below."""
+"""By name. `DEMANDS` and `RARE_DEMANDS` say what statistical tests must detect in each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a statistical test of a guarantee must come to.
+    """What a statistical test of a guarantee must detect.
 
     Attributes
     ----------
     discrepancy : float
-        Violation, in total variation or in probability, that it must detect with probability 0.99.
+        Violation, in total variation or in probability, that must be detected with probability 0.99.
     instances : int
-        On how many instances.
+        Number of instances on which it is tested.
     """
 
     discrepancy: float

@@ -1,29 +1,23 @@
-"""What a person sees of a verification and of the zoo: tables for the terminal, and a sentence for each violation."""
+"""Terminal tables of a verification and of the zoo, and a sentence for each violation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from spanver.guarantees import REGISTRY
 from spanver.verification.hunt import ZooReport, interval
-from spanver.verification.runner import Report, Status
+from spanver.verification.results import Report, Status
 
 __all__ = ["footer_lines", "verdict_table", "violation_lines", "zoo_lines", "zoo_table"]
 
 
-def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
-    """Verdicts of a verification, one row a guarantee that was judged.
-
-    Parameters
-    ----------
-    report : Report
-    titles : mapping
-        Title of each guarantee.
-    """
+def verdict_table(report: Report) -> Table:
+    """Return the verdicts of a verification, one row for each guarantee that was judged."""
     table = Table(title=f"verdicts on {report.subject}", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("id", "guarantee", "verdict"):
         table.add_column(column, no_wrap=column != "guarantee")
@@ -34,7 +28,7 @@ def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
             continue
         table.add_row(
             row.id,
-            titles[row.id],
+            REGISTRY[row.id].title,
             Text(row.status.value, style=row.status.colour),
             f"{row.examples:,}",
             "" if row.detectable is None else f"{row.detectable:.2f}",
@@ -45,7 +39,7 @@ def verdict_table(report: Report, titles: Mapping[str, str]) -> Table:
 
 
 def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
-    """What was violated, as pairs of a sentence and a command that runs it again."""
+    """Yield, for each violated guarantee, a sentence and the command that runs it again."""
     for row in report.rows:
         if row.status is not Status.VIOLATED:
             continue
@@ -57,7 +51,7 @@ def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def footer_lines(report: Report) -> Iterator[str]:
-    """How many checks ran of those that had to, what was judged, and the false-alarm budget."""
+    """Yield counts of properties that ran and of verdicts, and the false-alarm budget."""
     if report.expected == 0:
         yield "nothing was checked: the subject provides no function that these guarantees need"
     yield (
@@ -66,8 +60,8 @@ def footer_lines(report: Report) -> Iterator[str]:
     )
     for words, status in (
         ("not provided by the subject", Status.NOT_PROVIDED),
-        ("not in this profile, decided by no property yet", Status.NOT_IN_PROFILE),
-        ("measured, as nothing is promised", Status.MEASURED),
+        ("not in this profile, checked by no property", Status.NOT_IN_PROFILE),
+        ("measured and not judged, as nothing is promised", Status.MEASURED),
         ("failed as expected", Status.EXPECTED_FAILURE),
     ):
         if report.ids(status):
@@ -80,7 +74,7 @@ def footer_lines(report: Report) -> Iterator[str]:
 
 
 def zoo_table(zoo: ZooReport) -> Table:
-    """What became of every mutant, one row each; correct controls below."""
+    """Return the result of every mutant, one row each, with correct controls below."""
     table = Table(title="zoo", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("mutant", "bug", "expected", "killed by"):
         table.add_column(column, no_wrap=column == "mutant")
@@ -100,14 +94,14 @@ def zoo_table(zoo: ZooReport) -> Table:
     return table
 
 
-def zoo_lines(zoo: ZooReport, *, whole: bool) -> Iterator[str]:
-    """Counts, and what fails the build."""
+def zoo_lines(zoo: ZooReport) -> Iterator[str]:
+    """Yield counts of kills and survivals; for the whole zoo also the guarantees that killed nothing."""
     times = sorted(each.seconds / each.repeats for each in zoo.mutants)
     median = f", median {times[len(times) // 2]:.1f} s" if times else ""
     killed = len(zoo.mutants) - len(zoo.survivors)
     yield f"{killed} of {len(zoo.mutants)} mutants killed{median}; {zoo.seconds:.0f} s in all"
     yield f"{len(zoo.controls) - len(zoo.false_kills)} of {len(zoo.controls)} correct controls survived"
-    if whole:
+    if zoo.whole:
         for exact, words in ((True, "exact guarantees that killed nothing"), (False, "others that killed nothing")):
             if zoo.without_kills(exact=exact):
                 yield f"{words}: {', '.join(zoo.without_kills(exact=exact))}"

@@ -1,4 +1,4 @@
-"""Which properties a run has, and what share of its false-alarm budget each gets."""
+"""Selection of the properties of a run, and the share of its false-alarm budget that each gets."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["expected_properties", "is_selected", "make_check", "statistical_prop
 
 
 def is_selected(guarantees: Iterable[str], only: str) -> bool:
-    """Whether one of the guarantees was asked for.
+    """Whether one of the guarantees is selected.
 
     Parameters
     ----------
     guarantees : iterable of str
     only : str
-        Ids, or letters for whole groups, separated by commas: `S,R3`. Empty asks for all.
+        Ids, or letters for whole groups, separated by commas: `S,R3`. Empty selects all.
 
     Raises
     ------
     ArgumentError
-        If a part of `only` is the id of no guarantee, and no letter of one.
+        If a part of `only` is neither the id of a guarantee nor the letter of a group.
     """
     wanted = {part.strip().upper() for part in only.split(",") if part.strip()}
     known = set(REGISTRY) | {name[0] for name in REGISTRY}
@@ -41,7 +41,7 @@ def is_selected(guarantees: Iterable[str], only: str) -> bool:
 
 
 def expected_properties(subject: Subject, only: str = "") -> tuple[Property, ...]:
-    """Properties that have to run on a subject: all that it provides the functions for."""
+    """Return the properties that have to run on a subject: all selected ones whose functions it provides."""
     return tuple(
         each for each in find_properties() if each.needs <= subject.provides and is_selected(each.guarantees, only)
     )
@@ -49,7 +49,7 @@ def expected_properties(subject: Subject, only: str = "") -> tuple[Property, ...
 
 @cache
 def statistical_properties() -> int:
-    """Number of statistical properties there are; the budget is divided over all, also when fewer run."""
+    """Return the number of statistical properties; the budget is split over all of them, even when fewer run."""
     return sum(each.statistical for each in find_properties())
 
 
@@ -64,7 +64,7 @@ def make_check(
     name : str
         Of the property.
     guarantees : tuple of str
-        Its first one says what a statistical test must detect, and on how many instances.
+        The first decides what a statistical test must detect, and on how many instances.
     profile : str
     alpha : float
         False-alarm budget of the whole run.

@@ -265,7 +265,7 @@ def test_verify_prints_a_verdict_on_each_guarantee_and_writes_it(spanver: Comman
     said = spanver("verify", "--only", "I1,E7,T3", "--workers", "1", "--json", "all.json", "--junit", "all.xml")
     assert said.code == 0
     assert "2 guarantees hold, 0 violated, 0 undecided" in said.out
-    assert "decided by no property yet: T3" in said.out
+    assert "checked by no property: T3" in said.out
     content = json.loads(Path("all.json").read_text())
     assert content["schema"] == "spanver.verify/1"
     assert {row["id"]: row["verdict"] for row in content["guarantees"]} == {

@@ -1,0 +1,88 @@
+"""Statistical claims: an experiment on one instance, and when its e-value is looked at.
+
+The sample size of an experiment is the one that its discrepancy needs. An e-value may be looked at any time, so the
+sample grows in steps, and a gross fault is decided early.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spanver.errors import ViolationError
+
+__all__ = ["Experiment", "ExperimentLoop"]
+
+FIRST_LOOK = 64  # observations; every later look has four times as many
+SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which no further one is begun
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A statistical claim about one instance.
+
+    Attributes
+    ----------
+    observe : callable
+        `observe(count, seed)`: that many further observations.
+    log_e : callable
+        Logarithm of the e-value of all observations so far, against the guarantee.
+    samples : int
+        Observations after which a violation of the discrepancy demanded has been seen with probability 0.99.
+    seen : callable
+        What was observed and what was claimed, in words.
+    """
+
+    observe: Callable[[int, int], Sequence[Any]]
+    log_e: Callable[[Sequence[Any]], float]
+    samples: int
+    seen: Callable[[Sequence[Any]], str]
+
+
+@dataclass
+class ExperimentLoop:
+    """The experiments of one property, instance by instance, at a level `alpha` each.
+
+    Once one has failed, a smaller failing instance is searched with fresh randomness and with bounded effort.
+    """
+
+    alpha: float
+    decided_after: int | None = None  # observations that decided the smallest failing instance so far
+    while_shrinking: int = 0
+
+    def test(self, experiment: Experiment, seed: Callable[[str, int], int]) -> None:
+        """Observe until a violation is decided, or all samples are drawn.
+
+        Parameters
+        ----------
+        experiment : Experiment
+        seed : callable
+            `seed(purpose, replicate)`: seeds of the current instance.
+
+        Raises
+        ------
+        ViolationError
+            If the e-value reaches `1/alpha`.
+        """
+        observations: list[Any] = []
+        shrinking = self.decided_after is not None
+        # A smaller instance that needs far more observations than the one that failed is not worth its time.
+        most = experiment.samples if self.decided_after is None else min(experiment.samples, 2 * self.decided_after)
+        count, look = min(FIRST_LOOK, most), 0
+        while len(observations) < most:
+            observations.extend(experiment.observe(count, seed("observations", look)))
+            self.while_shrinking += count if shrinking else 0
+            evidence, threshold = experiment.log_e(observations), -math.log(self.alpha)
+            if evidence >= threshold:
+                self.decided_after = min(len(observations), self.decided_after or len(observations))
+                raise ViolationError(
+                    f"{experiment.seen(observations)}, after {len(observations)} observations (e-value "
+                    f"e^{evidence:.1f}, above 1/alpha = e^{threshold:.1f})"
+                )
+            count, look = min(3 * len(observations), most - len(observations)), look + 1
+
+    def is_exhausted(self) -> bool:
+        """Whether the search for a smaller instance has used up its observations."""
+        return self.while_shrinking >= SHRINK_OBSERVATIONS

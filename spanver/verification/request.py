@@ -1,0 +1,85 @@
+"""What to verify, and how; and the file that says which guarantees are expected to fail."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from spanver.guarantees import REGISTRY
+from spanver.validation import require, require_count, require_probability
+from spanver.verification.profiles import PROFILES
+from spanver.verification.selection import is_selected
+
+__all__ = ["Request", "read_expected_failures"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to verify, and how.
+
+    Attributes
+    ----------
+    subject : str
+        Name of the subject.
+    command : str or None
+        In place of a name: the command that starts the subject.
+    profile : str
+    only : str
+        Ids or groups, separated by commas. Empty for all.
+    alpha : float
+    seed : int
+    functions : str
+        Functions, separated by commas: only properties that need one of them are run. Empty for all properties.
+
+    Raises
+    ------
+    ArgumentError
+        If a value is out of range, or both a subject and a command are given.
+    """
+
+    subject: str = "reference"
+    command: str | None = None
+    profile: str = "quick"
+    only: str = ""
+    alpha: float = 1e-6
+    seed: int = 0
+    functions: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.profile in PROFILES, "profile", self.profile, f"one of {', '.join(PROFILES)}")
+        require_probability("alpha", self.alpha)
+        require_count("seed", self.seed, least=0)
+        is_selected((), self.only)  # refuses what names no guarantee
+        if self.command is not None:
+            require(self.command.strip() != "", "command", self.command, "a program, with its arguments")
+            require(self.subject == Request.subject, "subject", self.subject, "left out where there is a command")
+
+    def replay(self, guarantee: str) -> str:
+        """Command that runs the properties of one guarantee again, with the same instances and the same randomness."""
+        parts = ["spanver", "verify", *(["--command", self.command] if self.command else [self.subject])]
+        parts += ["--only", guarantee, "--profile", self.profile, "--seed", str(self.seed)]
+        return shlex.join(parts + (["--alpha", repr(self.alpha)] if self.alpha != Request.alpha else []))
+
+
+def read_expected_failures(path: Path) -> dict[str, str]:
+    """Read a file of expected failures, a line each: `S4: part of the message of the failure`.
+
+    Lines that begin with `#` are comments.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such file, or a line names no guarantee, one that an earlier line names, or no part of a message.
+    """
+    require(path.is_file(), "expected_failures", str(path), "a file")
+    entries: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            where = f"line {number} of {path}"
+            name, _, part = (each.strip() for each in line.partition(":"))
+            require(part != "", where, line, "`guarantee: part of the message`")
+            require(name in REGISTRY, where, line, "about a guarantee (spanver guarantees lists them)")
+            require(name not in entries, where, line, f"the only line about {name}")
+            entries[name] = part
+    return entries

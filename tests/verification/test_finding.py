@@ -1,0 +1,29 @@
+"""Findings and instances as plain data."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from spanver.verdicts import Verdict
+from spanver.verification.finding import Finding, finding_from_json, finding_to_json, plain
+from spanver.verification.profiles import PROFILES
+
+
+def test_instances_are_shown_as_json_has_them() -> None:
+    shown = plain({"a": np.array([1.0, -np.inf]), "b": (1, "x"), "c": Verdict.HOLDS, "d": PROFILES["quick"]})
+    assert json.loads(json.dumps(shown)) == {
+        "a": [1.0, "-inf"],
+        "b": [1, "x"],
+        "c": "holds",
+        "d": {"name": "quick", "examples": PROFILES["quick"].examples, "shrinks": PROFILES["quick"].shrinks},
+    }
+
+
+def test_a_finding_survives_the_text_that_carries_it() -> None:
+    finding = Finding(
+        "a", ("S4", "S5"), Verdict.VIOLATED, "statistical", 3, 1e-9, 0.1, 0.5, "raised", "no", {"x": [1]}, 2.5
+    )
+    assert finding_from_json(finding_to_json(finding)) == finding
+    assert finding_from_json(finding_to_json(Finding("b", ()))) == Finding("b", ())

@@ -1,0 +1,26 @@
+"""The status of a guarantee, from the findings of its properties."""
+
+from __future__ import annotations
+
+from spanver.subjects.reference import subject as reference
+from spanver.verdicts import Verdict
+from spanver.verification.collection import find_properties
+from spanver.verification.finding import Finding
+from spanver.verification.results import Row, Status, judge
+
+
+def test_an_expected_failure_hides_no_other_one_and_accuses_nothing_undecided() -> None:
+    def finding(message: str, verdict: Verdict) -> Finding:
+        return Finding(message, ("E6",), verdict, message=message, examples=1)
+
+    properties = [each for each in find_properties() if "E6" in each.guarantees][:2]
+    known = {"E6": "bug 17"}
+
+    def row(*findings: Finding) -> Row:
+        return judge("E6", reference, findings, properties, known)
+
+    bug, regression = finding("bug 17", Verdict.VIOLATED), finding("a regression", Verdict.VIOLATED)
+    assert row(bug, finding("fine", Verdict.HOLDS)).status is Status.EXPECTED_FAILURE
+    assert row(bug, regression).status is Status.VIOLATED
+    assert "a regression" in row(bug, regression).message
+    assert row(finding("lost", Verdict.UNDECIDED), finding("fine", Verdict.HOLDS)).status is Status.UNDECIDED
