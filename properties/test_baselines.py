@@ -1,8 +1,8 @@
-"""The baselines of A3: what they ask and with which parameters (O1), what they fit (E6), and T6's choice of pairs.
+"""The baselines of A3: their queries and the parameters of these (O1), their fits (E6), and T6's choice of pairs.
 
-*Proper* `[FMR25]` is read off the record: every response whose reward or label is asked was drawn at that prompt by a
-sampling question, and its parameter is the one that the run states for the round, fitted to the rounds before (E6), so
-before the prompt was handed out. T4, which is about proper learners, is an illustration and cannot be tested.
+*Proper* `[FMR25]` is read off the record: every response with a reward or label was drawn at that prompt by a sampling
+query, with the parameter that the run states for the round. This parameter is fitted to the rounds before (E6), so it
+is fixed before the prompt is known. T4, which is about proper learners, is an illustration and cannot be tested.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ FEEDBACK = st.sampled_from(["reward", "preference"])
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What one round was about, in the order of its relative feature.
+class RoundPair:
+    """Pair of responses of one round, in the order of its relative feature.
 
     Attributes
     ----------
@@ -54,22 +54,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Learned:
-    """A run, as its questions and its result show it."""
+    """A run: its record and its result."""
 
     result: BaselineResult
     rounds: list[Round]
-    pairs: list[Pair]
+    pairs: list[RoundPair]
     ledger: Ledger
 
 
 def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan: Any) -> Learned:
-    """Run a learner of the subject on an oracle that lists all responses, if asked."""
+    """Run a learner of the subject on an oracle that can also list all responses."""
     oracle = RecordingOracle(
         literal_oracle(problem, seed=check.seed("oracle"), full_table=True, budget=GENEROUS_BUDGET)
     )
     result: BaselineResult = check.call(name, oracle, rounds=rounds, seed=check.seed("learner"), **plan)
     found = rounds_of(oracle.queries)
-    assert len(found) == rounds, f"{len(found)} prompts were asked for in {rounds} rounds"
+    assert len(found) == rounds, f"{len(found)} prompts were drawn in {rounds} rounds"
     assert len(result.targets) == rounds, f"{len(result.targets)} rounds are reported of {rounds}"
     labels = plan.get("feedback") == "preference"
     pairs = [
@@ -79,41 +79,41 @@ def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan:
     return Learned(result, found, pairs, oracle.ledger)
 
 
-def pair_of(problem: TabularProblem, asked: Round, vector: FloatArray, target: float, labels: bool) -> Pair:
-    """Pair whose rewards or label were asked, which is the pair that the run reports."""
-    prompt = int(asked.prompt)
+def pair_of(problem: TabularProblem, played: Round, vector: FloatArray, target: float, labels: bool) -> RoundPair:
+    """Pair whose rewards or label were drawn, which is the pair that the run reports."""
+    prompt = int(played.prompt)
     if labels:
-        told = [entry for entry in asked.queries if entry.name == "compare"]
-        assert len(told) == 1, f"{len(told)} labels were asked in a round"
-        assert not asked.rewards, "rewards were asked of a learner from labels"
-        (one, two), value = map(int, told[0].arguments), 1.0 if told[0].answer else -1.0
+        labelled = [entry for entry in played.queries if entry.name == "compare"]
+        assert len(labelled) == 1, f"{len(labelled)} labels were drawn in a round"
+        assert not played.rewards, "a learner from labels drew rewards"
+        (one, two), value = map(int, labelled[0].arguments), 1.0 if labelled[0].answer else -1.0
     else:
-        assert len(asked.rewards) == 2, f"{len(asked.rewards)} rewards were asked in a round"
-        (one, first), (two, second) = ((int(each), reward) for each, reward in asked.rewards)
+        assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in a round"
+        (one, first), (two, second) = ((int(each), reward) for each, reward in played.rewards)
         value = first - second
     features = problem.features[prompt]
-    for pair in (Pair(prompt, one, two, value), Pair(prompt, two, one, -value)):
+    for pair in (RoundPair(prompt, one, two, value), RoundPair(prompt, two, one, -value)):
         relative = features[pair.one] - features[pair.two]
         if np.allclose(vector, relative, rtol=0, atol=1e-12) and abs(target - pair.target) <= ROUNDING:
             return pair
-    raise AssertionError(f"vector {vector.tolist()} with target {target} is reported, asked were {one} and {two}")
+    raise AssertionError(f"vector {vector.tolist()} with target {target} is reported, the pair was {one} and {two}")
 
 
-def draws(asked: Round) -> list[tuple[FloatArray | None, int]]:
+def draws(played: Round) -> list[tuple[FloatArray | None, int]]:
     """Responses of plain draws, each with the parameter of its policy: none for the base policy."""
     return [
         (theta if theta is not None and np.any(theta) else None, int(response))
-        for entry in asked.queries
+        for entry in played.queries
         if entry.name == "sample"
         for theta in [entry.arguments[1]]
         for response in entry.answer.ids
     ]
 
 
-def assert_drawn(asked: Round, response: int, theta: FloatArray) -> None:
+def assert_drawn(played: Round, response: int, theta: FloatArray) -> None:
     """Assert that a response was drawn with this parameter."""
-    with_theta = [each for own, each in draws(asked) if is_same(own, theta)]
-    assert response in with_theta, f"asked was {response}, drawn with {theta.tolist()} were {with_theta}"
+    with_theta = [each for own, each in draws(played) if is_same(own, theta)]
+    assert response in with_theta, f"of the pair is {response}, drawn with {theta.tolist()} were {with_theta}"
 
 
 def is_same(own: FloatArray | None, theta: FloatArray) -> bool:
@@ -122,10 +122,10 @@ def is_same(own: FloatArray | None, theta: FloatArray) -> bool:
 
 def assert_proper(run: Learned, first: FloatArray, second: FloatArray) -> None:
     """Assert that both responses of every round were drawn with these parameters, of shape (T, d)."""
-    for t, (asked, pair) in enumerate(zip(run.rounds, run.pairs, strict=True)):
-        assert_drawn(asked, pair.one, first[t])
-        assert_drawn(asked, pair.two, second[t])
-        strangers = [own for own, _ in draws(asked) if not any(is_same(own, each) for each in (first[t], second[t]))]
+    for t, (played, pair) in enumerate(zip(run.rounds, run.pairs, strict=True)):
+        assert_drawn(played, pair.one, first[t])
+        assert_drawn(played, pair.two, second[t])
+        strangers = [own for own, _ in draws(played) if not any(is_same(own, each) for each in (first[t], second[t]))]
         assert not strangers, f"round {t} draws with {strangers[0]}, its parameter is {run.result.thetas[t].tolist()}"
 
 
@@ -184,7 +184,7 @@ def test_xpo_draws_against_the_base_policy_and_estimates_each_partition_once(
 def test_elliptical_enumeration_lists_all_responses_and_draws_none(
     check: Check, problem: TabularProblem, rounds: int, ridge: float
 ) -> None:
-    """So it is improper: what it asks about was drawn by no policy."""
+    """So it is improper: no policy drew its pairs."""
     run = learn(check, "elliptical_enumeration", problem, rounds, ridge=ridge)
     assert_ledger(run, 0, 2 * rounds, rounds * problem.responses)
 
@@ -201,11 +201,11 @@ def test_elliptical_enumeration_asks_about_the_least_certain_pair(
         relative = features[:, None] - features[None]
         squares = np.einsum("abi,ij,abj->ab", relative, np.linalg.inv(sigma), relative)
         own, largest = float(squares[pair.one, pair.two]), float(squares.max())
-        assert own >= largest * (1 - ROUNDING), f"round {t} asks about a square norm of {own}, the largest is {largest}"
+        assert own >= largest * (1 - ROUNDING), f"round {t} picks a square norm of {own}, the largest is {largest}"
         sigma = sigma + np.outer(relative[pair.one, pair.two], relative[pair.one, pair.two])
 
 
-def fitted_data(problem: TabularProblem, pairs: Sequence[Pair]) -> tuple[FloatArray, FloatArray]:
+def fitted_data(problem: TabularProblem, pairs: Sequence[RoundPair]) -> tuple[FloatArray, FloatArray]:
     vectors = [problem.features[pair.prompt, pair.one] - problem.features[pair.prompt, pair.two] for pair in pairs]
     return np.array(vectors).reshape(-1, problem.dimension), np.array([pair.target for pair in pairs], dtype=np.float64)
 
@@ -287,10 +287,10 @@ def assert_stationary(problem: TabularProblem, run: Learned, feedback: str, alph
         before = theta
 
 
-def base_draws(asked: Round, pair: Pair, theta: FloatArray, partitions: dict[Prompt, Counter[int]]) -> None:
+def base_draws(played: Round, pair: RoundPair, theta: FloatArray, partitions: dict[Prompt, Counter[int]]) -> None:
     """Add what a round drew from the base policy apart from its pair; at parameter 0 the first is such a draw too."""
-    drawn: Counter[int] = Counter(response for theta, response in draws(asked) if theta is None)
-    for entry in asked.queries:
+    drawn: Counter[int] = Counter(response for theta, response in draws(played) if theta is None)
+    for entry in played.queries:
         if entry.name == "sample_counts":
             drawn.update(dict(zip(map(int, entry.answer.responses.ids), map(int, entry.answer.counts), strict=True)))
     drawn.subtract([pair.two] if np.any(theta) else [pair.one, pair.two])
@@ -301,7 +301,7 @@ def base_draws(asked: Round, pair: Pair, theta: FloatArray, partitions: dict[Pro
 
 def loss_at(
     problem: TabularProblem,
-    pairs: Sequence[Pair],
+    pairs: Sequence[RoundPair],
     theta: FloatArray,
     feedback: str,
     alpha: float,

@@ -1,7 +1,7 @@
 """Phase 2 of SpannerSampling: the fit (E6, E7), the truncated scores (E2), and whole runs (E1-E3, E5, R1, R3, S2).
 
-Runs are judged from the record of their questions and from the policy they return; what a learner says of itself is not
-used.
+Runs are judged by the record of their queries and by the policy that they return, and by nothing that a learner reports
+about itself.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SAMPLED = tabular_problems(
 
 @dataclass(frozen=True)
 class Explored:
-    """A run, as its questions and its policy show it."""
+    """A run: its record and its policy."""
 
     components: tuple[TruncatedSoftmax, ...]
     spanner: list[Round]
@@ -60,14 +60,14 @@ class Explored:
 
 
 def explore(
-    check: Check, problem: TabularProblem, settings: Settings, seed: int, door: Oracle | None = None
+    check: Check, problem: TabularProblem, settings: Settings, seed: int, shared: Oracle | None = None
 ) -> Explored:
-    """Run the subject on an oracle of its own, or on a door that other runs go through as well."""
-    oracle = RecordingOracle(door or literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
+    """Run the subject on an oracle of its own, or on one that it shares with other runs."""
+    oracle = RecordingOracle(shared or literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
     policy = check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings)
     rounds = rounds_of(oracle.queries)
     expected = settings.prompts + settings.exploration_rounds
-    assert len(rounds) == expected, f"{len(rounds)} prompts were asked for, the settings have {expected} rounds"
+    assert len(rounds) == expected, f"{len(rounds)} prompts were drawn, the settings have {expected} rounds"
     components = policy.components
     assert len(components) == settings.exploration_rounds, f"a mixture of {len(components)} policies"
     return Explored(components, rounds[: settings.prompts], rounds[settings.prompts :])
@@ -90,11 +90,11 @@ def confident(problem: TabularProblem, run: Explored, ridge: float) -> list[tupl
     return found
 
 
-def first_and_second(asked: Round) -> tuple[int, int]:
+def first_and_second(played: Round) -> tuple[int, int]:
     """Response of the sampler, and the second one: it is the round's only plain draw, or else was rewarded second."""
-    assert len(asked.rewards) == 2, f"{len(asked.rewards)} rewards were asked in an exploration round"
-    (one, _), (two, _) = asked.rewards
-    return (int(two), int(one)) if asked.drawn == [one] else (int(one), int(two))
+    assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in an exploration round"
+    (one, _), (two, _) = played.rewards
+    return (int(two), int(one)) if played.drawn == [one] else (int(one), int(two))
 
 
 @pytest.mark.guarantee("E6", needs=["fit"])
@@ -153,8 +153,8 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     run = explore(check, problem, settings, check.seed("run"))
-    for t, (component, asked) in enumerate(zip(run.components, run.rounds, strict=True)):
-        assert len(asked.rewards) == 2, f"{len(asked.rewards)} rewards were asked in exploration round {t}"
+    for t, (component, played) in enumerate(zip(run.components, run.rounds, strict=True)):
+        assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in exploration round {t}"
         features, targets = data_of(problem, run.spanner + run.rounds[:t])
         norm = float(np.linalg.norm(component.theta))
         assert norm <= problem.radius * (1 + 1e-12), f"theta of norm {norm}"
@@ -186,8 +186,8 @@ def test_an_exploration_round_costs_a_second_response_and_one_call(
     bound = sampler_samples(settings.rejection_multiplier, settings.rejection_failure) + 1
     for each in run.rounds:
         assert each.samples <= bound, f"{each.samples} samples in a round, at most {bound} are allowed"
-        asked = {response for response, _ in each.rewards}
-        assert asked <= each.seen, f"rewards of {sorted(map(str, asked))} were asked, drawn was something else"
+        rewarded = {response for response, _ in each.rewards}
+        assert rewarded <= each.seen, f"rewards of {sorted(map(str, rewarded))} were drawn, but not all these responses"
         check.tightness(each.samples, bound)
 
 
@@ -196,7 +196,7 @@ def test_an_exploration_round_costs_a_second_response_and_one_call(
 def test_a_run_never_exceeds_its_budget_and_says_so(
     check: Check, problem: TabularProblem, settings: Settings, missing: int, rewards: int
 ) -> None:
-    """Budgets are near the most that a run may ask for (S7, R1): who has that much ends."""
+    """Budgets are near the largest cost that a run may have (S7, R1): with that budget it completes."""
     call = sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
     most_samples = 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * (1 + call)
     most_rewards = 2 * (settings.prompts + settings.exploration_rounds)
@@ -210,9 +210,9 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
     assert oracle.ledger.samples <= samples
     assert oracle.ledger.rewards <= rewards
     least = 2 * settings.exploration_rounds
-    assert not completed or oracle.ledger.rewards >= least, f"a complete run asked {oracle.ledger.rewards} rewards"
+    assert not completed or oracle.ledger.rewards >= least, f"a complete run drew {oracle.ledger.rewards} rewards"
     covered = samples >= most_samples and rewards >= most_rewards
-    assert completed or not covered, f"stopped on a budget of {samples} samples, a run asks for at most {most_samples}"
+    assert completed or not covered, f"stopped on a budget of {samples} samples, a run draws at most {most_samples}"
 
 
 @pytest.mark.guarantee("R3", needs=["spanner_sampling"])
@@ -230,14 +230,14 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     base = np.exp(problem.log_base)
 
     def observe(count: int, seed: int) -> Sequence[tuple[int, int, float]]:
-        """Which response of the round it is about, the outcome of an event, and its chance."""
+        """Per event: which response of the round it is about, its outcome, and its chance."""
         seen: list[tuple[int, int, float]] = []
         oracles = fresh_oracles(problem, seed)
         while len(seen) < count:
             run = explore(check, problem, settings, seed + len(seen), next(oracles))
-            for t, (component, asked) in enumerate(zip(run.components, run.rounds, strict=True)):
-                x = int(asked.prompt)
-                one, two = first_and_second(asked)
+            for t, (component, played) in enumerate(zip(run.components, run.rounds, strict=True)):
+                x = int(played.prompt)
+                one, two = first_and_second(played)
                 likely = int(np.argmax(base[x]))
                 seen.append((2, int(two == likely), float(base[x, likely])))
                 features = problem.features[x]
@@ -245,8 +245,8 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
                 scores = np.where(uncertain, 0.0, (features - features[two]) @ component.theta)
                 law = np.exp(log_softmax(problem.log_base[x], scores, problem.beta))
                 ratios = law / base[x]
-                # In turn whether the most preferred response comes, and whether another than the least preferred does:
-                # a law too near to the base policy has both too seldom.
+                # By turns, whether the most preferred response is drawn, and whether the least preferred is not: a law
+                # too near to the base policy has both too rarely.
                 if sampler_multiplier(max(1.0, float(ratios.max()))) <= multiplier:
                     if t % 2 == 0:
                         event, share = one == int(np.argmax(ratios)), float(law[np.argmax(ratios)])
@@ -256,7 +256,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         return seen
 
     def log_e(seen: Sequence[tuple[int, int, float]]) -> float:
-        # The mean of two e-values is one: a fault in one response is not diluted by what is right with the other.
+        # The mean of two e-values is one: the correct response does not dilute the evidence against the other.
         first, second = (
             log_e_chances([hit for of, hit, _ in seen if of == each], [chance for of, _, chance in seen if of == each])
             for each in (1, 2)
@@ -265,7 +265,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
 
     def words(seen: Sequence[tuple[int, int, float]]) -> str:
         hits, chances = (np.mean([each[part] for each in seen]) for part in (1, 2))
-        return f"an event of mean chance {chances:.3g} came with frequency {hits:.3g}"
+        return f"an event of mean chance {chances:.3g} had frequency {hits:.3g}"
 
     return Experiment(observe, log_e, 2 * min_samples_chances(check.discrepancy, alpha=check.alpha / 2), words)
 
@@ -276,13 +276,13 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
 def test_trials_of_exploration_have_the_truncated_score_of_their_round(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    """Judged where trials are asked for; a learner that accepts by itself is judged by the law of what it accepts."""
+    """Judged where trials are queried; a learner that accepts by itself is judged by the law of its outputs."""
     run = explore(check, problem, settings, check.seed("run"))
-    for component, asked in zip(run.components, run.rounds, strict=True):
-        rules = [entry.arguments[0] for entry in asked.queries if entry.name == "sample_until"]
-        features = problem.features[int(asked.prompt)]
-        held = problem.log_base[int(asked.prompt)] > -np.inf
-        _, two = first_and_second(asked)
+    for component, played in zip(run.components, run.rounds, strict=True):
+        rules = [entry.arguments[0] for entry in played.queries if entry.name == "sample_until"]
+        features = problem.features[int(played.prompt)]
+        held = problem.log_base[int(played.prompt)] > -np.inf
+        _, two = first_and_second(played)
         relative = features - features[two]
         lengths = np.sqrt(np.maximum(((relative @ component.precision) * relative).sum(axis=1), 0.0))
         judged = held & (np.abs(lengths - component.nu) > ROUNDING * component.nu)
@@ -315,7 +315,7 @@ def test_all_parameters_stay_in_the_confidence_ellipsoid(
 
 
 def witness() -> TabularProblem:
-    """E4's witness: one small difference, observed with a large reward, says too much of a rare response far away."""
+    """E4's witness: one small difference with a large reward gives a rare response far away a wrong score."""
     reward = np.zeros((1, 3))
     return TabularProblem(
         prompt_law=np.ones(1), log_base=np.log([[0.599, 0.4, 0.001]]), features=np.array([[[0.0], [0.125], [1.0]]]),
@@ -339,7 +339,7 @@ def test_without_truncation_one_small_difference_makes_coverage_explode(
     bound = log_untruncated_coverage(float(np.ptp(scores)), beta)
     # The premise R_max >= eta B makes theta of length B, and coverage all but exp(1/beta).
     assert math.isclose(float(np.ptp(scores)), 1.0, rel_tol=1e-9), f"scores {scores.tolist()} range over less than B"
-    assert bound < coverage <= 1.0 / beta + ROUNDING, f"log coverage {coverage}, more than {bound} is to be seen"
+    assert bound < coverage <= 1.0 / beta + ROUNDING, f"log coverage {coverage}, it must exceed {bound}"
 
 
 @pytest.mark.guarantee("E4", "E3", needs=["fit", "truncated_scores", "log_softmax", "log_coverage"])
@@ -369,14 +369,18 @@ def test_truncation_keeps_the_coverage_of_the_witness_within_e(
         return found
 
     untruncated, scores = features @ theta, check.call("truncated_scores", features, features[0], theta, precision, nu)
-    free, kept = coverage(untruncated), coverage(scores)
+    untruncated_coverage, truncated_coverage = coverage(untruncated), coverage(scores)
     least = log_untruncated_coverage(float(np.ptp(untruncated)), beta)
-    assert free > least, f"log coverage {free} without truncation, more than {least} is to be seen"
+    assert untruncated_coverage > least, (
+        f"log coverage {untruncated_coverage} without truncation, it must exceed {least}"
+    )
     lengths = np.sqrt(np.einsum("ij,jk,ik->i", features, precision, features))
     best = float(np.exp(log_base)[lengths <= nu].sum())  # no reward differs: the optimum is the base policy
     most = log_truncated_coverage(0.0, best)
-    assert kept <= most + ROUNDING, f"log coverage {kept} with truncation, at most {most} is allowed"
-    check.tightness(kept, most)
+    assert truncated_coverage <= most + ROUNDING, (
+        f"log coverage {truncated_coverage} with truncation, at most {most} is allowed"
+    )
+    check.tightness(truncated_coverage, most)
 
 
 def faint(problem: TabularProblem) -> TabularProblem:
@@ -396,7 +400,7 @@ CONFIDENT = st.one_of(
 
 @dataclass(frozen=True)
 class Second:
-    """A round of a confident run, given its second response: everything that E2, E3 and E5 speak of.
+    """A round of a confident run, given its second response: everything that E2, E3 and E5 are about.
 
     Attributes
     ----------

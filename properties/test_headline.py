@@ -41,7 +41,7 @@ RESPONSES, BETA = 256, 0.02  # coverage up to exp(1/(2 beta)) = 7e10
 def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
     check: Check, log_coverage: int, dimension: int, rounds: int
 ) -> Experiment:
-    """Met by a sample, named in a question for a reward, or guessed as the output; it has a new label in every run."""
+    """Found means: drawn, named in a query for a reward, or guessed as the output. Its label is new in every run."""
     settings = Settings(
         prompts=2,
         pairs_per_prompt=4,
@@ -51,7 +51,7 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
         rejection_multiplier=2.0,
         rejection_failure=0.5,
     )
-    # What such a run can ask for at most, its output included, decides the ceiling.
+    # The largest cost of such a run, its output included, decides the ceiling.
     most_samples = 2 * 2 * 4 + (rounds + 1) * 36
 
     def run(oracle: RecordingOracle, own: int) -> Policy:
@@ -80,7 +80,7 @@ def needle_experiment(
     most_rewards: int,
     chance: float,
 ) -> Experiment:
-    """Experiment: the needle is met, or guessed as the output, no more often than samples and guesses allow.
+    """Experiment: the needle is drawn or guessed no more often than samples and guesses allow.
 
     A run returns a policy, which is sampled through the weak oracle, or a parameter, which the strong oracle samples.
     """
@@ -110,16 +110,16 @@ def needle_experiment(
             assert ledger.samples <= most_samples, f"{ledger.samples} samples, the settings allow {most_samples}"
             assert ledger.rewards <= most_rewards, f"{ledger.rewards} rewards"
             hidden = int(problem.reward[0].argmax())
-            named = any(hidden in each.seen or hidden in told(each) for each in rounds_of(oracle.queries))
+            named = any(hidden in each.seen or hidden in queried(each) for each in rounds_of(oracle.queries))
             found.append(int(named or output.id == hidden))
         return found
 
     return check.mean_experiment(observe, ceiling)
 
 
-def told(asked: Round) -> set[object]:
-    """Responses whose rewards or labels were asked."""
-    return {response for entry in asked.queries if entry.name in ("reward", "compare") for response in entry.arguments}
+def queried(played: Round) -> set[object]:
+    """Responses whose rewards or labels were drawn."""
+    return {response for entry in played.queries if entry.name in ("reward", "compare") for response in entry.arguments}
 
 
 @pytest.mark.guarantee("T1", needs=["passive_learner"])
@@ -183,7 +183,7 @@ def test_xpo_finds_the_needle_no_more_often(
     return needle_experiment(check, problem, run, 2 * rounds + 2 + 1, 2 * rounds, chance)
 
 
-EPS, DELTA = 0.05, 0.01  # of T2's test: practical settings, of which no more is known than what was measured
+EPS, DELTA = 0.05, 0.01  # of T2's test: practical settings, known only by measurement
 COVERED_BETA = 0.05  # coverage up to exp(1/beta) = 2^28.8
 
 
@@ -217,7 +217,7 @@ SEEDS = 6
 
 
 def largest_coverage(check: Check) -> int:
-    """Exponent up to which a learner can be run: one that draws every sample itself ends at none of the others."""
+    """Exponent up to which a learner can be run: one that draws every sample itself finishes only the smallest."""
     _, oracle = explored(check, covered(LADDER[0], 0), LADDER[0], 1, check.seed("probe"))
     counts = [entry.arguments[0] for entry in oracle.queries if entry.name == "sample"]
     compressed = any(entry.name in ("sample_counts", "sample_until") for entry in oracle.queries)
@@ -225,7 +225,7 @@ def largest_coverage(check: Check) -> int:
 
 
 class TooShortLadderError(Exception):
-    """A scaling claim that cannot be decided on the sizes that a learner can be run on."""
+    """A scaling claim is undecided on the sizes on which a learner can be run."""
 
 
 @pytest.mark.guarantee("T2", needs=["spanner_sampling"])
@@ -268,7 +268,7 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
 def test_elliptical_enumeration_needs_the_same_data_at_any_coverage(
     check: Check, problem: int, responses: int, dimension: int
 ) -> None:
-    """Rewards are noiseless here, so that as many rounds suffice as it takes to ask about every direction."""
+    """Rewards are noiseless here, so that a few rounds for every direction suffice."""
     rounds = 4 * dimension
     for log_coverage in (4, 10, 20, 28):
         table = covered(log_coverage, problem, responses, dimension)

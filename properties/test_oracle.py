@@ -1,7 +1,7 @@
-"""Oracles that a subject provides: their ledgers (O1), their law (O2) and their budgets (O3).
+"""Oracles of a subject: their ledgers (O1), their law (O2) and their budgets (O3).
 
-Laws are checked question by question against the exact law of a small table; all answers are independent, so one oracle
-gives many observations.
+Laws are checked query by query against the exact law of a small table. All answers are independent, so one oracle gives
+many observations.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, recount
 
 REFUSED = ("unknown", "none", "outside")
-QUESTIONS = ("prompt", "sample", "strong", "sample_counts", "pairs", "trial", "reward", "compare", *REFUSED)
-SCRIPTS = st.lists(st.tuples(st.sampled_from(QUESTIONS), st.integers(1, 6)), min_size=1, max_size=8)
+QUERIES = ("prompt", "sample", "strong", "sample_counts", "pairs", "trial", "reward", "compare", *REFUSED)
+SCRIPTS = st.lists(st.tuples(st.sampled_from(QUERIES), st.integers(1, 6)), min_size=1, max_size=8)
 # Three outcomes that all happen: events of every size are there, and none is certain.
 SMALL = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=2, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
 )
 STRONG = ("strong", "outside")  # an oracle need not offer them
 TRIES = 3
-IMPOSSIBLE = 1e-15  # a chance that no run ever meets
+IMPOSSIBLE = 1e-15  # a chance too small for any run
 DRAWN_OF_A_PROMPT = 16
 
 Property: TypeAlias = Callable[[Check], None]
@@ -56,12 +56,12 @@ def of_both_oracles(
     return of("literal_oracle"), of("counted_oracle")
 
 
-def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, size: int) -> Any:
-    """Answer to one question of a script, also of those that are refused."""
+def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, query: str, size: int) -> Any:
+    """Answer to one query of a script; refused ones raise."""
     answer: Any = None
     pair = UncertainPairRule(np.eye(problem.dimension), 0.25)
     trial = RejectionRule(LinearScore(realizing(problem)), 0.5 + realizing(problem).sum() / problem.beta)
-    match question:
+    match query:
         case "sample":
             answer = oracle.sample(prompt, size)
         case "strong":
@@ -88,19 +88,19 @@ def ask(oracle: Oracle, problem: TabularProblem, prompt: Any, question: str, siz
 def ledger_is_exact(check: Check, factory: str, problem: TabularProblem, script: list[tuple[str, int]]) -> None:
     oracle = RecordingOracle(check.call(factory, problem, seed=check.seed("oracle")))
     prompt = oracle.prompt()
-    for question, size in script:
+    for query, size in script:
         try:
-            ask(oracle, problem, prompt, question, size)
+            ask(oracle, problem, prompt, query, size)
         except QuestionRefusedError:
-            assert question in STRONG, f"{question} was refused"
-            refused = question in REFUSED
+            assert query in STRONG, f"{query} was refused"
+            refused = query in REFUSED
         except ArgumentError:
             refused = True
         else:
             refused = False
-        assert refused == (question in REFUSED), f"{question} was {'refused' if refused else 'answered'}"
+        assert refused == (query in REFUSED), f"{query} was {'refused' if refused else 'answered'}"
         expected = recount(oracle.queries)
-        assert oracle.ledger == expected, f"after {question} the ledger is {oracle.ledger}, answered were {expected}"
+        assert oracle.ledger == expected, f"after {query} the ledger is {oracle.ledger}, answered were {expected}"
 
 
 (
@@ -115,28 +115,28 @@ def budget_holds(
     budget = Budget(samples=samples, rewards=rewards)
     oracle: Oracle = check.call(factory, problem, seed=check.seed("oracle"), budget=budget)
     prompt = oracle.prompt()
-    for question, size in script:
-        if question in REFUSED:
+    for query, size in script:
+        if query in REFUSED:
             continue
         before = oracle.ledger
-        width = {"pairs": 2, "trial": 1}.get(question)
-        cost = 1 if question in ("reward", "compare") else size * (width or 1)
-        left = rewards - before.rewards if question in ("reward", "compare") else samples - before.samples
+        width = {"pairs": 2, "trial": 1}.get(query)
+        cost = 1 if query in ("reward", "compare") else size * (width or 1)
+        left = rewards - before.rewards if query in ("reward", "compare") else samples - before.samples
         try:
-            answer = ask(oracle, problem, prompt, question, size)
+            answer = ask(oracle, problem, prompt, query, size)
         except BudgetExceededError:
-            assert cost > left, f"{question} of cost {cost} was refused, though {left} were left"
+            assert cost > left, f"{query} of cost {cost} was refused, though {left} were left"
             spent = left - left % width if width else 0
             charged = oracle.ledger.samples - before.samples + oracle.ledger.rewards - before.rewards
-            assert charged == spent, f"{question} that did not fit was charged {charged}, answered were {spent}"
+            assert charged == spent, f"{query} that did not fit was charged {charged}, answered were {spent}"
         except QuestionRefusedError:
-            assert question in STRONG, f"{question} was refused"
+            assert query in STRONG, f"{query} was refused"
         except Exception as error:
-            raise ViolationError(f"{question} on a budget raised {type(error).__name__}: {error}", "raised") from error
+            raise ViolationError(f"{query} on a budget raised {type(error).__name__}: {error}", "raised") from error
         else:
             # A search may end before its limit, but not without a hit.
             complete = not width or answer.responses is None
-            assert question == "prompt" or not complete or cost <= left, f"{question} cost {cost}, {left} were left"
+            assert query == "prompt" or not complete or cost <= left, f"{query} cost {cost}, {left} were left"
         after = oracle.ledger
         assert after.samples <= samples, f"{after.samples} samples on a budget of {samples}"
         assert after.rewards <= rewards, f"{after.rewards} rewards on a budget of {rewards}"
@@ -155,7 +155,7 @@ def budget_holds(
 def answers(
     check: Check, factory: str, problem: TabularProblem, outcome: Callable[[Oracle, Any], int]
 ) -> Callable[[int, int], Sequence[int]]:
-    """Observe the outcome of one question many times, of a few prompts handed out one after another."""
+    """Observe the outcome of one query many times, on a few prompts drawn one after another."""
 
     def observe(count: int, seed: int) -> Sequence[int]:
         oracle = check.call(factory, problem, seed=seed)
@@ -217,7 +217,7 @@ def test_responses_of_a_literal_oracle_have_the_base_law(check: Check, problem: 
 
 
 def strong_samples_are_the_best(check: Check, factory: str, problem: TabularProblem) -> None:
-    """With a tiny beta `pi_theta` is all but certain, and a single draw shows whether it was asked."""
+    """With a tiny beta `pi_theta` is all but certain, so that a single draw shows whether `theta` was used."""
     oracle = check.call(factory, problem, seed=check.seed("oracle"))
     prompt = oracle.prompt()
     for theta in (realizing(problem), -realizing(problem)):

@@ -1,4 +1,4 @@
-"""Samplers of a softmax policy (R1-R5), and of a finite law that is given (R6)."""
+"""Samplers of a softmax policy (R1-R5), and of a given finite law (R6)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle
 
 ROUNDING = 1e-9
-# Two or three responses, all of them drawn, whose weights differ: what a wrong law could be told by.
+# Two or three responses, all likely to be drawn, with different weights: a wrong law shows.
 SAMPLED = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=1, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
 ).filter(lambda problem: float(np.ptp(problem.reward)) >= 0.25)
@@ -35,7 +35,7 @@ def weights_of(problem: TabularProblem) -> Any:
 
 
 def multiplier_of(problem: TabularProblem) -> float:
-    """`M = 4 C(pi_f)`: what R3 asks for, and where using the pilot's draws again would not be seen in the law (A1)."""
+    """`M = 4 C(pi_f)`, as R3 requires; re-using the pilot's draws would then not show in the law (A1)."""
     log_law = log_softmax(problem.log_base[0], problem.reward[0], problem.beta)
     return sampler_multiplier(max(1.0, float(np.exp((log_law - problem.log_base[0]).max()))))
 
@@ -82,13 +82,13 @@ def test_a_call_costs_at_most_twice_its_pilot_and_one(
     bound, cost = sampler_samples(multiplier, failure), oracle.ledger.samples
     assert cost <= bound, f"{cost} samples, at most {bound} are allowed"
     assert oracle.ledger.rewards == 0, "acceptance looked at rewards"
-    assert cost >= 1, "no sample was asked for"
+    assert cost >= 1, "no sample was drawn"
     assert problem.log_base[int(prompt), response] > -np.inf, f"the response {response} has base probability 0"
     check.tightness(cost, bound)
 
 
-class Unlucky:
-    """An oracle of which no trial is accepted: rare luck of an oracle that is right."""
+class NeverAccepting:
+    """An oracle that accepts no trial: what a correct oracle does rarely."""
 
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle
@@ -111,8 +111,8 @@ class Unlucky:
 def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    """So rare where R3 promises a law that no sample shows it. Samplers that accept by their own luck are not seen."""
-    oracle = RecordingOracle(Unlucky(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)))
+    """Too rare for samples to show it where R3 holds. Samplers that accept by themselves are not judged."""
+    oracle = RecordingOracle(NeverAccepting(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)))
     prompt = oracle.prompt()
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
@@ -164,7 +164,7 @@ def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
 @pytest.mark.guarantee("R2", needs=["softmax_sample"])
 @experiments(problem=SAMPLED)
 def test_accepted_responses_have_the_softmax_law(check: Check, problem: TabularProblem) -> Experiment:
-    # Whatever the pilot was, M Z is at least every weight; what is left of the fallback is in the exact law.
+    # For every pilot M Z is at least every weight; the remaining fallback is in the exact law.
     weights = weights_of(problem)
     multiplier = max(multiplier_of(problem), float(np.ceil(weights.max() / weights.min())))
     return check.law_experiment(
@@ -197,7 +197,7 @@ def test_a_race_costs_as_many_samples_as_its_bound_is_for(
     arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
     check.call("race_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
     expected = race_draws(multiplier / 4.0, failure)
-    assert oracle.ledger.samples == expected, f"{oracle.ledger.samples} samples, a race of {expected} is meant"
+    assert oracle.ledger.samples == expected, f"{oracle.ledger.samples} samples, a race takes {expected}"
 
 
 @pytest.mark.guarantee("R4", needs=["race_sample"])
@@ -255,7 +255,7 @@ def test_draws_have_the_law_that_was_given(check: Check, law: Any) -> Experiment
 @instances(law=laws(max_size=24), count=st.integers(1, 40))
 def test_draws_are_as_many_as_asked_and_possible(check: Check, law: Any, count: int) -> None:
     drawn = check.call("draw", law, count, check.seed("draw"))
-    assert len(drawn) == count, f"{len(drawn)} draws, {count} were asked"
+    assert len(drawn) == count, f"{len(drawn)} draws in place of {count}"
     assert all(0 <= each < len(law) and law[each] > 0.0 for each in drawn), "an impossible outcome was drawn"
     # Equal by chance with a probability below 1e-50: no outcome of these laws is as likely as 7/8.
     one, two = (check.call("draw", law, 1000, check.seed("draws", replicate)) for replicate in (0, 1))

@@ -1,7 +1,7 @@
-"""Phase 1 of SpannerSampling (S1-S8): what is accepted, what it costs, and what stays uncovered.
+"""Phase 1 of SpannerSampling (S1-S8): which pairs are accepted, at which cost, and how much stays uncovered.
 
-The record of the questions is the witness: which pairs were tried in which order, and whose rewards were asked. A
-subject that asks the compressed question is judged by its rule, one that draws pairs itself by the pairs.
+Subjects are judged by the record of their queries: which pairs were tried in which order, and whose rewards were drawn.
+A subject that uses the compressed query is judged by its rule, one that draws pairs itself by the pairs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RIDGES = st.sampled_from([1.0, 0.1, 4.0])
 
 @dataclass(frozen=True)
 class Built:
-    """A spanner, and what was asked to build it."""
+    """A spanner, with the record and the cost of building it."""
 
     result: SpannerResult
     rounds: list[Round]
@@ -71,7 +71,7 @@ def norms(vectors: Any, sigma: FloatArray) -> Any:
 
 
 def sigmas(problem: TabularProblem, built: Built, ridge: float) -> list[FloatArray]:
-    """`Sigma` before every round, and at the end, from the pairs whose rewards were asked."""
+    """`Sigma` before every round, and at the end, from the pairs whose rewards were drawn."""
     found = [ridge * np.eye(problem.dimension)]
     for each in built.rounds:
         vectors, _ = data_of(problem, [each])
@@ -106,7 +106,7 @@ def judge_searches(
         )
         tried += limit if answer.responses is None else answer.tries
         found = () if answer.responses is None else answer.responses.ids
-        assert not found or set(accepted) == set(found), "the pair found is not the one whose rewards were queried"
+        assert not found or set(accepted) == set(found), "the pair found is not the one whose rewards were drawn"
     complete = tried <= settings.pairs_per_prompt if accepted else tried == settings.pairs_per_prompt
     assert complete, f"{tried} pairs tried, {settings.pairs_per_prompt} allowed"
 
@@ -144,7 +144,7 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
     assert len(built.rounds) == settings.prompts, f"{len(built.rounds)} rounds of {settings.prompts} were run"
     for each, sigma in zip(built.rounds, sigmas(problem, built, settings.ridge), strict=False):
         accepted = [response for response, _ in each.rewards]
-        assert len(accepted) in (0, 2), f"{len(accepted)} rewards were queried in one round"
+        assert len(accepted) in (0, 2), f"{len(accepted)} rewards were drawn in one round"
         if accepted:
             one, two = problem.features[int(each.prompt)][[int(response) for response in accepted]]
             length = float(norms(one - two, sigma)[0])
@@ -164,7 +164,7 @@ def test_sigma_is_the_ridge_plus_the_accepted_pairs(check: Check, problem: Tabul
     assert np.allclose(result.sigma, result.sigma.T, rtol=ROUNDING), "sigma is not symmetric"
     assert np.linalg.eigvalsh(result.sigma)[0] > 0.0, "sigma is not positive definite"
     vectors, targets = data_of(problem, built.rounds)
-    assert len(result.vectors) == len(vectors), f"{len(result.vectors)} pairs, rewards were asked for {len(vectors)}"
+    assert len(result.vectors) == len(vectors), f"{len(result.vectors)} pairs, rewards were drawn for {len(vectors)}"
     signs = np.where(np.abs(result.vectors - vectors).max(axis=1) <= ROUNDING, 1.0, -1.0)
     assert np.allclose(result.vectors, signs[:, None] * vectors, atol=ROUNDING), "other relative features"
     assert np.allclose(result.targets, signs * targets, atol=ROUNDING), "other differences of rewards"
@@ -224,7 +224,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
 
     @cache
     def chances_of(moments: bytes) -> FloatArray:
-        """By prompt, the chance that a round accepts a pair; the same few `Sigma` come again and again."""
+        """By prompt, the chance that a round accepts a pair; the same few `Sigma` recur."""
         sigma = np.frombuffer(moments).reshape(problem.dimension, -1)
         chances = np.zeros(problem.prompts)
         for x in np.flatnonzero(held):
@@ -238,7 +238,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         seen: list[tuple[int, float, float]] = []
         runs = 0
         oracles = fresh_oracles(problem, seed)
-        # Later rounds in which nothing can happen, or all is certain, tell nothing by chance; they are judged too.
+        # Later rounds may be certain to accept or not to; these are judged too, but add no evidence by chance.
         while len(seen) < count and runs < 4 * count:
             oracle = RecordingOracle(next(oracles))
             arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
@@ -281,7 +281,7 @@ def test_covered_policies_stay_where_the_spanner_covers(
     held = problem.prompt_law > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         coverage = float(np.nanmax(np.where(base > 0, law / base, np.nan)[held]))
-    # What is uncovered is for the subject to say; how often the base policy meets it is known.
+    # The subject decides what is uncovered; the probability of it under the base policy is known.
     own = [
         check.call("elliptic_norms", each.reshape(-1, problem.dimension), built.result.sigma) > settings.nu * (1 + TIES)
         for each in problem.features[:, :, None, :] - problem.features[:, None, :, :]
@@ -324,7 +324,7 @@ def test_phase_one_passes_on_that_the_budget_is_exceeded(
         completed = False
     assert oracle.ledger.samples <= samples
     most = 2 * settings.prompts * settings.pairs_per_prompt  # S7
-    assert completed or samples < most, f"stopped on a budget of {samples} samples, a run asks for at most {most}"
+    assert completed or samples < most, f"stopped on a budget of {samples} samples, a run draws at most {most}"
     # Every round of a complete run, also one that accepted nothing, tried at least a pair.
     answered = sum(each.samples >= 2 for each in rounds_of(oracle.queries))
     assert not completed or answered == settings.prompts, f"a complete run has samples of {answered} rounds"
@@ -359,7 +359,7 @@ def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
 def test_features_and_ridge_on_another_scale_accept_the_same_pairs(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    # Halves and quarters, which scale floating-point numbers exactly: not even a tie may be decided differently.
+    # Halves and quarters scale floating-point numbers exactly, so that not even a tie may be decided differently.
     halved = TabularProblem(
         prompt_law=problem.prompt_law, log_base=problem.log_base, features=problem.features / 2, reward=problem.reward,
         beta=problem.beta, radius=2.0, reward_range=2.0, reward_low=problem.reward_low, noise=problem.noise,

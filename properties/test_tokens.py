@@ -1,8 +1,8 @@
-"""Token problems (I5-I7), and what multi-turn SpannerSampling makes of them: spanners, fits, cost of each layer (A4).
+"""Token problems (I5-I7), and multi-turn SpannerSampling on them (A4): spanners, fits and cost of each layer.
 
 Identities are compared with sums over all sequences. The runs are on problems with a feature for every token of every
-prefix, so that nothing but the normalisers is estimated, and these from very many counted samples: what is fitted to is
-then the difference of soft values itself (I7).
+prefix, so that only the normalisers are estimated, and these from very many counted samples: the targets of the fits
+are then the differences of soft values (I7).
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def test_a_reward_less_the_ratios_after_a_token_is_its_value(check: Check, probl
         row, rest = int(sequence), float(problem.reward.reshape(-1)[sequence])
         for q, law, log_base in zip(reversed(values), reversed(laws), reversed(problem.log_base), strict=True):
             row, token = divmod(row, vocabulary_size)
-            if law[row, token] == -np.inf:  # its share is below the smallest number: nothing can be said of its ratio
+            if law[row, token] == -np.inf:  # below the smallest number: its ratio is unknown
                 break
-            # Ratios are differences of logs that rounding has already taken part of.
+            # Ratios are differences of logs that were rounded before.
             allowed = tolerance(problem) + 1e-13 * problem.beta * abs(log_base[row, token])
             assert abs(rest - q[row, token]) <= allowed, f"{rest} on a completion, and a value of {q[row, token]}"
             rest -= problem.beta * (law[row, token] - log_base[row, token])
@@ -188,7 +188,7 @@ def test_the_spanner_of_every_layer_is_one(
 def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
     check: Check, problem: TokenProblem, rollouts: int, warm_prompts: int, radius: float
 ) -> None:
-    # In a small ball nothing is realizable, and the ball is what decides.
+    # In a small ball the problem is not realizable, and the constraint is active.
     problem = replace(problem, radius=radius * problem.radius, theta_star=None)
     run, _ = explored(check, problem, settings_for(rollouts, warm_prompts))
     for layer, (vectors, targets, theta) in enumerate(zip(run.vectors, run.targets, run.thetas, strict=True)):
@@ -206,7 +206,7 @@ def test_what_a_layer_is_fitted_to_is_the_difference_of_soft_values(
         pairs = zip(run.prefixes[layer], run.first[layer], run.second[layer], targets, strict=True)
         for prefix, one, two, target in pairs:
             row = q[problem.row(int(prefix.prompt), [int(each) for each in prefix.tokens])]
-            # The normaliser of 10^12 counted samples is off by 1e-5 with a chance far below that of a broken machine.
+            # The normaliser of 10^12 counted samples is off by 1e-5 with a negligible chance.
             assert abs(target - (row[one] - row[two])) <= 1e-3, (
                 f"fitted to {target:.4g} in layer {layer + 1}, where soft values differ by {row[one] - row[two]:.4g}"
             )
@@ -219,11 +219,11 @@ def test_every_token_and_every_reward_of_a_multi_turn_run_is_in_its_ledger(
 ) -> None:
     settings = settings_for(rollouts, warm_prompts)
     run, oracle = explored(check, problem, settings)
-    handed_out = {entry.prompt.prompt for entry in oracle.queries if entry.name == "prompt"}
+    issued = {entry.prompt.prompt for entry in oracle.queries if entry.name == "prompt"}
     for entry in oracle.queries:
-        assert entry.prompt.prompt in handed_out, f"{entry.name} about a prompt that was not handed out"
+        assert entry.prompt.prompt in issued, f"{entry.name} about a prompt that was never issued"
     recounted = recount(oracle.queries)
-    assert oracle.ledger == recounted, f"the ledger states {oracle.ledger}, handed out were {recounted}"
+    assert oracle.ledger == recounted, f"the ledger states {oracle.ledger}, the answers add up to {recounted}"
     least = 2 * settings.rollouts * sum(map(len, run.targets))
     assert recounted.rewards >= least, f"{recounted.rewards} rewards, where the fits take {least}"
 
@@ -244,7 +244,7 @@ def test_a_multi_turn_run_costs_no_more_than_a_polynomial_in_its_depth(
         partition_samples=settings.partition_samples,
         per_token=1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure),
     )
-    asked = recount(oracle.queries)
-    assert asked.samples <= samples, f"{asked.samples} samples, above {samples}"
-    assert asked.rewards <= rewards, f"{asked.rewards} rewards, above {rewards}"
-    check.tightness(asked.rewards, rewards)
+    total = recount(oracle.queries)
+    assert total.samples <= samples, f"{total.samples} samples, above {samples}"
+    assert total.rewards <= rewards, f"{total.rewards} rewards, above {rewards}"
+    check.tightness(total.rewards, rewards)
