@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,12 +25,10 @@ REFERENCE_SETTINGS = Settings(
     rejection_failure=1e-3,
 )
 
-
-SMALL_SETTINGS = Settings(
+SMALL_SETTINGS = replace(
+    REFERENCE_SETTINGS,
     prompts=200,
     pairs_per_prompt=200,
-    nu=0.3,
-    ridge=1.0,
     exploration_rounds=200,
     rejection_multiplier=16.0,
     rejection_failure=1e-2,
@@ -56,12 +55,9 @@ def reference_run(problem: TabularProblem) -> tuple[Run, Ledger]:
 def needle_run(coverage: float) -> tuple[Run, Ledger]:
     """A run on the covered needle with the counted oracle, at any coverage."""
     problem = covered_needle_problem(0, coverage=coverage)
-    settings = Settings(
-        prompts=200,
+    settings = replace(
+        SMALL_SETTINGS,
         pairs_per_prompt=math.ceil(2 * math.exp(0.5) * coverage),
-        nu=0.3,
-        ridge=1.0,
-        exploration_rounds=200,
         rejection_multiplier=8 * math.e * coverage,
         rejection_failure=1e-3,
     )

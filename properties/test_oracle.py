@@ -174,12 +174,6 @@ def base_of(problem: TabularProblem) -> Any:
     return np.exp(problem.log_base[0])
 
 
-def capped_geometric(hit: float) -> Any:
-    """Law of the number of tries, up to TRIES, and of none of them having hit."""
-    law = [hit * (1.0 - hit) ** tries for tries in range(TRIES)]
-    return np.array([*law, (1.0 - hit) ** TRIES])
-
-
 def tries_of(oracle: Oracle, prompt: Any, rule: Any) -> int:
     found = oracle.sample_until(prompt, rule, TRIES)
     if found.responses is not None:
@@ -187,6 +181,14 @@ def tries_of(oracle: Oracle, prompt: Any, rule: Any) -> int:
         return found.tries - 1
     assert found.tries == TRIES, f"{found.tries} tries of {TRIES} without a hit"
     return TRIES
+
+
+def tries_law(check: Check, problem: TabularProblem, rule: Any, hit: float) -> Experiment:
+    """Experiment: tries of a search are geometric up to TRIES; the last outcome is that none of them hit."""
+    law = np.array([*(hit * (1.0 - hit) ** tries for tries in range(TRIES)), (1.0 - hit) ** TRIES])
+    return check.law_experiment(
+        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)), law
+    )
 
 
 def uncertain(problem: TabularProblem) -> tuple[UncertainPairRule, Any]:
@@ -326,10 +328,7 @@ def test_pairs_of_a_counted_oracle_take_as_many_tries_as_drawn_ones(
 ) -> Experiment:
     rule, hits = uncertain(problem)
     base = base_of(problem)
-    law = capped_geometric(float(base @ hits @ base))
-    return check.law_experiment(
-        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)), law
-    )
+    return tries_law(check, problem, rule, float(base @ hits @ base))
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])
@@ -361,10 +360,7 @@ def test_trials_of_a_counted_oracle_take_as_many_tries_as_drawn_ones(
     check: Check, problem: TabularProblem
 ) -> Experiment:
     rule, acceptance = trial_of(problem)
-    law = capped_geometric(float(base_of(problem) @ acceptance))
-    return check.law_experiment(
-        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)), law
-    )
+    return tries_law(check, problem, rule, float(base_of(problem) @ acceptance))
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])

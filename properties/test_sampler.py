@@ -68,6 +68,18 @@ def outputs(
     return observe
 
 
+def fresh_oracle(check: Check, problem: TabularProblem) -> RecordingOracle:
+    return RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET))
+
+
+def call_once(
+    check: Check, sampler: str, oracle: Oracle, problem: TabularProblem, multiplier: float, failure: float
+) -> tuple[Any, Any]:
+    """Prompt and response of one call on a new prompt."""
+    prompt, score, seed = oracle.prompt(), LinearScore(realizing(problem)), check.seed("sampler")
+    return prompt, check.call(sampler, oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
+
+
 @pytest.mark.guarantee("R1", needs=["softmax_sample"])
 @instances(
     problem=tabular_problems(), multiplier=st.sampled_from([1.0, 2.5, 8.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
@@ -75,10 +87,8 @@ def outputs(
 def test_a_call_costs_at_most_twice_its_pilot_and_one(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET))
-    prompt = oracle.prompt()
-    arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
-    response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
+    oracle = fresh_oracle(check, problem)
+    prompt, response = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
     bound, cost = sampler_samples(multiplier, failure), oracle.ledger.samples
     assert cost <= bound, f"{cost} samples, at most {bound} are allowed"
     assert oracle.ledger.rewards == 0, "acceptance looked at rewards"
@@ -112,10 +122,8 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
     """Too rare for samples to show it where R3 holds. Samplers that accept by themselves are not judged."""
-    oracle = RecordingOracle(NeverAccepting(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)))
-    prompt = oracle.prompt()
-    arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
-    response = check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
+    oracle = RecordingOracle(NeverAccepting(fresh_oracle(check, problem)))
+    _, response = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
     tried = [entry.answer.tries for entry in oracle.queries if entry.name == "sample_until"]
     if tried:
         trials, cost = sampler_trials(multiplier, failure), oracle.ledger.samples
@@ -134,10 +142,8 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
 def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET))
-    prompt = oracle.prompt()
-    arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
-    check.call("softmax_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
+    oracle = fresh_oracle(check, problem)
+    prompt, _ = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
     features = problem.features[int(prompt)]
     log_weights = features @ realizing(problem) / problem.beta
     pilot = np.zeros(problem.responses)
@@ -192,10 +198,8 @@ def test_outputs_have_the_exact_law_with_clipping_and_fallback(
 def test_a_race_costs_as_many_samples_as_its_bound_is_for(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET)
-    prompt = oracle.prompt()
-    arguments = {"multiplier": multiplier, "failure": failure, "seed": check.seed("sampler")}
-    check.call("race_sample", oracle, prompt, LinearScore(realizing(problem)), **arguments)
+    oracle = fresh_oracle(check, problem)
+    call_once(check, "race_sample", oracle, problem, multiplier, failure)
     expected = race_draws(multiplier / 4.0, failure)
     assert oracle.ledger.samples == expected, f"{oracle.ledger.samples} samples, a race takes {expected}"
 

@@ -22,11 +22,12 @@ PLACE_AGAIN = np.array([[0.0, 0.4], [0.4, 0.0], [1.0, 0.8], [0.9, -0.8]])
 SETS = st.one_of(*[spanning_sets()] * 3, st.sampled_from([GREEDY_FAILS, PLACE_AGAIN]))
 
 
-def falls_short(check: Check, vectors: FloatArray, chosen: list[int]) -> bool:
-    """Whether there are fewer members than the rank, for a subject that permits it; it is then not judged."""
-    short = check.subject.may_fall_short and len(chosen) < spanned_rank(vectors)
-    check.premise(not short)
-    return short
+def judged_members(check: Check, vectors: FloatArray) -> list[int] | None:
+    """Members that the subject chooses; none if they are fewer than the rank, of a subject that may fall short."""
+    chosen: list[int] = check.call("barycentric_spanner", vectors, check.subject.approximation).tolist()
+    judged = not check.subject.may_fall_short or len(chosen) >= spanned_rank(vectors)
+    check.premise(judged)
+    return chosen if judged else None
 
 
 @pytest.mark.guarantee("B1", needs=["barycentric_spanner"])
@@ -34,9 +35,8 @@ def falls_short(check: Check, vectors: FloatArray, chosen: list[int]) -> bool:
 def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation(
     check: Check, vectors: FloatArray
 ) -> None:
-    promised = check.subject.approximation
-    chosen = check.call("barycentric_spanner", vectors, promised).tolist()
-    if falls_short(check, vectors, chosen):
+    promised, chosen = check.subject.approximation, judged_members(check, vectors)
+    if chosen is None:
         return
     measured = barycentric_coefficient(vectors, chosen)
     check.tightness(measured, promised)
@@ -46,9 +46,8 @@ def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation
 @pytest.mark.guarantee("B2", needs=["barycentric_spanner"])
 @instances(EFFORT, vectors=SETS)
 def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, vectors: FloatArray) -> None:
-    promised = check.subject.approximation
-    chosen = check.call("barycentric_spanner", vectors, promised).tolist()
-    if falls_short(check, vectors, chosen):
+    promised, chosen = check.subject.approximation, judged_members(check, vectors)
+    if chosen is None:
         return
     measured = swap_factor(vectors, chosen)
     check.tightness(measured, promised)

@@ -1,6 +1,6 @@
-"""What commands share at the terminal: where they print, progress while they work, and files they write.
+"""Shared by all commands: the consoles, progress bars, Ctrl-C, and JSON files.
 
-Progress shows where there is a terminal, and nowhere else.
+Progress is shown only at a terminal.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ errors = Console(stderr=True)
 
 
 def plain(line: str, to: Console = console) -> None:
-    """Print a line as it is: paths are not markup, and are not broken over lines."""
+    """Print a line unchanged: a path is not parsed as markup, and not broken over lines."""
     to.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -58,14 +58,14 @@ def check_outputs(*paths: Path | None) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write plain data to a file that a person can read too."""
+    """Write plain data to an indented JSON file."""
     check_outputs(path)
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 @contextmanager
 def counting(words: str) -> Iterator[Callable[[Any], None]]:
-    """Show what ends, with a count and the time; nothing where there is no terminal."""
+    """Show the number of results, the time and the last result."""
     if not console.is_terminal:
         yield lambda found: None
         return
@@ -81,7 +81,7 @@ def counting(words: str) -> Iterator[Callable[[Any], None]]:
 
 @contextmanager
 def counting_points() -> Iterator[Callable[[int, int], None]]:
-    """Show points done out of all; nothing where there is no terminal."""
+    """Show how many points of all are done."""
     if not console.is_terminal:
         yield lambda done, total: None
         return
@@ -93,7 +93,7 @@ def counting_points() -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def status(message: str) -> Iterator[None]:
-    """Show what goes on meanwhile."""
+    """Show a message while something runs."""
     if console.is_terminal:
         with console.status(message):
             yield
@@ -103,18 +103,24 @@ def status(message: str) -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop between two rounds; a second one stops at once."""
-    asked = False
+    """Turn the first Ctrl-C into a request to stop between two rounds; a second one stops at once.
 
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
+    Yields
+    ------
+    callable
+        Whether a stop was requested.
+    """
+    requested = False
+
+    def request(number: int, frame: object) -> None:
+        nonlocal requested
+        requested = True
         errors.print("stopping after this round; once more stops at once", style="yellow")
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -130,7 +136,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def rounds_progress(totals: dict[str, int | None]) -> Iterator[Callable[[str, int, Any], None] | None]:
-    """Show the phases with rate, time left and samples asked; nothing where there is no terminal."""
+    """Show the phases with rate, time left and samples drawn."""
     if not console.is_terminal:
         yield None
         return
