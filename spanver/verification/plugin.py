@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect properties that were not asked for; run statistical ones, which take longest, first on many workers."""
+    """Leave out properties that are not selected; run statistical ones, which take longest, first on many workers."""
     only = config.getoption("--spanver-only")
     functions = set(filter(None, config.getoption("--spanver-functions").split(",")))
     marked = [(item, marker) for item in items for marker in item.iter_markers("guarantee")]

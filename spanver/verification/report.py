@@ -44,9 +44,9 @@ def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
         if row.status is not Status.VIOLATED:
             continue
         found = row.violation
-        by = "" if found is None or found.cause in ("", "guarantee") else f" [{found.cause}]"
-        has_instance = found is not None and found.counterexample is not None
-        shown = f"\n  smallest instance: {json.dumps(found.counterexample)}" if found and has_instance else ""
+        cause, instance = ("", None) if found is None else (found.cause, found.counterexample)
+        by = "" if cause in ("", "guarantee") else f" [{cause}]"
+        shown = "" if instance is None else f"\n  smallest instance: {json.dumps(instance)}"
         yield f"{row.id} is violated{by}: {row.message}{shown}", report.request.replay(row.id)
 
 

@@ -45,8 +45,8 @@ def test_a_survivor_a_false_kill_and_an_exact_guarantee_without_kills_fail_the_z
 
 def test_intervals_are_those_of_clopper_and_pearson() -> None:
     # By hand: with no hit of n the upper end solves (1 - p)^n = 0.025.
-    assert interval(0, 10) == (0.0, pytest.approx(1 - 0.025**0.1))
-    assert interval(10, 10) == (pytest.approx(0.025**0.1), 1.0)
+    assert interval(0, 10) == pytest.approx((0.0, 1 - 0.025**0.1))
+    assert interval(10, 10) == pytest.approx((0.025**0.1, 1.0))
 
 
 @pytest.mark.parametrize("options", [{"profile": "hasty"}, {"repeats": 0}, {"workers": 0}])
