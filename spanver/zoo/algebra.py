@@ -1,4 +1,4 @@
-"""Arithmetic that the mutants share, written without the kernels that they are compared with."""
+"""Arithmetic and queries that the mutants share, written without the kernels that they are compared with."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from spanver.values import FloatArray
+from spanver.oracle import Oracle
+from spanver.values import FloatArray, Prompt, Response
 
-__all__ = ["Vectors", "covariance", "inverse"]
-
+__all__ = [
+    "Data",
+    "Vectors",
+    "base_response",
+    "covariance",
+    "difference",
+    "inverse",
+    "quadratic",
+    "reward_difference",
+    "stacked",
+    "symmetric_inverse",
+    "table_behind",
+]
 
 Vectors: TypeAlias = Sequence[FloatArray]
+
+Data: TypeAlias = tuple[FloatArray, FloatArray]
+"""Relative features (n, d) and targets (n,)."""
 
 
 def covariance(ridge: float, dimension: int, vectors: Vectors) -> FloatArray:
@@ -25,5 +40,48 @@ def covariance(ridge: float, dimension: int, vectors: Vectors) -> FloatArray:
 
 def inverse(matrix: Any) -> FloatArray:
     """Inverse of a matrix."""
-    inverted: FloatArray = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
-    return inverted
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def symmetric_inverse(matrix: FloatArray) -> FloatArray:
+    """Inverse of a symmetric matrix, symmetric to the last bit."""
+    inverted = inverse(matrix)
+    return (inverted + inverted.T) / 2
+
+
+def quadratic(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
+    """`v^T A v` of each vector, shape (n,)."""
+    return np.asarray(np.sum(vectors @ matrix * vectors, axis=1))
+
+
+def stacked(vectors: Vectors, targets: Sequence[float], dimension: int) -> Data:
+    """Lists as arrays, also where they are empty."""
+    return np.array(vectors, dtype=np.float64).reshape(-1, dimension), np.array(targets, dtype=np.float64)
+
+
+def difference(one: Response, two: Response) -> FloatArray:
+    """Relative feature."""
+    return one.features - two.features
+
+
+def reward_difference(
+    oracle: Oracle, prompt: Prompt, one: Response, two: Response, *, times: tuple[int, int] = (1, 1)
+) -> float:
+    """Difference of both rewards, each the mean of so many queries."""
+    first, second = (
+        sum(oracle.reward(prompt, each) for _ in range(count)) / count
+        for each, count in zip((one, two), times, strict=True)
+    )
+    return first - second
+
+
+def base_response(oracle: Oracle, prompt: Prompt, *_: Any, **__: Any) -> Response:
+    """One draw from the base policy, whatever else is given."""
+    return oracle.sample(prompt, 1)[0]
+
+
+def table_behind(oracle: Any) -> Any:
+    """The problem behind an oracle, which no learner may see."""
+    while not hasattr(oracle, "_problem"):
+        oracle = getattr(oracle, "_oracle", None) or oracle._source
+    return oracle._problem

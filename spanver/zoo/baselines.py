@@ -1,6 +1,6 @@
 """Mutants of the baselines, and of SpannerSampling where only the headline results see it: E6, O1, T1, T2 and T6.
 
-`baseline` and `enumeration` are the learners of A3 written anew, on the reference's losses; each part in which a mutant
+`baseline` and `enumeration` are the learners of A3 written anew, on the reference's losses: each step in which a mutant
 differs is an argument. Unmutated they are as right as the reference.
 """
 
@@ -15,11 +15,12 @@ import numpy as np
 
 from spanver.kernels import fit as least_squares
 from spanver.learners.losses import LogisticLoss, LogLikelihood, SquareLoss, minimise_on_ball, optimistic
-from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracle import Oracle, Place, SamplingOracle
-from spanver.values import FloatArray, Prompt, Response, Score
-from spanver.zoo.mutant import Mutant
+from spanver.oracle import Oracle
+from spanver.values import FloatArray, Prompt, Response
+from spanver.zoo.algebra import Data, difference, inverse, reward_difference, stacked, table_behind
+from spanver.zoo.mutant import Mutant, changed, mutants_of
+from spanver.zoo.sampler import adjusted_sampler
 
 __all__ = ["DPO", "MUTANTS", "XPO", "baseline", "enumeration"]
 
@@ -38,7 +39,7 @@ class State:
         Features (k, d) and weights (k,) of each prompt met.
     optimism : list
         Of each round, its prompt and the features of its `y~`.
-    kept : dict
+    first_drawn : dict
         First response of each prompt met.
     """
 
@@ -48,13 +49,12 @@ class State:
     targets: list[float]
     partitions: dict[Prompt, tuple[FloatArray, FloatArray]]
     optimism: list[tuple[Prompt, FloatArray]]
-    kept: dict[Prompt, Response]
+    first_drawn: dict[Prompt, Response]
 
     @property
-    def data(self) -> tuple[FloatArray, FloatArray]:
-        """Relative features (n, d) and targets (n,)."""
-        vectors = np.array(self.vectors, dtype=np.float64).reshape(-1, self.oracle.dimension)
-        return vectors, np.array(self.targets, dtype=np.float64)
+    def data(self) -> Data:
+        """Data of the rounds so far."""
+        return stacked(self.vectors, self.targets, self.oracle.dimension)
 
 
 Drawn = tuple[Response, Response]
@@ -77,11 +77,11 @@ def mixed_pair(state: State, prompt: Prompt) -> Drawn:
     return state.oracle.sample(prompt, 1, theta=state.theta)[0], state.oracle.sample(prompt, 1)[0]
 
 
-def asked(state: State, prompt: Prompt, one: Response, two: Response, *, feedback: str) -> float:
+def queried(state: State, prompt: Prompt, one: Response, two: Response, *, feedback: str) -> float:
     """Difference of rewards, or a label."""
     if feedback == "preference":
         return 1.0 if state.oracle.compare(prompt, one, two) else -1.0
-    return state.oracle.reward(prompt, one) - state.oracle.reward(prompt, two)
+    return reward_difference(state.oracle, prompt, one, two)
 
 
 def second_features(_: Response, two: Response) -> FloatArray:
@@ -116,11 +116,6 @@ def fitted(state: State, *, feedback: str, alpha: float, scale: float = 1.0) -> 
     return minimise_on_ball(optimistic(loss, alpha, likelihood), radius, state.theta)
 
 
-def differenced(one: Response, two: Response) -> FloatArray:
-    """Relative feature."""
-    return one.features - two.features
-
-
 def baseline(
     oracle: Oracle,
     *,
@@ -131,8 +126,8 @@ def baseline(
     partition_samples: int = 0,
     count: int | None = None,
     pair: Callable[[State, Prompt], Drawn] = base_pair,
-    target: Callable[..., float] = asked,
-    relative: Callable[[Response, Response], FloatArray] = differenced,
+    target: Callable[..., float] = queried,
+    relative: Callable[[Response, Response], FloatArray] = difference,
     optimism: Callable[[Response, Response], FloatArray] = second_features,
     partition: Callable[..., tuple[FloatArray, FloatArray]] = counted_partition,
     sign: float = 1.0,
@@ -153,7 +148,7 @@ def baseline(
         if partition_samples and prompt not in state.partitions:
             state.partitions[prompt] = partition(state, prompt, partition_samples, drawn)
         value = target(state, prompt, one, two, feedback=feedback)
-        vectors.append(one.features - two.features)
+        vectors.append(difference(one, two))
         targets.append(value)
         state.vectors.append(relative(one, two))
         state.targets.append(label * value)
@@ -166,20 +161,21 @@ def baseline(
     return result if count is None else result | {"count": count}
 
 
+def squared_norms(features: FloatArray, precision: FloatArray) -> FloatArray:
+    """Squared elliptic norms of all pairs, shape (k, k)."""
+    relative = features[:, None] - features[None]
+    return np.einsum("abi,ij,abj->ab", relative, precision, relative)
+
+
 def farthest(features: FloatArray, precision: FloatArray) -> tuple[int, int]:
     """Pair of largest elliptic norm."""
-    relative = features[:, None] - features[None]
-    squares = np.einsum("abi,ij,abj->ab", relative, precision, relative)
-    one, two = np.unravel_index(int(np.argmax(squares)), squares.shape)
-    return int(one), int(two)
+    return divmod(int(np.argmax(squared_norms(features, precision))), len(features))
 
 
 def _nearest(features: FloatArray, precision: FloatArray) -> tuple[int, int]:
-    relative = features[:, None] - features[None]
-    squares = np.einsum("abi,ij,abj->ab", relative, precision, relative)
+    squares = squared_norms(features, precision)
     squares[np.diag_indices(len(squares))] = np.inf
-    one, two = np.unravel_index(int(np.argmin(squares)), squares.shape)
-    return int(one), int(two)
+    return divmod(int(np.argmin(squares)), len(features))
 
 
 def enumeration(
@@ -191,9 +187,7 @@ def enumeration(
     choose: Callable[[FloatArray, FloatArray], tuple[int, int]] = farthest,
     growth: float = 1.0,
     listed_once: bool = False,
-    rewards: Callable[[Oracle, Prompt, Response, Response], float] = lambda oracle, prompt, one, two: (
-        oracle.reward(prompt, one) - oracle.reward(prompt, two)
-    ),
+    rewards: Callable[[Oracle, Prompt, Response, Response], float] = reward_difference,
 ) -> Any:
     """Run elliptical enumeration."""
     del seed
@@ -205,7 +199,7 @@ def enumeration(
         prompt = oracle.prompt()
         listing = listings.get(prompt) if listed_once else None
         listings[prompt] = listing = oracle.enumerate(prompt) if listing is None else listing
-        one, two = choose(listing.features, np.asarray(np.linalg.inv(sigma), dtype=np.float64))
+        one, two = choose(listing.features, inverse(sigma))
         vectors.append(listing.features[one] - listing.features[two])
         targets.append(rewards(oracle, prompt, listing[one], listing[two]))
         sigma = sigma + growth * np.outer(vectors[-1], vectors[-1])
@@ -236,7 +230,7 @@ def _parameter_by_prompt(state: State, prompt: Prompt) -> Drawn:
 
 def _repeated_draw(state: State, prompt: Prompt) -> Drawn:
     drawn = state.oracle.sample(prompt, 2, theta=state.theta)
-    return state.kept.setdefault(prompt, drawn[0]), drawn[1]
+    return state.first_drawn.setdefault(prompt, drawn[0]), drawn[1]
 
 
 def _single_samples(state: State, prompt: Prompt, samples: int, _: Drawn) -> tuple[FloatArray, FloatArray]:
@@ -255,7 +249,7 @@ def _with_a_null(state: State, prompt: Prompt, samples: int, _: Drawn) -> tuple[
     return np.vstack([counts.responses.features, null]), np.append(counts.counts, 1.0) / samples
 
 
-def _asked_again(state: State, prompt: Prompt, samples: int, drawn: Drawn) -> tuple[FloatArray, FloatArray]:
+def _drawn_twice(state: State, prompt: Prompt, samples: int, drawn: Drawn) -> tuple[FloatArray, FloatArray]:
     state.oracle.sample_counts(prompt, samples)
     return counted_partition(state, prompt, samples, drawn)
 
@@ -266,27 +260,26 @@ def _doubled_reward(oracle: Oracle, prompt: Prompt, one: Response, two: Response
 
 
 def _swapped_label(state: State, prompt: Prompt, one: Response, two: Response, *, feedback: str) -> float:
-    value = asked(state, prompt, one, two, feedback=feedback)
+    value = queried(state, prompt, one, two, feedback=feedback)
     return -value if feedback == "preference" else value
 
 
 def _rewards_for_labels(state: State, prompt: Prompt, one: Response, two: Response, *, feedback: str) -> float:
-    value = asked(state, prompt, one, two, feedback="reward")
+    value = queried(state, prompt, one, two, feedback="reward")
     return float(np.sign(value) or 1.0) if feedback == "preference" else value
 
 
 def _through_the_wall(state: State, **_: Any) -> FloatArray:
     """Direction of the best response of the table behind the oracle."""
-    door: Any = state.oracle
-    problem = door._oracle._source._problem
+    problem = table_behind(state.oracle)
     best = problem.features[0, int(problem.reward[0].argmax())]
     return best * state.oracle.radius / max(float(np.linalg.norm(best)), 1e-300)
 
 
-def _capped_sampler(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
-) -> Response:
-    return softmax_sample(oracle, prompt, score, multiplier=min(multiplier, 64.0), failure=failure, seed=seed)
+def _peeking(oracle: Oracle, *, seed: int, settings: Settings) -> Any:
+    """Query the reward of the best response of the table behind the oracle."""
+    oracle.reward(oracle.prompt(), int(table_behind(oracle).reward[0].argmax()))
+    return spanner_sampling(oracle, seed=seed, settings=replace(settings, prompts=1))
 
 
 def _capped_pairs(oracle: Oracle, *, seed: int, settings: Settings) -> Any:
@@ -300,39 +293,30 @@ XPO = partial(baseline, pair=mixed_pair)
 """`xpo`."""
 
 
-def _of_one(oracle: Oracle, *, rounds: int, count: int, seed: int) -> Any:
-    del count
-    return baseline(oracle, rounds=rounds, count=1, seed=seed)
+_passive = mutants_of("passive_learner", "passive-learner", baseline)
+_best = mutants_of("best_of_n", "best-of-n", baseline)
+_dpo = mutants_of("online_dpo", "online-dpo", DPO)
+_xpo = mutants_of("xpo", "xpo", XPO)
+_elliptical = mutants_of("elliptical_enumeration", "elliptical-enumeration", enumeration)
+_sampling = mutants_of("spanner_sampling", "spanner-sampling", spanner_sampling)
 
-
-def _of(learner: str, function: Callable[..., Any], name: str, bug: str, *breaks: str, **parts: Any) -> Mutant:
-    title = learner.replace("_", "-")
-    return Mutant(f"{title}-{name}", bug, breaks, {learner: partial(function, **parts)})
-
-
-_reference = partial(_of, "passive_learner", baseline)
-_best = partial(_of, "best_of_n", baseline)
-_dpo = partial(_of, "online_dpo", DPO)
-_xpo = partial(_of, "xpo", XPO)
-_elliptical = partial(_of, "elliptical_enumeration", enumeration)
-
+# fmt: off
 MUTANTS: tuple[Mutant, ...] = (
-    _reference("one-round-late", "fits without the last round", "E6", known=_without_last),
-    _reference("doubled-radius", "fits in a ball of the diameter", "E6", fit=partial(fitted, scale=2.0)),
-    _reference("on-policy", "draws from what it learned", "O1", pair=own_pair),
-    _best("worst", "keeps the response of smallest score", "E6", output=lambda theta: -theta),
-    _of("best_of_n", _of_one, "of-one", "returns a sample, not the best", "O1"),
+    _passive("one-round-late", "fits without the last round", "E6", known=_without_last),
+    _passive("doubled-radius", "fits in a ball of the diameter", "E6", fit=partial(fitted, scale=2.0)),
+    _passive("on-policy", "draws from what it learned", "O1", pair=own_pair),
+    _best("worst", "returns the response of smallest score", "E6", output=lambda theta: -theta),
+    _best("of-one", "returns a sample, not the best", "O1",
+        lambda oracle, rounds, count, seed: baseline(oracle, rounds=rounds, count=1, seed=seed)),
     _dpo("wrong-sign", "moves away from what is rewarded", "E6", label=-1.0),
     _dpo("not-relative", "fits the features of the first response", "E6", relative=lambda one, _: one.features),
     _dpo("swapped-label", "reads labels the wrong way round", "E6", target=_swapped_label),
-    _dpo("rewards-for-labels", "asks rewards and makes labels of them", "E6", "O1", target=_rewards_for_labels),
-    _dpo(
-        "without-radius", "fits on a ball of a hundred times the radius", "E6", "O1", fit=partial(fitted, scale=100.0)
-    ),
-    _dpo("best-of-draws", "asks about the best and the worst of four draws", "O1", pair=_best_of_two_draws),
+    _dpo("rewards-for-labels", "queries rewards and makes labels of them", "E6 O1", target=_rewards_for_labels),
+    _dpo("without-radius", "fits on a ball of a hundred times the radius", "E6 O1", fit=partial(fitted, scale=100.0)),
+    _dpo("best-of-draws", "compares the best and the worst of four draws", "O1", pair=_best_of_two_draws),
     _dpo("two-parameters", "draws the second response with another parameter", "O1", pair=_other_parameter),
     _dpo("after-the-prompt", "changes the parameter once it has seen the prompt", "O1", pair=_parameter_by_prompt),
-    _dpo("kept-response", "asks again about a response of an earlier round", "O1", pair=_repeated_draw),
+    _dpo("kept-response", "queries again a response of an earlier round", "O1", pair=_repeated_draw),
     _dpo("base-responses", "never draws from its policy", "O1", pair=base_pair),
     _dpo("through-the-wall", "reads the table behind the oracle", "T1", fit=_through_the_wall),
     _xpo("pessimistic", "subtracts the optimism", "E6", sign=-1.0),
@@ -341,24 +325,17 @@ MUTANTS: tuple[Mutant, ...] = (
     _xpo("distinct-partition", "weighs each distinct sample of the partition once", "E6", partition=_single_samples),
     _xpo("null-in-partition", "adds a response without features to the partition", "E6", partition=_with_a_null),
     _xpo("pair-in-partition", "uses the policy's own sample for the partition", "E6", partition=_with_the_pair),
-    _xpo("partition-twice", "draws every partition twice", "O1", partition=_asked_again),
+    _xpo("partition-twice", "draws every partition twice", "O1", partition=_drawn_twice),
     _xpo("without-optimism", "leaves the optimism out", "E6", sign=0.0),
-    _elliptical("nearest", "asks about the most certain pair", "T6", choose=_nearest),
+    _elliptical("nearest", "queries the most certain pair", "T6", choose=_nearest),
     _elliptical("fixed-sigma", "never adds to Sigma", "T6", growth=0.0),
     _elliptical("subtracted", "halves what it adds to Sigma", "T6", growth=0.5),
-    _elliptical("one-reward", "asks one reward and doubles it", "O1", "E6", rewards=_doubled_reward),
+    _elliptical("one-reward", "queries one reward and doubles it", "O1 E6", rewards=_doubled_reward),
     _elliptical("listed-once", "lists a prompt once and charges no second time", "O1", listed_once=True),
-    Mutant(
-        "spanner-sampling-capped-multiplier",
-        "caps M at 64, which no small run notices",
-        ("T2",),
-        {"spanner_sampling": partial(spanner_sampling, sampler=_capped_sampler)},
-    ),
-    Mutant(
-        "spanner-sampling-capped-pairs",
-        "tries at most 64 pairs a prompt, which no small run notices",
-        ("T2",),
-        {"spanner_sampling": _capped_pairs},
-    ),
+    _sampling("capped-multiplier", "caps M at 64, which no small run notices", "T2",
+        sampler=partial(adjusted_sampler, multiplier_of=lambda multiplier: min(multiplier, 64.0))),
+    _sampling("capped-pairs", "tries at most 64 pairs a prompt, which no small run notices", "T2", _capped_pairs),
+    changed("learner-through-the-wall", "reads the rewards of the table behind the oracle", "T1",
+        spanner_sampling=_peeking),
 )
 """Of the baselines and of `spanner_sampling`."""

@@ -1,7 +1,7 @@
-"""Implementations with one realistic bug each, which the properties must kill, and correct ones, which must survive.
+"""The mutants and the controls by name.
 
-A check that was never seen to fail is not known to check anything. Each mutant says in a sentence what is wrong with
-it, and which guarantees should show it.
+Mutants have one realistic bug each, and the properties must kill them; controls are correct, and must survive. A check
+that was never seen to fail is not known to check anything.
 """
 
 from __future__ import annotations
@@ -10,25 +10,36 @@ from difflib import get_close_matches
 
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
-from spanver.zoo import baselines, exploration, identities, oracle, regressions, sampler, spanner, spanning_sets, tokens
+from spanver.zoo import (
+    baselines,
+    exploration,
+    identities,
+    oracle,
+    oracle_searches,
+    regressions,
+    sampler,
+    spanner,
+    spanning_sets,
+    tokens,
+)
 from spanver.zoo.controls import CONTROLS as _CONTROLS
 from spanver.zoo.mutant import Mutant, mutated
 
 __all__ = ["CONTROLS", "MUTANTS", "Mutant", "find", "mutant"]
 
-MUTANTS: dict[str, Mutant] = {
-    each.name: each
-    for module in (identities, oracle, sampler, spanner, spanning_sets, regressions, exploration, baselines, tokens)
-    for each in module.MUTANTS
-}
+_FILES = (
+    identities, oracle, oracle_searches, sampler, spanner, spanning_sets, regressions, exploration, baselines, tokens,
+)  # fmt: skip
+
+MUTANTS: dict[str, Mutant] = {each.name: each for file in _FILES for each in file.MUTANTS}
 """Mutants by name."""
 
-CONTROLS: dict[str, Mutant] = {each.name: each for each in (*_CONTROLS, tokens.CONTROL)}
-"""Correct controls by name."""
+CONTROLS: dict[str, Mutant] = {each.name: each for each in _CONTROLS}
+"""Controls by name."""
 
 
 def find(name: str) -> Mutant:
-    """Return the mutant, or the correct control, of a name.
+    """Return the mutant, or the control, of a name.
 
     Raises
     ------
@@ -43,7 +54,7 @@ def find(name: str) -> Mutant:
 
 
 def mutant(name: str) -> Subject:
-    """Return the subject that is a mutant or a correct control.
+    """Return the subject that is a mutant or a control.
 
     Raises
     ------

@@ -1,10 +1,11 @@
-"""Correct controls: as right as the reference, and different."""
+"""Controls: implementations as right as the reference, and different, which must survive."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -16,30 +17,26 @@ from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
 from spanver.oracles import literal_oracle
 from spanver.values import FloatArray, IntArray, Prompt, Response, Score
-from spanver.zoo.algebra import covariance
+from spanver.zoo.algebra import covariance, symmetric_inverse
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
 from spanver.zoo.exploration import phase_two
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.mutant import Mutant, changed
 from spanver.zoo.oracle_searches import searching_oracle
 from spanver.zoo.regressions import bisected_fit, scores
 from spanver.zoo.sampler import drawn_sampler, sampler
 from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
 from spanver.zoo.spanning_sets import covering, greedy_start, swapped_members
+from spanver.zoo.tokens import explore, soft_values
 
 __all__ = ["CONTROLS"]
 
-_SPANNER = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "O1", "O3")
-_EXPLORATION = ("E1", "E2", "E3", "E5", "E6", "S2", "S4", "R1", "R2", "R3", "O3", "T1", "T2")
-
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
-    precision = np.linalg.inv(covariance(ridge, dimension, vectors[::-1]))
-    return (precision + precision.T) / 2
+    return symmetric_inverse(covariance(ridge, dimension, vectors[::-1]))
 
 
 def _backwards(one: Response, two: Response) -> FloatArray:
-    dimensions = range(len(one.features) - 1, -1, -1)
-    return np.array([one.features[k] - two.features[k] for k in dimensions])[::-1]
+    return np.array([a - b for a, b in zip(one.features[::-1], two.features[::-1], strict=True)])[::-1]
 
 
 def _second_reward_first(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
@@ -49,8 +46,7 @@ def _second_reward_first(oracle: Oracle, prompt: Prompt, one: Response, two: Res
 
 def _solved_norms(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
     values, basis = np.linalg.eigh(sigma)
-    norms: FloatArray = np.linalg.norm(vectors @ basis / np.sqrt(values), axis=1)
-    return norms
+    return np.asarray(np.linalg.norm(vectors @ basis / np.sqrt(values), axis=1))
 
 
 def _damped_fit(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
@@ -72,8 +68,7 @@ def _damped_fit(features: FloatArray, targets: FloatArray, radius: float) -> Flo
         if multiplier + step == multiplier:
             break
         multiplier += step
-    result: FloatArray = basis[kept].T @ (theta / scale)
-    return result
+    return np.asarray(basis[kept].T @ (theta / scale))
 
 
 def _pivoted_start(vectors: FloatArray, rank: int) -> list[int]:
@@ -81,28 +76,23 @@ def _pivoted_start(vectors: FloatArray, rank: int) -> list[int]:
     return pivots[:rank]
 
 
-_SAMPLER = ("R1", "R2", "R3", "R5")
-
-
 def _alias(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     """Draw by Walker's table of aliases."""
     size = len(probabilities)
-    kept, alias = probabilities * size, np.arange(size)
-    small, large = list(np.flatnonzero(kept < 1.0)), list(np.flatnonzero(kept >= 1.0))
+    share, alias = probabilities * size, np.arange(size)
+    small, large = list(np.flatnonzero(share < 1.0)), list(np.flatnonzero(share >= 1.0))
     while small and large:
         less, more = small.pop(), large.pop()
         alias[less] = more
-        kept[more] -= 1.0 - kept[less]
-        (small if kept[more] < 1.0 else large).append(more)
+        share[more] -= 1.0 - share[less]
+        (small if share[more] < 1.0 else large).append(more)
     generator = np.random.default_rng(seed)
     columns = generator.integers(size, size=count)
-    drawn: IntArray = np.where(generator.random(count) < kept[columns], columns, alias[columns])
-    return drawn
+    return np.asarray(np.where(generator.random(count) < share[columns], columns, alias[columns]))
 
 
 def _choice(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    drawn: IntArray = np.random.default_rng(seed).choice(len(probabilities), size=count, p=probabilities)
-    return drawn
+    return np.asarray(np.random.default_rng(seed).choice(len(probabilities), size=count, p=probabilities))
 
 
 def _running_race(
@@ -121,150 +111,72 @@ def _running_race(
 
 def _stable_softmax(log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
     exponents = log_base + (scores - scores.max()) / beta
-    normalised: FloatArray = exponents - np.logaddexp.reduce(exponents[::-1])
-    return normalised
+    return np.asarray(exponents - np.logaddexp.reduce(exponents[::-1]))
 
 
+def _not_below(vector: FloatArray, precision: FloatArray, nu: float) -> bool:
+    return math.sqrt(max(0.0, float(vector @ precision @ vector))) >= nu
+
+
+def _control(name: str, change: str, holds: str, **functions: Callable[..., Any]) -> Mutant:
+    return changed(f"variant-{name}", change, holds, **functions)
+
+
+_SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 O1 O3"
+_EXPLORATION = "E1 E2 E3 E5 E6 S2 S4 R1 R2 R3 O3 T1 T2"
+
+# fmt: off
 CONTROLS: tuple[Mutant, ...] = (
-    Mutant("variant-sampler", "A1 with every step in the open", _SAMPLER, {"softmax_sample": sampler}),
-    Mutant(
-        "variant-own-trials",
-        "A1 by plain draws, accepted by its own random numbers",
-        _SAMPLER,
-        {"softmax_sample": drawn_sampler},
-    ),
-    Mutant(
-        "variant-reused-pilot",
-        "the trials are the pilot's draws: seen in the ledger alone",
-        ("R1", "R2", "R3"),
-        {"softmax_sample": partial(drawn_sampler, reuse=True)},
-    ),
-    Mutant(
-        "variant-blocks-of-trials",
-        "A1 by plain draws in blocks of three, so that trials cost what is drawn ahead",
-        _SAMPLER,
-        {"softmax_sample": partial(drawn_sampler, block=3)},
-    ),
-    Mutant(
-        "variant-running-race",
-        "the race draw by draw, with exponential keys in place of logarithms of uniform numbers",
-        ("R4",),
-        {"race_sample": _running_race},
-    ),
-    Mutant("variant-choice", "draws as NumPy's generators do", ("R6",), {"draw": _choice}),
-    Mutant("variant-alias", "draws by a table of aliases", ("R6",), {"draw": _alias}),
-    Mutant(
-        "variant-softmax",
-        "the normaliser summed backwards",
-        ("I1", "I2", "I3", "I4", "R5"),
-        {"log_softmax": _stable_softmax},
-    ),
-    Mutant(
-        "variant-scipy",
-        "the softmax of SciPy",
-        ("I1", "I2", "I3", "I4", "R5"),
-        {"log_softmax": lambda log_base, scores, beta: scipy.special.log_softmax(log_base + scores / beta)},
-    ),
-    Mutant(
-        "variant-dense-search",
-        "counted searches over the table of all pairs",
-        ("O1", "O2", "O3"),
-        {"counted_oracle": searching_oracle},
-    ),
-    Mutant("variant-drawn-counts", "counted draws are drawn", ("O1", "O2", "O3"), {"counted_oracle": literal_oracle}),
-    Mutant(
-        "variant-pair-by-pair",
-        "draws pair by pair, and keeps Sigma's inverse by Sherman and Morrison",
+    _control("sampler", "writes A1 anew with every step in the open", "R1 R2 R3 R5", softmax_sample=sampler),
+    _control("own-trials", "accepts plain draws of A1 by its own random numbers", "R1 R2 R3 R5",
+        softmax_sample=drawn_sampler),
+    _control("reused-pilot", "takes the pilot's draws for the trials: seen in the ledger alone", "R1 R2 R3",
+        softmax_sample=partial(drawn_sampler, reuse=True)),
+    _control("blocks-of-trials", "draws trials of A1 in blocks of three, so that they cost what is drawn ahead",
+        "R1 R2 R3 R5", softmax_sample=partial(drawn_sampler, block=3)),
+    _control("running-race", "races draw by draw, with exponential keys in place of logarithms of uniform numbers",
+        "R4", race_sample=_running_race),
+    _control("choice", "draws as NumPy's generators do", "R6", draw=_choice),
+    _control("alias", "draws by a table of aliases", "R6", draw=_alias),
+    _control("softmax", "sums the normaliser backwards", "I1 I2 I3 I4 R5", log_softmax=_stable_softmax),
+    _control("scipy", "takes the softmax of SciPy", "I1 I2 I3 I4 R5",
+        log_softmax=lambda log_base, scores, beta: scipy.special.log_softmax(log_base + scores / beta)),
+    _control("dense-search", "searches over the table of all pairs", "O1 O2 O3", counted_oracle=searching_oracle),
+    _control("drawn-counts", "draws what it counts", "O1 O2 O3", counted_oracle=literal_oracle),
+    _control("pair-by-pair", "draws pair by pair, and updates Sigma's inverse by Sherman and Morrison", _SPANNER,
+        build_spanner=phase_one),
+    _control("blocks", "draws and pays for all pairs of a round at once", _SPANNER,
+        build_spanner=partial(phase_one, pairs=pairs_in_one_block)),
+    _control("inverted", "searches by rule, and inverts Sigma, summed from the last pair to the first", _SPANNER,
+        build_spanner=partial(phase_one, pairs=search, precision=_inverted)),
+    _control("ties", "accepts a pair whose norm is nu", _SPANNER,
+        build_spanner=partial(phase_one, pairs=partial(each_pair, accepts=_not_below))),
+    _control("backwards", "subtracts features from the last to the first, and queries the second reward first",
         _SPANNER,
-        {"build_spanner": phase_one},
-    ),
-    Mutant(
-        "variant-blocks",
-        "draws and pays for all pairs of a round at once",
-        _SPANNER,
-        {"build_spanner": partial(phase_one, pairs=pairs_in_one_block)},
-    ),
-    Mutant(
-        "variant-inverted",
-        "asks the compressed question, and inverts Sigma, summed from the last pair to the first",
-        _SPANNER,
-        {"build_spanner": partial(phase_one, pairs=search, precision=_inverted)},
-    ),
-    Mutant(
-        "variant-ties",
-        "accepts a pair whose norm is nu",
-        _SPANNER,
-        {
-            "build_spanner": partial(
-                phase_one,
-                pairs=partial(each_pair, accepts=lambda v, p, nu: math.sqrt(max(0.0, float(v @ p @ v))) >= nu),
-            )
-        },
-    ),
-    Mutant(
-        "variant-backwards",
-        "sums features from the last to the first, and asks the second reward first",
-        _SPANNER,
-        {
-            "build_spanner": partial(
-                phase_one, pairs=partial(each_pair, relative=_backwards), target=_second_reward_first
-            )
-        },
-    ),
-    Mutant("variant-norms", "measures norms in the eigenbasis of Sigma", ("S8",), {"elliptic_norms": _solved_norms}),
-    Mutant("variant-bisection", "fits by bisection of the multiplier", ("E4", "E6"), {"fit": bisected_fit}),
-    Mutant("variant-newton", "fits as trust-region methods do", ("E4", "E6"), {"fit": _damped_fit}),
-    Mutant("variant-scores", "truncates by the definition", ("E2", "E3", "E5"), {"truncated_scores": scores}),
-    Mutant("variant-phase-two", "explores by another implementation", _EXPLORATION, {"spanner_sampling": phase_two}),
-    Mutant(
-        "variant-rewards-backwards",
-        "asks the reward of the second response first",
-        _EXPLORATION,
-        {"spanner_sampling": partial(phase_two, target=_second_reward_first)},
-    ),
-    Mutant(
-        "variant-race",
-        "samples by the race in place of rejection, so that the exact law of A1 does not apply",
-        # It has no trials, and draws all it asks for.
-        tuple(name for name in _EXPLORATION if name not in ("R2", "R3", "T2")),
-        {"spanner_sampling": partial(spanner_sampling, sampler=race_sample)},
-    ),
-    Mutant(
-        "variant-bisecting-learner",
-        "fits by bisection in the learner",
-        tuple(name for name in _EXPLORATION if name not in ("R1", "R3")),  # how responses are drawn is the same
-        {"spanner_sampling": partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)},
-    ),
-    Mutant(
-        "variant-pivoted",
-        "starts barycentric spanners from a pivoted QR, and swaps at the root of C",
-        ("B1", "B2"),
-        {"barycentric_spanner": partial(swapped_members, start=_pivoted_start, factor=math.sqrt)},
-    ),
-    Mutant(
-        "variant-unsorted",
-        "starts barycentric spanners from the first independent members",
-        ("B1", "B2"),
-        {"barycentric_spanner": swapped_members},
-    ),
-    Mutant(
-        "variant-greedy-start",
-        "starts barycentric spanners greedily and swaps place after place",
-        ("B1", "B2"),
-        {"barycentric_spanner": partial(swapped_members, start=greedy_start)},
-    ),
-    Mutant(
-        "variant-baselines",
-        "the baselines in plain loops",
-        ("E6", "O1", "T1", "T6"),
-        {
-            "passive_learner": baseline,
-            "online_dpo": DPO,
-            "xpo": XPO,
-            "elliptical_enumeration": enumeration,
-            "best_of_n": baseline,
-        },
-    ),
-    Mutant("variant-covering", "covers with Sigma inverted afresh", ("B3",), {"covering_list": covering}),
+        build_spanner=partial(phase_one, pairs=partial(each_pair, relative=_backwards), target=_second_reward_first)),
+    _control("norms", "measures norms in the eigenbasis of Sigma", "S8", elliptic_norms=_solved_norms),
+    _control("bisection", "fits by bisection of the multiplier", "E4 E6", fit=bisected_fit),
+    _control("newton", "fits as trust-region methods do", "E4 E6", fit=_damped_fit),
+    _control("scores", "truncates by the definition", "E2 E3 E5", truncated_scores=scores),
+    _control("phase-two", "explores by another implementation", _EXPLORATION, spanner_sampling=phase_two),
+    _control("rewards-backwards", "queries the reward of the second response first", _EXPLORATION,
+        spanner_sampling=partial(phase_two, target=_second_reward_first)),
+    # The race has no trials and no pilot: R2 and R3 do not apply, and it draws more than T2 allows.
+    _control("race", "samples by the race in place of rejection", "E1 E2 E3 E5 E6 S2 S4 R1 O3 T1",
+        spanner_sampling=partial(spanner_sampling, sampler=race_sample)),
+    # R1 and R3 see how responses are drawn, which is as in the reference.
+    _control("bisecting-learner", "fits by bisection in the learner", "E1 E2 E3 E5 E6 S2 S4 R2 O3 T1 T2",
+        spanner_sampling=partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)),
+    _control("pivoted", "starts barycentric spanners from a pivoted QR, and swaps at the root of C", "B1 B2",
+        barycentric_spanner=partial(swapped_members, start=_pivoted_start, factor=math.sqrt)),
+    _control("unsorted", "starts barycentric spanners from the first independent members", "B1 B2",
+        barycentric_spanner=swapped_members),
+    _control("greedy-start", "starts barycentric spanners greedily and swaps place after place", "B1 B2",
+        barycentric_spanner=partial(swapped_members, start=greedy_start)),
+    _control("baselines", "writes the baselines as plain loops", "E6 O1 T1 T6",
+        passive_learner=baseline, online_dpo=DPO, xpo=XPO, elliptical_enumeration=enumeration, best_of_n=baseline),
+    _control("covering", "covers with Sigma inverted afresh", "B3", covering_list=covering),
+    _control("turns", "inverts every matrix of A4 afresh, and takes its recursion with logsumexp",
+        "S1 S2 S3 S4 E6 O1 I5 I6 I7 T5", multi_turn=explore, soft_q=soft_values),
 )
-"""Correct controls, by the guarantees that their difference touches."""
+"""Controls, by the guarantees that their difference touches."""

@@ -1,6 +1,6 @@
-"""Mutants of SpannerSampling's second phase: what E1, E6, O3, R1, R3 and S2 must kill.
+"""Mutants of SpannerSampling's second phase: what E6, O3, R1-R3 and S2 must kill.
 
-`phase_two` is A2's exploration written anew, after the reference's first phase; each part in which a mutant differs is
+`phase_two` is A2's exploration written anew, after the reference's first phase: each step in which a mutant differs is
 an argument. Unmutated it is as right as the reference.
 """
 
@@ -19,11 +19,13 @@ from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
-from spanver.policies import Sampler, TruncatedMixture, TruncatedSoftmax
+from spanver.policies import Sampler, TruncatedMixture
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.algebra import Data, base_response, difference, reward_difference, stacked, symmetric_inverse
+from spanver.zoo.mutant import Mutant, mutants_of
+from spanver.zoo.sampler import adjusted_sampler, times_beta
 
-__all__ = ["MUTANTS", "Progress", "phase_two", "spanner_first"]
+__all__ = ["MUTANTS", "phase_two"]
 
 
 @dataclass
@@ -35,23 +37,19 @@ class Progress:
     spanner : Spanner
     vectors, targets : list
         Of the rounds so far.
-    seconds : list of Response
+    anchors : list of Response
         Second responses of the rounds so far.
     """
 
     spanner: Spanner
     vectors: list[FloatArray]
     targets: list[float]
-    seconds: list[Response]
+    anchors: list[Response]
 
     @property
-    def explored(self) -> tuple[FloatArray, FloatArray]:
+    def explored(self) -> Data:
         """Data of the rounds so far."""
-        vectors = np.array(self.vectors, dtype=np.float64).reshape(-1, self.spanner.dimension)
-        return vectors, np.array(self.targets, dtype=np.float64)
-
-
-Data = tuple[FloatArray, FloatArray]
+        return stacked(self.vectors, self.targets, self.spanner.dimension)
 
 
 def joined(*parts: Data) -> Data:
@@ -64,9 +62,10 @@ def spanner_data(progress: Progress) -> Data:
     return progress.spanner.vectors, progress.spanner.targets
 
 
-def all_data(progress: Progress) -> Data:
-    """Pairs of the spanner and of the rounds so far."""
-    return joined(spanner_data(progress), progress.explored)
+def all_data(progress: Progress, *, rounds: slice = slice(None)) -> Data:
+    """Pairs of the spanner and of the rounds so far, or of some of these."""
+    vectors, targets = progress.explored
+    return joined(spanner_data(progress), (vectors[rounds], targets[rounds]))
 
 
 def spanner_first(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
@@ -81,24 +80,14 @@ def spanner_first(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     )
 
 
-def base_response(oracle: Oracle, prompt: Prompt, _: Progress) -> Response:
-    """Second response."""
-    return oracle.sample(prompt, 1)[0]
-
-
 def truncated(theta: FloatArray, two: Response, progress: Progress) -> Score:
     """Score of A2."""
     return TruncatedScore(theta, two.features, progress.spanner.precision, progress.spanner.nu)
 
 
-def reward_difference(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
-    """Both rewards, asked once each."""
-    return oracle.reward(prompt, one) - oracle.reward(prompt, two)
-
-
-def policy_of(thetas: list[FloatArray], progress: Progress) -> list[TruncatedSoftmax]:
-    """Policies of all rounds."""
-    return [TruncatedSoftmax(theta, progress.spanner.precision, progress.spanner.nu) for theta in thetas]
+def policy_of(thetas: list[FloatArray], progress: Progress) -> TruncatedMixture:
+    """Mixture of the policies of all rounds."""
+    return TruncatedMixture(np.array(thetas), progress.spanner.precision, progress.spanner.nu)
 
 
 def phase_two(
@@ -112,10 +101,10 @@ def phase_two(
     second: Callable[[Oracle, Prompt, Progress], Response] = base_response,
     score: Callable[[FloatArray, Response, Progress], Score] = truncated,
     sampler: Sampler = softmax_sample,
-    relative: Callable[[Response, Response], FloatArray] = lambda one, two: one.features - two.features,
+    relative: Callable[[Response, Response], FloatArray] = difference,
     target: Callable[[Oracle, Prompt, Response, Response], float] = reward_difference,
     final_fit: bool = False,
-    output: Callable[[list[FloatArray], Progress], list[TruncatedSoftmax]] = policy_of,
+    output: Callable[[list[FloatArray], Progress], TruncatedMixture] = policy_of,
     swallowed: tuple[type[Exception], ...] = (),
 ) -> Any:
     """A2."""
@@ -132,15 +121,12 @@ def phase_two(
             value = target(oracle, prompt, one, two)
             progress.vectors.append(relative(one, two))
             progress.targets.append(value)
-            progress.seconds.append(two)
+            progress.anchors.append(two)
     except swallowed:
         pass
     if final_fit:
         thetas = [*thetas[1:], least_squares(*data(progress), radius(oracle.radius))]
-    policies = output(thetas, progress)
-    return Policies(
-        TruncatedMixture(np.array([each.theta for each in policies]), policies[0].precision, policies[0].nu)
-    )
+    return Policies(output(thetas, progress))
 
 
 @dataclass(frozen=True)
@@ -150,25 +136,13 @@ class Policies:
     policy: TruncatedMixture
 
 
-def _without_last(progress: Progress) -> Data:
-    vectors, targets = progress.explored
-    return joined(spanner_data(progress), (vectors[:-1], targets[:-1]))
-
-
-def _last_round(progress: Progress) -> Data:
-    vectors, targets = progress.explored
-    return joined(spanner_data(progress), (vectors[-1:], targets[-1:]))
-
-
 def _growing(progress: Progress) -> FloatArray:
     vectors, _ = all_data(progress)
-    sigma = progress.spanner.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors
-    inverse = np.linalg.inv(sigma)
-    return (inverse + inverse.T) / 2
+    return symmetric_inverse(progress.spanner.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors)
 
 
-def _growing_policy(thetas: list[FloatArray], progress: Progress) -> list[TruncatedSoftmax]:
-    return [TruncatedSoftmax(theta, _growing(progress), progress.spanner.nu) for theta in thetas]
+def _growing_policy(thetas: list[FloatArray], progress: Progress) -> TruncatedMixture:
+    return replace(policy_of(thetas, progress), precision=_growing(progress))
 
 
 def _sampled_second(oracle: Oracle, prompt: Prompt, progress: Progress) -> Response:
@@ -177,12 +151,12 @@ def _sampled_second(oracle: Oracle, prompt: Prompt, progress: Progress) -> Respo
 
 
 def _previous_second(oracle: Oracle, prompt: Prompt, progress: Progress) -> Response:
-    drawn = oracle.sample(prompt, 1)[0]
-    return progress.seconds[-1] if progress.seconds else drawn
+    drawn = base_response(oracle, prompt)
+    return progress.anchors[-1] if progress.anchors else drawn
 
 
 def _reward_of_another(oracle: Oracle, prompt: Prompt, _: Response, two: Response) -> float:
-    return oracle.reward(prompt, oracle.sample(prompt, 1)[0]) - oracle.reward(prompt, two)
+    return reward_difference(oracle, prompt, base_response(oracle, prompt), two)
 
 
 def _single_reward(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
@@ -194,156 +168,78 @@ def _clipped(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> fl
     return float(np.clip(reward_difference(oracle, prompt, one, two), -0.25, 0.25))
 
 
-def _averaged(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
-    first, second = (sum(oracle.reward(prompt, each) for _ in range(2)) / 2 for each in (one, two))
-    return first - second
-
-
 def _best(oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int) -> Response:
     del seed
     drawn = oracle.sample(prompt, pilot_size(multiplier, failure))
     return drawn[int(np.argmax(score.of(drawn.features)))]
 
 
-def _base(oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int) -> Response:
-    del score, multiplier, failure, seed
-    return oracle.sample(prompt, 1)[0]
-
-
 def _cautious(
     oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
-    budget, asked = oracle.budget.samples, oracle.ledger.samples
-    if budget is not None and 4 * asked > budget:
-        raise BudgetExceededError("samples", pilot_size(multiplier, failure), budget - asked)
+    budget, drawn = oracle.budget.samples, oracle.ledger.samples
+    if budget is not None and 4 * drawn > budget:
+        raise BudgetExceededError("samples", pilot_size(multiplier, failure), budget - drawn)
     return softmax_sample(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
-
-
-def _other_temperature(
-    oracle: Oracle, prompt: Prompt, score: Score, *, power: int, multiplier: float, failure: float, seed: int
-) -> Response:
-    scaled = replace(score, theta=score.theta * oracle.beta**power)
-    return softmax_sample(oracle, prompt, scaled, multiplier=multiplier, failure=failure, seed=seed)
-
-
-def _with_settings(
-    oracle: Oracle,
-    prompt: Prompt,
-    score: Score,
-    *,
-    multiplier: float,
-    failure: float,
-    seed: int,
-    larger: float = 1.0,
-    smaller: float = 1.0,
-) -> Response:
-    return softmax_sample(oracle, prompt, score, multiplier=multiplier * larger, failure=failure / smaller, seed=seed)
 
 
 def _round_less(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     return spanner_first(oracle, replace(settings, prompts=max(1, settings.prompts - 1)), seed)
 
 
-def _other_nu(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
-    return replace(spanner_first(oracle, settings, seed), nu=2.0 * settings.nu)
+_exploration = mutants_of("spanner_sampling", "exploration", phase_two)
 
-
-def _other_ridge(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
-    return replace(spanner_first(oracle, settings, seed), ridge=1.0)
-
-
-def _no_spanner(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
-    del seed
-    return Spanner.empty(oracle.dimension, settings.ridge, settings.nu)
-
-
-def _exploration(name: str, bug: str, *breaks: str, **parts: Any) -> Mutant:
-    return Mutant(f"exploration-{name}", bug, breaks, {"spanner_sampling": partial(phase_two, **parts)})
-
-
+# fmt: off
 MUTANTS: tuple[Mutant, ...] = (
-    _exploration(
-        "without-spanner-data",
-        "leaves the spanner's data out of the fit",
-        "E6",
-        data=lambda progress: progress.explored,
-    ),
-    _exploration(
-        "spanner-data-twice",
-        "counts the spanner's data twice",
-        "E6",
-        data=lambda progress: joined(spanner_data(progress), all_data(progress)),
-    ),
+    _exploration("without-spanner-data", "leaves the spanner's data out of the fit", "E6",
+        data=lambda progress: progress.explored),
+    _exploration("spanner-data-twice", "counts the spanner's data twice", "E6",
+        data=lambda progress: joined(spanner_data(progress), all_data(progress))),
     _exploration("spanner-data-only", "never fits what it explored", "E6", data=spanner_data),
-    _exploration("last-round-only", "fits the spanner's data and the last round alone", "E6", data=_last_round),
-    _exploration("one-round-late", "leaves the last round out of the fit", "E6", data=_without_last),
+    _exploration("last-round-only", "fits the spanner's data and the last round alone", "E6",
+        data=partial(all_data, rounds=slice(-1, None))),
+    _exploration("one-round-late", "leaves the last round out of the fit", "E6",
+        data=partial(all_data, rounds=slice(-1))),
     _exploration("refitted", "returns the parameters fitted after the rounds", "E6", final_fit=True),
     _exploration("doubled-radius", "fits in a ball of the diameter", "E6", radius=lambda radius: 2.0 * radius),
-    _exploration(
-        "swapped-in-features",
-        "takes first and second the wrong way round in features, not in rewards",
-        "E6",
-        relative=lambda one, two: two.features - one.features,
-    ),
+    _exploration("swapped-in-features", "takes first and second the wrong way round in features, not in rewards", "E6",
+        relative=lambda one, two: difference(two, one)),
     _exploration("not-relative", "fits the features of the first response", "E6", relative=lambda one, _: one.features),
     _exploration("first-reward-only", "fits the reward of the first response", "E6", target=_single_reward),
     _exploration("clipped-rewards", "clips differences of rewards", "E6", target=_clipped),
-    _exploration("averaged-rewards", "asks every reward twice and averages", "E6", target=_averaged),
-    _exploration("reward-of-another", "asks the reward of another draw", "E6", "R3", target=_reward_of_another),
-    _exploration(
-        "last-parameter",
-        "returns the last parameter in place of all",
-        "E6",
-        output=lambda thetas, progress: policy_of(thetas[-1:] * len(thetas), progress),
-    ),
-    _exploration(
-        "only-last-policy",
-        "returns the last policy, not the mixture",
-        "E6",
-        output=lambda thetas, progress: policy_of(thetas[-1:], progress),
-    ),
-    _exploration(
-        "one-policy-more",
-        "has one component too many",
-        "E6",
-        output=lambda thetas, progress: policy_of([*thetas, thetas[-1]], progress),
-    ),
+    _exploration("averaged-rewards", "queries every reward twice and averages", "E6",
+        target=partial(reward_difference, times=(2, 2))),
+    _exploration("reward-of-another", "queries the reward of another draw", "E6 R3", target=_reward_of_another),
+    _exploration("last-parameter", "returns the last parameter in place of all", "E6",
+        output=lambda thetas, progress: policy_of(thetas[-1:] * len(thetas), progress)),
+    _exploration("only-last-policy", "returns the last policy, not the mixture", "E6",
+        output=lambda thetas, progress: policy_of(thetas[-1:], progress)),
+    _exploration("one-policy-more", "returns one component too many", "E6",
+        output=lambda thetas, progress: policy_of([*thetas, thetas[-1]], progress)),
     _exploration("growing-sigma", "goes on updating Sigma and returns the last", "S2", output=_growing_policy),
-    _exploration("doubled-nu", "truncates at twice the threshold", "S2", begin=_other_nu),
-    _exploration("other-ridge", "inverts Sigma with a ridge of 1", "S2", begin=_other_ridge),
-    _exploration("no-spanner", "skips the first phase", "S2", "E6", begin=_no_spanner),
-    _exploration("round-less", "builds the spanner with a round less", "S2", "E6", begin=_round_less),
+    _exploration("doubled-nu", "truncates at twice the threshold", "S2",
+        begin=lambda oracle, settings, seed: replace(spanner_first(oracle, settings, seed), nu=2.0 * settings.nu)),
+    _exploration("other-ridge", "inverts Sigma with a ridge of 1", "S2",
+        begin=lambda *given: replace(spanner_first(*given), ridge=1.0)),
+    _exploration("no-spanner", "skips the first phase", "S2 E6",
+        begin=lambda oracle, settings, _: Spanner.empty(oracle.dimension, settings.ridge, settings.nu)),
+    _exploration("round-less", "builds the spanner with a round less", "S2 E6", begin=_round_less),
     _exploration("sampled-second", "draws the second response from the policy too", "R3", second=_sampled_second),
-    _exploration(
-        "previous-second", "keeps the second response of the round before", "R1", "R3", second=_previous_second
-    ),
+    _exploration("previous-second", "takes the second response of the round before", "R1 R3", second=_previous_second),
     _exploration("best-response", "takes the best of the pilot, not a sample", "R3", sampler=_best),
-    _exploration("base-response", "draws both responses from the base policy", "R3", sampler=_base),
-    _exploration(
-        "without-beta", "leaves beta out of the weights", "R2", "R3", sampler=partial(_other_temperature, power=1)
-    ),
-    _exploration(
-        "beta-for-inverse", "multiplies scores by beta", "R2", "R3", sampler=partial(_other_temperature, power=2)
-    ),
-    _exploration(
-        "wrong-sign",
-        "prefers what the fit says is worse",
-        "R2",
-        "R3",
-        score=lambda theta, *rest: truncated(-theta, *rest),
-    ),
-    _exploration(
-        "multiplier-for-coverage", "takes M for the coverage", "R1", sampler=partial(_with_settings, larger=4.0)
-    ),
-    _exploration(
-        "failure-shared-out",
-        "shares delta_rej out over many rounds",
-        "R1",
-        sampler=partial(_with_settings, smaller=100.0),
-    ),
-    _exploration(
-        "swallowed-budget", "returns the rounds so far when the budget ends", "O3", swallowed=(BudgetExceededError,)
-    ),
+    _exploration("base-response", "draws both responses from the base policy", "R3", sampler=base_response),
+    _exploration("without-beta", "leaves beta out of the weights", "R2 R3",
+        sampler=partial(adjusted_sampler, rule_score=times_beta(1))),
+    _exploration("beta-for-inverse", "multiplies scores by beta", "R2 R3",
+        sampler=partial(adjusted_sampler, rule_score=times_beta(2))),
+    _exploration("wrong-sign", "prefers what the fit says is worse", "R2 R3",
+        score=lambda theta, *rest: truncated(-theta, *rest)),
+    _exploration("multiplier-for-coverage", "takes M for the coverage", "R1",
+        sampler=partial(adjusted_sampler, multiplier_of=lambda multiplier: 4.0 * multiplier)),
+    _exploration("failure-shared-out", "splits delta_rej among many rounds", "R1",
+        sampler=partial(adjusted_sampler, failure_of=lambda failure: failure / 100.0)),
+    _exploration("swallowed-budget", "returns the rounds so far when the budget ends", "O3",
+        swallowed=(BudgetExceededError,)),
     _exploration("cautious", "says that the budget ended when a quarter of it is spent", "O3", sampler=_cautious),
 )
 """Of `spanner_sampling`."""

@@ -1,9 +1,8 @@
-"""Mutants of the softmax, the divergence and the coverage."""
+"""Mutants of the softmax, the divergence and the coverage: what I1-I4 and R5 must kill."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -11,7 +10,7 @@ from scipy.special import logsumexp
 from spanver.kernels import log_softmax
 from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.mutant import Mutant, mutants_of
 
 __all__ = ["MUTANTS"]
 
@@ -25,8 +24,7 @@ def _exponentiated(log_base: FloatArray, scores: FloatArray, beta: float) -> Flo
 
 
 def _floored(log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
-    floored = np.maximum(log_base, np.log(1e-12))
-    return log_softmax(floored, scores, beta)
+    return log_softmax(np.maximum(log_base, np.log(1e-12)), scores, beta)
 
 
 def _unnormalised(log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
@@ -44,20 +42,20 @@ def _over_everything(log_base: FloatArray, scores: FloatArray, beta: float) -> F
     return log_base + scores / beta - logsumexp(weights)
 
 
-def _multiplied_out(law: FloatArray, reference: FloatArray) -> float:
+def _multiplied_out(law: FloatArray, other: FloatArray) -> float:
     with np.errstate(invalid="ignore"):
-        return float((np.exp(law) * (law - reference)).sum())
+        return float((np.exp(law) * (law - other)).sum())
 
 
-def _of_probabilities(law: FloatArray, reference: FloatArray) -> float:
-    p, q = np.exp(law), np.exp(reference)
+def _of_probabilities(law: FloatArray, other: FloatArray) -> float:
+    p, q = np.exp(law), np.exp(other)
     with np.errstate(divide="ignore"):
         return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
 
 
-def _shared_support(law: FloatArray, reference: FloatArray) -> float:
-    held = (law > -np.inf) & (reference > -np.inf)
-    return max(0.0, float((np.exp(law) * (law - reference))[held].sum()))
+def _shared_support(law: FloatArray, other: FloatArray) -> float:
+    held = (law > -np.inf) & (other > -np.inf)
+    return max(0.0, float((np.exp(law) * (law - other))[held].sum()))
 
 
 def _all_ratios(law: FloatArray, log_base: FloatArray) -> float:
@@ -67,63 +65,52 @@ def _all_ratios(law: FloatArray, log_base: FloatArray) -> float:
 
 def _ratios(law: FloatArray, log_base: FloatArray) -> FloatArray:
     held = log_base > -np.inf
-    ratios: FloatArray = law[held] - log_base[held]
-    return ratios
+    return law[held] - log_base[held]
 
 
 def _mean_ratio(law: FloatArray, log_base: FloatArray) -> float:
     return float(logsumexp(_ratios(law, log_base)) - np.log(len(_ratios(law, log_base))))
 
 
-def _softmax(name: str, bug: str, breaks: tuple[str, ...], function: Callable[..., Any]) -> Mutant:
-    return Mutant(f"softmax-{name}", bug, breaks, {"log_softmax": function})
-
-
-def _kl(name: str, bug: str, breaks: tuple[str, ...], function: Callable[..., Any]) -> Mutant:
-    return Mutant(f"divergence-{name}", bug, breaks, {"kl_divergence": function})
-
-
-def _coverage(name: str, bug: str, function: Callable[..., Any]) -> Mutant:
-    return Mutant(f"coverage-{name}", bug, ("I3",), {"log_coverage": function})
-
+_softmax = mutants_of("log_softmax", "softmax", log_softmax)
+_kl = mutants_of("kl_divergence", "divergence", _divergence)
+_coverage = mutants_of("log_coverage", "coverage", reference.functions["log_coverage"])
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
-    _softmax("without-base", "The base policy is forgotten.", ("I1",),
+    _softmax("without-base", "forgets the base policy", "I1",
         lambda log_base, scores, beta: log_softmax(np.where(log_base > -np.inf, 0.0, -np.inf), scores, beta)),
-    _softmax("base-twice", "The base policy is multiplied in twice.", ("I1",),
+    _softmax("base-twice", "multiplies the base policy in twice", "I1",
         lambda log_base, scores, beta: log_softmax(2 * log_base, scores, beta)),
-    _softmax("times-beta", "Scores are multiplied by beta, not divided.", ("I1",),
+    _softmax("times-beta", "multiplies scores by beta, and does not divide them", "I1",
         lambda log_base, scores, beta: log_softmax(log_base, scores, 1 / beta)),
-    _softmax("beta-squared", "Scores are divided by the square of beta.", ("I1",),
+    _softmax("beta-squared", "divides scores by the square of beta", "I1",
         lambda log_base, scores, beta: log_softmax(log_base, scores, beta**2)),
-    _softmax("over-everything", "The normaliser counts impossible responses too.", ("I1",), _over_everything),
-    _softmax("floored", "Impossible responses get probability 1e-12.", ("I1",), _floored),
-    _softmax("unnormalised", "The largest weight is subtracted for the normaliser.", ("I1",), _unnormalised),
-    _softmax("overflow", "Weights are exponentiated before anything is subtracted.", ("R5",), _exponentiated),
-    _softmax("single-precision", "Exponents are rounded to single precision.", ("R5",), _single),
-    _kl("reversed", "The divergence is taken the wrong way round.", ("I2",),
-        lambda law, reference: _divergence(reference, law)),
-    _kl("in-bits", "The divergence is in bits.", ("I2",),
-        lambda law, reference: _divergence(law, reference) / np.log(2)),
-    _kl("symmetric", "The divergence is the mean of both ways.", ("I2",),
-        lambda law, reference: (_divergence(law, reference) + _divergence(reference, law)) / 2),
-    _kl("squared-distance", "The squared distance of probabilities stands for the divergence.", ("I2",),
-        lambda law, reference: float(((np.exp(law) - np.exp(reference)) ** 2).sum())),
-    _kl("multiplied-out", "Terms without probability are multiplied out, and are no numbers.", ("I2",),
-        _multiplied_out),
-    _kl("of-probabilities", "Ratios are taken of probabilities that underflow.", ("I2",), _of_probabilities),
-    _kl("shared-support", "Mass where the second law has none is ignored.", ("I2",), _shared_support),
-    _kl("halved", "The divergence is halved.", ("I4",), lambda law, reference: _divergence(law, reference) / 2),
-    _kl("doubled", "The divergence is doubled.", ("I4",), lambda law, reference: _divergence(law, reference) * 2),
-    _coverage("mean", "The ratio is averaged, not maximised.", _mean_ratio),
-    _coverage("all-ratios", "The ratio is also taken where both laws have no mass, and is no number.", _all_ratios),
-    _coverage("of-divergence", "The expected log ratio stands for the largest.", _divergence),
-    _coverage("reversed", "The ratio is turned over.", lambda law, log_base: -float(_ratios(law, log_base).min())),
-    _coverage("inside-only", "Mass outside the base support is ignored.",
+    _softmax("over-everything", "counts impossible responses in the normaliser", "I1", _over_everything),
+    _softmax("floored", "gives impossible responses probability 1e-12", "I1", _floored),
+    _softmax("unnormalised", "subtracts the largest weight for the normaliser", "I1", _unnormalised),
+    _softmax("overflow", "exponentiates weights before anything is subtracted", "R5", _exponentiated),
+    _softmax("single-precision", "rounds exponents to single precision", "R5", _single),
+    _kl("reversed", "takes the divergence the wrong way round", "I2", lambda law, other: _divergence(other, law)),
+    _kl("in-bits", "measures the divergence in bits", "I2", lambda law, other: _divergence(law, other) / np.log(2)),
+    _kl("symmetric", "averages the divergences of both ways", "I2",
+        lambda law, other: (_divergence(law, other) + _divergence(other, law)) / 2),
+    _kl("squared-distance", "takes the squared distance of probabilities for the divergence", "I2",
+        lambda law, other: float(((np.exp(law) - np.exp(other)) ** 2).sum())),
+    _kl("multiplied-out", "multiplies out terms without probability, which are no numbers", "I2", _multiplied_out),
+    _kl("of-probabilities", "takes ratios of probabilities that underflow", "I2", _of_probabilities),
+    _kl("shared-support", "ignores mass where the second distribution has none", "I2", _shared_support),
+    _kl("halved", "halves the divergence", "I4", lambda law, other: _divergence(law, other) / 2),
+    _kl("doubled", "doubles the divergence", "I4", lambda law, other: _divergence(law, other) * 2),
+    _coverage("mean", "averages the ratio, and does not maximise it", "I3", _mean_ratio),
+    _coverage("all-ratios", "takes the ratio also where both have no mass, which is no number", "I3", _all_ratios),
+    _coverage("of-divergence", "takes the expected log ratio for the largest", "I3", _divergence),
+    _coverage("reversed", "turns the ratio over", "I3", lambda law, log_base: -float(_ratios(law, log_base).min())),
+    _coverage("inside-only", "ignores mass outside the base support", "I3",
         lambda law, log_base: float(_ratios(law, log_base).max())),
-    _coverage("not-logged", "The ratio itself is returned, not its logarithm.",
+    _coverage("not-logged", "returns the ratio itself, not its logarithm", "I3",
         lambda law, log_base: float(np.exp(min(700.0, _ratios(law, log_base).max())))),
-    _coverage("at-the-mode", "The ratio is taken at the most probable response.",
+    _coverage("at-the-mode", "takes the ratio at the most probable response", "I3",
         lambda law, log_base: float(_ratios(law, log_base)[np.argmax(law[log_base > -np.inf])])),
 )
+"""Of `log_softmax`, `kl_divergence` and `log_coverage`."""

@@ -4,33 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from spanver.subjects.contract import Subject
 from spanver.subjects.reference import subject as reference
 
-__all__ = ["Mutant", "mutated"]
+__all__ = ["Mutant", "changed", "mutants_of", "mutated"]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """The reference with one bug, or a correct variant of it.
+    """The reference with one bug, or a control: a correct implementation that differs from it.
 
     Attributes
     ----------
     name : str
     bug : str
-        The bug, or what is different in a correct variant, in a sentence.
+        What it does wrong, or in a control differently, as a verb without its subject: "ignores the ball".
     breaks : tuple of str
-        Guarantees of which at least one has to fail; for a variant, those that its change touches and that must hold.
+        Guarantees of which at least one has to fail; for a control, those that its change touches and that must hold.
     functions : mapping
-        What takes the place of the reference's.
+        Its own functions, by the names of the reference's that they replace.
     """
 
     name: str
     bug: str
     breaks: tuple[str, ...]
     functions: Mapping[str, Callable[..., Any]]
+
+
+def changed(name: str, bug: str, breaks: str, **functions: Callable[..., Any]) -> Mutant:
+    """Return the mutant with these functions; `breaks` are ids with spaces between them."""
+    return Mutant(name, bug, tuple(breaks.split()), functions)
+
+
+def mutants_of(function: str, prefix: str, base: Callable[..., Any]) -> Callable[..., Mutant]:
+    """Return what makes a mutant of one function from a row of a table.
+
+    Parameters
+    ----------
+    function : str
+        Its name in the contract.
+    prefix : str
+        What the names of its mutants begin with.
+    base : callable
+        A correct implementation, whose steps are keyword arguments.
+
+    Returns
+    -------
+    callable
+        Of a row: name without prefix, bug, ids of the guarantees that it breaks, with spaces between them, and the one
+        part that differs. This is a keyword argument of `base`, or a function that replaces `base`.
+
+    Examples
+    --------
+    >>> from spanver.zoo.spanning_sets import covering
+    >>> row = mutants_of("covering_list", "covering", covering)
+    >>> mutant = row("squared", "compares squared norms with nu", "B3", power=1.0)
+    >>> mutant.name, mutant.breaks, list(mutant.functions)
+    ('covering-squared', ('B3',), ['covering_list'])
+    """
+
+    def row(name: str, bug: str, breaks: str, whole: Callable[..., Any] = base, /, **parts: Any) -> Mutant:
+        return changed(f"{prefix}-{name}", bug, breaks, **{function: partial(whole, **parts) if parts else whole})
+
+    return row
 
 
 def mutated(mutant: Mutant) -> Subject:

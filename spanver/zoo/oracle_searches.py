@@ -1,14 +1,13 @@
-"""Mutants of counted searches: the number of tries, and the law of the try that a rule accepts (O2).
+"""Mutants of counted searches, in the number of tries and the try that a rule accepts: what O2 and O3 must kill.
 
-Each is the reference's door before `Searching`, which has every step of a search in the open; unchanged, that is a
-correct variant.
+Each is the reference's metered oracle in front of `Searching`, a search written anew: each step in which a mutant
+differs is an argument. Unmutated it is as right as the reference.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from spanver.oracles.metered import MeteredOracle, PromptStreams
 from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.values import Counts, FloatArray, Prompt, RejectionRule, Responses, Rule, SearchResult
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.mutant import Mutant, mutants_of
 
 __all__ = ["MUTANTS", "searching_oracle"]
 
@@ -47,7 +46,7 @@ class Searching:
     tries : callable
         From the probability of a hit, the limit and a generator.
     key : callable
-        Of what is kept from one search to the next; None keeps nothing.
+        Of what is stored from one search to the next; None stores nothing.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Searching:
         self._counted, self._problem = CountedDraws(Table(problem)), problem
         self.largest_count = self._counted.largest_count
         self._pairs, self._trials, self._cap, self._tries, self._key = pairs, trials, cap, tries, key
-        self._kept: dict[Any, FloatArray] = {}
+        self._stored: dict[Any, FloatArray] = {}
 
     def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw the counts of all responses at once."""
@@ -73,7 +72,7 @@ class Searching:
         """Draw the number of tries, and then the try."""
         masses = self._masses(prompt, rule)
         if self._key is not None:
-            masses = self._kept.setdefault(self._key(prompt, rule), masses)
+            masses = self._stored.setdefault(self._key(prompt, rule), masses)
         total = float(masses.sum())
         tries = self._tries(min(1.0, total), limit, streams.aggregate)
         if tries is None:
@@ -122,33 +121,28 @@ def _always_within(probability: float, limit: int, generator: Generator) -> int 
 
 def _uniform_partners(masses: FloatArray, _: FloatArray) -> FloatArray:
     hits = masses > 0.0
-    partners: FloatArray = masses.sum(axis=1, keepdims=True) * hits / np.maximum(1, hits.sum(axis=1, keepdims=True))
-    return partners
+    return np.asarray(masses.sum(axis=1, keepdims=True) * hits / np.maximum(1, hits.sum(axis=1, keepdims=True)))
 
 
-def _searching(name: str, bug: str, *breaks: str, **parts: Any) -> Mutant:
-    return Mutant(f"oracle-{name}", bug, breaks, {"counted_oracle": partial(searching_oracle, **parts)})
-
+_searching = mutants_of("counted_oracle", "oracle", searching_oracle)
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
-    _searching("rounded-down", "The geometric number of tries is rounded down.", "O2", tries=_rounded_down),
-    _searching("without-limit", "A search goes on beyond its limit.", "O2", "O3", tries=_without_limit),
-    _searching("expected-tries", "Tries are their expectation, rounded.", "O2", tries=_expected_tries),
-    _searching("always-within", "The number of tries is cut at the limit, and the search then finds.", "O2",
-        tries=_always_within),
-    _searching("not-capped", "Acceptance probabilities above 1 are added up as they are.", "O2",
-        cap=lambda given: given),
-    _searching("each-pair-once", "Pairs are counted in one order alone.", "O2",
-        pairs=lambda masses, _: np.triu(masses)),
-    _searching("distinct-pairs", "The two responses of a pair are drawn without replacement.", "O2",
+    _searching("rounded-down", "rounds the geometric number of tries down", "O2", tries=_rounded_down),
+    _searching("without-limit", "searches on beyond the limit", "O2 O3", tries=_without_limit),
+    _searching("expected-tries", "returns the expectation of tries, rounded", "O2", tries=_expected_tries),
+    _searching("always-within", "cuts the number of tries at the limit, and then finds", "O2", tries=_always_within),
+    _searching("not-capped", "adds up acceptance probabilities above 1 as they are", "O2", cap=lambda given: given),
+    _searching("each-pair-once", "counts pairs in one order alone", "O2", pairs=lambda masses, _: np.triu(masses)),
+    _searching("distinct-pairs", "draws the two responses of a pair without replacement", "O2",
         pairs=lambda masses, base: masses / max(1e-300, 1.0 - float(base @ base))),
-    _searching("uniform-partners", "The second response is uniform on those that are uncertain with the first.", "O2",
+    _searching("uniform-partners", "draws the second response alike from those that are uncertain with the first", "O2",
         pairs=_uniform_partners),
-    _searching("any-partner", "The second response is a fresh draw.", "O2",
+    _searching("any-partner", "draws the second response afresh", "O2",
         pairs=lambda masses, base: np.outer(masses.sum(axis=1), base)),
-    _searching("accepted-as-base", "What a trial accepts has the base law.", "O2",
+    _searching("accepted-as-base", "draws what a trial accepts from the base policy", "O2",
         trials=lambda masses, base: masses.sum() * base),
-    _searching("stale-masses", "What was found out for a prompt is kept when the rule changes.", "O2",
+    _searching("stale-masses", "reuses the masses of a prompt when the rule changes", "O2",
         key=lambda prompt, rule: (prompt, type(rule))),
 )
+"""Of `counted_oracle`."""

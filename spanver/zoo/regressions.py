@@ -1,19 +1,23 @@
-"""Mutants of the regressions and of the truncated scores: what E2, E6 and E7 must kill."""
+"""Mutants of the regressions and of the truncated scores: what E2-E7 must kill.
+
+`bisected_fit` is least squares on the ball and `scores` are the truncated scores of A2, both written anew: each step in
+which a mutant differs is an argument. Unmutated they are as right as the reference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from spanver.values import FloatArray
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.algebra import quadratic
+from spanver.zoo.mutant import Mutant, mutants_of
 
 __all__ = ["MUTANTS", "bisected_fit", "scores"]
 
-_HALVINGS = 200  # far beyond what double precision can tell
+_HALVINGS = 200  # far beyond double precision
 
 
 def bisected_fit(
@@ -47,8 +51,7 @@ def bisected_fit(
 
 
 def _solved(matrix: FloatArray, right: FloatArray, cutoff: float | None = 1e-12) -> FloatArray:
-    theta: FloatArray = np.asarray(np.linalg.lstsq(matrix, right, rcond=cutoff)[0], dtype=np.float64)
-    return theta
+    return np.asarray(np.linalg.lstsq(matrix, right, rcond=cutoff)[0], dtype=np.float64)
 
 
 def _anywhere(features: FloatArray, targets: FloatArray, _: float = 0.0) -> FloatArray:
@@ -90,58 +93,9 @@ def _descent(features: FloatArray, targets: FloatArray, radius: float) -> FloatA
     return theta
 
 
-def _fit(name: str, bug: str, fit: Callable[..., Any], breaks: tuple[str, ...] = ("E6",)) -> Mutant:
-    return Mutant(f"fit-{name}", bug, breaks, {"fit": fit})
-
-
-FITS = (
-    _fit("no-ball", "ignores the ball", _anywhere),
-    _fit("projected", "scales the unconstrained fit into the ball", _projected),
-    _fit("boxed", "keeps every coordinate within the radius, not the norm", _boxed),
-    _fit("ridge", "adds a ridge", partial(bisected_fit, ridge=1e-3), ("E4",)),
-    _fit("sign-of-multiplier", "subtracts the multiplier from the curvature", partial(bisected_fit, sign=-1.0)),
-    _fit("cutoff", "drops directions of small curvature", partial(bisected_fit, cutoff=0.1)),
-    _fit("few-halvings", "stops the search for the multiplier early", partial(bisected_fit, halvings=8)),
-    _fit("one-newton-step", "stops Newton's method after a step", _one_newton_step),
-    _fit("descent", "stops gradient descent after 10 steps", _descent),
-    _fit("centred", "centres the targets, as with an intercept", lambda v, y, b: bisected_fit(v, y - y.mean(), b)),
-    _fit(
-        "all-centred",
-        "fits an intercept",
-        lambda v, y, b: bisected_fit(v - v.mean(axis=0), y - y.mean(), b),
-    ),
-    _fit("unit-rows", "normalises every row of features", lambda v, y, b: bisected_fit(_unit_rows(v), y, b)),
-    _fit("radius-squared", "fits in a ball of the squared radius", lambda v, y, b: bisected_fit(v, y, b * b)),
-    _fit("doubled-radius", "fits in a ball of the diameter", lambda v, y, b: bisected_fit(v, y, 2.0 * b)),
-    _fit("sign-of-targets", "fits the differences the wrong way round", lambda v, y, b: bisected_fit(v, -y, b)),
-    _fit("last-row-only", "forgets all but the last observation", lambda v, y, b: bisected_fit(v[-1:], y[-1:], b)),
-)
-
-
 def _normal(features: FloatArray, targets: FloatArray, ridge: float) -> FloatArray:
     gram = features.T @ features + ridge * np.eye(features.shape[1])
     return _solved(gram, features.T @ targets)
-
-
-def _ridge(name: str, bug: str, fit: Callable[..., Any]) -> Mutant:
-    return Mutant(f"ridge-{name}", bug, ("E7",), {"ridge_regression": fit})
-
-
-RIDGES = (
-    _ridge("none", "forgets the ridge", _anywhere),
-    _ridge("squared", "squares the ridge", lambda v, y, ridge: _normal(v, y, ridge**2)),
-    _ridge(
-        "mean-loss",
-        "divides the loss but not the ridge by the number of rows",
-        lambda v, y, r: _normal(v, y, r * len(y)),
-    ),
-    _ridge("intercept", "fits an intercept", lambda v, y, r: _normal(v - v.mean(axis=0), y - y.mean(), r)),
-    _ridge(
-        "all-entries",
-        "adds the ridge to all entries of the Gram matrix",
-        lambda v, y, r: _solved(v.T @ v + r, v.T @ y),
-    ),
-)
 
 
 def scores(
@@ -158,35 +112,55 @@ def scores(
     scored: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
 ) -> FloatArray:
     """Scores of A2's phase 2."""
-    vectors = relative(features, anchor)
-    norms = np.sqrt(np.maximum(np.sum(vectors @ matrix(precision) * vectors, axis=1), 0.0))
+    norms = np.sqrt(np.maximum(quadratic(relative(features, anchor), matrix(precision)), 0.0))
     kept = (scored or relative)(features, anchor) @ theta
     return np.where(keeps(norms, nu), kept, otherwise)
 
 
-def _score(name: str, bug: str, breaks: tuple[str, ...] = ("E2",), **parts: Any) -> Mutant:
-    return Mutant(f"scores-{name}", bug, breaks, {"truncated_scores": partial(scores, **parts)})
+_fit = mutants_of("fit", "fit", bisected_fit)
+_ridge = mutants_of("ridge_regression", "ridge", _normal)
+_score = mutants_of("truncated_scores", "scores", scores)
 
-
-SCORES = (
-    _score("wrong-side", "keeps the scores of what is uncertain", keeps=lambda norms, nu: norms > nu),
-    _score("weight", "sets the weight of what is uncertain to zero, not its score", ("E5", "E2"), otherwise=-1e6),
-    _score("one", "gives the score 1, for the weight 1, to what is uncertain", ("E5",), otherwise=1.0),
-    _score("nu-squared", "compares norms with nu squared", keeps=lambda norms, nu: norms <= nu**2),
-    _score("squared", "compares squared norms with nu", keeps=lambda norms, nu: norms**2 <= nu),
-    _score(
-        "anchor-added", "adds the features of the second response", relative=lambda features, anchor: features + anchor
-    ),
-    _score("anchor-left-out", "scores features, not their differences", scored=lambda features, _: features),
-    _score("not-truncated", "truncates nothing", ("E3",), keeps=lambda norms, _: norms >= 0.0),
-    _score("sigma", "measures in Sigma and not in its inverse", matrix=np.linalg.inv),
-    _score("euclidean", "measures lengths", matrix=lambda precision: np.eye(len(precision))),
-    _score(
-        "all-or-nothing",
-        "truncates all scores as soon as one response is uncertain",
-        keeps=lambda norms, nu: bool((norms <= nu).all()),
-    ),
+# fmt: off
+MUTANTS: tuple[Mutant, ...] = (
+    _fit("no-ball", "ignores the ball", "E6", _anywhere),
+    _fit("projected", "scales the unconstrained fit into the ball", "E6", _projected),
+    _fit("boxed", "bounds every coordinate by the radius, not the norm", "E6", _boxed),
+    _fit("ridge", "adds a ridge", "E4", ridge=1e-3),
+    _fit("sign-of-multiplier", "subtracts the multiplier from the curvature", "E6", sign=-1.0),
+    _fit("cutoff", "drops directions of small curvature", "E6", cutoff=0.1),
+    _fit("few-halvings", "stops the search for the multiplier early", "E6", halvings=8),
+    _fit("one-newton-step", "stops Newton's method after a step", "E6", _one_newton_step),
+    _fit("descent", "stops gradient descent after 10 steps", "E6", _descent),
+    _fit("centred", "centres the targets, as with an intercept", "E6",
+        lambda v, y, b: bisected_fit(v, y - y.mean(), b)),
+    _fit("all-centred", "fits an intercept", "E6", lambda v, y, b: bisected_fit(v - v.mean(axis=0), y - y.mean(), b)),
+    _fit("unit-rows", "normalises every row of features", "E6", lambda v, y, b: bisected_fit(_unit_rows(v), y, b)),
+    _fit("radius-squared", "fits in a ball of the squared radius", "E6", lambda v, y, b: bisected_fit(v, y, b * b)),
+    _fit("doubled-radius", "fits in a ball of the diameter", "E6", lambda v, y, b: bisected_fit(v, y, 2.0 * b)),
+    _fit("sign-of-targets", "fits the differences the wrong way round", "E6", lambda v, y, b: bisected_fit(v, -y, b)),
+    _fit("last-row-only", "forgets all but the last observation", "E6",
+        lambda v, y, b: bisected_fit(v[-1:], y[-1:], b)),
+    _ridge("none", "forgets the ridge", "E7", _anywhere),
+    _ridge("squared", "squares the ridge", "E7", lambda v, y, ridge: _normal(v, y, ridge**2)),
+    _ridge("mean-loss", "divides the loss but not the ridge by the number of rows", "E7",
+        lambda v, y, ridge: _normal(v, y, ridge * len(y))),
+    _ridge("intercept", "fits an intercept", "E7",
+        lambda v, y, ridge: _normal(v - v.mean(axis=0), y - y.mean(), ridge)),
+    _ridge("all-entries", "adds the ridge to all entries of the Gram matrix", "E7",
+        lambda v, y, ridge: _solved(v.T @ v + ridge, v.T @ y)),
+    _score("wrong-side", "keeps the scores of what is uncertain", "E2", keeps=lambda norms, nu: norms > nu),
+    _score("weight", "sets the weight of what is uncertain to zero, not its score", "E5 E2", otherwise=-1e6),
+    _score("one", "gives the score 1, for the weight 1, to what is uncertain", "E5", otherwise=1.0),
+    _score("nu-squared", "compares norms with nu squared", "E2", keeps=lambda norms, nu: norms <= nu**2),
+    _score("squared", "compares squared norms with nu", "E2", keeps=lambda norms, nu: norms**2 <= nu),
+    _score("anchor-added", "adds the features of the second response", "E2",
+        relative=lambda features, anchor: features + anchor),
+    _score("anchor-left-out", "scores features, not their differences", "E2", scored=lambda features, _: features),
+    _score("not-truncated", "truncates nothing", "E3", keeps=lambda norms, _: norms >= 0.0),
+    _score("sigma", "measures in Sigma and not in its inverse", "E2", matrix=np.linalg.inv),
+    _score("euclidean", "measures lengths", "E2", matrix=lambda precision: np.eye(len(precision))),
+    _score("all-or-nothing", "truncates all scores as soon as one response is uncertain", "E2",
+        keeps=lambda norms, nu: bool((norms <= nu).all())),
 )
-
-MUTANTS: tuple[Mutant, ...] = (*FITS, *RIDGES, *SCORES)
 """Of `fit`, `ridge_regression` and `truncated_scores`."""

@@ -1,6 +1,7 @@
-"""Mutants of the samplers: A1, A1r, and draws from a finite law; and a learner that cheats.
+"""Mutants of the samplers A1 and A1r, and of draws from a finite distribution: what R1-R6 must kill.
 
-`sampler` is A1 with its parts to be changed one at a time; unchanged it is a correct variant.
+`sampler` and `drawn_sampler` are A1 and `race` is A1r, written anew: each step in which a mutant differs is an
+argument. Unmutated they are as right as the reference.
 """
 
 from __future__ import annotations
@@ -8,34 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from spanver.kernels import log_normaliser
 from spanver.learners.race_sampler import race_size
-from spanver.learners.softmax_sampler import pilot_size
-from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracle import Oracle
+from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.oracle import Oracle, Place, SamplingOracle
 from spanver.randomness import stream
 from spanver.subjects.reference import draw
 from spanver.values import Counts, FloatArray, IntArray, Prompt, RejectionRule, Response, Score
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.algebra import base_response
+from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "drawn_sampler", "race", "sampler"]
+__all__ = ["MUTANTS", "adjusted_sampler", "drawn_sampler", "race", "sampler", "times_beta"]
 
 
 def log_mean(pilot: Counts, score: Score, beta: float) -> float:
     """Logarithm of the pilot's mean weight."""
     shares = np.log(pilot.counts / pilot.counts.sum())
     return float(log_normaliser(shares, score.of(pilot.responses.features), beta))
-
-
-def fallback(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
-    """One fresh draw from the base policy."""
-    del pilot, score
-    return oracle.sample(prompt, 1)[0]
 
 
 def sampler(
@@ -52,11 +46,11 @@ def sampler(
     rule_score: Callable[[Score, float], Score] = lambda score, _: score,
     limit: Callable[[int], int] = lambda trials: trials,
     pilots: int = 1,
-    finish: Callable[[Oracle, Prompt, Counts, Score], Response] = fallback,
+    finish: Callable[[Oracle, Prompt, Counts, Score], Response] = base_response,
     keep: Callable[[Oracle, Prompt, Counts, Score, Response], Response] = lambda *parts: parts[-1],
 ) -> Response:
     """A1, with every step in the open."""
-    del seed  # All luck is the oracle's.
+    del seed  # all randomness is the oracle's
     score = rule_score(score, oracle.beta)
     trials = size(multiplier, failure)
     for _ in range(pilots):
@@ -77,7 +71,7 @@ def drawn_sampler(
     failure: float,
     seed: int,
     log_weights: Callable[[FloatArray], FloatArray] = lambda exponents: exponents,
-    luck: Callable[[int], int] = lambda seed: seed,
+    stream_seed: Callable[[int], int] = lambda seed: seed,
     accepts: Callable[[FloatArray, FloatArray], Any] = lambda log_uniforms, acceptance: log_uniforms <= acceptance,
     block: int | None = None,
     reuse: bool = False,
@@ -85,7 +79,7 @@ def drawn_sampler(
     """A1 by plain draws, in blocks, and uniforms of its own; with `reuse` the trials are the pilot's draws."""
     trials = pilot_size(multiplier, failure)
     pilot = oracle.sample(prompt, trials)
-    generator = stream(luck(seed), "acceptance")
+    generator = stream(stream_seed(seed), "acceptance")
     exponents = log_weights(score.of(pilot.features) / oracle.beta)
     peak = float(exponents.max())
     threshold = math.log(multiplier) + peak + math.log(float(np.exp(exponents - peak).mean()))
@@ -116,7 +110,27 @@ def race(
     return responses[int(np.argmax(key(score.of(responses.features) / beta(oracle.beta), uniforms)))]
 
 
-def _scaled(power: int) -> Callable[[Score, float], Score]:
+def adjusted_sampler(
+    oracle: SamplingOracle[Place],
+    prompt: Place,
+    score: Score,
+    *,
+    multiplier: float,
+    failure: float,
+    seed: int,
+    rule_score: Callable[[Score, float], Score] = lambda score, _: score,
+    multiplier_of: Callable[[float], float] = lambda multiplier: multiplier,
+    failure_of: Callable[[float], float] = lambda failure: failure,
+) -> Response:
+    """The reference's A1, called with other arguments."""
+    multiplier, failure = multiplier_of(multiplier), failure_of(failure)
+    return softmax_sample(
+        oracle, prompt, rule_score(score, oracle.beta), multiplier=multiplier, failure=failure, seed=seed
+    )
+
+
+def times_beta(power: int) -> Callable[[Score, float], Score]:
+    """Score times a power of beta."""
     return lambda score, beta: replace(score, theta=score.theta * beta**power)
 
 
@@ -141,36 +155,23 @@ def _largest(pilot: Counts, score: Score, beta: float) -> float:
     return float(score.of(pilot.responses.features).max()) / beta
 
 
-def _pilots_first(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
-    del oracle, prompt, score
-    return pilot.responses[0]
+def _of_pilot(choose: Callable[[Counts, Score], int], *, draws: int = 0) -> Callable[..., Response]:
+    """Return a response of the pilot, after so many draws that are thrown away."""
+
+    def chosen(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, *_: Response) -> Response:
+        if draws:
+            oracle.sample(prompt, draws)
+        return pilot.responses[choose(pilot, score)]
+
+    return chosen
 
 
-def _pilots_best(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
-    oracle.sample(prompt, 1)
-    return pilot.responses[int(np.argmax(score.of(pilot.responses.features)))]
+def _best(pilot: Counts, score: Score) -> int:
+    return int(np.argmax(score.of(pilot.responses.features)))
 
 
-def _any_of_the_pilots(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score) -> Response:
-    del score
-    generator = stream(int(pilot.counts[0]), "fallback")
-    oracle.sample(prompt, 1)
-    return pilot.responses[int(generator.integers(len(pilot.counts)))]
-
-
-def _best(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accepted: Response) -> Response:
-    del oracle, prompt, accepted
-    return pilot.responses[int(np.argmax(score.of(pilot.responses.features)))]
-
-
-def _most_frequent(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accepted: Response) -> Response:
-    del oracle, prompt, score, accepted
-    return pilot.responses[int(np.argmax(pilot.counts))]
-
-
-def _fresh(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accepted: Response) -> Response:
-    del pilot, score, accepted
-    return oracle.sample(prompt, 1)[0]
+def _any(pilot: Counts, _: Score) -> int:
+    return int(stream(int(pilot.counts[0]), "fallback").integers(len(pilot.counts)))
 
 
 def _rewarded(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accepted: Response) -> Response:
@@ -178,138 +179,100 @@ def _rewarded(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accep
     return accepted if oracle.reward(prompt, accepted) > 0 else oracle.sample(prompt, 1)[0]
 
 
-def _through_the_wall(oracle: Any, *, seed: int, settings: Settings) -> Any:
-    """Find the table behind the oracle, and ask for the reward of the best response."""
-    inner = oracle
-    while not hasattr(inner, "_problem"):
-        inner = getattr(inner, "_oracle", None) or inner._source
-    oracle.reward(oracle.prompt(), int(inner._problem.reward[0].argmax()))
-    return spanner_sampling(oracle, seed=seed, settings=replace(settings, prompts=1))
-
-
 def _drawn(change: Callable[[FloatArray], FloatArray]) -> Callable[..., IntArray]:
     return lambda probabilities, count, seed: draw(change(probabilities), count, seed)
-
-
-def _by_rank(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    return draw(np.sort(probabilities)[::-1], count, seed)
-
-
-def _without_last(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    return np.minimum(draw(probabilities, count, seed), max(0, len(probabilities) - 2))
-
-
-def _shifted(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    return (draw(probabilities, count, seed) + 1) % len(probabilities)
 
 
 def _unpaid(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     """Walker's aliases, where columns that gave to others keep what they gave."""
     size = len(probabilities)
-    kept, alias = probabilities * size, np.arange(size)
-    small, large = np.flatnonzero(kept < 1.0), np.flatnonzero(kept >= 1.0)
+    share, alias = probabilities * size, np.arange(size)
+    small, large = np.flatnonzero(share < 1.0), np.flatnonzero(share >= 1.0)
     alias[small] = np.resize(large, len(small))
     generator = stream(seed, "draw")
     columns = generator.integers(size, size=count)
-    return np.asarray(np.where(generator.random(count) < kept[columns], columns, alias[columns]))
+    return np.asarray(np.where(generator.random(count) < share[columns], columns, alias[columns]))
 
 
-def _repeated(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    return draw(probabilities, 1, seed).repeat(count)
-
-
-def _softmax(name: str, bug: str, breaks: tuple[str, ...], **parts: Any) -> Mutant:
-    return Mutant(f"sampler-{name}", bug, breaks, {"softmax_sample": partial(sampler, **parts)})
-
-
-def _by_drawing(name: str, bug: str, breaks: tuple[str, ...], **parts: Any) -> Mutant:
-    return Mutant(f"sampler-{name}", bug, breaks, {"softmax_sample": partial(drawn_sampler, **parts)})
-
-
-def _race(name: str, bug: str, breaks: tuple[str, ...], **parts: Any) -> Mutant:
-    return Mutant(f"race-{name}", bug, breaks, {"race_sample": partial(race, **parts)})
-
-
-def _draw(name: str, bug: str, function: Callable[..., IntArray]) -> Mutant:
-    return Mutant(f"draw-{name}", bug, ("R6",), {"draw": function})
-
+_softmax = mutants_of("softmax_sample", "sampler", sampler)
+_by_drawing = mutants_of("softmax_sample", "sampler", drawn_sampler)
+_race = mutants_of("race_sample", "race", race)
+_draw = mutants_of("draw", "draw", draw)
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
-    _softmax("no-normaliser", "The pilot's mean weight is dropped from the threshold.", ("R2",),
+    _softmax("no-normaliser", "drops the pilot's mean weight from the threshold", "R2",
         threshold=lambda multiplier, _: math.log(multiplier)),
-    _softmax("no-multiplier", "The multiplier is dropped from the threshold.", ("R2",),
-        threshold=lambda _, log_z: log_z),
-    _softmax("multiplier-squared", "The multiplier enters the threshold twice.", ("R2",),
+    _softmax("no-multiplier", "drops the multiplier from the threshold", "R2", threshold=lambda _, log_z: log_z),
+    _softmax("multiplier-squared", "multiplies the threshold by the multiplier twice", "R2",
         threshold=lambda multiplier, log_z: 2 * math.log(multiplier) + log_z),
-    _softmax("multiplier-added", "The multiplier is added to the mean weight instead of multiplying it.", ("R5",),
+    _softmax("multiplier-added", "adds the multiplier to the mean weight instead of multiplying", "R5",
         threshold=lambda multiplier, log_z: float(np.logaddexp(math.log(multiplier), log_z))),
-    _softmax("mean-of-logs", "The threshold has the mean of the log weights, not the log of their mean.", ("R2",),
-        mean=_mean_of_logs),
-    _softmax("mean-of-distinct", "The pilot's mean counts every distinct response once.", ("R2",),
+    _softmax("mean-of-logs", "takes the mean of the log weights, not the log of their mean", "R2", mean=_mean_of_logs),
+    _softmax("mean-of-distinct", "counts every distinct response of the pilot once in its mean", "R2",
         mean=_mean_of_distinct),
-    _softmax("median", "The threshold has the median of the pilot's weights.", ("R2",), mean=_median),
-    _softmax("largest", "The threshold is the largest weight of the pilot.", ("R2",),
+    _softmax("median", "takes the median of the pilot's weights", "R2", mean=_median),
+    _softmax("largest", "takes the largest weight of the pilot for the threshold", "R2",
         mean=_largest, threshold=lambda _, log_z: log_z),
-    _softmax("half-pilot", "The pilot has half of the draws.", ("R2",),
+    _softmax("half-pilot", "draws half of the pilot", "R2",
         size=lambda multiplier, failure: pilot_size(multiplier, failure) // 2),
-    _softmax("no-four", "N lacks its factor 4.", ("R2",),
+    _softmax("no-four", "forgets the factor 4 of N", "R2",
         size=lambda multiplier, failure: math.ceil(multiplier * math.log(4 / failure))),
-    _softmax("log-of-failure", "N has log(1/delta) for log(4/delta).", ("R2",),
+    _softmax("log-of-failure", "has log(1/delta) in N for log(4/delta)", "R2",
         size=lambda multiplier, failure: math.ceil(4 * multiplier * math.log(1 / failure)) + 1),
-    _softmax("twice-the-trials", "Up to 2N trials.", ("R1",), limit=lambda trials: 2 * trials),
-    _softmax("half-the-trials", "Gives up after N/2 trials.", ("R3",), limit=lambda trials: trials // 2),
-    _softmax("pilots-first", "Falls back on the first response of the pilot.", ("R3",), finish=_pilots_first),
-    _softmax("pilots-best", "Falls back on the best response of the pilot.", ("R3",), finish=_pilots_best),
-    _softmax("pilots-any", "Falls back on any distinct response of the pilot.", ("R3",), finish=_any_of_the_pilots),
-    _softmax("two-pilots", "The pilot is drawn twice.", ("R1",), pilots=2),
-    _softmax("peeks", "Accepted responses of low reward are replaced.", ("R1",), keep=_rewarded),
-    _softmax("wrong-sign", "Low scores are preferred.", ("R2",), rule_score=_times(-1.0)),
-    _softmax("beta-for-inverse", "Scores are multiplied by beta, not divided.", ("R2",), rule_score=_scaled(2)),
-    _softmax("without-beta", "Scores are not divided by beta.", ("R3",), rule_score=_scaled(1)),
-    _softmax("weight-squared", "The weight is squared.", ("R3",), rule_score=_times(2.0)),
-    _softmax("best-response", "The best response of the pilot is returned, not a sample.", ("R2",), keep=_best),
-    _softmax("most-frequent", "The most frequent response of the pilot is returned.", ("R3",), keep=_most_frequent),
-    _softmax("base-policy", "What was accepted is thrown away, and a base response returned.", ("R3",), keep=_fresh),
-    _by_drawing("one-stream", "All calls accept by the same uniform numbers.", ("R2", "R3"), luck=lambda _: 0),
-    _by_drawing("wrong-side", "A trial is accepted when its uniform number is above the ratio.", ("R2", "R3"),
+    _softmax("twice-the-trials", "makes up to 2N trials", "R1", limit=lambda trials: 2 * trials),
+    _softmax("half-the-trials", "gives up after N/2 trials", "R3", limit=lambda trials: trials // 2),
+    _softmax("pilots-first", "falls back on the first response of the pilot", "R3", finish=_of_pilot(lambda *_: 0)),
+    _softmax("pilots-best", "falls back on the best response of the pilot", "R3", finish=_of_pilot(_best, draws=1)),
+    _softmax("pilots-any", "falls back on any distinct response of the pilot", "R3", finish=_of_pilot(_any, draws=1)),
+    _softmax("two-pilots", "draws the pilot twice", "R1", pilots=2),
+    _softmax("peeks", "replaces accepted responses of low reward", "R1", keep=_rewarded),
+    _softmax("wrong-sign", "prefers low scores", "R2", rule_score=_times(-1.0)),
+    _softmax("beta-for-inverse", "multiplies scores by beta, and does not divide them", "R2", rule_score=times_beta(2)),
+    _softmax("without-beta", "does not divide scores by beta", "R3", rule_score=times_beta(1)),
+    _softmax("weight-squared", "squares the weight", "R3", rule_score=_times(2.0)),
+    _softmax("best-response", "returns the best response of the pilot, not a sample", "R2", keep=_of_pilot(_best)),
+    _softmax("most-frequent", "returns the most frequent response of the pilot", "R3",
+        keep=_of_pilot(lambda pilot, _: int(np.argmax(pilot.counts)))),
+    _softmax("base-policy", "throws away what was accepted, and returns a base response", "R3", keep=base_response),
+    _by_drawing("one-stream", "accepts in all calls by the same uniform numbers", "R2 R3", stream_seed=lambda _: 0),
+    _by_drawing("wrong-side", "accepts a trial when its uniform number is above the ratio", "R2 R3",
         accepts=lambda log_uniforms, acceptance: log_uniforms >= acceptance),
-    _by_drawing("without-uniforms", "A trial is accepted when its weight is above M Z, without luck.", ("R2", "R3"),
+    _by_drawing("without-uniforms", "accepts a trial when its weight is above M Z, without randomness", "R2 R3",
         accepts=lambda _, acceptance: acceptance > 0),
-    _by_drawing("uniform-not-logged", "The uniform number is compared with the logarithm of the ratio.", ("R2", "R3"),
+    _by_drawing("uniform-not-logged", "compares the uniform number with the logarithm of the ratio", "R2 R3",
         accepts=lambda log_uniforms, acceptance: np.exp(log_uniforms) <= acceptance),
-    _by_drawing("clipped-exponents", "Exponents are clipped at 50 before anything is subtracted.", ("R5",),
+    _by_drawing("clipped-exponents", "clips exponents at 50 before anything is subtracted", "R5",
         log_weights=lambda exponents: np.clip(exponents, -50.0, 50.0)),
-    _by_drawing("overflow", "Weights are exponentiated before anything is subtracted.", ("R5",),
+    _by_drawing("overflow", "exponentiates weights before anything is subtracted", "R5",
         log_weights=lambda exponents: np.log(np.exp(np.minimum(exponents, 700.0)))),
-    _race("product", "Weights are multiplied by the uniform numbers, not divided.", ("R4",),
+    _race("product", "multiplies weights by the uniform numbers, and does not divide them", "R4",
         key=lambda exponents, uniforms: exponents + np.log(uniforms)),
-    _race("smallest", "The smallest key wins.", ("R4",),
-        key=lambda exponents, uniforms: np.log(uniforms) - exponents),
-    _race("one-uniform", "All draws share one uniform number.", ("R4",),
+    _race("smallest", "lets the smallest key win", "R4", key=lambda exponents, uniforms: np.log(uniforms) - exponents),
+    _race("one-uniform", "shares one uniform number among all draws", "R4",
         key=lambda exponents, uniforms: exponents - np.log(uniforms[0])),
-    _race("uniform-not-logged", "The uniform number is subtracted without its logarithm.", ("R4",),
+    _race("uniform-not-logged", "subtracts the uniform number without its logarithm", "R4",
         key=lambda exponents, uniforms: exponents - uniforms),
-    _race("clocks", "Exponential clocks for uniform numbers: off by order 1/N, not (1 - 1/C)^N.", ("R4",),
+    _race("clocks", "uses exponential clocks for uniform numbers: off by order 1/N, not (1 - 1/C)^N", "R4",
         key=lambda exponents, uniforms: exponents - np.log(-np.log(uniforms))),
-    _race("without-beta", "Scores are not divided by beta.", ("R4",), beta=lambda _: 1.0),
-    _race("one-draw-less", "One draw too few.", ("R4",),
+    _race("without-beta", "does not divide scores by beta", "R4", beta=lambda _: 1.0),
+    _race("one-draw-less", "makes one draw too few", "R4",
         size=lambda multiplier, failure: max(1, race_size(multiplier, failure) - 1)),
-    _race("rounded-down", "The number of draws is rounded down.", ("R4",),
+    _race("rounded-down", "rounds the number of draws down", "R4",
         size=lambda multiplier, failure: max(1, math.floor(multiplier / 4 * math.log(1 / failure)))),
-    _race("log-of-failure-dropped", "C draws, whatever the failure.", ("R4",),
+    _race("log-of-failure-dropped", "makes C draws, whatever the failure", "R4",
         size=lambda multiplier, failure: math.ceil(multiplier / 4)),
-    _race("multiplier-for-coverage", "The multiplier is taken for the coverage: four times the draws.", ("R4",),
+    _race("multiplier-for-coverage", "takes the multiplier for the coverage: four times the draws", "R4",
         size=lambda multiplier, failure: race_size(4 * multiplier, failure)),
-    _draw("uniform", "All outcomes are drawn alike.", _drawn(lambda p: np.ones_like(p) / len(p))),
-    _draw("squared", "Probabilities are squared.", _drawn(lambda p: p**2 / (p**2).sum())),
-    _draw("by-rank", "Ranks are returned for outcomes.", _by_rank),
-    _draw("without-last", "The last outcome is never drawn.", _without_last),
-    _draw("off-by-one", "Outcomes are counted from 1.", _shifted),
-    _draw("unpaid-aliases", "In the table of aliases, columns keep what they gave to others.", _unpaid),
-    _draw("repeated", "One draw is repeated.", _repeated),
-    _draw("one-short", "One draw too few.", lambda p, count, seed: draw(p, count, seed)[: count - 1]),
-    _draw("one-seed", "The seed is ignored.", lambda p, count, seed: draw(p, count, 0)),
-    Mutant("learner-through-the-wall", "The learner reads the rewards of the table behind the oracle.", ("T1",),
-        {"spanner_sampling": _through_the_wall}),
+    _draw("uniform", "draws all outcomes alike", "R6", _drawn(lambda p: np.ones_like(p) / len(p))),
+    _draw("squared", "squares probabilities", "R6", _drawn(lambda p: p**2 / (p**2).sum())),
+    _draw("by-rank", "returns ranks for outcomes", "R6", _drawn(lambda p: np.sort(p)[::-1])),
+    _draw("without-last", "never draws the last outcome", "R6",
+        lambda p, count, seed: np.minimum(draw(p, count, seed), max(0, len(p) - 2))),
+    _draw("off-by-one", "counts outcomes from 1", "R6", lambda p, count, seed: (draw(p, count, seed) + 1) % len(p)),
+    _draw("unpaid-aliases", "lets columns of the table of aliases keep what they gave to others", "R6", _unpaid),
+    _draw("repeated", "repeats one draw", "R6", lambda p, count, seed: draw(p, 1, seed).repeat(count)),
+    _draw("one-short", "makes one draw too few", "R6", lambda p, count, seed: draw(p, count, seed)[: count - 1]),
+    _draw("one-seed", "ignores the seed", "R6", lambda p, count, seed: draw(p, count, 0)),
 )
+"""Of `softmax_sample`, `race_sample` and `draw`."""

@@ -1,7 +1,7 @@
-"""Mutants of phase 1 and of spanners of given sets: what S1-S8 and B1-B3 must kill.
+"""Mutants of phase 1 and of elliptic norms: what S1-S8 must kill.
 
-`phase_one` is A2's first phase written anew, `swapped_members` the algorithm of Awerbuch and Kleinberg: each part in
-which a mutant differs is an argument. Unmutated they are as right as the reference.
+`phase_one` is A2's first phase written anew: each step in which a mutant differs is an argument. Unmutated it is as
+right as the reference.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 
 from spanver.errors import BudgetExceededError
 from spanver.oracle import Oracle
+from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray, Prompt, Response, UncertainPairRule
-from spanver.zoo.algebra import Vectors, covariance, inverse
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.algebra import Vectors, covariance, difference, inverse, quadratic, reward_difference
+from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "each_pair", "is_uncertain", "pairs_in_one_block", "phase_one"]
+__all__ = ["MUTANTS", "each_pair", "pairs_in_one_block", "phase_one", "search"]
+
 Accepted: TypeAlias = list[tuple[Response, Response, FloatArray]]
 
 
@@ -34,19 +36,9 @@ def updated_precision(
     return precision
 
 
-def difference(one: Response, two: Response) -> FloatArray:
-    """Relative feature."""
-    return one.features - two.features
-
-
 def is_uncertain(vector: FloatArray, precision: FloatArray, nu: float) -> bool:
     """Whether the elliptic norm is above the threshold."""
     return math.sqrt(max(0.0, float(vector @ precision @ vector))) > nu
-
-
-def reward_difference(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
-    """Both rewards, asked once each."""
-    return oracle.reward(prompt, one) - oracle.reward(prompt, two)
 
 
 def each_pair(
@@ -81,7 +73,7 @@ def search(
     *,
     rule: Callable[[FloatArray, float], UncertainPairRule] = UncertainPairRule,
 ) -> Accepted:
-    """Ask the compressed question."""
+    """Query the oracle for the first uncertain pair."""
     found = oracle.sample_until(prompt, rule(precision, nu), limit)
     if found.responses is None:
         return []
@@ -101,11 +93,12 @@ def pairs_in_one_block(
     precision: FloatArray,
     nu: float,
     *,
+    stride: int = 2,
     keep: Callable[[Accepted, FloatArray, float], Accepted] = first_of,
 ) -> Accepted:
     """Draw the pairs of a whole round at once, and look for the first uncertain one."""
-    drawn = oracle.sample(prompt, 2 * limit)
-    pairs = [(drawn[k], drawn[k + 1]) for k in range(0, 2 * limit, 2)]
+    drawn = oracle.sample(prompt, stride * (limit - 1) + 2)
+    pairs = [(drawn[k], drawn[k + 1]) for k in range(0, stride * limit, stride)]
     return keep([(one, two, difference(one, two)) for one, two in pairs], precision, nu)
 
 
@@ -125,25 +118,25 @@ def phase_one(
     swallowed: tuple[type[Exception], ...] = (),
 ) -> dict[str, Any]:
     """Phase 1 of A2; `done` says how many of the rounds count, given all rounds and the pairs accepted."""
-    del seed  # All luck is the oracle's.
-    kept: list[tuple[Prompt, Response, Response, FloatArray, float]] = []
+    del seed  # all randomness is the oracle's
+    accepted: list[tuple[Prompt, Response, Response, FloatArray, float]] = []
     rounds = 0
     try:
-        while done(rounds, len(kept)) < prompts:
+        while done(rounds, len(accepted)) < prompts:
             rounds += 1
             prompt = oracle.prompt()
-            current = precision(ridge, oracle.dimension, [vector for *_, vector, _ in kept])
+            current = precision(ridge, oracle.dimension, [vector for *_, vector, _ in accepted])
             for one, two, vector in pairs(oracle, prompt, pairs_per_prompt, current, nu):
-                kept.append((prompt, one, two, vector, target(oracle, prompt, one, two)))
+                accepted.append((prompt, one, two, vector, target(oracle, prompt, one, two)))
     except swallowed:
         pass
-    vectors = [vector for *_, vector, _ in kept]
+    vectors = [vector for *_, vector, _ in accepted]
     return {
-        "prompts": [prompt for prompt, *_ in kept],
-        "first": [one.id for _, one, *_ in kept],
-        "second": [two.id for _, _, two, *_ in kept],
+        "prompts": [prompt for prompt, *_ in accepted],
+        "first": [one.id for _, one, *_ in accepted],
+        "second": [two.id for _, _, two, *_ in accepted],
         "vectors": vectors,
-        "targets": [difference for *_, difference in kept],
+        "targets": [value for *_, value in accepted],
         "sigma": sigma(ridge, oracle.dimension, vectors),
     }
 
@@ -157,12 +150,6 @@ def _with_last_vector(pairs: Accepted, precision: FloatArray, nu: float) -> Acce
     return [(one, two, pairs[-1][2]) for one, two, _ in first_of(pairs, precision, nu)]
 
 
-def _chained(oracle: Oracle, prompt: Prompt, limit: int, precision: FloatArray, nu: float) -> Accepted:
-    drawn = oracle.sample(prompt, limit + 1)
-    chained = [(drawn[k], drawn[k + 1]) for k in range(limit)]
-    return first_of([(one, two, difference(one, two)) for one, two in chained], precision, nu)
-
-
 def _one_anchor(oracle: Oracle, prompt: Prompt, limit: int, precision: FloatArray, nu: float) -> Accepted:
     anchor = oracle.sample(prompt, 1)[0]
     drawn = oracle.sample(prompt, limit)
@@ -170,15 +157,12 @@ def _one_anchor(oracle: Oracle, prompt: Prompt, limit: int, precision: FloatArra
 
 
 def _all_rewards(oracle: Oracle, prompt: Prompt, limit: int, precision: FloatArray, nu: float) -> Accepted:
-    drawn = oracle.sample(prompt, 2 * limit)
-    for k in range(2 * limit):
-        oracle.reward(prompt, drawn[k])
-    pairs = [(drawn[k], drawn[k + 1]) for k in range(0, 2 * limit, 2)]
-    return first_of([(one, two, difference(one, two)) for one, two in pairs], precision, nu)
+    def queried(pairs: Accepted, precision: FloatArray, nu: float) -> Accepted:
+        for response in (each for one, two, _ in pairs for each in (one, two)):
+            oracle.reward(prompt, response)
+        return first_of(pairs, precision, nu)
 
-
-def _averaged(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
-    return (oracle.reward(prompt, one) + oracle.reward(prompt, one)) / 2 - oracle.reward(prompt, two)
+    return pairs_in_one_block(oracle, prompt, limit, precision, nu, keep=queried)
 
 
 def _doubled_diagonal(ridge: float, dimension: int, vectors: Vectors) -> FloatArray:
@@ -190,200 +174,9 @@ def _single_precision(ridge: float, dimension: int, vectors: Vectors) -> FloatAr
     return covariance(ridge, dimension, vectors).astype(np.float32).astype(np.float64)
 
 
-def _one_by_mistake(one: Response, two: Response) -> FloatArray:
-    del two
-    return one.features
-
-
-def _spanner(name: str, bug: str, *breaks: str, **parts: Any) -> Mutant:
-    return Mutant(f"spanner-{name}", bug, breaks, {"build_spanner": partial(phase_one, **parts)})
-
-
-def _accepting(name: str, bug: str, accepts: Callable[[FloatArray, FloatArray, float], bool]) -> Mutant:
-    return _spanner(name, bug, "S1", pairs=partial(each_pair, accepts=accepts))
-
-
-PHASE_ONE = (
-    _accepting("wrong-side", "accepts the pairs that are certain", lambda v, p, nu: not is_uncertain(v, p, nu)),
-    _accepting(
-        "sigma-for-inverse",
-        "measures pairs in Sigma and not in its inverse",
-        lambda v, p, nu: is_uncertain(v, inverse(p), nu),
-    ),
-    _accepting("squared", "compares the squared norm with nu", lambda v, p, nu: float(v @ p @ v) > nu),
-    _accepting("nu-squared", "compares the norm with nu squared", lambda v, p, nu: is_uncertain(v, p, nu**2)),
-    _accepting("euclidean", "measures pairs by their length", lambda v, p, nu: float(np.linalg.norm(v)) > nu),
-    _accepting(
-        "log-det",
-        "compares the gain of the log-determinant with nu",
-        lambda v, p, nu: math.log1p(float(v @ p @ v)) > nu,
-    ),
-    _accepting(
-        "diagonal",
-        "uses the diagonal of the precision alone",
-        lambda v, p, nu: is_uncertain(v, np.diag(np.diag(p)), nu),
-    ),
-    _spanner(
-        "rule-of-squares",
-        "puts nu squared into the compressed question",
-        "S1",
-        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(precision, nu**2)),
-    ),
-    _spanner(
-        "rule-of-sigma",
-        "puts Sigma into the compressed question",
-        "S1",
-        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(inverse(precision), nu)),
-    ),
-    _spanner(
-        "features-of-first",
-        "uses the features of the first response, not their difference",
-        "S1",
-        pairs=partial(each_pair, relative=_one_by_mistake),
-    ),
-    _spanner(
-        "features-added",
-        "adds the features of both responses",
-        "S1",
-        pairs=partial(each_pair, relative=lambda one, two: one.features + two.features),
-    ),
-    _spanner(
-        "no-ridge-in-precision",
-        "starts the precision at the identity",
-        "S1",
-        precision=lambda _, dimension, vectors: updated_precision(1.0, dimension, vectors),
-    ),
-    _spanner(
-        "ridge-for-inverse",
-        "starts the precision at the ridge and not at its inverse",
-        "S1",
-        precision=lambda ridge, dimension, vectors: updated_precision(1.0 / ridge, dimension, vectors),
-    ),
-    _spanner(
-        "no-ridge-in-sigma",
-        "returns Sigma without its ridge",
-        "S2",
-        sigma=lambda _, dimension, vectors: covariance(0.0, dimension, vectors),
-    ),
-    _spanner(
-        "updated-twice",
-        "adds each pair to Sigma twice",
-        "S1",
-        precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, [*vectors, *vectors]),
-        sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, [*vectors, *vectors]),
-    ),
-    _spanner(
-        "never-updated",
-        "goes on with the first precision",
-        "S4",
-        precision=lambda ridge, dimension, _: updated_precision(ridge, dimension, []),
-    ),
-    _spanner(
-        "stale",
-        "uses a precision without the pair accepted last",
-        "S1",
-        "S5",
-        precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, vectors[:-1]),
-    ),
-    _spanner(
-        "sigma-without-last",
-        "returns Sigma as it was before the last pair",
-        "S3",
-        sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, vectors[:-1]),
-    ),
-    _spanner(
-        "update-of-last-tried",
-        "adds the last pair drawn in the round, not the accepted one",
-        "S2",
-        pairs=partial(pairs_in_one_block, keep=_with_last_vector),
-    ),
-    _spanner(
-        "all-of-a-round",
-        "accepts every uncertain pair of a round",
-        "S1",
-        pairs=partial(each_pair, most=2**30),
-    ),
-    _spanner(
-        "longest-of-a-round",
-        "accepts the pair of largest norm of a round, not the first",
-        "S1",
-        pairs=partial(pairs_in_one_block, keep=_longest),
-    ),
-    _spanner("chained", "pairs each response with the one drawn before it", "S1", pairs=_chained),
-    _spanner("one-anchor", "pairs all responses of a round with one second response", "S5", pairs=_one_anchor),
-    _spanner("all-rewards", "asks the rewards of every pair tried", "S7", pairs=_all_rewards),
-    _spanner("reward-twice", "asks the first reward twice and averages", "S7", target=_averaged),
-    _spanner(
-        "sign-of-target",
-        "subtracts the first reward from the second",
-        "S2",
-        target=lambda oracle, prompt, one, two: oracle.reward(prompt, two) - oracle.reward(prompt, one),
-    ),
-    _spanner(
-        "same-response-twice",
-        "asks the reward of the first response for both",
-        "S1",
-        target=lambda oracle, prompt, one, _: oracle.reward(prompt, one) - oracle.reward(prompt, one),
-    ),
-    _spanner(
-        "one-pair-less",
-        "tries a pair less than it may",
-        "S1",
-        pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit - 1, *rest),
-    ),
-    _spanner(
-        "one-pair-more",
-        "tries a pair more than it may",
-        "S1",
-        pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit + 1, *rest),
-    ),
-    _spanner(
-        "accepting-rounds",
-        "counts only rounds that accepted a pair, up to ten times as many",
-        "S1",
-        done=lambda rounds, accepted: max(accepted, rounds // 10),
-    ),
-    _spanner(
-        "wrong-sign",
-        "adds where the formula of Sherman and Morrison subtracts",
-        "S1",
-        precision=partial(updated_precision, sign=1.0),
-    ),
-    _spanner(
-        "no-one",
-        "forgets the 1 in the denominator of Sherman and Morrison",
-        "S1",
-        precision=partial(updated_precision, one=1e-12),
-    ),
-    _spanner(
-        "doubled-diagonal",
-        "mirrors the upper triangle of the precision together with its diagonal",
-        "S1",
-        precision=_doubled_diagonal,
-    ),
-    _spanner("single-precision", "keeps Sigma in single precision", "S2", sigma=_single_precision),
-    _spanner(
-        "swallowed-budget",
-        "returns what it has when the budget ends",
-        "O3",
-        swallowed=(BudgetExceededError,),
-    ),
-)
-
-
-def _norms(name: str, bug: str, norms: Callable[[FloatArray, FloatArray], Any]) -> Mutant:
-    return Mutant(f"norms-{name}", bug, ("S8",), {"elliptic_norms": norms})
-
-
-def quadratic(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
-    squares: FloatArray = np.sum(vectors @ matrix * vectors, axis=1)
-    return squares
-
-
 def _upper_for_lower(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
     lower = np.linalg.cholesky(sigma)
-    lengths: FloatArray = np.linalg.norm(np.linalg.solve(lower.T, vectors.T), axis=0)
-    return lengths
+    return np.asarray(np.linalg.norm(np.linalg.solve(lower.T, vectors.T), axis=0))
 
 
 def _identity_when_ill_conditioned(vectors: FloatArray, sigma: FloatArray) -> FloatArray:
@@ -391,23 +184,86 @@ def _identity_when_ill_conditioned(vectors: FloatArray, sigma: FloatArray) -> Fl
     return np.sqrt(quadratic(vectors, inverse(sigma) if well else np.eye(len(sigma))))
 
 
-NORMS = (
-    _norms("squared", "returns squared norms", lambda v, sigma: quadratic(v, inverse(sigma))),
-    _norms("sigma", "uses Sigma for its inverse", lambda v, sigma: np.sqrt(quadratic(v, sigma))),
-    _norms(
-        "diagonal",
-        "inverts the diagonal alone",
-        lambda v, sigma: np.sqrt(quadratic(v, np.diag(1.0 / np.diag(sigma)))),
-    ),
-    _norms("upper", "solves with the transpose of Cholesky's factor", _upper_for_lower),
-    _norms(
-        "jitter",
-        "adds a jitter to the diagonal before it inverts",
-        lambda v, sigma: np.sqrt(quadratic(v, inverse(sigma + 1e-6 * np.eye(len(sigma))))),
-    ),
-    Mutant("norms-euclidean", "returns lengths", ("S6",), {"elliptic_norms": lambda v, _: np.linalg.norm(v, axis=1)}),
-    _norms("identity", "uses the identity where Sigma is ill-conditioned", _identity_when_ill_conditioned),
-)
+_spanner = mutants_of("build_spanner", "spanner", phase_one)
+_norms = mutants_of("elliptic_norms", "norms", reference.functions["elliptic_norms"])
 
-MUTANTS: tuple[Mutant, ...] = (*PHASE_ONE, *NORMS)
+
+def _accepting(name: str, bug: str, accepts: Callable[[FloatArray, FloatArray, float], bool]) -> Mutant:
+    return _spanner(name, bug, "S1", pairs=partial(each_pair, accepts=accepts))
+
+
+# fmt: off
+MUTANTS: tuple[Mutant, ...] = (
+    _accepting("wrong-side", "accepts the pairs that are certain", lambda v, p, nu: not is_uncertain(v, p, nu)),
+    _accepting("sigma-for-inverse", "measures pairs in Sigma and not in its inverse",
+        lambda v, p, nu: is_uncertain(v, inverse(p), nu)),
+    _accepting("squared", "compares the squared norm with nu", lambda v, p, nu: float(v @ p @ v) > nu),
+    _accepting("nu-squared", "compares the norm with nu squared", lambda v, p, nu: is_uncertain(v, p, nu**2)),
+    _accepting("euclidean", "measures pairs by their length", lambda v, p, nu: float(np.linalg.norm(v)) > nu),
+    _accepting("log-det", "compares the gain of the log-determinant with nu",
+        lambda v, p, nu: math.log1p(float(v @ p @ v)) > nu),
+    _accepting("diagonal", "uses the diagonal of the precision alone",
+        lambda v, p, nu: is_uncertain(v, np.diag(np.diag(p)), nu)),
+    _spanner("rule-of-squares", "puts nu squared into the rule of the search", "S1",
+        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(precision, nu**2))),
+    _spanner("rule-of-sigma", "puts Sigma into the rule of the search", "S1",
+        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(inverse(precision), nu))),
+    _spanner("features-of-first", "uses the features of the first response, not their difference", "S1",
+        pairs=partial(each_pair, relative=lambda one, _: one.features)),
+    _spanner("features-added", "adds the features of both responses", "S1",
+        pairs=partial(each_pair, relative=lambda one, two: one.features + two.features)),
+    _spanner("no-ridge-in-precision", "starts the precision at the identity", "S1",
+        precision=lambda _, dimension, vectors: updated_precision(1.0, dimension, vectors)),
+    _spanner("ridge-for-inverse", "starts the precision at the ridge and not at its inverse", "S1",
+        precision=lambda ridge, dimension, vectors: updated_precision(1.0 / ridge, dimension, vectors)),
+    _spanner("no-ridge-in-sigma", "returns Sigma without its ridge", "S2",
+        sigma=lambda _, dimension, vectors: covariance(0.0, dimension, vectors)),
+    _spanner("updated-twice", "adds each pair to Sigma twice", "S1",
+        precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, [*vectors, *vectors]),
+        sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, [*vectors, *vectors])),
+    _spanner("never-updated", "goes on with the first precision", "S4",
+        precision=lambda ridge, dimension, _: updated_precision(ridge, dimension, [])),
+    _spanner("stale", "uses a precision without the pair accepted last", "S1 S5",
+        precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, vectors[:-1])),
+    _spanner("sigma-without-last", "returns Sigma as it was before the last pair", "S3",
+        sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, vectors[:-1])),
+    _spanner("update-of-last-tried", "adds the last pair drawn in the round, not the accepted one", "S2",
+        pairs=partial(pairs_in_one_block, keep=_with_last_vector)),
+    _spanner("all-of-a-round", "accepts every uncertain pair of a round", "S1", pairs=partial(each_pair, most=2**30)),
+    _spanner("longest-of-a-round", "accepts the pair of largest norm of a round, not the first", "S1",
+        pairs=partial(pairs_in_one_block, keep=_longest)),
+    _spanner("chained", "pairs each response with the one drawn before it", "S1",
+        pairs=partial(pairs_in_one_block, stride=1)),
+    _spanner("one-anchor", "pairs all responses of a round with one second response", "S5", pairs=_one_anchor),
+    _spanner("all-rewards", "queries the rewards of every pair tried", "S7", pairs=_all_rewards),
+    _spanner("reward-twice", "queries the first reward twice and averages", "S7",
+        target=partial(reward_difference, times=(2, 1))),
+    _spanner("sign-of-target", "subtracts the first reward from the second", "S2",
+        target=lambda oracle, prompt, one, two: reward_difference(oracle, prompt, two, one)),
+    _spanner("same-response-twice", "queries the reward of the first response for both", "S1",
+        target=lambda oracle, prompt, one, _: reward_difference(oracle, prompt, one, one)),
+    _spanner("one-pair-less", "tries a pair less than it may", "S1",
+        pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit - 1, *rest)),
+    _spanner("one-pair-more", "tries a pair more than it may", "S1",
+        pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit + 1, *rest)),
+    _spanner("accepting-rounds", "counts only rounds that accepted a pair, up to ten times as many", "S1",
+        done=lambda rounds, accepted: max(accepted, rounds // 10)),
+    _spanner("wrong-sign", "adds where the formula of Sherman and Morrison subtracts", "S1",
+        precision=partial(updated_precision, sign=1.0)),
+    _spanner("no-one", "forgets the 1 in the denominator of Sherman and Morrison", "S1",
+        precision=partial(updated_precision, one=1e-12)),
+    _spanner("doubled-diagonal", "mirrors the upper triangle of the precision together with its diagonal", "S1",
+        precision=_doubled_diagonal),
+    _spanner("single-precision", "stores Sigma in single precision", "S2", sigma=_single_precision),
+    _spanner("swallowed-budget", "returns what it has when the budget ends", "O3", swallowed=(BudgetExceededError,)),
+    _norms("squared", "returns squared norms", "S8", lambda v, sigma: quadratic(v, inverse(sigma))),
+    _norms("sigma", "uses Sigma for its inverse", "S8", lambda v, sigma: np.sqrt(quadratic(v, sigma))),
+    _norms("diagonal", "inverts the diagonal alone", "S8",
+        lambda v, sigma: np.sqrt(quadratic(v, np.diag(1.0 / np.diag(sigma))))),
+    _norms("upper", "solves with the transpose of Cholesky's factor", "S8", _upper_for_lower),
+    _norms("jitter", "adds a jitter to the diagonal before it inverts", "S8",
+        lambda v, sigma: np.sqrt(quadratic(v, inverse(sigma + 1e-6 * np.eye(len(sigma)))))),
+    _norms("euclidean", "returns lengths", "S6", lambda v, _: np.linalg.norm(v, axis=1)),
+    _norms("identity", "uses the identity where Sigma is ill-conditioned", "S8", _identity_when_ill_conditioned),
+)
 """Of `build_spanner` and `elliptic_norms`."""

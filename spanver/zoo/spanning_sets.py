@@ -1,18 +1,20 @@
-"""Mutants of barycentric spanners and of lists that cover a set (B1 to B3)."""
+"""Mutants of barycentric spanners and of lists that cover a set: what B1-B3 must kill.
+
+`swapped_members` is the algorithm of Awerbuch and Kleinberg: each step in which a mutant differs is an argument.
+Unmutated it is as right as the reference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 
 from spanver.values import FloatArray
-from spanver.zoo.algebra import inverse
-from spanver.zoo.mutant import Mutant
-from spanver.zoo.spanner import quadratic
+from spanver.zoo.algebra import inverse, quadratic
+from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "swapped_members"]
+__all__ = ["MUTANTS", "covering", "greedy_start", "swapped_members"]
 
 
 def greedy_start(vectors: FloatArray, rank: int) -> list[int]:
@@ -36,18 +38,20 @@ def independent_start(vectors: FloatArray, rank: int) -> list[int]:
     return chosen
 
 
+def determinants(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
+    """Determinants after each member took this place, shape (n,)."""
+    return np.array([np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]]) for m in range(len(vectors))])
+
+
 def volumes(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
     """Absolute determinants after each member took this place, shape (n,)."""
-    return np.array(
-        [abs(np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]])) for m in range(len(vectors))]
-    )
+    return np.abs(determinants(vectors, chosen, place))
 
 
 def in_span(vectors: FloatArray, smallest: float = 1e-12) -> FloatArray:
     """Coordinates in an orthonormal basis of the span."""
     _, values, basis = np.linalg.svd(vectors, full_matrices=False)
-    coordinates: FloatArray = vectors @ basis[values > smallest * values[0]].T
-    return coordinates
+    return np.asarray(vectors @ basis[values > smallest * values[0]].T)
 
 
 def swapped_members(
@@ -91,10 +95,6 @@ def _stale_volume(vectors: FloatArray, approximation: float) -> list[int]:
     return chosen
 
 
-def _signed(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
-    return np.array([np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]]) for m in range(len(vectors))])
-
-
 def _log_volumes(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
     return np.log(np.maximum(volumes(vectors, chosen, place), 1e-300))
 
@@ -110,32 +110,6 @@ def _identity_for_singular(vectors: FloatArray, approximation: float) -> list[in
             break
         chosen[int(place)] = int(member)
     return chosen
-
-
-def _barycentric(
-    name: str, bug: str, spanner: Callable[[FloatArray, float], list[int]], breaks: tuple[str, ...] = ("B1", "B2")
-) -> Mutant:
-    return Mutant(f"barycentric-{name}", bug, breaks, {"barycentric_spanner": spanner})
-
-
-BARYCENTRIC = (
-    _barycentric("stale-volume", "compares swaps with the volume before all swaps", _stale_volume),
-    _barycentric("signed", "compares signed determinants", partial(swapped_members, volume=_signed)),
-    _barycentric(
-        "skips-place-0", "goes back to place 1 after a swap, not to place 0", partial(swapped_members, first_place=1)
-    ),
-    _barycentric("capped", "stops after one swap and returns what it has", partial(swapped_members, most_swaps=1)),
-    _barycentric("log-times-c", "compares log-volumes by a factor C", partial(swapped_members, volume=_log_volumes)),
-    _barycentric("identity-for-singular", "takes the identity where members are dependent", _identity_for_singular),
-    _barycentric(
-        "greedy", "returns the greedy start without swaps", partial(swapped_members, start=greedy_start, most_swaps=0)
-    ),
-    _barycentric("c-squared", "swaps at C squared only", partial(swapped_members, factor=lambda c: c * c), ("B2",)),
-    _barycentric("low-rank", "leaves out short directions", partial(swapped_members, smallest=0.4)),
-    _barycentric(
-        "counted-from-1", "counts members from 1", lambda v, c: [member + 1 for member in swapped_members(v, c)]
-    ),
-)
 
 
 def covering(
@@ -162,21 +136,28 @@ def covering(
     return chosen
 
 
-def _covering(name: str, bug: str, cover: Callable[[FloatArray, float, float], list[int]]) -> Mutant:
-    return Mutant(f"covering-{name}", bug, ("B3",), {"covering_list": cover})
+_barycentric = mutants_of("barycentric_spanner", "barycentric", swapped_members)
+_covering = mutants_of("covering_list", "covering", covering)
 
-
-COVERING = (
-    _covering("one-early", "stops one member early", lambda v, ridge, nu: covering(v, ridge, nu)[:-1]),
-    _covering(
-        "chosen-ignored",
-        "never looks at members that were chosen already",
-        partial(covering, judged=lambda count, chosen: [m for m in range(count) if m not in chosen]),
-    ),
-    _covering("no-ridge", "takes the ridge for 1", partial(covering, start=lambda _: 1.0)),
-    _covering("squared", "compares squared norms with nu", partial(covering, power=1.0)),
-    _covering("updated-twice", "adds each member twice", partial(covering, grow=lambda v: 2.0 * np.outer(v, v))),
+# fmt: off
+MUTANTS: tuple[Mutant, ...] = (
+    _barycentric("stale-volume", "compares swaps with the volume before all swaps", "B1 B2", _stale_volume),
+    _barycentric("signed", "compares signed determinants", "B1 B2", volume=determinants),
+    _barycentric("skips-place-0", "goes back to place 1 after a swap, not to place 0", "B1 B2", first_place=1),
+    _barycentric("capped", "stops after one swap and returns what it has", "B1 B2", most_swaps=1),
+    _barycentric("log-times-c", "compares log-volumes by a factor C", "B1 B2", volume=_log_volumes),
+    _barycentric("identity-for-singular", "takes the identity where members are dependent", "B1 B2",
+        _identity_for_singular),
+    _barycentric("greedy", "returns the greedy start without swaps", "B1 B2", start=greedy_start, most_swaps=0),
+    _barycentric("c-squared", "swaps at C squared only", "B2", factor=lambda c: c * c),
+    _barycentric("low-rank", "leaves out short directions", "B1 B2", smallest=0.4),
+    _barycentric("counted-from-1", "counts members from 1", "B1 B2",
+        lambda v, c: [member + 1 for member in swapped_members(v, c)]),
+    _covering("one-early", "stops one member early", "B3", lambda v, ridge, nu: covering(v, ridge, nu)[:-1]),
+    _covering("chosen-ignored", "never looks again at members that were chosen", "B3",
+        judged=lambda count, chosen: [m for m in range(count) if m not in chosen]),
+    _covering("no-ridge", "takes the ridge for 1", "B3", start=lambda _: 1.0),
+    _covering("squared", "compares squared norms with nu", "B3", power=1.0),
+    _covering("updated-twice", "adds each member twice", "B3", grow=lambda v: 2.0 * np.outer(v, v)),
 )
-
-MUTANTS: tuple[Mutant, ...] = (*BARYCENTRIC, *COVERING)
 """Of `barycentric_spanner` and `covering_list`."""

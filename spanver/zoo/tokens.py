@@ -1,14 +1,14 @@
-"""Mutants of multi-turn SpannerSampling (A4) and of the values of tokens (I5-I7).
+"""Mutants of multi-turn SpannerSampling (A4) and of the values of tokens: what E6, I5-I7, O1, S1-S4 and T5 must kill.
 
-`explore` is A4 written anew; each part in which a mutant differs is an argument. Unmutated it is as right as the
-reference.
+`explore` is A4 and `soft_values` its recursion, written anew: each step in which a mutant differs is an argument.
+Unmutated they are as right as the reference.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,11 +22,12 @@ from spanver.oracle import PrefixOracle
 from spanver.policies import TruncatedSoftmax
 from spanver.randomness import derived_seed
 from spanver.values import FloatArray, Prefix, Response, Score, UncertainPairRule
-from spanver.zoo.mutant import Mutant
+from spanver.zoo.algebra import inverse
+from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "explore"]
+__all__ = ["MUTANTS", "explore", "soft_values"]
 
-MOST_SWEEPS = 60  # correct ones take far fewer here; some mutants would never end
+_MAX_SWEEPS = 60  # correct ones take far fewer here; some mutants would never end
 
 
 @dataclass
@@ -45,10 +46,6 @@ class UncoveredError(Exception):
     def __init__(self, layer: int) -> None:
         super().__init__(layer)
         self.layer = layer
-
-
-def _inverse(sigma: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.inv(sigma), dtype=np.float64)
 
 
 @dataclass
@@ -90,11 +87,14 @@ class Exploration:
         own.sigma = own.sigma + self.parts.weight * np.outer(pair.difference, pair.difference)
         return True
 
+    def policy(self, layer: int) -> TruncatedSoftmax:
+        """Policy of a layer."""
+        own = self.layers[layer]
+        return TruncatedSoftmax(own.theta, inverse(own.sigma), self.settings.nu)
+
     def token(self, layer: int, prefix: Prefix) -> tuple[Response, Score]:
         """A token of the policy of a layer, and the score it was drawn with."""
-        second = self.oracle.sample(prefix, 1)[0]
-        own = self.layers[layer]
-        score = TruncatedSoftmax(own.theta, _inverse(own.sigma), self.settings.nu).score(second)
+        score = self.policy(layer).score(self.oracle.sample(prefix, 1)[0])
         self.drawn += 1
         drawn = softmax_sample(
             self.oracle,
@@ -131,12 +131,7 @@ class Exploration:
 
 def own_rule(run: Exploration, layer: int) -> UncertainPairRule:
     """Rule of CHECK, with the spanner of the layer."""
-    return UncertainPairRule(_inverse(run.layers[layer].sigma), run.settings.nu)
-
-
-def first_rule(run: Exploration, layer: int) -> UncertainPairRule:
-    """Rule of CHECK, with the spanner of the first layer."""
-    return own_rule(run, 0)
+    return UncertainPairRule(inverse(run.layers[layer].sigma), run.settings.nu)
 
 
 def log_ratio(run: Exploration, prefix: Prefix, token: Response, score: Score, *, draws: int | None = None) -> float:
@@ -152,26 +147,15 @@ def unnormalised(run: Exploration, prefix: Prefix, token: Response, score: Score
     return log_ratio(run, prefix, token, score) * 0.0 + float(score.of(token.features[None])[0]) / run.oracle.beta
 
 
-def without_beta(run: Exploration, prefix: Prefix, token: Response, score: Score) -> float:
-    """The ratio of a policy at `beta = 1`."""
-    return log_ratio(run, prefix, token, score) / run.oracle.beta
-
-
-def difference(run: Exploration, pair: TokenPair) -> float:
+def return_difference(run: Exploration, pair: TokenPair) -> float:
     """Difference of the mean returns from both tokens."""
     one, two = (run.mean_return(pair.prefix.extended(token)) for token in (pair.first, pair.second))
     return one - two
 
 
 def first_alone(run: Exploration, pair: TokenPair) -> float:
-    """Mean return from the first token, the second one's forgotten."""
+    """Mean return from the first token; that from the second is drawn and forgotten."""
     return run.mean_return(pair.prefix.extended(pair.first)) + 0.0 * run.mean_return(pair.prefix.extended(pair.second))
-
-
-def same_twice(run: Exploration, pair: TokenPair) -> float:
-    """Difference of two mean returns from the first token."""
-    start = pair.prefix.extended(pair.first)
-    return run.mean_return(start) - run.mean_return(start)
 
 
 @dataclass(frozen=True)
@@ -180,7 +164,7 @@ class Parts:
 
     rule: Callable[[Exploration, int], UncertainPairRule] = own_rule
     ratio: Callable[[Exploration, Prefix, Response, Score], float] = log_ratio
-    target: Callable[[Exploration, TokenPair], float] = difference
+    target: Callable[[Exploration, TokenPair], float] = return_difference
     order: Callable[[int], Sequence[int]] = lambda last: range(last, -1, -1)
     restart: Callable[[int], int] = lambda layer: layer
     restarts: bool = True
@@ -188,19 +172,20 @@ class Parts:
     weight: float = 1.0
 
 
-def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, parts: Parts) -> Result:
-    """A4 with some of its parts replaced."""
+def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, **parts: Any) -> Result:
+    """A4, with some of its `Parts` replaced."""
     sigma = settings.ridge * np.eye(oracle.dimension)
-    run = Exploration(oracle, settings, seed, [Layer(sigma, np.zeros(oracle.dimension)) for _ in range(horizon)], parts)
+    layers = [Layer(sigma, np.zeros(oracle.dimension)) for _ in range(horizon)]
+    run = Exploration(oracle, settings, seed, layers, Parts(**parts))
     for _ in range(settings.prompts):
         prefix = oracle.prompt()
         for layer in range(horizon):
             run.check(layer, prefix)
             prefix = prefix.extended(oracle.sample(prefix, 1)[0])
     start = horizon - 1
-    for _ in range(MOST_SWEEPS):
+    for _ in range(_MAX_SWEEPS):
         try:
-            for layer in parts.order(start):
+            for layer in run.parts.order(start):
                 run.fit(layer)
             for _ in range(settings.tests):
                 prefix = oracle.prompt()
@@ -209,7 +194,7 @@ def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, 
                         raise UncoveredError(layer)
                     prefix = prefix.extended(run.token(layer, prefix)[0])
         except UncoveredError as found:
-            start = parts.restart(found.layer)
+            start = run.parts.restart(found.layer)
         else:
             break
     return _result(run)
@@ -222,10 +207,12 @@ def _result(run: Exploration) -> Result:
         thetas=np.array([layer.theta for layer in run.layers]),
         pairs=[layer.pairs for layer in run.layers],
         targets=[np.array(layer.targets) for layer in run.layers],
-        policy=Policy([
-            TruncatedSoftmax(layer.theta, _inverse(layer.sigma), run.settings.nu) for layer in run.layers
-        ]),
-    )  # fmt: skip
+        policy=Policy([run.policy(layer) for layer in range(len(run.layers))]),
+    )
+
+
+def _soft(base: FloatArray, q: FloatArray, beta: float) -> FloatArray:
+    return np.asarray(beta * logsumexp(base + q / beta, axis=1))
 
 
 def soft_values(
@@ -233,9 +220,9 @@ def soft_values(
     rewards: FloatArray,
     beta: float,
     *,
-    value: Callable[[FloatArray, FloatArray, float], FloatArray],
+    value: Callable[[FloatArray, FloatArray, float], FloatArray] = _soft,
 ) -> list[FloatArray]:
-    """The recursion of A4 with another value of a prefix."""
+    """The recursion of A4; `value` is that of each prefix, given the base policy and the values of its tokens."""
     vocabulary_size = layers[0].shape[1]
     found = [np.asarray(rewards).reshape(-1, vocabulary_size)]
     for base in reversed(layers[1:]):
@@ -243,82 +230,54 @@ def soft_values(
     return found[::-1]
 
 
-def _soft(base: FloatArray, q: FloatArray, beta: float) -> FloatArray:
-    return np.asarray(beta * logsumexp(base + q / beta, axis=1))
+def _shifted_rows(layers: Sequence[FloatArray], rewards: FloatArray, beta: float) -> list[FloatArray]:
+    return soft_values([layers[0], *(np.roll(layer, 1, axis=0) for layer in layers[1:])], rewards, beta)
 
 
-def _shifted(layers: Sequence[FloatArray], rewards: FloatArray, beta: float) -> list[FloatArray]:
-    """Values weighted with the base policy of the layer before, row by row."""
-    moved = [layers[0]] + [np.roll(layer, 1, axis=0) for layer in layers[1:]]
-    return soft_values(moved, rewards, beta, value=_soft)
+_values = mutants_of("soft_q", "values", soft_values)
+_turns = mutants_of("multi_turn", "turns", explore)
 
-
-def _mean_rewards(base: FloatArray, q: FloatArray, beta: float) -> FloatArray:
-    return np.asarray((np.exp(base) * q).sum(axis=1))
-
-
-VALUES: tuple[tuple[str, str, Callable[..., list[FloatArray]]], ...] = (
-    ("values-hard", "Values of prefixes are maxima where they should be soft.",
-     partial(soft_values, value=lambda base, q, beta: q.max(axis=1))),
-    ("values-mean", "Values of prefixes are means under the base policy, as if its KL term cost nothing to keep.",
-     partial(soft_values, value=_mean_rewards)),
-    ("values-inverse-beta", "The recursion divides by beta outside and multiplies inside.",
-     partial(soft_values, value=lambda base, q, beta: logsumexp(base + q * beta, axis=1) / beta)),
-    ("values-no-beta", "The recursion forgets the factor beta in front of the logarithm.",
-     partial(soft_values, value=lambda base, q, beta: logsumexp(base + q / beta, axis=1))),
-    ("values-uniform-base", "Tokens are weighted alike in the recursion, whatever the base policy.",
-     partial(soft_values, value=lambda base, q, beta: _soft(np.full_like(base, -math.log(base.shape[1])), q, beta))),
-    ("values-unnormalised-base", "The base weights are left out of the recursion.",
-     partial(soft_values, value=lambda base, q, beta: _soft(np.zeros_like(base), q, beta))),
-    ("values-shifted-rows", "Each prefix takes the base policy of the prefix before it.", _shifted),
-)  # fmt: skip
-
-RUNS: tuple[tuple[str, str, tuple[str, ...], Parts], ...] = (
-    ("turns-no-kl", "Returns of rollouts leave out the KL term.", ("I7",), Parts(ratio=lambda *_: 0.0)),
-    ("turns-kl-sign", "Returns of rollouts add the KL term.", ("I7",),
-     Parts(ratio=lambda *arguments: -log_ratio(*arguments))),
-    ("turns-no-normaliser", "The log ratio of a rollout's policy has no normaliser.", ("I7",),
-     Parts(ratio=unnormalised)),
-    ("turns-ratio-without-beta", "The KL term of a rollout is not weighted with beta.", ("I7",),
-     Parts(ratio=without_beta)),
-    ("turns-few-normaliser-draws", "The normaliser is estimated from two samples, whatever was asked for.", ("I7",),
-     Parts(ratio=partial(log_ratio, draws=2))),
-    ("turns-check-first-layer", "CHECK uses the matrix of the first layer everywhere.", ("S1", "S4", "I7"),
-     Parts(rule=first_rule)),
-    ("turns-forward-sweep", "The sweep goes from the first layer to the last.", ("I7",),
-     Parts(order=lambda last: range(last + 1))),
-    ("turns-last-layer-only", "A sweep fits the layer that it starts at, and no other.", ("E6", "I7", "O1"),
-     Parts(order=lambda last: (last,))),
-    ("turns-stale-first-layer", "After a restart the first layer keeps its stale parameter.", ("E6", "I7"),
-     Parts(order=lambda last: range(last, 0, -1) if last else (0,))),
-    ("turns-no-restart", "A rollout that meets an uncovered pair goes on instead of restarting the sweep.",
-     ("E6", "I7", "O1"), Parts(restarts=False)),
-    ("turns-first-return-alone", "A layer is fitted to returns from the first token, not to differences.", ("I7",),
-     Parts(target=first_alone)),
-    ("turns-same-token-twice", "Both rollouts of a pair begin with its first token.", ("I7",),
-     Parts(target=same_twice)),
-    ("turns-swapped-sign", "Differences of returns are taken the wrong way round.", ("I7",),
-     Parts(target=lambda run, pair: -difference(run, pair))),
-    ("turns-many-rollouts", "Takes a hundred differences of returns where one was asked for.", ("T5",),
-     Parts(target=lambda run, pair: float(np.mean([difference(run, pair) for _ in range(100)])))),
-    ("turns-radius-doubled", "Parameters may have twice the radius.", ("E6",), Parts(radius=2.0)),
-    ("turns-radius-halved", "Parameters may have half the radius.", ("E6",), Parts(radius=0.5)),
-    ("turns-pairs-counted-twice", "A new pair is added to Sigma twice.", ("S2", "S3"), Parts(weight=2.0)),
-)  # fmt: skip
-
-
-MUTANTS = (
-    # Each breaks all of I5 to I7; every one of these is shown to see some of them alone.
-    *(
-        Mutant(name, bug, (("I5", "I6", "I7")[index % 3],), {"soft_q": function})
-        for index, (name, bug, function) in enumerate(VALUES)
-    ),
-    *(Mutant(name, bug, breaks, {"multi_turn": partial(explore, parts=parts)}) for name, bug, breaks, parts in RUNS),
+# fmt: off
+MUTANTS: tuple[Mutant, ...] = (
+    # Each of these values breaks all of I5-I7, and is expected to be killed by one, so that all three are seen to kill.
+    _values("hard", "takes maxima for the values of prefixes, which should be soft", "I5",
+        value=lambda base, q, beta: q.max(axis=1)),
+    _values("mean", "takes means under the base policy for the values of prefixes", "I6",
+        value=lambda base, q, beta: (np.exp(base) * q).sum(axis=1)),
+    _values("inverse-beta", "divides by beta outside the logarithm and multiplies inside", "I7",
+        value=lambda base, q, beta: logsumexp(base + q * beta, axis=1) / beta),
+    _values("no-beta", "forgets the factor beta in front of the logarithm", "I5",
+        value=lambda base, q, beta: logsumexp(base + q / beta, axis=1)),
+    _values("uniform-base", "weighs tokens alike in the recursion, whatever the base policy", "I6",
+        value=lambda base, q, beta: _soft(np.full_like(base, -math.log(base.shape[1])), q, beta)),
+    _values("unnormalised-base", "leaves the base weights out of the recursion", "I7",
+        value=lambda base, q, beta: _soft(np.zeros_like(base), q, beta)),
+    _values("shifted-rows", "takes for each prefix the base policy of the prefix before it", "I5", _shifted_rows),
+    _turns("no-kl", "leaves the KL term out of the returns of rollouts", "I7", ratio=lambda *_: 0.0),
+    _turns("kl-sign", "adds the KL term to the returns of rollouts", "I7", ratio=lambda *given: -log_ratio(*given)),
+    _turns("no-normaliser", "forgets the normaliser in the log ratio of a rollout's policy", "I7", ratio=unnormalised),
+    _turns("ratio-without-beta", "does not weigh the KL term of a rollout with beta", "I7",
+        ratio=lambda run, *given: log_ratio(run, *given) / run.oracle.beta),
+    _turns("few-normaliser-draws", "estimates the normaliser from two samples, whatever the settings say", "I7",
+        ratio=partial(log_ratio, draws=2)),
+    _turns("check-first-layer", "uses the matrix of the first layer in CHECK everywhere", "S1 S4 I7",
+        rule=lambda run, _: own_rule(run, 0)),
+    _turns("forward-sweep", "sweeps from the first layer to the last", "I7", order=lambda last: range(last + 1)),
+    _turns("last-layer-only", "fits only the layer that a sweep starts at", "E6 I7 O1", order=lambda last: (last,)),
+    _turns("stale-first-layer", "leaves the first layer's parameter stale after a restart", "E6 I7",
+        order=lambda last: range(last, 0, -1) if last else (0,)),
+    _turns("no-restart", "goes on when a rollout meets an uncovered pair, and does not restart the sweep", "E6 I7 O1",
+        restarts=False),
+    _turns("first-return-alone", "fits a layer to returns from the first token, not to differences", "I7",
+        target=first_alone),
+    _turns("same-token-twice", "begins both rollouts of a pair with its first token", "I7",
+        target=lambda run, pair: return_difference(run, replace(pair, second=pair.first))),
+    _turns("swapped-sign", "takes differences of returns the wrong way round", "I7",
+        target=lambda run, pair: -return_difference(run, pair)),
+    _turns("many-rollouts", "averages a hundred differences of returns in place of one", "T5",
+        target=lambda run, pair: float(np.mean([return_difference(run, pair) for _ in range(100)]))),
+    _turns("radius-doubled", "allows parameters of twice the radius", "E6", radius=2.0),
+    _turns("radius-halved", "allows parameters of half the radius only", "E6", radius=0.5),
+    _turns("pairs-counted-twice", "adds a new pair to Sigma twice", "S2 S3", weight=2.0),
 )
-
-CONTROL = Mutant(
-    "variant-turns",
-    "A4 written anew, with inverses in place of updates, and the recursion with logsumexp.",
-    ("S1", "S2", "S3", "S4", "E6", "O1", "I5", "I6", "I7", "T5"),
-    {"multi_turn": partial(explore, parts=Parts()), "soft_q": partial(soft_values, value=_soft)},
-)
+"""Of `soft_q` and `multi_turn`."""
