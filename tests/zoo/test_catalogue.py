@@ -1,0 +1,80 @@
+"""The tables of the zoo: names once, ids that exist, bugs in one grammar, and functions of the contract."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+
+import pytest
+
+import spanver.zoo
+from spanver.errors import ArgumentError
+from spanver.guarantees import REGISTRY
+from spanver.subjects.reference import subject as reference
+from spanver.zoo.catalogue import CONTROLS, MUTANTS, find, mutant
+from spanver.zoo.mutant import mutants_of
+
+ALL = [*MUTANTS.values(), *CONTROLS.values()]
+
+
+def test_no_row_of_any_file_is_lost() -> None:
+    files = [
+        importlib.import_module(f"spanver.zoo.{found.name}") for found in pkgutil.iter_modules(spanver.zoo.__path__)
+    ]
+    rows = [
+        each.name
+        for file in files
+        if not file.__name__.endswith("catalogue")
+        for table in ("MUTANTS", "CONTROLS")
+        for each in getattr(file, table, ())
+    ]
+    assert sorted(rows) == sorted([*MUTANTS, *CONTROLS])
+
+
+def test_a_row_names_guarantees_and_functions_that_exist() -> None:
+    assert [each.name for each in ALL if not each.breaks or not set(each.breaks) <= set(REGISTRY)] == []
+    assert [each.name for each in ALL if not each.functions.keys() <= reference.functions.keys()] == []
+
+
+def test_no_function_of_a_row_is_the_reference() -> None:
+    same = [
+        each.name for each in ALL for name, function in each.functions.items() if function is reference.functions[name]
+    ]
+    assert same == []
+
+
+def test_a_bug_is_a_verb_in_the_present_without_its_subject() -> None:
+    assert [each.name for each in ALL if not re.fullmatch(r"(never )?[a-z]+s\b.*[^.]", each.bug)] == []
+
+
+def test_a_mutant_is_the_reference_but_for_its_functions() -> None:
+    subject = mutant("fit-no-ball")
+    assert subject.name == "zoo:fit-no-ball"
+    assert [name for name in subject.functions if subject.functions[name] is not reference.functions[name]] == ["fit"]
+
+
+def test_a_row_takes_another_function_or_a_part_of_the_base_or_both() -> None:
+    def base(value: int, *, power: int = 1) -> int:
+        return int(value**power)
+
+    def other(value: int, *, power: int = 1) -> int:
+        return int(-(value**power))
+
+    row = mutants_of("fit", "fit", base)
+    rows = [
+        row("a", "squares", "E6", power=2),
+        row("b", "negates", "E6", other),
+        row("c", "both", "E6 E4", other, power=2),
+    ]
+    assert [each.functions["fit"](3) for each in rows] == [9, -3, -9]
+    assert [(each.name, each.breaks) for each in rows] == [
+        ("fit-a", ("E6",)),
+        ("fit-b", ("E6",)),
+        ("fit-c", ("E6", "E4")),
+    ]
+
+
+def test_an_unknown_name_is_refused_with_names_that_are_like_it() -> None:
+    with pytest.raises(ArgumentError, match="norms-squared"):
+        find("norm-squared")
