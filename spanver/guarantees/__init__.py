@@ -26,6 +26,7 @@ from spanver.guarantees.parameters import DerivedParameters, derived_parameters
 from spanver.guarantees.registry import REGISTRY, guarantee
 from spanver.guarantees.sampler import (
     race_draws,
+    race_samples,
     race_total_variation,
     sampler_multiplier,
     sampler_samples,
@@ -55,6 +56,7 @@ __all__ = [
     "needle_strong_chance",
     "needle_success_floor",
     "race_draws",
+    "race_samples",
     "race_total_variation",
     "sampler_multiplier",
     "sampler_samples",

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spanver.kernels import update_inverse_factor
 from spanver.validation import to_array
 from spanver.values import FloatArray
 
@@ -159,6 +158,9 @@ ROUNDING = 1e-9
 def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     """Norms of accepted vectors, each under the `Sigma` before it, and what each added to `log det Sigma` (S1, S3).
 
+    Every norm is that of a solve with the running sum `Sigma`, and shares no code with the factor that a learner
+    updates.
+
     Parameters
     ----------
     vectors : array, shape (K, d)
@@ -167,13 +169,19 @@ def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     Returns
     -------
     tuple of two arrays, shape (K,)
+
+    Examples
+    --------
+    >>> norms, gains = growth(np.array([[1.0, 0.0], [1.0, 0.0]]), 1.0)
+    >>> norms.round(3).tolist(), np.exp(gains.sum()).round(12)
+    ([1.0, 0.707], np.float64(3.0))
     """
-    norms, gains = np.empty(len(vectors)), np.empty(len(vectors))
-    factor = np.eye(vectors.shape[1]) / np.sqrt(ridge)
+    squares = np.empty(len(vectors))
+    sigma = ridge * np.eye(vectors.shape[1])
     for index, vector in enumerate(vectors):
-        norms[index] = np.linalg.norm(factor @ vector)
-        factor, gains[index] = update_inverse_factor(factor, vector)
-    return norms, gains
+        squares[index] = vector @ np.linalg.solve(sigma, vector)
+        sigma += np.outer(vector, vector)
+    return np.sqrt(squares), np.log1p(squares)
 
 
 def fit_residual(vectors: FloatArray, targets: FloatArray, theta: FloatArray, radius: float) -> float:

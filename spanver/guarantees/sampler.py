@@ -21,6 +21,7 @@ from spanver.validation import (
 __all__ = [
     "GUARANTEES",
     "race_draws",
+    "race_samples",
     "race_total_variation",
     "sampler_multiplier",
     "sampler_samples",
@@ -126,6 +127,31 @@ def race_draws(coverage: float, delta: float) -> int:
     require_coverage("coverage", coverage)
     require_probability("delta", delta)
     return math.ceil(coverage * _log_quotient(1.0, delta))
+
+
+def race_samples(multiplier: float, delta: float) -> int:
+    """Return the samples that one call of A1r takes where A1 would take the multiplier `M`: `N` for `C = M/4` `[ext]`.
+
+    Parameters
+    ----------
+    multiplier : float
+        `M`, at least 1. Below 4 no coverage belongs to it; the race is then short, and R4 promises nothing.
+    delta : float
+        Strictly between 0 and 1.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> race_samples(16.0, 0.1) == race_draws(4.0, 0.1) == 10
+    True
+    """
+    require_real("multiplier", multiplier, least=1.0)
+    require_probability("delta", delta)
+    return max(1, math.ceil(multiplier / 4.0 * _log_quotient(1.0, delta)))
 
 
 def _log_quotient(numerator: float, delta: float) -> float:

@@ -12,9 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from spanver.guarantees import sampler_trials, spanner_size_bound
+from spanver.guarantees import race_samples, sampler_trials, spanner_size_bound
 from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_size
-from spanver.learners.race_sampler import race_size
 from spanver.runs.records import Record
 from spanver.verdicts import Verdict
 
@@ -201,7 +200,7 @@ def _sampler_cost(record: Record) -> Findings:
     settings = record.summary["settings"]
     multiplier, failure = settings["rejection_multiplier"], settings["rejection_failure"]
     if plan.sampler == "race":
-        low = high = 1 + race_size(multiplier, failure)
+        low = high = 1 + race_samples(multiplier, failure)
     else:
         trials = sampler_trials(multiplier, failure)
         low, high = trials + 2, 2 * trials + 2

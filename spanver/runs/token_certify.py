@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from spanver.guarantees import sampler_samples, sampler_trials, spanner_size_bound
+from spanver.guarantees import race_samples, sampler_samples, sampler_trials, spanner_size_bound
 from spanver.guarantees.residuals import ROUNDING, fit_residual, growth
-from spanver.learners.race_sampler import race_size
 from spanver.runs.certify import Check, Findings, checked
 from spanver.runs.token_records import RecordedLayer, TokenRecord
 from spanver.verdicts import Verdict
@@ -143,7 +142,7 @@ def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
     """
     settings, horizon, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
     if record.plan.sampler == "race":
-        fewest_calls = most_calls = race_size(settings.rejection_multiplier, settings.rejection_failure)
+        fewest_calls = most_calls = race_samples(settings.rejection_multiplier, settings.rejection_failure)
     else:
         trials = sampler_trials(settings.rejection_multiplier, settings.rejection_failure)
         fewest_calls, most_calls = (

@@ -11,6 +11,7 @@ from scipy import stats
 
 from spanver.guarantees import (
     race_draws,
+    race_samples,
     race_total_variation,
     sampler_multiplier,
     sampler_samples,
@@ -99,6 +100,7 @@ def test_race_draws_bring_the_race_bound_to_delta(coverage: float) -> None:
     draws = race_draws(coverage, 1e-3)
     assert race_total_variation(coverage, draws) <= 1e-3
     assert draws <= coverage * math.log(1e3) + 1.0
+    assert draws == race_samples(4.0 * coverage, 1e-3)
     if coverage > 30.0:
         assert race_total_variation(coverage, math.floor(draws * 0.95)) > 1e-3
 

@@ -46,6 +46,7 @@ INSIDE: dict[str, dict[str, Any]] = {
     "needle_strong_chance": {"coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_success_floor": {"eps": 0.1, "delta": 0.1, "optimal_value": 0.6},
     "race_draws": {"coverage": 4.0, "delta": 0.1},
+    "race_samples": {"multiplier": 4.0, "delta": 0.1},
     "race_total_variation": {"coverage": 4.0, "draws": 3},
     "sampler_multiplier": {"coverage": 4.0},
     "sampler_samples": {"multiplier": 16.0, "delta": 0.1},

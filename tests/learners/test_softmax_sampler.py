@@ -33,6 +33,7 @@ from sampler_cases import (
 
 from spanver.errors import ArgumentError
 from spanver.exact.samplers import sampler_law
+from spanver.guarantees import race_samples
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import pilot_size, softmax_sample
 from spanver.oracle import Ledger
@@ -75,6 +76,7 @@ def test_the_sizes_of_simple_settings_are_those_worked_out_by_hand() -> None:
     assert pilot_size(16.0, 0.1) == 237  # 64 log 40 = 236.08
     assert race_size(16.0, 0.1) == 10  # 4 log 10 = 9.21
     assert race_size(1.0, 0.5) == 1
+    assert race_size(3.9, 0.01) == race_samples(3.9, 0.01) == 5  # 0.975 log 100 = 4.49
 
 
 BAD_SETTINGS = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ import pytest
 
 from spanver.errors import SpanverError
 from spanver.guarantees.residuals import kkt_residual, moment_size
+from spanver.kernels import update_inverse_factor
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.archive import arrays_path
@@ -21,9 +23,11 @@ from spanver.runs.certify import CERTIFIED, certify
 from spanver.runs.execution import execute
 from spanver.runs.plans import make_plan
 from spanver.runs.records import load_record
+from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
 Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]
+Kernel: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, float]]
 
 SMALL: dict[str, Any] = {
     "prompts": 40,
@@ -116,6 +120,37 @@ def test_the_checks_are_these(genuine: Path, altered: Callable[[Change], Path]) 
     record = load_record(genuine)
     assert record.trace.spanner.size >= 5  # enough for the alterations below to mean something
     assert all(check.finding for check in certify(record))
+
+
+# Faults of the kernel that a learner updates its factor with
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, faulty: Kernel) -> None:
+    """Put a kernel in the place of `update_inverse_factor`, wherever anything of the package has imported it."""
+    genuine = update_inverse_factor
+    for name, module in list(sys.modules.items()):
+        if name.startswith("spanver") and getattr(module, "update_inverse_factor", None) is genuine:
+            monkeypatch.setattr(module, "update_inverse_factor", faulty)
+
+
+def too_long(factor: FloatArray, vector: FloatArray) -> tuple[FloatArray, float]:
+    """A factor that is off by a tenth: pairs look less certain than they are."""
+    updated, gain = update_inverse_factor(factor, vector)
+    return 1.1 * updated, gain
+
+
+def not_updated(factor: FloatArray, vector: FloatArray) -> tuple[FloatArray, float]:
+    return factor, update_inverse_factor(factor, vector)[1]
+
+
+@pytest.mark.parametrize("faulty", [too_long, not_updated])
+def test_a_fault_of_the_kernel_does_not_certify_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faulty: Kernel
+) -> None:
+    plant(monkeypatch, faulty)
+    problem = random_problem(3, prompts=3, responses=8, dimension=3)
+    execute(make_plan(problem, seed=6, overrides=SMALL), tmp_path / "run.json")
+    assert "S1" in violated(tmp_path / "run.json")
 
 
 # One alteration at a time
