@@ -165,29 +165,23 @@ def certify(
 ) -> None:
     """Re-check a stored run from its record alone, without trusting who produced it."""
     from spanver.guarantees import guarantee  # noqa: PLC0415
-    from spanver.runs import token_records  # noqa: PLC0415
-    from spanver.runs.archive import schema_of  # noqa: PLC0415
-    from spanver.runs.certify import certify as check  # noqa: PLC0415
-    from spanver.runs.records import load_record  # noqa: PLC0415
+    from spanver.runs.certify import certify as certified  # noqa: PLC0415
+    from spanver.runs.certify import uncertified  # noqa: PLC0415
+    from spanver.runs.records import load_any  # noqa: PLC0415
     from spanver.runs.report import certificate_table  # noqa: PLC0415
-    from spanver.runs.token_certify import certify_tokens  # noqa: PLC0415
 
-    if schema_of(record) == token_records.SCHEMA:
-        checks = certify_tokens(token_records.load_token_record(record))
-    else:
-        checks = check(load_record(record))
-    console.print(certificate_table(checks, {check.id: guarantee(check.id).title for check in checks}))
-    violated = [check.id for check in checks if check.verdict is Verdict.VIOLATED]
-    undecided = [check.id for check in checks if check.verdict is Verdict.UNDECIDED]
-    footer = {"expected": len(checks), "executed": len(checks), "violated": violated, "undecided": undecided}
+    loaded = load_any(record)
+    claims = certified(loaded)
+    console.print(certificate_table(claims, {claim.id: guarantee(claim.id).title for claim in claims}))
+    violated = [claim.id for claim in claims if claim.verdict is Verdict.VIOLATED]
+    undecided = [claim.id for claim in claims if claim.verdict is Verdict.UNDECIDED]
+    footer = {"expected": len(claims), "executed": len(claims), "violated": violated, "undecided": undecided}
     if json_file is not None:
-        rows = [{"id": check.id, "verdict": check.verdict.value, "finding": check.finding} for check in checks]
+        rows = [{"id": claim.id, "verdict": claim.verdict.value, "finding": claim.finding} for claim in claims]
         write_json(json_file, {"schema": "spanver.certificate/1", "guarantees": rows, "footer": footer})
-    console.print(f"{len(checks)} guarantees checked, {len(violated)} violated")
-    console.print(
-        "not certified, as a record alone cannot show it: problem, bounds, gap, evaluation, which responses were drawn"
-    )
-    raise typer.Exit(worst(check.verdict for check in checks).exit_code)
+    console.print(f"{len(claims)} guarantees checked, {len(violated)} violated")
+    console.print(f"not certified, as a record alone cannot show it: {uncertified(loaded)}")
+    raise typer.Exit(worst(claim.verdict for claim in claims).exit_code)
 
 
 @app.command()

@@ -1,219 +1,202 @@
-"""`spanver run`: a learner on a problem, what it learned, and what it cost beside its bounds."""
+"""`spanver run`: a learner on a problem, what it learned, and what it cost next to its bounds.
+
+What differs between learners is read off the table of `spanver.runs.learners`; no learner is named here but in help.
+"""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Container
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from typer import Option
 
 from spanver.cli.terminal import check_outputs, console, errors, plain, rounds_progress, status, stoppable
 from spanver.errors import ArgumentError, InterruptedRunError
 from spanver.verdicts import Verdict
 
+if TYPE_CHECKING:
+    from spanver.runs.execution import Finished
+    from spanver.runs.learners import Learner
+    from spanver.runs.plans import Plan
+    from spanver.runs.records import Checkpoint
+
 __all__ = ["run"]
 
 LONG_RUN = 10**6  # samples of a drawing oracle, or rounds, from which a run says what it is about to spend
 
-Option = typer.Option
+_PROBLEM = """text, random, needle, covered_needle, max_k_dnf or tokens, then :key=value,.. (2**40 is a number).
+[default: text; random for learners of tables]"""
+_LEARNER = """spanner_sampling; multi_turn, for text (word by word) and tokens; or a baseline, for tables: passive,
+online_dpo, xpo, elliptical_enumeration, best_of_n."""
+
+# Options that every learner has.
+ProblemOption: TypeAlias = Annotated[str | None, Option(help=_PROBLEM)]
+LearnerOption: TypeAlias = Annotated[str, Option(help=_LEARNER)]
+SettingsOption: TypeAlias = Annotated[
+    list[str] | None, Option("--set", help="A setting of the learner, such as nu=0.3; may be repeated.")
+]
+SeedOption: TypeAlias = Annotated[int, Option(help="Seed of the run; that of the problem is a key of the problem.")]
+OutOption: TypeAlias = Annotated[Path, Option("--out", "--json", help="Record; its arrays lie next to it, as .npz.")]
+
+# Options of some learners, by the names that their plans have for them.
+OracleOption: TypeAlias = Annotated[str | None, Option(help="counted or literal, for tables. [default: counted]")]
+SamplerOption: TypeAlias = Annotated[
+    str | None, Option(help="softmax (A1) or race (A1r). [default: softmax; race on text]")
+]
+KindOption: TypeAlias = Annotated[
+    str, Option("--settings", help="practical, or derived: those that the theory proves, far too many rounds to run.")
+]
+EpsOption: TypeAlias = Annotated[float, Option(help="Accuracy that derived settings are for.")]
+DeltaOption: TypeAlias = Annotated[float, Option(help="Failure probability that derived settings and bounds are for.")]
+CoverageOption: TypeAlias = Annotated[
+    str | None, Option(help="That settings are for, or 'unknown' (with --budget). [default: the exact one]")
+]
+BudgetOption: TypeAlias = Annotated[int | None, Option(help="Samples that a run of unknown coverage may draw.")]
+FigureOption: TypeAlias = Annotated[Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf).")]
+ResumeOption: TypeAlias = Annotated[bool, Option("--resume", help="Continue the unfinished run of --out as planned.")]
+
+_EVERY_LEARNER = frozenset({"problem", "learner", "settings", "seed", "out"})
 
 
 def run(
     context: typer.Context,
-    problem: Annotated[
-        str,
-        Option(
-            help="text, random, needle, covered_needle, max_k_dnf or tokens, then :key=value,.. (2**40 is a number)."
-        ),
-    ] = "text",
-    learner: Annotated[
-        str, Option(help="spanner_sampling, or multi_turn for text (word by word) and tokens.")
-    ] = "spanner_sampling",
-    oracle: Annotated[str | None, Option(help="counted or literal, for tables. [default: counted]")] = None,
-    sampler: Annotated[str | None, Option(help="softmax (A1) or race (A1r). [default: softmax; race on text]")] = None,
-    seed: Annotated[int, Option(help="Seed of the run; the problem has one of its own, a key of the problem.")] = 0,
-    settings: Annotated[
-        str, Option(help="practical, or derived: those that the theory proves, far too many rounds to run.")
-    ] = "practical",
-    eps: Annotated[float, Option(help="Accuracy that derived settings are for.")] = 0.1,
-    delta: Annotated[float, Option(help="Failure probability that derived settings and bounds are for.")] = 0.1,
-    coverage: Annotated[
-        str | None, Option(help="That settings are for, or 'unknown' (with --budget). [default: the exact one]")
-    ] = None,
-    budget: Annotated[int | None, Option(help="Samples that a run of unknown coverage may ask for.")] = None,
-    prompts: Annotated[int | None, Option(help="T_prompt, prompt rounds of the spanner phase.")] = None,
-    pairs_per_prompt: Annotated[int | None, Option(help="T_span, most pairs tried in one of them.")] = None,
-    nu: Annotated[float | None, Option(help="nu, elliptic norm above which a pair is uncertain.")] = None,
-    ridge: Annotated[float | None, Option(help="lambda, ridge of Sigma.")] = None,
-    exploration_rounds: Annotated[int | None, Option(help="T_exp, exploration rounds.")] = None,
-    rejection_multiplier: Annotated[float | None, Option(help="M_rej, rejection multiplier of the sampler.")] = None,
-    rejection_failure: Annotated[
-        float | None, Option(help="delta_rej, failure probability of one sampler call.")
-    ] = None,
-    rollouts: Annotated[int | None, Option(help="N_roll of multi_turn, from each token of each pair.")] = None,
-    pairs_per_prefix: Annotated[
-        int | None, Option(help="N_check of multi_turn, token pairs tried at a prefix.")
-    ] = None,
-    tests: Annotated[int | None, Option(help="N_test of multi_turn, rollouts at the end.")] = None,
-    partition_samples: Annotated[
-        int | None, Option(help="Samples of multi_turn for each estimate of a normaliser.")
-    ] = None,
-    out: Annotated[Path, Option("--out", "--json", help="Record; arrays lie beside it as .npz.")] = Path("run.json"),
-    figure: Annotated[
-        Path | None, Option(help="Draw gap and ledger against rounds (png, svg, pdf); not of multi_turn.")
-    ] = None,
-    resume: Annotated[
-        bool, Option("--resume", help="Go on with the unfinished run of --out, as it was planned; not of multi_turn.")
-    ] = False,
+    problem: ProblemOption = None,
+    learner: LearnerOption = "spanner_sampling",
+    settings: SettingsOption = None,
+    oracle: OracleOption = None,
+    sampler: SamplerOption = None,
+    seed: SeedOption = 0,
+    settings_kind: KindOption = "practical",
+    eps: EpsOption = 0.1,
+    delta: DeltaOption = 0.1,
+    coverage: CoverageOption = None,
+    budget: BudgetOption = None,
+    out: OutOption = Path("run.json"),
+    figure: FigureOption = None,
+    resume: ResumeOption = False,
 ) -> None:
-    """Run a learner on a problem, and show what was learned and what it cost beside its bounds."""
-    if learner == "multi_turn":
-        _run_multi_turn(context)
-        return
-    from spanver.problems.catalogue import (  # noqa: PLC0415
-        FAMILIES,
-        TOKEN_FAMILIES,
-        make_problem,
-        parse_problem,
-    )
-    from spanver.runs import execution as runs  # noqa: PLC0415 (keeps --help quick)
-    from spanver.runs import plans  # noqa: PLC0415
-    from spanver.runs.records import checkpoint_path, load_checkpoint, load_record  # noqa: PLC0415
-    from spanver.runs.report import check_figure, draw_figure, responses_table, result_table, settings_table  # noqa: PLC0415
+    """Run a learner on a problem, and show what was learned and what it cost next to its bounds."""
+    from spanver.runs.figures import check_figure  # noqa: PLC0415 (keeps --help quick)
+    from spanver.runs.learners import learner_named  # noqa: PLC0415
+    from spanver.runs.report import result_tables, settings_table  # noqa: PLC0415
 
-    if learner != "spanner_sampling":
-        allowed = "spanner_sampling or multi_turn; baselines run in studies and from Python (spanver.learners.rounds)"
-        raise ArgumentError("learner", learner, allowed)
-    _refuse_options(context, _ONLY_MULTI_TURN, "left out, as it is a setting of multi_turn")
+    chosen = learner_named(learner)
+    _refuse_options(context, set(context.params) - _EVERY_LEARNER - chosen.options, f"left out with learner {learner}")
     check_outputs(out, figure)
-    _check_record(out)
+    if out.suffix != ".json":
+        raise ArgumentError("out", out, "a path that ends in .json (its arrays lie next to it, in .npz)")
     if figure is not None:
         check_figure(figure)
-    given = {
-        "prompts": prompts,
-        "pairs_per_prompt": pairs_per_prompt,
-        "nu": nu,
-        "ridge": ridge,
-        "exploration_rounds": exploration_rounds,
-        "rejection_multiplier": rejection_multiplier,
-        "rejection_failure": rejection_failure,
-    }
-    if resume:
-        _refuse_plan_options(context)
-        start = load_checkpoint(out)
-        plan = start.plan
-        with status(f"building problem {plan.problem}"):
-            built = make_problem(plan.problem, plan.parameters)
+    start, plan, built = _resumed(context) if resume else _planned(context, chosen)
+    where = f", {plan.oracle} oracle" if hasattr(plan, "oracle") else ""
+    console.print(f"[bold]{chosen.title}[/bold] on [bold]{plan.problem}[/bold]{where}, seed {plan.seed}")
+    if not chosen.resumable:
+        console.print(settings_table(plan.settings, title="settings", note=chosen.note))
+        summary = _carry_out(chosen, plan, out, built)
     else:
-        start = None
-        runs.refuse_unfinished(out)
-        name = problem.partition(":")[0]
-        if name in TOKEN_FAMILIES and name not in FAMILIES:
-            raise ArgumentError("learner", learner, f"multi_turn for problem {name}")
-        name, parameters = parse_problem(problem)
-        with status(f"building problem {name}"):
-            built = make_problem(name, parameters)
-        plan = plans.make_plan(
-            built,
-            seed=seed,
-            oracle=oracle,
-            sampler=sampler,
-            settings_kind=settings,
-            overrides={key: value for key, value in given.items() if value is not None},
-            coverage=_coverage(coverage, budget),
-            eps=eps,
-            delta=delta,
-            budget=budget,
-        )
-    console.print(
-        f"[bold]SpannerSampling[/bold] on [bold]{plan.problem}[/bold], {plan.oracle} oracle, seed {plan.seed}"
-    )
-    derived = plans.derived_beside(built, plan)
-    console.print(settings_table(plan.settings, derived, title="settings"))
+        _announce(plan, built)
+        finished = _carry_out_in_rounds(chosen, plan, out, built, start)
+        summary = finished.summary
+    for table in result_tables(summary):
+        console.print(table)
+    if figure is not None:
+        _draw(finished, out, figure)
+    plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
+
+
+def _planned(context: typer.Context, learner: Learner) -> tuple[None, Any, Any]:
+    """Plan and problem of what the command line asks for."""
+    from spanver.runs.execution import refuse_unfinished  # noqa: PLC0415
+    from spanver.runs.learners import parse_problem_of, parse_settings  # noqa: PLC0415
+
+    options = dict(context.params)
+    refuse_unfinished(options["out"])
+    options["coverage"] = _coverage(options["coverage"], options["budget"])
+    overrides = parse_settings(options["settings"] or (), learner.settings)
+    name, parameters = parse_problem_of(options["learner"], options["problem"])
+    with status(f"building problem {name}"):
+        built = learner.families[name].build(**parameters)
+    further = {name: options[name] for name in learner.options & set(options) - {"figure", "resume"}}
+    return None, learner.plan(built, seed=options["seed"], overrides=overrides, **further), built
+
+
+def _resumed(context: typer.Context) -> tuple[Checkpoint, Plan, Any]:
+    """Checkpoint, plan and problem of the unfinished run; options that would change what was planned are refused."""
+    from spanver.problems.catalogue import make_problem  # noqa: PLC0415
+    from spanver.runs.records import load_checkpoint  # noqa: PLC0415
+
+    further = set(context.params) - {"resume", "out", "figure"}
+    _refuse_options(context, further, "left out with --resume, which continues as planned")
+    start = load_checkpoint(context.params["out"])
+    with status(f"building problem {start.plan.problem}"):
+        return start, start.plan, make_problem(start.plan.problem, start.plan.parameters)
+
+
+def _announce(plan: Plan, built: Any) -> None:
+    """Show settings next to the derived ones, and what a run is about to spend where that is much."""
+    from spanver.runs.plans import derived_alternative, planned_samples  # noqa: PLC0415
+    from spanver.runs.report import settings_table  # noqa: PLC0415
+
+    console.print(settings_table(plan.settings, derived_alternative(built, plan), title="settings"))
     if plan.budget is not None:
         console.print(
             f"coverage unknown: stages C = 1, 2, 4, .. within {plan.budget:,} samples (settings of stage 1 above)"
         )
-    cost = plans.planned_samples(plan)
-    if plan.oracle != "counted" and cost >= LONG_RUN:
-        console.print(f"about to ask for up to {cost:,} samples, one by one")
+    samples = planned_samples(plan)
+    if plan.oracle != "counted" and samples >= LONG_RUN:
+        console.print(f"about to draw up to {samples:,} samples, one by one")
     rounds = plan.settings.prompts + plan.settings.exploration_rounds
     if rounds >= LONG_RUN:
         console.print(
             f"about to run {rounds:,} rounds, of which a thousand or so take a second; Ctrl-C keeps what is done"
         )
+
+
+def _carry_out(learner: Learner, plan: Any, out: Path, built: Any) -> dict[str, Any]:
+    """Carry out a run that is repeated rather than continued."""
+    try:
+        with status("exploring"):
+            summary: dict[str, Any] = learner.execute(plan, out, problem=built)
+            return summary
+    except KeyboardInterrupt:
+        errors.print(f"stopped; a run of {learner.title} is stored only when it is complete", style="yellow")
+        raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
+
+
+def _carry_out_in_rounds(learner: Learner, plan: Plan, out: Path, built: Any, start: Checkpoint | None) -> Finished:
+    """Carry out a run that writes checkpoints, and say how to continue it where it is stopped."""
+    from spanver.runs.execution import EVALUATION_PROMPTS  # noqa: PLC0415
+    from spanver.runs.records import checkpoint_path  # noqa: PLC0415
+
     totals: dict[str, int | None] = {
         "spanner": None if plan.budget is not None else plan.settings.prompts,
         "exploration": None if plan.budget is not None else plan.settings.exploration_rounds,
     }
-    totals["evaluation"] = runs.EVALUATION_PROMPTS if plan.oracle == "text" else totals["exploration"]
+    totals["evaluation"] = EVALUATION_PROMPTS if plan.oracle == "text" else totals["exploration"]
+    how = f"    spanver run --resume --out {shlex.quote(str(out))}"
     with stoppable() as stop, rounds_progress(totals) as on_round:
         try:
-            finished = runs.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
+            finished: Finished = learner.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
+            return finished
         except InterruptedRunError as error:
-            errors.print(f"{error}. Go on with:", style="yellow", markup=False, highlight=False)
-            plain(_how_to_go_on(out), errors)
-            raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
+            errors.print(f"{error}. Continue with:", style="yellow", markup=False, highlight=False)
+            plain(how, errors)
         except KeyboardInterrupt:
             errors.print("stopped in the middle of a round.", style="yellow")
             if checkpoint_path(out).exists():
-                plain(f"Go on from the last checkpoint with:\n{_how_to_go_on(out)}", errors)
-            raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
-    console.print(result_table(finished.summary))
-    responses = responses_table(finished.summary)
-    if responses is not None:
-        console.print(responses)
-    if figure is not None:
-        draw_figure(load_record(out), finished.curves, figure)
-        plain(f"figure: {figure}")
-    plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
+                plain(f"Continue from the last checkpoint with:\n{how}", errors)
+        raise typer.Exit(Verdict.UNDECIDED.exit_code)
 
 
-_ONLY_MULTI_TURN = ("rollouts", "pairs_per_prefix", "tests", "partition_samples")
-_ALSO_MULTI_TURN = ("prompts", "nu", "ridge", "rejection_multiplier", "rejection_failure")
+def _draw(finished: Finished, out: Path, figure: Path) -> None:
+    from spanver.runs.figures import draw_figure  # noqa: PLC0415
+    from spanver.runs.records import load_record  # noqa: PLC0415
 
-
-def _run_multi_turn(context: typer.Context) -> None:
-    """`spanver run --learner multi_turn`."""
-    from spanver.problems.catalogue import TOKEN_FAMILIES, make_token_problem, parse_problem  # noqa: PLC0415
-    from spanver.runs.execution import refuse_unfinished  # noqa: PLC0415
-    from spanver.runs.plans import make_token_plan  # noqa: PLC0415
-    from spanver.runs.token_execution import execute_tokens  # noqa: PLC0415
-    from spanver.runs.token_report import sentences_table, token_result_table, token_settings_table  # noqa: PLC0415
-
-    options, out = context.params, context.params["out"]
-    known = {"problem", "learner", "sampler", "seed", "out", *_ONLY_MULTI_TURN, *_ALSO_MULTI_TURN}
-    _refuse_options(context, set(options) - known, "left out with learner multi_turn")
-    check_outputs(out)
-    _check_record(out)
-    refuse_unfinished(out)
-    name, parameters = parse_problem(options["problem"], TOKEN_FAMILIES)
-    with status(f"building problem {name}"):
-        problem = make_token_problem(name, parameters)
-    names = (*_ALSO_MULTI_TURN, *_ONLY_MULTI_TURN)
-    given = {name: options[name] for name in names if options[name] is not None}
-    plan = make_token_plan(
-        name, problem, seed=options["seed"], sampler=options["sampler"] or "softmax", overrides=given
-    )
-    console.print(f"[bold]multi-turn SpannerSampling[/bold] on [bold]{name}[/bold], seed {plan.seed}")
-    console.print(token_settings_table(plan.settings))
-    try:
-        with status("exploring"):
-            summary = execute_tokens(plan, out, problem=problem)
-    except KeyboardInterrupt:
-        errors.print("stopped; a multi-turn run is not kept until it is done", style="yellow")
-        raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
-    console.print(token_result_table(summary))
-    sentences = sentences_table(summary)
-    if sentences is not None:
-        console.print(sentences)
-    plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
-
-
-def _how_to_go_on(out: Path) -> str:
-    return f"    spanver run --resume --out {shlex.quote(str(out))}"
+    draw_figure(load_record(out), finished.curves, figure)
+    plain(f"figure: {figure}")
 
 
 def _coverage(text: str | None, budget: int | None) -> float | None:
@@ -230,20 +213,10 @@ def _coverage(text: str | None, budget: int | None) -> float | None:
     return parse_number("coverage", text)
 
 
-def _refuse_plan_options(context: typer.Context) -> None:
-    """Refuse options beside --resume that would change what was planned."""
-    allowed = {"resume", "out", "figure"}
-    _refuse_options(context, set(context.params) - allowed, "left out with --resume, which goes on as planned")
-
-
-def _refuse_options(context: typer.Context, names: Container[str], allowed: str) -> None:
+def _refuse_options(context: typer.Context, names: Container[str | None], allowed: str) -> None:
     """Refuse options that were given on the command line."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name in names and source is not None and source.name == "COMMANDLINE":
-            raise ArgumentError(name, context.params[name], allowed)
-
-
-def _check_record(out: Path) -> None:
-    if out.suffix != ".json":
-        raise ArgumentError("out", out, "a path that ends in .json (its arrays lie beside it, in .npz)")
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            name = option.opts[0].strip("-").replace("-", "_")
+            raise ArgumentError(name, context.params[option.name or ""], allowed)

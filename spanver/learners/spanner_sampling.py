@@ -10,7 +10,7 @@ Where the coverage is not known, `staged_spanner_sampling` doubles its guess unt
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from spanver.learners.exploration import Exploration, ExplorationState, Fit, exploration_rounds
@@ -63,10 +63,21 @@ class Settings:
         require_probability("rejection_failure", self.rejection_failure)
 
 
-def largest_cost(settings: Settings) -> int:
-    """Most samples that a run with A1 can ask for: `2 T_prompt T_span + T_exp (2N + 2)` (S7, R1)."""
-    trials = pilot_size(settings.rejection_multiplier, settings.rejection_failure)
-    return 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * (2 * trials + 2)
+def _largest_call(multiplier: float, failure: float) -> int:
+    return 2 * pilot_size(multiplier, failure) + 1
+
+
+def largest_cost(settings: Settings, call: Callable[[float, float], int] = _largest_call) -> int:
+    """Most samples that a run can ask for: `2 T_prompt T_span`, and in every round one and a sampler's call (S7, R1).
+
+    Parameters
+    ----------
+    settings : Settings
+    call : callable
+        Most samples that the sampler takes, of multiplier and failure probability; the default is A1's `2N + 1`.
+    """
+    per_round = 1 + call(settings.rejection_multiplier, settings.rejection_failure)
+    return 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * per_round
 
 
 @dataclass(frozen=True, eq=False)

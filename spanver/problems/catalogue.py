@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from spanver.errors import ArgumentError
@@ -15,7 +15,15 @@ from spanver.problems.family import Family
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 
-__all__ = ["FAMILIES", "TOKEN_FAMILIES", "make_problem", "make_token_problem", "parse_number", "parse_problem"]
+__all__ = [
+    "FAMILIES",
+    "TOKEN_FAMILIES",
+    "make_problem",
+    "make_token_problem",
+    "parse_number",
+    "parse_problem",
+    "parse_values",
+]
 
 FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
     each.FAMILY.name: each.FAMILY for each in (text, random_tables, needle, covered_needle, max_k_dnf)
@@ -81,17 +89,41 @@ def parse_problem(text: str, families: Mapping[str, Family[Any]] = FAMILIES) -> 
         raise ArgumentError("problem", name, f"one of {', '.join(families)}")
     types = typing.get_type_hints(families[name].build)
     types.pop("return")
-    parameters: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
+    return name, parse_values(filter(None, rest.split(",")), types, f"a key of problem {name}")
+
+
+def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Read `key=value` items, each value by the type of its key; numbers may be written as powers.
+
+    Parameters
+    ----------
+    items : iterable of str
+    types : mapping
+        Type of each key: int, float, str, or a Literal of strings.
+    what : str
+        What a key is, for the sentence that refuses one.
+
+    Examples
+    --------
+    >>> parse_values(["rounds=2**10", "nu=0.3"], {"rounds": int, "nu": float}, "a setting")
+    {'rounds': 1024, 'nu': 0.3}
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown key, or a value of the wrong type.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
         key, separator, value = item.partition("=")
         key = key.strip()
         if not separator or key not in types:
-            raise ArgumentError(f"a key of problem {name}", item, f"key=value with one of {', '.join(types)}")
-        parameters[key] = _value(key, value.strip(), types[key])
-    return name, parameters
+            raise ArgumentError(what, item, f"key=value with one of {', '.join(types)}")
+        values[key] = _value(key, value.strip(), types[key])
+    return values
 
 
-def _value(key: str, text: str, kind: type) -> int | float | str:
+def _value(key: str, text: str, kind: Any) -> int | float | str:
     if kind is float:
         return parse_number(key, text)
     if kind is int:
@@ -100,6 +132,8 @@ def _value(key: str, text: str, kind: type) -> int | float | str:
             return int(power[1]) ** int(power[2]) if power else int(text)
         except ValueError:
             raise ArgumentError(key, text, "an integer, such as 16 or 2**4") from None
+    if typing.get_origin(kind) is typing.Literal and text not in typing.get_args(kind):
+        raise ArgumentError(key, text, f"one of {', '.join(typing.get_args(kind))}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Files of runs: arrays packed beside JSON, written whole or not at all, and read back without trust."""
+"""Files of runs: arrays packed next to JSON, written whole or not at all, and read back without trust."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -14,20 +14,19 @@ from typing import Any, cast
 import numpy as np
 
 from spanver.errors import RecordError
+from spanver.runs.columns import Arrays
 
-__all__ = ["arrays_path", "beside", "pack", "read_summary", "schema_of", "unpack", "versions", "write_whole"]
-
-Arrays = Mapping[str, np.ndarray[Any, Any]]
+__all__ = ["arrays_path", "pack", "read_summary", "schema_of", "sibling", "unpack", "versions", "write_whole"]
 
 
-def beside(path: Path, suffix: str) -> Path:
-    """Path of a file that belongs to a record."""
+def sibling(path: Path, suffix: str) -> Path:
+    """Path of a file that belongs to the record at `path`, in the same folder."""
     return path.with_name(path.name.removesuffix(".json") + suffix)
 
 
 def arrays_path(path: Path) -> Path:
     """Where the arrays of a record lie."""
-    return beside(path, ".npz")
+    return sibling(path, ".npz")
 
 
 def versions(libraries: Sequence[str] = ()) -> dict[str, str]:
@@ -85,16 +84,9 @@ def schema_of(path: Path) -> str:
     Raises
     ------
     RecordError
-        If the file is missing or damaged, or states none.
+        If the file is missing or damaged.
     """
-    try:
-        summary = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise RecordError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not readable as JSON ({error})") from error
-    found = summary.get("schema") if isinstance(summary, dict) else type(summary).__name__
-    return str(found)
+    return _schema(_parsed(path))
 
 
 def read_summary(path: Path, schema: str) -> dict[str, Any]:
@@ -105,8 +97,20 @@ def read_summary(path: Path, schema: str) -> dict[str, Any]:
     RecordError
         If the file is missing or damaged, or has another schema.
     """
-    found = schema_of(path)
-    if found != schema:
-        raise RecordError(f"{path} has schema {found!r}, but it must be {schema!r}")
-    summary: dict[str, Any] = json.loads(path.read_text())
+    summary = _parsed(path)
+    if not isinstance(summary, dict) or _schema(summary) != schema:
+        raise RecordError(f"{path} has schema {_schema(summary)!r}, but it must be {schema!r}")
     return summary
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} is not readable as JSON ({error})") from error
+
+
+def _schema(summary: Any) -> str:
+    return str(summary.get("schema") if isinstance(summary, dict) else type(summary).__name__)

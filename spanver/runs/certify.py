@@ -1,30 +1,40 @@
 """Re-check a stored run from its record alone, without trusting who produced it (S1-S4, S7, R1, E6, O1).
 
 Nothing is drawn and no problem is built: everything follows from the relative features, reward differences, parameters
-and counts in the record. Numbers agree up to a rounding that is relative to their own scale.
+and counts in the record, recomputed here without the kernels and learners that made the run. Numbers agree up to a
+rounding that is relative to their own scale. For S1 to S4 a run of SpannerSampling is a multi-turn run of one layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 
-from spanver.guarantees import race_samples, sampler_trials, spanner_size_bound
+from spanver.guarantees import spanner_size_bound
 from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_size
-from spanver.runs.records import Record
+from spanver.runs.baselines import fits_least_squares
+from spanver.runs.columns import to_arrays
+from spanver.runs.costs import (
+    Findings,
+    agreeing,
+    baseline_ledger,
+    ledger_sums,
+    phase_sums,
+    sampler_cost,
+    spanner_cost,
+)
+from spanver.runs.records import AnyRecord, BaselineRecord, Record, TokenRecord
+from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["CERTIFIED", "Check", "Findings", "certify", "checked"]
-
-Findings: TypeAlias = Generator[str, None, str]
-"""Yields a sentence for every violation, and returns the sentence for when there is none."""
+__all__ = ["CERTIFIED", "CertifiedClaim", "certify", "uncertified"]
 
 
 @dataclass(frozen=True)
-class Check:
+class CertifiedClaim:
     """One guarantee of a record: its id, verdict, and a sentence on what was found."""
 
     id: str
@@ -32,26 +42,34 @@ class Check:
     finding: str
 
 
-def certify(record: Record) -> tuple[Check, ...]:
-    """Check a record.
+def certify(record: AnyRecord) -> tuple[CertifiedClaim, ...]:
+    """Check a record of any kind.
 
     Parameters
     ----------
-    record : Record
+    record : Record, TokenRecord or BaselineRecord
 
     Returns
     -------
-    tuple of Check
-        In the order S1, S2, S3, S4, S7, E6, R1, O1.
+    tuple of CertifiedClaim
+        In the order S1, S2, S3, S4, S7, E6, R1, O1, as far as the kind of record shows them.
     """
-    broken = _not_finite(record)
-    if broken:
-        return tuple(Check(name, Verdict.VIOLATED, f"{broken} is not finite") for name in _CHECKS)
-    return tuple(checked(name, findings(record)) for name, findings in _CHECKS.items())
+    checks = _checks(record)
+    broken = next((name for name, array in _numbers(record) if not np.isfinite(array).all()), None)
+    if broken is not None:
+        return tuple(CertifiedClaim(name, Verdict.VIOLATED, f"{broken} is not finite") for name in checks)
+    return tuple(_claim(name, findings(record)) for name, findings in checks.items())
 
 
-def checked(name: str, findings: Findings) -> Check:
-    """Verdict on one guarantee from what was found."""
+def uncertified(record: AnyRecord) -> str:
+    """Name what a record alone cannot show, and what `certify` therefore does not check."""
+    fits = "E6" not in _checks(record)
+    return "problem, bounds, gap, evaluation, which responses were drawn" + (
+        ", fits (they minimise another loss than least squares)" if fits else ""
+    )
+
+
+def _claim(name: str, findings: Findings) -> CertifiedClaim:
     violations = []
     while True:
         try:
@@ -60,190 +78,240 @@ def checked(name: str, findings: Findings) -> Check:
             summary: str = end.value
             break
     if not violations:
-        return Check(name, Verdict.HOLDS, summary)
+        return CertifiedClaim(name, Verdict.HOLDS, summary)
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    return Check(name, Verdict.VIOLATED, violations[0] + more)
+    return CertifiedClaim(name, Verdict.VIOLATED, violations[0] + more)
 
 
-def _not_finite(record: Record) -> str | None:
-    arrays = {
-        "spanner_vectors": record.trace.spanner.vectors,
-        "spanner_targets": record.trace.spanner.targets,
-        "exploration_vectors": record.trace.exploration.vectors,
-        "exploration_targets": record.trace.exploration.targets,
-        "exploration_thetas": record.trace.exploration.thetas,
-        "sigma": record.sigma,
-    }
-    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+def _numbers(record: AnyRecord) -> Iterator[tuple[str, FloatArray]]:
+    """Arrays of numbers that are not integers, by the names that the record's file has."""
+    parts: dict[str, Any] = {"": record}
+    if isinstance(record, Record):
+        parts |= {"spanner_": record.trace.spanner, "exploration_": record.trace.exploration}
+    if isinstance(record, TokenRecord):
+        parts |= {f"layer_{position}_": layer for position, layer in enumerate(record.layers, start=1)}
+    for prefix, part in parts.items():
+        yield from ((name, array) for name, array in to_arrays(part, prefix).items() if array.dtype.kind == "f")
 
 
-def _agreeing(record: Record, *names: str) -> Iterator[str]:
-    """Settings that a record states in two ways: whoever reads it would not know which to check."""
-    for name in names:
-        one, other = record.summary["settings"][name], getattr(record.plan.settings, name)
-        if one != other:
-            yield f"{name} is {one} in the settings and {other} in the plan"
+# S1 to S4: a spanner a layer
 
 
-def _accepted_norms(record: Record) -> Findings:
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A spanner as a record states it: its vectors, shape (K, d), and `Sigma`, shape (d, d), or its inverse."""
+
+    where: str
+    vectors: FloatArray
+    nu: float
+    ridge: float
+    stated: FloatArray
+    inverse: bool
+
+    @property
+    def sigma(self) -> FloatArray:
+        return self.ridge * np.eye(self.vectors.shape[1]) + self.vectors.T @ self.vectors
+
+
+def _layers(record: Record | TokenRecord) -> list[_Layer]:
+    if isinstance(record, Record):
+        spanner = record.trace.spanner
+        return [_Layer("", spanner.vectors, spanner.nu, spanner.ridge, record.sigma, inverse=False)]
+    nu, ridge = record.plan.settings.nu, record.plan.settings.ridge
+    return [
+        _Layer(f"layer {position}: ", layer.vectors, nu, ridge, layer.precision, inverse=True)
+        for position, layer in enumerate(record.layers, start=1)
+    ]
+
+
+def _accepted_norms(record: Record | TokenRecord) -> Findings:
+    if isinstance(record, Record):
+        yield from _accepting_rounds(record)
+    least, pairs = np.inf, 0
+    for layer in _layers(record):
+        norms, _ = growth(layer.vectors, layer.ridge)
+        least, pairs = min(least, float(norms.min(initial=np.inf))), pairs + len(norms)
+        for index in np.flatnonzero(~(norms > layer.nu * (1 - ROUNDING))):
+            yield f"{layer.where}pair {index} was accepted at norm {norms[index]:.6g}, not above nu = {layer.nu:.6g}"
+    return f"{pairs} pairs, each uncertain when it came; least norm {least:.6g} above nu = {layer.nu:.6g}"
+
+
+def _accepting_rounds(record: Record) -> Iterator[str]:
+    """What is wrong with the threshold, or with the prompt rounds that accepted the pairs."""
     spanner = record.trace.spanner
     if record.plan.budget is None:  # the nu of later stages may be smaller than that of the plan, which is the first's
-        yield from _agreeing(record, "nu")
+        yield from agreeing(record, "nu")
     if spanner.nu != record.summary["settings"]["nu"]:
         yield f"nu of the spanner is {spanner.nu}, but {record.summary['settings']['nu']} in the settings"
-    norms, _ = growth(spanner.vectors, spanner.ridge)
-    least = float(norms.min(initial=np.inf))
-    for index in np.flatnonzero(~(norms > spanner.nu * (1 - ROUNDING))):
-        yield f"spanner pair {index} was accepted at norm {norms[index]:.6g}, not above nu = {spanner.nu:.6g}"
     if np.any(np.diff(spanner.rounds) <= 0):
         yield "some prompt round accepted more than one pair"
     if spanner.size and not (spanner.rounds[0] >= 0 and spanner.rounds[-1] < len(spanner.tries)):
         yield "a pair was accepted in a round that did not take place"
-    return f"{spanner.size} pairs, each alone in its round; least norm {least:.6g} above nu = {spanner.nu:.6g}"
 
 
-def _sigma_sum(record: Record) -> Findings:
-    yield from _agreeing(record, "ridge")
-    expected = record.trace.spanner.sigma
-    scale = float(np.abs(expected).max())
-    difference = float(np.abs(record.sigma - expected).max()) / scale
-    if difference > ROUNDING:
-        yield f"sigma is off lambda I + sum v v^T by {difference:.3g} of its largest entry"
-    smallest = float(np.linalg.eigvalsh((record.sigma + record.sigma.T) / 2)[0])
-    if smallest <= 0:
-        yield f"sigma is not positive definite: its smallest eigenvalue is {smallest:.6g}"
-    return f"sigma is lambda I + sum v v^T to {difference:.1g} relative; smallest eigenvalue {smallest:.6g}"
+def _sigma_sum(record: Record | TokenRecord) -> Findings:
+    if isinstance(record, Record):
+        yield from agreeing(record, "ridge")
+    worst, smallest = 0.0, np.inf
+    for layer in _layers(record):
+        if layer.inverse:  # rounding of an inverse grows with the condition of what is inverted
+            name, expected = "the precision", "the inverse of lambda I + sum v v^T"
+            product = layer.stated @ layer.sigma
+            difference = float(np.abs(product - np.eye(len(product))).max()) / float(np.linalg.cond(layer.sigma))
+        else:
+            name, expected = "sigma", "lambda I + sum v v^T"
+            difference = float(np.abs(layer.stated - layer.sigma).max()) / float(np.abs(layer.sigma).max())
+        worst = max(worst, difference)
+        if not difference <= ROUNDING:
+            yield f"{layer.where}{name} is off {expected} by {difference:.3g} relative"
+        if not np.allclose(layer.stated, layer.stated.T, rtol=ROUNDING, atol=0.0):
+            yield f"{layer.where}{name} is not symmetric"
+        smallest = min(smallest, float(np.linalg.eigvalsh((layer.stated + layer.stated.T) / 2)[0]))
+        if smallest <= 0:
+            yield f"{layer.where}{name} is not positive definite: its smallest eigenvalue is {smallest:.6g}"
+    return f"{name} is {expected}, to {worst:.1g} relative; smallest eigenvalue {smallest:.6g}"
 
 
-def _log_determinant(record: Record) -> Findings:
-    spanner = record.trace.spanner
-    _, gains = growth(spanner.vectors, spanner.ridge)
-    gained = float(gains.sum())
-    sign, log_det = np.linalg.slogdet(record.sigma)
-    stated = float(log_det) - spanner.dimension * float(np.log(spanner.ridge))
-    if sign <= 0 or abs(stated - gained) > ROUNDING * max(1.0, gained):
-        yield f"log det sigma grew by {stated:.9g}, but the accepted norms add up to {gained:.9g}"
-    return f"log det sigma grew by {gained:.6g}, the sum over the accepted norms"
+def _log_determinant(record: Record | TokenRecord) -> Findings:
+    total = 0.0
+    for layer in _layers(record):
+        _, gains = growth(layer.vectors, layer.ridge)
+        gained = float(gains.sum())
+        total += gained
+        sign, log_det = np.linalg.slogdet(layer.stated)
+        stated = float(-log_det if layer.inverse else log_det) - len(layer.stated) * float(np.log(layer.ridge))
+        if not (sign > 0 and abs(stated - gained) <= ROUNDING * max(1.0, gained)):
+            yield f"{layer.where}log det Sigma grew by {stated:.9g}, but the accepted norms add up to {gained:.9g}"
+    return f"log det Sigma grew by {total:.6g}, the sum over the accepted norms"
 
 
-def _spanner_size(record: Record) -> Findings:
-    spanner = record.trace.spanner
-    bound = spanner_size_bound(spanner.dimension, spanner.ridge, spanner.nu)
-    stated = record.summary["spanner"]["size"]
-    if stated != spanner.size:
-        yield f"the record states {stated} pairs, but holds {spanner.size}"
-    vectors = np.concatenate([spanner.vectors, record.trace.exploration.vectors])
-    longest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
-    if longest > 2 * (1 + ROUNDING):
-        yield f"a relative feature has norm {longest:.6g}, but features of the unit ball differ by at most 2"
-    if spanner.size > bound:
-        yield f"{spanner.size} pairs, but S4 allows at most {bound}"
-    return f"{spanner.size} pairs of at most {bound}"
+def _spanner_size(record: Record | TokenRecord) -> Findings:
+    layers = _layers(record)
+    held = [len(layer.vectors) for layer in layers]
+    if isinstance(record, Record):
+        stated, further = [record.summary["spanner"]["size"]], [("exploration: ", record.trace.exploration.vectors)]
+    else:
+        stated, further = record.summary["spanner_sizes"], []
+        yield from _restarts(record.summary["starts"], held)
+    if stated != held:
+        yield f"the record states {stated} pairs, but holds {held}"
+    for where, vectors in [*((layer.where, layer.vectors) for layer in layers), *further]:
+        longest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
+        if not longest <= 2 * (1 + ROUNDING):
+            yield f"{where}a relative feature has norm {longest:.6g}, but those of the unit ball differ by at most 2"
+    bound = spanner_size_bound(len(layers[0].stated), layers[0].ridge, layers[0].nu)
+    for layer, size in zip(layers, held, strict=True):
+        if size > bound:
+            yield f"{layer.where}{size} pairs, but S4 allows at most {bound}"
+    return f"{', '.join(map(str, held))} pairs, of at most {bound}" + (" a layer" if len(held) > 1 else "")
 
 
-def _spanner_cost(record: Record) -> Findings:
-    spanner, plan = record.trace.spanner, record.plan
-    accepted = np.zeros(len(spanner.tries), dtype=bool)
-    accepted[spanner.rounds[(spanner.rounds >= 0) & (spanner.rounds < len(spanner.tries))]] = True
-    if np.any(spanner.tries < 1):
-        yield f"round {int(np.argmax(spanner.tries < 1))} tried {int(spanner.tries.min())} pairs"
-    if plan.budget is None:
-        yield from _agreeing(record, "prompts", "pairs_per_prompt")
-        limit = plan.settings.pairs_per_prompt
-        if len(spanner.tries) != plan.settings.prompts:
-            yield f"{len(spanner.tries)} prompt rounds, but the settings ask for {plan.settings.prompts}"
-        if np.any(spanner.tries > limit):
-            yield f"round {int(np.argmax(spanner.tries > limit))} tried more than T_span = {limit} pairs"
-        early = ~accepted & (spanner.tries != limit)
-        if np.any(early):
-            yield f"round {int(np.argmax(early))} accepted nothing, yet stopped before T_span = {limit} pairs"
-    tries = sum(spanner.tries.tolist())
-    return f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
+def _restarts(starts: list[int], sizes: list[int]) -> Iterator[str]:
+    """What is wrong with the layers that sweeps began at: the last one first, then one for each new pair."""
+    if starts[:1] != [len(sizes) - 1] or not set(starts) <= set(range(len(sizes))):
+        yield f"sweeps began at layers {starts}, counted from 0: the first begins at the last of {len(sizes)}"
+    for position, size in enumerate(sizes):
+        restarts = starts[1:].count(position)
+        if restarts > size:
+            yield f"layer {position + 1}: {restarts} restarts, but each needs a new pair, of which there are {size}"
 
 
-def _fits(record: Record) -> Findings:
-    """KKT conditions of every fit: `A theta - b = -mu theta`, `mu >= 0`, `mu (||theta|| - B) = 0`."""
-    spanner, exploration = record.trace.spanner, record.trace.exploration
+# E6: fits, each to its data and the data of those before it
+
+
+def _run_fits(record: Record) -> Findings:
+    spanner, exploration, summary = record.trace.spanner, record.trace.exploration, record.summary
+    yield from _rewards_in_range(np.concatenate([spanner.targets, exploration.targets]), summary)
+    sizes = exploration.spanner_sizes
+    if record.plan.budget is None and np.any(sizes != spanner.size):
+        yield f"a fit states {int(sizes.min())} spanner pairs in its data, not all {spanner.size}"
+    before = np.concatenate([[0], sizes[:-1]])
+    wrong = (sizes < before) | (sizes > spanner.size)
+    rounds = int(np.argmax(wrong)) if wrong.any() else len(sizes)
+    if wrong.any():
+        yield f"round {rounds} states {sizes[rounds]} spanner pairs, after {before[rounds]} and of {spanner.size}"
+
+    def fits() -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+        for index in range(rounds):
+            paired, explored = slice(before[index], sizes[index]), slice(max(index - 1, 0), index)
+            vectors = np.concatenate([spanner.vectors[paired], exploration.vectors[explored]])
+            targets = np.concatenate([spanner.targets[paired], exploration.targets[explored]])
+            yield exploration.thetas[index], vectors, targets
+
+    named = enumerate(_residuals(fits(), float(summary["problem"]["radius"])))
+    return (yield from _optimal((f"round {index}", residual) for index, residual in named))
+
+
+def _layer_fits(record: TokenRecord) -> Findings:
     radius = float(record.summary["problem"]["radius"])
-    worst = 0.0
-    gram, moment, summed = np.zeros((spanner.dimension,) * 2), np.zeros(spanner.dimension), 0.0
-    known = 0
-    targets = np.concatenate([spanner.targets, exploration.targets])
-    reward_range = float(record.summary["problem"]["reward_range"])
+    return (
+        yield from _optimal(
+            (f"layer {position}", next(_residuals([(layer.theta, layer.vectors, layer.targets)], radius)))
+            for position, layer in enumerate(record.layers, start=1)
+        )
+    )
+
+
+def _baseline_fits(record: BaselineRecord) -> Findings:
+    yield from _rewards_in_range(record.targets, record.summary)
+    if record.thetas[:1].any():
+        yield "theta of round 0 is not 0, though there were no data yet"
+    none = slice(0)
+    parts = [none, *(slice(index, index + 1) for index in range(len(record.targets)))]
+    fits = (
+        (theta, record.vectors[part], record.targets[part])
+        for theta, part in zip([*record.thetas, record.theta], parts, strict=True)
+    )
+    named = enumerate(_residuals(fits, float(record.summary["problem"]["radius"])))
+    return (yield from _optimal((f"round {index}", residual) for index, residual in named))
+
+
+def _rewards_in_range(targets: FloatArray, summary: Mapping[str, Any]) -> Iterator[str]:
+    reward_range = float(summary["problem"]["reward_range"])
     if np.any(np.abs(targets) > reward_range * (1 + ROUNDING)):
         yield f"a reward difference is {np.abs(targets).max():.6g}, beyond the range of rewards, {reward_range:.6g}"
-    if record.plan.budget is None and np.any(exploration.spanner_sizes != spanner.size):
-        yield f"a fit states {int(exploration.spanner_sizes.min())} spanner pairs in its data, not all {spanner.size}"
-    for index in range(exploration.rounds):
-        size = int(exploration.spanner_sizes[index])
-        if not known <= size <= spanner.size:
-            yield f"round {index} states {size} spanner pairs, after {known} and of {spanner.size}"
-            return ""
-        fresh = slice(known, size)
-        gram += spanner.vectors[fresh].T @ spanner.vectors[fresh]
-        moment += spanner.vectors[fresh].T @ spanner.targets[fresh]
-        summed += moment_size(spanner.vectors[fresh], spanner.targets[fresh])
-        known = size
-        residual = kkt_residual(gram, moment, exploration.thetas[index], radius, summed)
-        worst = max(worst, residual)
-        if residual > ROUNDING:
-            yield f"theta of round {index} misses the KKT conditions by {residual:.3g} relative"
-        vector, target = exploration.vectors[index], float(exploration.targets[index])
-        gram += np.outer(vector, vector)
-        moment += target * vector
-        summed += abs(float(target)) * float(np.linalg.norm(vector))
-    return f"{exploration.rounds} fits meet the KKT conditions, to {worst:.1g} relative"
 
 
-def _sampler_cost(record: Record) -> Findings:
-    exploration, plan = record.trace.exploration, record.plan
-    settings = record.summary["settings"]
-    multiplier, failure = settings["rejection_multiplier"], settings["rejection_failure"]
-    if plan.sampler == "race":
-        low = high = 1 + race_samples(multiplier, failure)
-    else:
-        trials = sampler_trials(multiplier, failure)
-        low, high = trials + 2, 2 * trials + 2
-    if plan.budget is None:
-        yield from _agreeing(record, "rejection_multiplier", "rejection_failure")
-    else:
-        low = 2  # earlier stages ran with smaller multipliers
-    wrong = (exploration.samples < low) | (exploration.samples > high)
-    if np.any(wrong):
-        index = int(np.argmax(wrong))
-        yield f"round {index} cost {int(exploration.samples[index])} samples, but it takes from {low} to {high}"
-    return f"every round of phase 2 cost from {low} to {high} samples"
+def _residuals(fits: Iterable[tuple[FloatArray, FloatArray, FloatArray]], radius: float) -> Iterator[float]:
+    """How far each fit `(theta, vectors, targets)` is from the KKT conditions, given its data and those before it."""
+    gram: Any = 0.0
+    moment: Any = 0.0
+    size = 0.0
+    for theta, vectors, targets in fits:
+        gram, moment = gram + vectors.T @ vectors, moment + vectors.T @ targets
+        size += moment_size(vectors, targets)
+        yield kkt_residual(gram, moment, theta, radius, size)
 
 
-def _ledger_sums(record: Record) -> Findings:
-    spanner, exploration, ledger = record.trace.spanner, record.trace.exploration, record.ledger
-    samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
-    rewards = 2 * spanner.size + 2 * exploration.rounds
-    if record.plan.budget is not None and ledger.samples > record.plan.budget:
-        yield f"the ledger states {ledger.samples} samples, above the budget of {record.plan.budget} (O3)"
-    if record.plan.budget is None:
-        yield from _agreeing(record, "exploration_rounds")
-        if exploration.rounds != record.plan.settings.exploration_rounds:
-            yield f"{exploration.rounds} rounds of phase 2, not {record.plan.settings.exploration_rounds} as planned"
-    if ledger.samples != samples:
-        yield f"the ledger states {ledger.samples} samples, but the rounds add up to {samples}"
-    if ledger.rewards != rewards:
-        yield f"the ledger states {ledger.rewards} rewards, but the rounds add up to {rewards}"
-    if ledger.enumerated != 0:
-        yield f"the ledger states {ledger.enumerated} responses enumerated, but this learner enumerates nothing"
-    return f"{samples} samples and {rewards} rewards, the sums over all rounds"
+def _optimal(residuals: Iterable[tuple[str, float]]) -> Findings:
+    """KKT conditions of every fit: `A theta - b = -mu theta`, `mu >= 0`, `mu (||theta|| - B) = 0`."""
+    worst, count = 0.0, 0
+    for name, residual in residuals:
+        worst, count = max(worst, residual), count + 1
+        if not residual <= ROUNDING:
+            yield f"theta of {name} misses the KKT conditions by {residual:.3g} relative"
+    return f"{count} fits meet the KKT conditions, to {worst:.1g} relative"
 
 
-_CHECKS = {
+_Checks = Mapping[str, Callable[[Any], Findings]]
+
+_SPANNER: _Checks = {
     "S1": _accepted_norms,
     "S2": _sigma_sum,
     "S3": _log_determinant,
     "S4": _spanner_size,
-    "S7": _spanner_cost,
-    "E6": _fits,
-    "R1": _sampler_cost,
-    "O1": _ledger_sums,
 }
+_RUN: _Checks = {**_SPANNER, "S7": spanner_cost, "E6": _run_fits, "R1": sampler_cost, "O1": ledger_sums}
+_MULTI_TURN: _Checks = {**_SPANNER, "E6": _layer_fits, "O1": phase_sums}
+_BASELINE: _Checks = {"E6": _baseline_fits, "O1": baseline_ledger}
 
-CERTIFIED = tuple(_CHECKS)
+
+def _checks(record: AnyRecord) -> _Checks:
+    """Guarantees that this record shows, and what checks each."""
+    if isinstance(record, BaselineRecord):
+        return _BASELINE if fits_least_squares(record.plan.settings) else {"O1": baseline_ledger}
+    return _RUN if isinstance(record, Record) else _MULTI_TURN
+
+
+CERTIFIED = tuple(_RUN)
 """Ids of the guarantees that `certify` checks."""

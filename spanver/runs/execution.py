@@ -1,42 +1,48 @@
-"""Running SpannerSampling on a problem, from plan to record: what `spanver run` does, without the terminal.
+"""Running a learner on a problem, from plan to record: what `spanver run` does, without the terminal.
 
-A run writes a checkpoint now and then, and goes on from one to the bit-identical record: the oracle's luck depends on
-how many prompts were handed out and the learner's on the round, so a trace and a ledger are all there is to keep.
+A run of SpannerSampling writes a checkpoint now and then, and goes on from one to the bit-identical record: the
+oracle's randomness depends on how many prompts were issued and the learner's on the round, so a trace and a ledger are
+all that has to be stored. The other learners take seconds to a minute; their runs are repeated rather than continued,
+and the same plan gives the same record.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spanver.errors import ArgumentError, InterruptedRunError
-from spanver.guarantees import (
-    confidence_radius,
-    spanner_size_bound,
-)
-from spanver.learners.race_sampler import race_size
+from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import Run, SamplingState, Trace, sampling_rounds
 from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle
-from spanver.oracles import counted_oracle, literal_oracle, text_oracle
+from spanver.oracles import counted_oracle, literal_oracle, prefix_oracle, text_oracle
 from spanver.problems.catalogue import make_problem
 from spanver.problems.families.text import TextProblem
 from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
-from spanver.runs.evaluation import Estimate, Evaluation, evaluate_table, evaluate_text
-from spanver.runs.plans import SAMPLERS, Plan, known_coverage, largest_samples, round_cost, stage_settings
-from spanver.runs.records import Checkpoint, checkpoint_path, save_checkpoint, save_record, times_path
-from spanver.values import Outcome
+from spanver.runs.baselines import BASELINES, learn
+from spanver.runs.evaluation import Evaluation, evaluate_table, evaluate_text
+from spanver.runs.plans import SAMPLERS, BaselinePlan, Plan, TokenPlan, largest_samples, stage_settings
+from spanver.runs.records import (
+    Checkpoint,
+    checkpoint_path,
+    save_baseline_record,
+    save_checkpoint,
+    save_record,
+    save_token_record,
+    times_path,
+)
+from spanver.runs.results import baseline_results, run_results, token_results
 
-__all__ = ["EVALUATION_PROMPTS", "Finished", "bounds", "execute", "refuse_unfinished"]
+__all__ = ["EVALUATION_PROMPTS", "Finished", "execute", "execute_baseline", "execute_tokens", "refuse_unfinished"]
 
 EVALUATION_PROMPTS = 300  # prompts of the evaluation on text
 
@@ -46,7 +52,7 @@ _CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A run that came to its end: its record's content, its result, and the evaluation."""
+    """A finished run: its record's content, its result, and the evaluation."""
 
     summary: dict[str, Any]
     run: Run
@@ -132,7 +138,7 @@ def _execute(
             raise InterruptedRunError("stopped while evaluating what was learned; nothing is lost")
 
     evaluation, evaluation_ledger = _evaluate(problem, plan, run, on_step)
-    results = _results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
+    results = run_results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
     summary = save_record(
         path,
         plan=plan,
@@ -150,7 +156,7 @@ def _execute(
 def _rounds(
     problem: TabularProblem | TextProblem, plan: Plan, oracle: Oracle, start: Trace | None
 ) -> Iterator[SamplingState]:
-    seed, sampler = derived_seed(plan.seed, "learner"), SAMPLERS[plan.sampler]
+    seed, sampler = derived_seed(plan.seed, "learner"), SAMPLERS[plan.sampler].function
     if plan.budget is None:
         return sampling_rounds(oracle, seed=seed, settings=plan.settings, sampler=sampler, start=start)
     return staged_rounds(
@@ -203,87 +209,67 @@ def _evaluate(
         return evaluate_table(problem, run.policy, seed=seed, on_step=on_step), Ledger()
     # A seed of its own: what was learned from is not what it is judged on.
     oracle = text_oracle(problem, seed=seed)
-    pool = race_size(run.settings.rejection_multiplier, run.settings.rejection_failure)
+    pool = SAMPLERS["race"].most(run.settings.rejection_multiplier, run.settings.rejection_failure)
     evaluation = evaluate_text(oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=seed, on_step=on_step)
     return evaluation, oracle.ledger
 
 
-def _results(
-    problem: TabularProblem | TextProblem,
-    plan: Plan,
-    run: Run,
-    ledger: Ledger,
-    evaluation: Evaluation,
-    evaluation_ledger: Ledger,
-) -> dict[str, Any]:
-    outcomes = Counter(outcome.value for outcome in run.trace.exploration.outcomes)
-    is_table = isinstance(problem, TabularProblem)
-    return {
-        "problem": {
-            "name": problem.name,
-            "dimension": problem.dimension,
-            "beta": problem.beta,
-            "radius": problem.radius,
-            "reward_range": problem.reward_range,
-            "coverage": known_coverage(problem) if is_table else None,
-        },
-        "settings": asdict(run.settings),
-        "coverage_reached": run.coverage,
-        "gap": _estimate(evaluation.gap),
-        "base_gap": evaluation.base_gap,
-        "improvement": _estimate(evaluation.improvement),
-        "evaluation": {
-            "method": evaluation.method,
-            "ledger": asdict(evaluation_ledger),
-            "before": [asdict(sample) for sample in evaluation.before],
-            "after": [asdict(sample) for sample in evaluation.after],
-        },
-        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
-        "bounds": bounds(problem, plan, run),
-    }
-
-
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    """Plain data of an estimate; JSON has no NaN, so no interval is null."""
-    return {name: None if np.isnan(value) else value for name, value in asdict(estimate).items()}
-
-
-def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[str, Any]:
-    """Bounds on what a run may cost, and the premise of E2-E5, from its settings and what it observed.
+def execute_tokens(plan: TokenPlan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:
+    """Carry out a multi-turn plan, write its record, and return the content of its JSON file.
 
     Parameters
     ----------
-    problem : TabularProblem or TextProblem
-    plan : Plan
-    run : Run
+    plan : TokenPlan
+    path : Path
+        Of the record.
+    problem : TokenProblem
+        The problem of the plan.
 
     Returns
     -------
     dict
-        `samples` and `rewards` (S7, R1, S4), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its limit
-        `beta/2`.
     """
-    settings, trace = run.settings, run.trace
-    size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
-    rounds = trace.exploration.rounds
-    per_round = round_cost(plan.sampler, settings)
-    largest = 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * per_round
-    data = np.concatenate([trace.spanner.vectors, trace.exploration.vectors])
-    _, log_det = np.linalg.slogdet(settings.ridge * np.eye(trace.spanner.dimension) + data.T @ data)
-    gamma = confidence_radius(
-        ridge=settings.ridge,
-        radius=problem.radius,
-        reward_range=problem.reward_range,
-        delta=plan.delta,
-        log_det_ratio=float(log_det) - trace.spanner.dimension * float(np.log(settings.ridge)),
-    )
-    return {
-        "samples": largest if plan.budget is None else min(largest, plan.budget),
-        "rewards": 2 * size_bound + 2 * rounds,
-        "spanner_size": size_bound,
-        "score_error": settings.nu * gamma,
-        "score_error_limit": problem.beta / 2,
-    }
+    began = time.monotonic()
+    with threadpool_limits(1):
+        oracle = prefix_oracle(problem, seed=derived_seed(plan.seed, "oracle"))
+        run = multi_turn(
+            oracle,
+            horizon=problem.horizon,
+            settings=plan.settings,
+            seed=derived_seed(plan.seed, "learner"),
+            sampler=SAMPLERS[plan.sampler].function,
+        )
+        results = token_results(plan, problem, run)
+    summary = save_token_record(path, plan=plan, run=run, ledger=oracle.ledger, results=results)
+    times_path(path).write_text(f"seconds {time.monotonic() - began}\n")
+    return summary
+
+
+def execute_baseline(plan: BaselinePlan, path: Path, *, problem: TabularProblem) -> dict[str, Any]:
+    """Carry out a plan of a baseline, write its record, and return the content of its JSON file.
+
+    Parameters
+    ----------
+    plan : BaselinePlan
+    path : Path
+        Of the record.
+    problem : TabularProblem
+        The problem of the plan.
+
+    Returns
+    -------
+    dict
+    """
+    began = time.monotonic()
+    baseline = BASELINES[plan.learner]
+    make = counted_oracle if plan.oracle == "counted" else literal_oracle
+    with threadpool_limits(1):
+        oracle = make(problem, seed=derived_seed(plan.seed, "oracle"), full_table=baseline.full_table(plan.settings))
+        run = learn(baseline, oracle, problem, plan.settings, seed=derived_seed(plan.seed, "learner"))
+        results = baseline_results(plan, problem, run)
+    summary = save_baseline_record(path, plan=plan, run=run, ledger=oracle.ledger, results=results)
+    times_path(path).write_text(f"seconds {time.monotonic() - began}\n")
+    return summary
 
 
 def refuse_unfinished(path: Path) -> None:
@@ -292,7 +278,7 @@ def refuse_unfinished(path: Path) -> None:
     Raises
     ------
     ArgumentError
-        If there is a checkpoint beside `path`.
+        If there is a checkpoint next to `path`.
     """
     checkpoint = checkpoint_path(path)
     if checkpoint.exists():

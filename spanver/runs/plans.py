@@ -10,18 +10,17 @@ import numpy as np
 
 from spanver.errors import ArgumentError
 from spanver.exact.tabular import log_coverage, log_optimal_law
-from spanver.guarantees import (
-    sampler_samples,
-)
+from spanver.guarantees import race_samples, sampler_samples, sampler_trials
 from spanver.learners.multi_turn import MultiTurnSettings
-from spanver.learners.race_sampler import race_sample, race_size
+from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.learners.spanner_sampling import Settings
+from spanver.learners.spanner_sampling import Settings, largest_cost
 from spanver.policies import Sampler
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
+from spanver.runs.baselines import BASELINES
 from spanver.runs.settings import (
     TEXT_COVERAGE,
     derived_settings,
@@ -33,15 +32,45 @@ from spanver.validation import require, require_count, require_positive, require
 
 __all__ = [
     "SAMPLERS",
+    "BaselinePlan",
     "Plan",
+    "SamplerSpec",
     "TokenPlan",
-    "derived_beside",
+    "derived_alternative",
+    "known_coverage",
     "largest_samples",
+    "make_baseline_plan",
     "make_plan",
     "make_token_plan",
     "planned_samples",
     "stage_settings",
 ]
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """A sampler by its name: the function, and fewest and most samples that one call takes (R1, R4).
+
+    `fewest` and `most` are functions of multiplier and failure probability.
+    """
+
+    function: Sampler
+    fewest: Callable[[float, float], int]
+    most: Callable[[float, float], int]
+
+
+def _fewest_softmax(multiplier: float, failure: float) -> int:
+    return sampler_trials(multiplier, failure) + 1
+
+
+SAMPLERS: Mapping[str, SamplerSpec] = {
+    "softmax": SamplerSpec(softmax_sample, _fewest_softmax, sampler_samples),
+    "race": SamplerSpec(race_sample, race_samples, race_samples),
+}
+
+
+def _require_sampler(name: str) -> None:
+    require(name in SAMPLERS, "sampler", name, f"one of {', '.join(SAMPLERS)}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,9 @@ class Plan:
     delta: float
     budget: int | None
 
+    def __post_init__(self) -> None:
+        _require_sampler(self.sampler)
+
 
 @dataclass(frozen=True)
 class TokenPlan:
@@ -109,8 +141,42 @@ class TokenPlan:
     settings: MultiTurnSettings
     overrides: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        _require_sampler(self.sampler)
 
-SAMPLERS: dict[str, Sampler] = {"softmax": softmax_sample, "race": race_sample}
+
+@dataclass(frozen=True)
+class BaselinePlan:
+    """What a run of a baseline is asked to do: enough to do it again.
+
+    Attributes
+    ----------
+    learner : str
+        A key of `BASELINES`.
+    problem : str
+        Family.
+    parameters : dict
+        Of the family, all of them.
+    oracle : {"counted", "literal"}
+    seed : int
+    settings
+        Of the class that the baseline states.
+    overrides : dict
+        Settings that were given, by name.
+    """
+
+    learner: str
+    problem: str
+    parameters: dict[str, Any]
+    oracle: str
+    seed: int
+    settings: Any
+    overrides: dict[str, Any]
+
+
+def _oracle_named(name: str, allowed: tuple[str, ...], problem: str) -> str:
+    require(name in allowed, "oracle", name, f"{' or '.join(allowed)} for problem {problem}")
+    return name
 
 
 def make_plan(
@@ -135,7 +201,7 @@ def make_plan(
     oracle : {"counted", "literal", "text"}, optional
         Default: counted for tables, text for text.
     sampler : {"softmax", "race"}, optional
-        Default: softmax for tables, race for text, where every draw is dear.
+        Default: softmax for tables, race for text, where every draw is expensive.
     settings_kind : {"practical", "derived"}
     overrides : dict, optional
         Settings that are given, by name.
@@ -156,11 +222,8 @@ def make_plan(
     if budget is not None:
         require_count("budget", budget)
     is_text = isinstance(problem, TextProblem)
-    oracle = oracle or ("text" if is_text else "counted")
     allowed = ("text",) if is_text else ("counted", "literal")
-    require(oracle in allowed, "oracle", oracle, f"{' or '.join(allowed)} for problem {problem.name}")
-    sampler = sampler or ("race" if is_text else "softmax")
-    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
+    oracle = _oracle_named(oracle or allowed[0], allowed, problem.name)
     if coverage is None:
         coverage = 1.0 if budget is not None else known_coverage(problem)
     settings = _settings(problem, settings_kind, coverage, eps, delta / 2 if budget is not None else delta)
@@ -168,7 +231,7 @@ def make_plan(
         problem=problem.name,
         parameters=dict(problem.parameters),
         oracle=oracle,
-        sampler=sampler,
+        sampler=sampler or ("race" if is_text else "softmax"),
         seed=seed,
         settings=replace(settings, **(overrides or {})),
         settings_kind=settings_kind,
@@ -181,6 +244,7 @@ def make_plan(
 
 
 def known_coverage(problem: TabularProblem | TextProblem) -> float:
+    """Coverage of the optimum: exact on a table, `TEXT_COVERAGE` on text."""
     if isinstance(problem, TextProblem):
         return TEXT_COVERAGE
     return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
@@ -212,7 +276,7 @@ def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callabl
     return settings
 
 
-def derived_beside(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
+def derived_alternative(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
     """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
     try:
         delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
@@ -229,30 +293,22 @@ def planned_samples(plan: Plan) -> int:
 
 
 def largest_samples(sampler: str, settings: Settings) -> int:
-    """Most samples that a run can ask for (S7, R1): `2 T_prompt T_span`, and what its sampler takes in every round."""
-    phase_one = 2 * settings.prompts * settings.pairs_per_prompt
-    return phase_one + settings.exploration_rounds * round_cost(sampler, settings)
-
-
-def round_cost(sampler: str, settings: Settings) -> int:
-    """Most samples of a round of phase 2: the second response, and what the sampler takes (R1, R4)."""
-    if sampler == "race":
-        return 1 + race_size(settings.rejection_multiplier, settings.rejection_failure)
-    return 1 + sampler_samples(settings.rejection_multiplier, settings.rejection_failure)
+    """Most samples that a run can ask for with a sampler (S7, R1, R4)."""
+    return largest_cost(settings, SAMPLERS[sampler].most)
 
 
 def make_token_plan(
-    name: str, problem: TokenProblem, *, seed: int, sampler: str = "softmax", overrides: Mapping[str, Any]
+    problem: TokenProblem, *, seed: int, sampler: str | None = None, overrides: Mapping[str, Any]
 ) -> TokenPlan:
     """Decide every parameter of a multi-turn run.
 
     Parameters
     ----------
-    name : str
-        Of the problem, a key of `TOKEN_FAMILIES`.
     problem : TokenProblem
+        Of one of `TOKEN_FAMILIES`.
     seed : int
-    sampler : {"softmax", "race"}
+    sampler : {"softmax", "race"}, optional
+        Default: softmax.
     overrides : mapping
         Settings that are given, by name; the others are practical.
 
@@ -261,12 +317,39 @@ def make_token_plan(
     TokenPlan
     """
     require_count("seed", seed, least=0)
-    require(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
+    name = "text" if problem.name == TEXT else problem.name
     settings = replace(_practical(problem), **overrides)
-    return TokenPlan(name, dict(problem.parameters), sampler, seed, settings, dict(overrides))
+    return TokenPlan(name, dict(problem.parameters), sampler or "softmax", seed, settings, dict(overrides))
 
 
 def _practical(problem: TokenProblem) -> MultiTurnSettings:
     if problem.name == TEXT:
         return practical_text_token_settings(horizon=problem.horizon)
     return practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
+
+
+def make_baseline_plan(
+    learner: str, problem: TabularProblem, *, seed: int, oracle: str | None = None, overrides: Mapping[str, Any]
+) -> BaselinePlan:
+    """Decide every parameter of a run of a baseline.
+
+    Parameters
+    ----------
+    learner : str
+        A key of `BASELINES`.
+    problem : TabularProblem
+    seed : int
+    oracle : {"counted", "literal"}, optional
+        Default: counted.
+    overrides : mapping
+        Settings that are given, by name; the others are the baseline's own.
+
+    Returns
+    -------
+    BaselinePlan
+    """
+    require(learner in BASELINES, "learner", learner, f"one of {', '.join(BASELINES)}")
+    require_count("seed", seed, least=0)
+    oracle = _oracle_named(oracle or "counted", ("counted", "literal"), problem.name)
+    settings = BASELINES[learner].settings(**overrides)
+    return BaselinePlan(learner, problem.name, dict(problem.parameters), oracle, seed, settings, dict(overrides))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from faults import plant
 
 from spanver.errors import SpanverError
 from spanver.guarantees.residuals import kkt_residual, moment_size
@@ -41,7 +41,7 @@ FEW = {"prompts": 30, "exploration_rounds": 6}
 
 
 def verdicts(path: Path) -> dict[str, Verdict]:
-    return {check.id: check.verdict for check in certify(load_record(path))}
+    return {claim.id: claim.verdict for claim in certify(load_record(path))}
 
 
 def violated(path: Path) -> set[str]:
@@ -119,18 +119,10 @@ def test_the_checks_are_these(genuine: Path, altered: Callable[[Change], Path]) 
     assert violated(altered(lambda summary, arrays: None)) == set()
     record = load_record(genuine)
     assert record.trace.spanner.size >= 5  # enough for the alterations below to mean something
-    assert all(check.finding for check in certify(record))
+    assert all(claim.finding for claim in certify(record))
 
 
 # Faults of the kernel that a learner updates its factor with
-
-
-def plant(monkeypatch: pytest.MonkeyPatch, faulty: Kernel) -> None:
-    """Put a kernel in the place of `update_inverse_factor`, wherever anything of the package has imported it."""
-    genuine = update_inverse_factor
-    for name, module in list(sys.modules.items()):
-        if name.startswith("spanver") and getattr(module, "update_inverse_factor", None) is genuine:
-            monkeypatch.setattr(module, "update_inverse_factor", faulty)
 
 
 def too_long(factor: FloatArray, vector: FloatArray) -> tuple[FloatArray, float]:
@@ -147,7 +139,7 @@ def not_updated(factor: FloatArray, vector: FloatArray) -> tuple[FloatArray, flo
 def test_a_fault_of_the_kernel_does_not_certify_itself(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faulty: Kernel
 ) -> None:
-    plant(monkeypatch, faulty)
+    plant(monkeypatch, update_inverse_factor, faulty)
     problem = random_problem(3, prompts=3, responses=8, dimension=3)
     execute(make_plan(problem, seed=6, overrides=SMALL), tmp_path / "run.json")
     assert "S1" in violated(tmp_path / "run.json")
@@ -344,7 +336,7 @@ def test_a_number_that_is_not_finite_violates_every_check(
 ) -> None:
     path = altered(lambda _, arrays: arrays[name].reshape(-1).__setitem__(1, value))
     assert violated(path) == set(CERTIFIED)
-    assert all(name in check.finding for check in certify(load_record(path)))
+    assert all(name in claim.finding for claim in certify(load_record(path)))
 
 
 @pytest.mark.parametrize("name", [row[0] for row in ALTERATIONS if row[2] == {"O1"}])

@@ -1,0 +1,186 @@
+"""The baselines as `spanver run` runs them: settings with practical defaults, and how many answers a run asks for.
+
+A row of `BASELINES` is all that a baseline needs to be run, recorded and certified: its function, which takes the
+fields of its settings as keyword arguments.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from spanver.learners.best_of_n import best_of_n
+from spanver.learners.elliptical_enumeration import elliptical_enumeration
+from spanver.learners.online_dpo import online_dpo
+from spanver.learners.passive import passive_learner
+from spanver.learners.rounds import BaselineRun, Feedback
+from spanver.learners.xpo import xpo
+from spanver.oracle import Oracle
+from spanver.problems.tabular import TabularProblem
+from spanver.validation import require, require_count, require_finite, require_positive
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "BestOfNSettings",
+    "Cost",
+    "EllipticalEnumerationSettings",
+    "OnlineDPOSettings",
+    "PassiveSettings",
+    "XPOSettings",
+    "fits_least_squares",
+    "learn",
+]
+
+
+def _require_fields(settings: Any) -> None:
+    """Refuse counts below 1, and words that a setting does not know."""
+    for name, hint in typing.get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if hint is int:
+            require_count(name, value)
+        if typing.get_origin(hint) is Literal:
+            require(value in typing.get_args(hint), name, value, f"one of {', '.join(typing.get_args(hint))}")
+
+
+@dataclass(frozen=True)
+class PassiveSettings:
+    """Settings of `passive_learner`: `rounds`, `T`."""
+
+    rounds: int = 300
+
+    def __post_init__(self) -> None:
+        _require_fields(self)
+
+
+@dataclass(frozen=True)
+class OnlineDPOSettings:
+    """Settings of `online_dpo`: `rounds`, `T`, and whether `feedback` is rewards or preferences."""
+
+    rounds: int = 300
+    feedback: Feedback = "reward"
+
+    def __post_init__(self) -> None:
+        _require_fields(self)
+
+
+@dataclass(frozen=True)
+class XPOSettings:
+    """Settings of `xpo`; `partition="enumerate"` needs the full-table model and probabilities of the base policy."""
+
+    rounds: int = 300
+    alpha: float = 0.01
+    feedback: Feedback = "reward"
+    partition: Literal["sample", "enumerate"] = "sample"
+    partition_samples: int = 256
+
+    def __post_init__(self) -> None:
+        _require_fields(self)
+        require_finite("alpha", self.alpha)
+        require(self.alpha >= 0.0, "alpha", self.alpha, "at least 0")
+
+
+@dataclass(frozen=True)
+class EllipticalEnumerationSettings:
+    """Settings of `elliptical_enumeration`: `rounds`, `T`, and `ridge`, `lambda`."""
+
+    rounds: int = 100
+    ridge: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_fields(self)
+        require_positive("ridge", self.ridge)
+
+
+@dataclass(frozen=True)
+class BestOfNSettings:
+    """Settings of `best_of_n`: `rounds`, `T`, and `count`, `N` responses drawn for one output."""
+
+    rounds: int = 300
+    count: int = 16
+
+    def __post_init__(self) -> None:
+        _require_fields(self)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Fewest and most answers of each kind that a run asks for."""
+
+    samples: tuple[int, int]
+    rewards: tuple[int, int]
+    enumerated: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline that can be run by its name.
+
+    Attributes
+    ----------
+    title : str
+    learner : callable
+        `learner(oracle, *, seed, **settings)`.
+    settings : type
+        Its settings, a dataclass with a default for every field.
+    cost : callable
+        `cost(settings, prompts, responses)`: what it asks on a table with as many prompts and responses to each.
+    full_table : callable
+        Whether it needs, with the settings given, an oracle that lists all responses.
+    """
+
+    title: str
+    learner: Callable[..., BaselineRun]
+    settings: type
+    cost: Callable[[Any, int, int], Cost]
+    full_table: Callable[[Any], bool] = lambda settings: False
+
+
+def learn(baseline: Baseline, oracle: Oracle, problem: TabularProblem, settings: Any, *, seed: int) -> BaselineRun:
+    """Run a baseline. XPO that enumerates its partition is given the base policy's law, which no oracle answers."""
+    given = asdict(settings)
+    if given.get("partition") == "enumerate":
+        given["log_base"] = lambda prompt: problem.log_base[prompt]
+    return baseline.learner(oracle, seed=seed, **given)
+
+
+def fits_least_squares(settings: Any) -> bool:
+    """Whether every parameter of a run is the least squares fit to all its data, so that E6 can be checked."""
+    return getattr(settings, "feedback", "reward") == "reward" and getattr(settings, "alpha", 0.0) == 0.0
+
+
+def _pairs(settings: Any, prompts: int, responses: int) -> Cost:
+    """Two samples a round, and two rewards or one label."""
+    labels = 1 if getattr(settings, "feedback", "reward") == "preference" else 2
+    return Cost((2 * settings.rounds,) * 2, (labels * settings.rounds,) * 2)
+
+
+def _xpo_cost(settings: XPOSettings, prompts: int, responses: int) -> Cost:
+    """Besides the pairs, every prompt that is met is listed or sampled once."""
+    pairs, met = _pairs(settings, prompts, responses), min(prompts, settings.rounds)
+    if settings.partition == "enumerate":
+        return Cost(pairs.samples, pairs.rewards, (responses, met * responses))
+    samples = pairs.samples[0]
+    return Cost((samples + settings.partition_samples, samples + met * settings.partition_samples), pairs.rewards)
+
+
+def _listed(settings: EllipticalEnumerationSettings, prompts: int, responses: int) -> Cost:
+    return Cost((0, 0), (2 * settings.rounds,) * 2, (responses * settings.rounds,) * 2)
+
+
+BASELINES: Mapping[str, Baseline] = {
+    "passive": Baseline("Passive learner", passive_learner, PassiveSettings, _pairs),
+    "online_dpo": Baseline("OnlineDPO", online_dpo, OnlineDPOSettings, _pairs),
+    "xpo": Baseline("XPO", xpo, XPOSettings, _xpo_cost, lambda settings: settings.partition == "enumerate"),
+    "elliptical_enumeration": Baseline(
+        "Elliptical enumeration",
+        elliptical_enumeration,
+        EllipticalEnumerationSettings,
+        _listed,
+        lambda settings: True,
+    ),
+    "best_of_n": Baseline("Best-of-N", best_of_n, BestOfNSettings, _pairs),
+}
+"""By the names that the command line knows; all of them run on tables."""

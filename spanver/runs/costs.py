@@ -1,0 +1,150 @@
+"""What `certify` finds about the answers that a run was charged for: S7, R1 and O1, for every kind of record."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict
+from typing import TypeAlias
+
+import numpy as np
+
+from spanver.oracle import Ledger
+from spanver.runs.baselines import BASELINES
+from spanver.runs.plans import SAMPLERS
+from spanver.runs.records import BaselineRecord, Record, TokenRecord
+
+__all__ = ["Findings", "agreeing", "baseline_ledger", "ledger_sums", "phase_sums", "sampler_cost", "spanner_cost"]
+
+Findings: TypeAlias = Generator[str, None, str]
+"""Yields a sentence for every violation, and returns the sentence for when there is none."""
+
+
+def agreeing(record: Record, *names: str) -> Iterator[str]:
+    """Settings that a record states in two ways, and differently, so that it is unclear which to check."""
+    for name in names:
+        one, other = record.summary["settings"][name], getattr(record.plan.settings, name)
+        if one != other:
+            yield f"{name} is {one} in the settings and {other} in the plan"
+
+
+def spanner_cost(record: Record) -> Findings:
+    """S7: every prompt round tried as many pairs as its settings allow, until it accepted one."""
+    spanner, plan = record.trace.spanner, record.plan
+    accepted = np.zeros(len(spanner.tries), dtype=bool)
+    accepted[spanner.rounds[(spanner.rounds >= 0) & (spanner.rounds < len(spanner.tries))]] = True
+    if np.any(spanner.tries < 1):
+        yield f"round {int(np.argmax(spanner.tries < 1))} tried {int(spanner.tries.min())} pairs"
+    if plan.budget is None:
+        yield from agreeing(record, "prompts", "pairs_per_prompt")
+        limit = plan.settings.pairs_per_prompt
+        if len(spanner.tries) != plan.settings.prompts:
+            yield f"{len(spanner.tries)} prompt rounds, but the settings ask for {plan.settings.prompts}"
+        if np.any(spanner.tries > limit):
+            yield f"round {int(np.argmax(spanner.tries > limit))} tried more than T_span = {limit} pairs"
+        early = ~accepted & (spanner.tries != limit)
+        if np.any(early):
+            yield f"round {int(np.argmax(early))} accepted nothing, yet stopped before T_span = {limit} pairs"
+    tries = sum(spanner.tries.tolist())
+    return f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
+
+
+def sampler_cost(record: Record) -> Findings:
+    """R1: every round of phase 2 cost one sample and a call of the sampler."""
+    exploration, plan = record.trace.exploration, record.plan
+    arguments = (record.summary["settings"][name] for name in ("rejection_multiplier", "rejection_failure"))
+    fewest, most = _call(plan.sampler, *arguments)
+    low, high = 1 + fewest, 1 + most
+    if plan.budget is None:
+        yield from agreeing(record, "rejection_multiplier", "rejection_failure")
+    else:
+        low = 2  # earlier stages ran with smaller multipliers
+    wrong = (exploration.samples < low) | (exploration.samples > high)
+    if np.any(wrong):
+        index = int(np.argmax(wrong))
+        yield f"round {index} cost {int(exploration.samples[index])} samples, but it takes from {low} to {high}"
+    return f"every round of phase 2 cost from {low} to {high} samples"
+
+
+def ledger_sums(record: Record) -> Findings:
+    """O1: the ledger is the sum over all rounds."""
+    spanner, exploration, ledger = record.trace.spanner, record.trace.exploration, record.ledger
+    samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
+    rewards = 2 * spanner.size + 2 * exploration.rounds
+    if record.plan.budget is not None and ledger.samples > record.plan.budget:
+        yield f"the ledger states {ledger.samples} samples, above the budget of {record.plan.budget} (O3)"
+    if record.plan.budget is None:
+        yield from agreeing(record, "exploration_rounds")
+        if exploration.rounds != record.plan.settings.exploration_rounds:
+            yield f"{exploration.rounds} rounds of phase 2, not {record.plan.settings.exploration_rounds} as planned"
+    yield from _adding_up(ledger, Ledger(samples, rewards))
+    return f"{samples} samples and {rewards} rewards, the sums over all rounds"
+
+
+def phase_sums(record: TokenRecord) -> Findings:
+    """O1: the ledger is the sum over phases, each of which is within what it takes."""
+    settings, phases = record.plan.settings, record.phases
+    samples, rewards = (sum(getattr(each, name) for each in phases.values()) for name in ("samples", "rewards"))
+    yield from _adding_up(record.ledger, Ledger(samples, rewards))
+    if rewards != phases["sweep"].rewards:
+        yield "rewards were queried outside of sweeps"
+    pairs, sweeps = sum(len(layer.targets) for layer in record.layers), len(record.summary["starts"])
+    least, most = 2 * settings.rollouts * pairs, 2 * settings.rollouts * pairs * sweeps
+    if not least <= rewards <= most:
+        yield f"{rewards} rewards, but {pairs} pairs take from {least} to {most} in {sweeps} sweeps"
+    for phase, (fewest, largest) in _samples_of_phases(record).items():
+        if not fewest <= phases[phase].samples <= largest:
+            yield f"{phases[phase].samples} samples of phase '{phase}', which takes from {fewest} to {largest}"
+    return f"{samples} samples and {rewards} rewards, the sums over phases, each within what it takes"
+
+
+def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
+    """Fewest and most samples of each phase.
+
+    The last fit of every layer and the last tests met nothing uncertain: they made every check in full. A sweep that
+    was restarted, and tests that were, took at most as much again.
+    """
+    settings, horizon, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
+    fewest_calls, most_calls = _call(record.plan.sampler, settings.rejection_multiplier, settings.rejection_failure)
+    check = 2 * settings.pairs_per_prefix
+    tested = settings.tests * horizon
+    rolled = sum(
+        2 * settings.rollouts * len(layer.targets) * (horizon - position)
+        for position, layer in enumerate(record.layers, start=1)
+    )
+    visits = settings.prompts * horizon
+    # A token is drawn against a second one, and weighed with a normaliser in a sweep.
+    return {
+        "warm start": (visits * 3, visits * (check + 1)),
+        "sweep": (
+            rolled * (check + 1 + fewest_calls + settings.partition_samples),
+            sweeps * rolled * (check + 1 + most_calls + settings.partition_samples),
+        ),
+        "test": (tested * (check + 1 + fewest_calls), sweeps * tested * (check + 1 + most_calls)),
+    }
+
+
+def baseline_ledger(record: BaselineRecord) -> Findings:
+    """O1: as many rounds as planned, and the answers that they take."""
+    plan, problem = record.plan, record.summary["problem"]
+    rounds = len(record.targets)
+    if rounds != plan.settings.rounds:
+        yield f"{rounds} rounds, but the settings ask for {plan.settings.rounds}"
+    cost = asdict(BASELINES[plan.learner].cost(plan.settings, problem["prompts"], problem["responses"]))
+    for name, (fewest, most) in cost.items():
+        stated = getattr(record.ledger, name)
+        if not fewest <= stated <= most:
+            yield f"the ledger states {stated} {name}, but {rounds} rounds take from {fewest} to {most}"
+    ranges = ", ".join(f"{low}{f' to {high}' * (high > low)} {name}" for name, (low, high) in cost.items())
+    return f"what {rounds} rounds take: {ranges}"
+
+
+def _call(sampler: str, multiplier: float, failure: float) -> tuple[int, int]:
+    """Fewest and most samples of one call of a sampler."""
+    spec = SAMPLERS[sampler]
+    return spec.fewest(multiplier, failure), spec.most(multiplier, failure)
+
+
+def _adding_up(stated: Ledger, summed: Ledger) -> Iterator[str]:
+    for name, total in asdict(summed).items():
+        if getattr(stated, name) != total:
+            yield f"the ledger states {getattr(stated, name)} {name}, but the parts add up to {total}"

@@ -1,0 +1,73 @@
+"""`spanver verify`: exit codes, JSON, replays, and refusals."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from command_line import Command, assert_refused
+
+
+def test_verify_prints_a_verdict_on_each_guarantee_and_writes_it(spanver: Command) -> None:
+    said = spanver("verify", "--only", "I1,E7,T3", "--workers", "1", "--json", "all.json", "--junit", "all.xml")
+    assert said.code == 0
+    assert "2 guarantees hold, 0 violated, 0 undecided" in said.out
+    assert "checked by no property: T3" in said.out
+    content = json.loads(Path("all.json").read_text())
+    assert content["schema"] == "spanver.verify/1"
+    assert {row["id"]: row["verdict"] for row in content["guarantees"]} == {
+        "I1": "holds", "E7": "holds", "T3": "not in profile",
+    }  # fmt: skip
+    assert content["footer"]["expected"] == content["footer"]["executed"] > 1
+    assert Path("all.xml").read_text().count("<testcase") == content["footer"]["expected"]
+
+
+def test_verify_exits_1_and_prints_a_command_that_shows_the_violation_again(spanver: Command) -> None:
+    first = spanver("verify", "zoo:norms-squared", "--only", "S8", "--workers", "1", "--json", "first.json")
+    assert first.code == 1
+    row = json.loads(Path("first.json").read_text())["guarantees"][0]
+    assert f"S8 is violated: {row['message'].partition('; ')[0]}" in first.out
+    assert f"again: {row['replay']}" in first.out
+    again = spanver(*shlex.split(row["replay"])[1:], "--workers", "1", "--json", "again.json")
+    assert again.code == 1
+    repeated = json.loads(Path("again.json").read_text())["guarantees"][0]
+    assert {**repeated, "seconds": 0} == {**row, "seconds": 0}
+
+
+def test_verify_exits_0_where_failures_are_expected_and_1_where_they_do_not_occur(spanver: Command) -> None:
+    Path("known.txt").write_text("# squares\nS8: e\n")
+    options = ["--only", "S8", "--workers", "1", "--expected-failures", "known.txt"]
+    known = spanver("verify", "zoo:norms-squared", *options)
+    assert (known.code, "failed as expected: S8" in known.out) == (0, True)
+    fixed = spanver("verify", *options)
+    assert (fixed.code, "expected to fail with: e; instead: it holds" in fixed.out) == (1, True)
+
+
+def test_verify_exits_2_where_nothing_was_decided(spanver: Command) -> None:
+    said = spanver("verify", "--only", "T3")
+    assert (said.code, "0 of 0 properties ran" in said.out) == (2, True)
+
+
+REFUSALS = [
+    (["verify", "--json", "."], ["path", "'.'", "file"]),
+    (["verify", "no_such_module:subject"], ["no_such_module"]),
+    (["verify", "nonsense"], ["nonsense", "module:attribute"]),
+    (["verify", "zoo:nobody"], ["nobody"]),
+    (["verify", "--profile", "hasty"], ["profile", "hasty", "quick"]),
+    (["verify", "--only", "Q7"], ["only", "Q7"]),
+    (["verify", "--alpha", "2"], ["alpha", "2"]),
+    (["verify", "--seed", "some"], ["seed", "some", "fresh"]),
+    (["verify", "--workers", "0"], ["workers", "0"]),
+    (["verify", "--command", ""], ["command"]),
+    (["verify", "numpy", "--command", "cat"], ["subject", "'numpy'", "command"]),
+    (["verify", "--command", "no-such-program-anywhere"], ["no-such-program-anywhere"]),
+    (["verify", "--expected-failures", "missing.txt"], ["missing.txt"]),
+    (["verify", "--json", "nowhere/all.json"], ["nowhere", "folder"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), REFUSALS, ids=[" ".join(row[0][-2:]) for row in REFUSALS])
+def test_bad_input_is_refused_in_one_sentence(spanver: Command, arguments: list[str], words: list[str]) -> None:
+    assert_refused(spanver(*arguments), words)

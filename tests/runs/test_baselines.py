@@ -1,0 +1,204 @@
+"""Runs of baselines are recorded to the byte and ask for what is stated, and an altered record is caught by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+from spanver.errors import ArgumentError, RecordError
+from spanver.exact.tabular import gap, log_law
+from spanver.policies import LinearSoftmax
+from spanver.problems.families.random_tables import random_problem
+from spanver.runs.archive import arrays_path
+from spanver.runs.baselines import BASELINES, Cost, OnlineDPOSettings, XPOSettings
+from spanver.runs.certify import certify, uncertified
+from spanver.runs.execution import execute_baseline
+from spanver.runs.plans import BaselinePlan, make_baseline_plan
+from spanver.runs.records import load_any, load_baseline_record
+from spanver.verdicts import Verdict
+
+PROBLEM = random_problem(3, prompts=3, responses=8, dimension=3)
+
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "passive": ("passive", {}),
+    "rewards": ("online_dpo", {}),
+    "preferences": ("online_dpo", {"feedback": "preference"}),
+    "xpo": ("xpo", {"partition_samples": 16}),
+    "enumerated": ("xpo", {"partition": "enumerate"}),
+    "no optimism": ("xpo", {"alpha": 0.0, "partition": "enumerate"}),
+    "elliptical": ("elliptical_enumeration", {}),
+    "best of n": ("best_of_n", {"count": 4}),
+}
+
+
+def plan_of(name: str, seed: int = 5) -> BaselinePlan:
+    learner, overrides = RUNS[name]
+    return make_baseline_plan(learner, PROBLEM, seed=seed, overrides={"rounds": 12, **overrides})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of all `RUNS`."""
+    out = tmp_path_factory.mktemp("baselines")
+    for name in RUNS:
+        execute_baseline(plan_of(name), out / f"{name}.json", problem=PROBLEM)
+    return out
+
+
+def violated(path: Path) -> set[str]:
+    return {claim.id for claim in certify(load_any(path)) if claim.verdict is not Verdict.HOLDS}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_run(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    execute_baseline(plan_of(name), tmp_path / "run.json", problem=PROBLEM)
+    assert (tmp_path / "run.json").read_bytes() == (folder / f"{name}.json").read_bytes()
+    assert arrays_path(tmp_path / "run.json").read_bytes() == arrays_path(folder / f"{name}.json").read_bytes()
+    execute_baseline(plan_of(name, seed=6), tmp_path / "other.json", problem=PROBLEM)
+    one, other = (load_baseline_record(path) for path in (tmp_path / "run.json", tmp_path / "other.json"))
+    assert not np.array_equal(one.targets, other.targets)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_record_holds_the_plan_and_exact_gaps(folder: Path, name: str) -> None:
+    record = load_baseline_record(folder / f"{name}.json")
+    assert record.plan == plan_of(name)
+    assert len(record.targets) == len(record.thetas) == 12
+    assert record.summary["base_gap"] == gap(PROBLEM, PROBLEM.log_base)
+    if name != "best of n":
+        assert record.summary["gap"] == gap(PROBLEM, log_law(PROBLEM, LinearSoftmax(record.theta)))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_genuine_record_holds_on_every_check_that_it_allows(folder: Path, name: str) -> None:
+    path = folder / f"{name}.json"
+    assert violated(path) == set()
+    least_squares = name not in ("preferences", "xpo", "enumerated")
+    assert [claim.id for claim in certify(load_any(path))] == (["E6", "O1"] if least_squares else ["O1"])
+    assert ("fits" in uncertified(load_any(path))) == (not least_squares)
+
+
+Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]
+
+
+def put(*keys: str, value: Any) -> Change:
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        place = summary
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+
+    return change
+
+
+def add(name: str, index: int | tuple[int, int], amount: float) -> Change:
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays[name][index] += amount
+
+    return change
+
+
+def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+    for name in ("thetas", "vectors", "targets"):
+        arrays[name] = arrays[name][:-1]
+
+
+def altered(folder: Path, tmp_path: Path, name: str, change: Change) -> Path:
+    """Copy of a record with one change to the content of its two files."""
+    summary = json.loads((folder / f"{name}.json").read_text())
+    with np.load(folder / f"{name}.npz") as archive:
+        arrays = {each: archive[each] for each in archive.files}
+    change(summary, arrays)
+    (tmp_path / "run.json").write_text(json.dumps(summary))
+    np.savez(tmp_path / "run.npz", **arrays)
+    return tmp_path / "run.json"
+
+
+ALTERATIONS: list[tuple[str, Change, set[str]]] = [
+    ("passive", add("theta", 0, 1e-6), {"E6"}),
+    ("passive", add("thetas", (7, 1), 1e-6), {"E6"}),
+    ("passive", add("thetas", (0, 0), 0.5), {"E6"}),
+    ("passive", add("targets", 3, 1e-3), {"E6"}),
+    ("passive", add("targets", 11, 1e3), {"E6"}),
+    ("no optimism", add("vectors", (2, 2), 1e-3), {"E6"}),
+    ("rewards", put("problem", "radius", value=1e-3), {"E6"}),
+    ("elliptical", drop_round, {"E6", "O1"}),
+    ("best of n", put("ledger", "samples", value=23), {"O1"}),
+    ("passive", put("ledger", "enumerated", value=1), {"O1"}),
+    ("preferences", put("ledger", "rewards", value=24), {"O1"}),
+    ("elliptical", put("ledger", "samples", value=1), {"O1"}),
+    ("elliptical", put("ledger", "enumerated", value=95), {"O1"}),
+    ("xpo", put("ledger", "samples", value=24), {"O1"}),
+    ("xpo", put("ledger", "samples", value=24 + 4 * 16), {"O1"}),
+    ("xpo", put("plan", "settings", "rounds", value=11), {"O1"}),
+    ("enumerated", put("ledger", "enumerated", value=25), {"O1"}),
+    ("passive", put("plan", "learner", value="elliptical_enumeration"), {"O1"}),
+    ("xpo", add("theta", 0, np.nan), {"O1"}),
+    ("best of n", add("vectors", (0, 0), np.inf), {"E6", "O1"}),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "broken"), ALTERATIONS)
+def test_an_altered_record_is_caught_by_name(
+    folder: Path, tmp_path: Path, name: str, change: Change, broken: set[str]
+) -> None:
+    assert violated(altered(folder, tmp_path, name, change)) == broken
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("plan", "learner", value="gradient"),
+        put("plan", "settings", "rounds", value=0),
+        put("plan", "settings", "feedback", value="applause"),
+        put("plan", "colour", value="red"),
+        put("problem", "radius", value=0.0),
+        put("problem", "dimension", value=4),
+        put("problem", "prompts", value="three"),
+        put("ledger", value=None),
+        lambda summary, arrays: arrays.pop("theta"),
+        lambda summary, arrays: arrays.update(thetas=arrays["thetas"][:-1]),
+        lambda summary, arrays: arrays.update(targets=arrays["targets"].astype(np.int64)),
+    ],
+)
+def test_a_record_that_does_not_fit_together_is_damaged(folder: Path, tmp_path: Path, change: Change) -> None:
+    with pytest.raises(RecordError, match=r"run\.json is damaged"):
+        load_baseline_record(altered(folder, tmp_path, "rewards", change))
+
+
+def test_what_is_asked_for_is_counted_by_hand() -> None:
+    def cost(learner: str, settings: Any) -> Cost:
+        return BASELINES[learner].cost(settings, 5, 7)
+
+    assert cost("online_dpo", OnlineDPOSettings(10)) == Cost((20, 20), (20, 20))
+    assert cost("online_dpo", OnlineDPOSettings(10, "preference")) == Cost((20, 20), (10, 10))
+    assert cost("xpo", XPOSettings(10, partition_samples=3)) == Cost((23, 35), (20, 20))
+    assert cost("xpo", XPOSettings(2, partition_samples=3)) == Cost((7, 10), (4, 4))
+    assert cost("xpo", XPOSettings(10, partition="enumerate")) == Cost((20, 20), (20, 20), (7, 35))
+    assert cost("elliptical_enumeration", BASELINES["elliptical_enumeration"].settings(10)) == Cost(
+        (0, 0), (20, 20), (70, 70)
+    )
+
+
+@pytest.mark.parametrize(
+    ("learner", "name", "value"),
+    [
+        ("passive", "rounds", 0),
+        ("online_dpo", "feedback", "applause"),
+        ("xpo", "alpha", -0.5),
+        ("xpo", "partition", "guess"),
+        ("xpo", "partition_samples", 1.5),
+        ("elliptical_enumeration", "ridge", 0.0),
+        ("best_of_n", "count", 0),
+    ],
+)
+def test_bad_settings_are_refused_by_name(learner: str, name: str, value: Any) -> None:
+    with pytest.raises(ArgumentError, match=f"{name} is {value!r}"):
+        make_baseline_plan(learner, PROBLEM, seed=0, overrides={name: value})
