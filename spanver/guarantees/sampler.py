@@ -132,17 +132,7 @@ def race_draws(coverage: float, delta: float) -> int:
 def race_samples(multiplier: float, delta: float) -> int:
     """Return the samples that one call of A1r takes where A1 would take the multiplier `M`: `N` for `C = M/4` `[ext]`.
 
-    Parameters
-    ----------
-    multiplier : float
-        `M`, at least 1. Below 4 no coverage belongs to it; the race is then short, and R4 promises nothing.
-    delta : float
-        Strictly between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
+    Arguments are as for `sampler_trials`. A multiplier below 4 belongs to no coverage: R4 then promises nothing.
 
     Examples
     --------

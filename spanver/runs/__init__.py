@@ -1,1 +1,1 @@
-"""A run and its record: settings, plan, execution, evaluation, archive, certificate, report."""
+"""A run and its record, of every learner: settings, plan, execution, evaluation, archive, certificate and report."""

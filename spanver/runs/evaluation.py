@@ -43,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Sample:
-    """A response that was looked at: prompt, response and mean reward."""
+    """A response that is shown: prompt, response and mean reward."""
 
     prompt: Prompt
     response: ResponseId
@@ -179,7 +179,7 @@ def evaluate_text(
 ) -> Evaluation:
     """Objective of a mixture on a problem that is only sampled, as the race sampler with `pool` draws outputs it.
 
-    For each of `prompts` prompts a second response and a pool of `pool` responses are drawn, and all rewards asked.
+    For each of `prompts` prompts a second response and a pool of `pool` responses are drawn, and all rewards queried.
     Given the pool, the race outputs its member `i` with probability `p_i` (`race_law`); the KL divergence of the
     output from the base policy is at most that of the index from a uniform one, `sum p_i log(pool p_i)`, by data
     processing, and that of a mixture at most the mean of its components'. So the objective shown is a lower bound of
@@ -198,7 +198,7 @@ def evaluate_text(
     seed : int
         Of the outputs that are shown.
     shown : int
-        How many outputs of base policy and mixture are kept.
+        How many outputs of base policy and mixture are shown.
     on_step : callable, optional
         Called after each prompt with the number of prompts done.
 
@@ -209,13 +209,13 @@ def evaluate_text(
     beta = oracle.beta
     features = np.empty((prompts, pool + 1, oracle.dimension))
     rewards = np.empty((prompts, pool + 1))
-    asked: list[tuple[Prompt, tuple[ResponseId, ...]]] = []
+    drawn: list[tuple[Prompt, tuple[ResponseId, ...]]] = []
     for row in range(prompts):
         prompt = oracle.prompt()
         responses = oracle.sample(prompt, pool + 1)
         features[row] = responses.features
         rewards[row] = [oracle.reward(prompt, identity) for identity in responses.ids]
-        asked.append((prompt, responses.ids))
+        drawn.append((prompt, responses.ids))
         if on_step is not None:
             on_step(row + 1)
 
@@ -230,7 +230,7 @@ def evaluate_text(
         objectives[index] = (law * rewards[:, 1:]).sum(axis=1) - beta * divergence
 
     base = rewards.mean(axis=1)
-    best = _pooled_optimum(asked, rewards, beta)
+    best = _pooled_optimum(drawn, rewards, beta)
     gaps = best - objectives.mean(axis=1)
     estimate = _interval(objectives.mean(axis=0) - base)
     base_gap = float(best - base.mean())
@@ -238,7 +238,7 @@ def evaluate_text(
     outputs = [int(generator.choice(pool, p=law / law.sum())) + 1 for law in laws]
 
     def top(chosen: list[int]) -> tuple[Sample, ...]:
-        samples = {(asked[row][0], asked[row][1][k]): float(rewards[row, k]) for row, k in enumerate(chosen)}
+        samples = {(drawn[row][0], drawn[row][1][k]): float(rewards[row, k]) for row, k in enumerate(chosen)}
         best_first = sorted(samples.items(), key=lambda item: (-item[1], str(item[0])))
         return tuple(Sample(prompt, response, reward) for (prompt, response), reward in best_first[:shown])
 
@@ -255,16 +255,16 @@ def evaluate_text(
     )
 
 
-def _pooled_optimum(asked: list[tuple[Prompt, tuple[ResponseId, ...]]], rewards: FloatArray, beta: float) -> float:
+def _pooled_optimum(drawn: list[tuple[Prompt, tuple[ResponseId, ...]]], rewards: FloatArray, beta: float) -> float:
     rows_of: dict[Prompt, list[int]] = {}
-    for row, (prompt, _) in enumerate(asked):
+    for row, (prompt, _) in enumerate(drawn):
         rows_of.setdefault(prompt, []).append(row)
     total = 0.0
     for rows in rows_of.values():
         exponents = rewards[rows].ravel() / beta
         peak = exponents.max()
         total += len(rows) * beta * (peak + np.log(np.exp(exponents - peak).mean()))
-    return float(total / len(asked))
+    return float(total / len(drawn))
 
 
 def _interval(values: FloatArray) -> Estimate:

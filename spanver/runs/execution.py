@@ -79,13 +79,13 @@ def execute(
     ----------
     plan : Plan
     path : Path
-        Of the record; the checkpoint lies beside it until the run is complete.
+        Of the record; the checkpoint lies next to it until the run is complete.
     start : Checkpoint, optional
         To go on from.
     on_round : callable, optional
-        Told phase (`spanner`, `exploration`, `evaluation`), steps done and ledger after every step.
+        Called after every step with phase (`spanner`, `exploration`, `evaluation`), steps done and ledger.
     stop : callable
-        Asked after every round whether to stop; the checkpoint is then written first.
+        Called after every round: whether to stop, which first writes the checkpoint.
     problem : TabularProblem or TextProblem, optional
         The problem of the plan, if it is built already.
 

@@ -61,24 +61,15 @@ def draw_figure(record: Record, curves: Mapping[str, FloatArray], path: Path) ->
 def _draw_gaps(axes: Any, summary: Mapping[str, Any], curves: Mapping[str, FloatArray]) -> None:
     rounds = curves["rounds"]
     exact = summary["gap"]["exact"]
-    # A log scale has no room for gaps that are rounding; they lie on its floor.
+    # On a log scale, gaps that are rounding are drawn at a floor.
     floor = 1e-9 * summary["base_gap"] if exact else -np.inf
     axes.axhline(summary["base_gap"], color="0.4", linestyle="--", label="base policy")
-    axes.plot(
-        rounds,
-        np.maximum(curves["round_gaps"], floor),
-        color="#E69F00",
-        linewidth=0.8,
-        label="policy of the round",
-        zorder=3,
-    )
-    axes.plot(
-        rounds,
-        np.maximum(curves["mixture_gaps"], floor),
-        color="#0072B2",
-        linewidth=2,
-        label="mixture of all rounds so far",
-    )
+    for name, colour, width, label, order in (
+        ("round_gaps", "#E69F00", 0.8, "policy of the round", 3),
+        ("mixture_gaps", "#0072B2", 2.0, "mixture of all rounds so far", 2),
+    ):
+        gaps = np.maximum(curves[name], floor)
+        axes.plot(rounds, gaps, color=colour, linewidth=width, label=label, zorder=order)
     if not exact and summary["gap"]["low"] is not None:
         low, high = summary["gap"]["low"], summary["gap"]["high"]
         axes.errorbar(

@@ -1,4 +1,4 @@
-"""Plans: everything that decides a run, so that it can be done again."""
+"""Plans: everything that decides a run, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _require_sampler(name: str) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is asked to do: enough to do it again.
+    """What a run is to do: enough to repeat it.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class TokenPlan:
-    """What a multi-turn run is asked to do: enough to do it again.
+    """What a multi-turn run is to do: enough to repeat it.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ class TokenPlan:
 
 @dataclass(frozen=True)
 class BaselinePlan:
-    """What a run of a baseline is asked to do: enough to do it again.
+    """What a run of a baseline is to do: enough to repeat it.
 
     Attributes
     ----------
@@ -293,7 +293,7 @@ def planned_samples(plan: Plan) -> int:
 
 
 def largest_samples(sampler: str, settings: Settings) -> int:
-    """Most samples that a run can ask for with a sampler (S7, R1, R4)."""
+    """Most samples that a run can draw with a sampler (S7, R1, R4)."""
     return largest_cost(settings, SAMPLERS[sampler].most)
 
 

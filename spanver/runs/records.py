@@ -1,6 +1,6 @@
 """Run records: `run.json` next to `run.npz`, and the checkpoint that an unfinished run can go on from.
 
-A record holds what a run was asked to do, what it did and what resulted, and nothing that differs between two runs of
+A record holds the plan of a run, what it did and what resulted, and nothing that differs between two runs of
 the same thing (wall times go to a log next to it), so records compare byte by byte. Files are written whole or not at
 all. There are three kinds, one a schema: of SpannerSampling, of its multi-turn form with a spanner a layer, and of the
 baselines.

@@ -2,7 +2,7 @@
 
 Derived settings come from `(eps, delta, d, beta, B, R_max, C)` by the fixed point of mathematics.md, section 3
 `[recon]`; they are proved and safe, and far from tight. Practical settings are what runs use; they are always shown
-beside the derived ones with the ratio.
+next to the derived ones, with the ratio.
 """
 
 from __future__ import annotations

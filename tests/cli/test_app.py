@@ -65,7 +65,7 @@ def test_what_is_no_command_line_is_refused_with_2(spanver: Command, arguments: 
 def test_the_installed_script_refuses_with_a_sentence_and_2(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("spanver")
     if not script.exists():
-        pytest.skip("the script is not beside this interpreter")
+        pytest.skip("the script is not next to this interpreter")
     done = subprocess.run(
         [script, "run", "--problem", "haystack"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,14 +1,13 @@
-"""Runs of baselines are recorded to the byte and ask for what is stated, and an altered record is caught by name."""
+"""Runs of baselines are recorded to the byte and draw what is stated, and an altered record is caught by name."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pytest
+from alterations import Change, add, altered_copy, put
 
 from spanver.errors import ArgumentError, RecordError
 from spanver.exact.tabular import gap, log_law
@@ -85,40 +84,9 @@ def test_a_genuine_record_holds_on_every_check_that_it_allows(folder: Path, name
     assert ("fits" in uncertified(load_any(path))) == (not least_squares)
 
 
-Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]
-
-
-def put(*keys: str, value: Any) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        place = summary
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-
-    return change
-
-
-def add(name: str, index: int | tuple[int, int], amount: float) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        arrays[name][index] += amount
-
-    return change
-
-
 def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     for name in ("thetas", "vectors", "targets"):
         arrays[name] = arrays[name][:-1]
-
-
-def altered(folder: Path, tmp_path: Path, name: str, change: Change) -> Path:
-    """Copy of a record with one change to the content of its two files."""
-    summary = json.loads((folder / f"{name}.json").read_text())
-    with np.load(folder / f"{name}.npz") as archive:
-        arrays = {each: archive[each] for each in archive.files}
-    change(summary, arrays)
-    (tmp_path / "run.json").write_text(json.dumps(summary))
-    np.savez(tmp_path / "run.npz", **arrays)
-    return tmp_path / "run.json"
 
 
 ALTERATIONS: list[tuple[str, Change, set[str]]] = [
@@ -149,7 +117,7 @@ ALTERATIONS: list[tuple[str, Change, set[str]]] = [
 def test_an_altered_record_is_caught_by_name(
     folder: Path, tmp_path: Path, name: str, change: Change, broken: set[str]
 ) -> None:
-    assert violated(altered(folder, tmp_path, name, change)) == broken
+    assert violated(altered_copy(folder / f"{name}.json", tmp_path / "run.json", change)) == broken
 
 
 @pytest.mark.parametrize(
@@ -170,7 +138,7 @@ def test_an_altered_record_is_caught_by_name(
 )
 def test_a_record_that_does_not_fit_together_is_damaged(folder: Path, tmp_path: Path, change: Change) -> None:
     with pytest.raises(RecordError, match=r"run\.json is damaged"):
-        load_baseline_record(altered(folder, tmp_path, "rewards", change))
+        load_baseline_record(altered_copy(folder / "rewards.json", tmp_path / "run.json", change))
 
 
 def test_what_is_asked_for_is_counted_by_hand() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from alterations import Change, add, altered_copy, assign, more, put, scale
 from faults import plant
 
 from spanver.errors import SpanverError
@@ -18,7 +18,6 @@ from spanver.guarantees.residuals import kkt_residual, moment_size
 from spanver.kernels import update_inverse_factor
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
-from spanver.runs.archive import arrays_path
 from spanver.runs.certify import CERTIFIED, certify
 from spanver.runs.execution import execute
 from spanver.runs.plans import make_plan
@@ -26,7 +25,6 @@ from spanver.runs.records import load_record
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]
 Kernel: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, float]]
 
 SMALL: dict[str, Any] = {
@@ -61,16 +59,7 @@ def altered(genuine: Path, tmp_path: Path) -> Callable[[Change], Path]:
     """Copy of the genuine record with one change to the content of its two files."""
 
     def alter(change: Change) -> Path:
-        path = tmp_path / "run.json"
-        shutil.copy(genuine, path)
-        shutil.copy(arrays_path(genuine), arrays_path(path))
-        summary = json.loads(path.read_text())
-        with np.load(arrays_path(path), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        change(summary, arrays)
-        path.write_text(json.dumps(summary))
-        np.savez_compressed(arrays_path(path), **arrays)
-        return path
+        return altered_copy(genuine, tmp_path / "run.json", change)
 
     return alter
 
@@ -209,47 +198,6 @@ def shorter_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
 def move_samples(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     arrays["exploration_samples"][2] += 1000
     arrays["exploration_samples"][3] -= 1000
-
-
-def put(*keys: str, value: Any) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        place = summary
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-
-    return change
-
-
-def more(*keys: str, by: int) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        place = summary
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] += by
-
-    return change
-
-
-def add(name: str, index: int | tuple[int, int], amount: float) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        arrays[name][index] += amount
-
-    return change
-
-
-def assign(name: str, index: int | tuple[int, int], value: Any) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        arrays[name][index] = value
-
-    return change
-
-
-def scale(name: str, factor: float) -> Change:
-    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
-        arrays[name] *= factor
-
-    return change
 
 
 def state_nu(value: float) -> Change:

@@ -141,7 +141,7 @@ def test_the_interval_holds_what_is_estimated_which_is_not_below_the_gap(monkeyp
         held += found.gap.low <= target <= found.gap.high
         assert found.gap.value >= exact
         assert abs(found.gap.value - target) < 2 * (found.gap.high - found.gap.low)
-    # Seeds are fixed, so this cannot change by luck; of 20 intervals at 95 %, fewer than 16 have chance 3e-4.
+    # Seeds are fixed, so this cannot change by chance; of 20 intervals at 95 %, fewer than 16 have chance 3e-4.
     assert held >= 16
 
 

@@ -47,7 +47,7 @@ def learned(plan: Plan) -> tuple[Run, Ledger]:
 
 
 def stated(plan: Plan) -> dict[str, Any]:
-    """What a record says beside its plan and its rounds."""
+    """What a record says in addition to its plan and its rounds."""
     problem = {"name": "random", "dimension": 3, "beta": 0.25, "radius": 1.0, "reward_range": 2.0, "coverage": 4.0}
     return {"problem": problem, "settings": dataclasses.asdict(plan.settings), "coverage_reached": None}
 
@@ -429,7 +429,7 @@ def test_going_on_from_a_saved_checkpoint_writes_the_same_bytes(tmp_path: Path) 
     stops = 0
     phases: list[str] = []
 
-    def told(phase: str, done: int, ledger: Ledger) -> None:
+    def noted(phase: str, done: int, ledger: Ledger) -> None:
         phases.append(phase)
 
     def stop() -> bool:
@@ -442,7 +442,7 @@ def test_going_on_from_a_saved_checkpoint_writes_the_same_bytes(tmp_path: Path) 
     while not cut.exists():
         assert stops < 20
         try:
-            execute(plan, cut, start=start, on_round=told, stop=stop)
+            execute(plan, cut, start=start, on_round=noted, stop=stop)
         except InterruptedRunError:
             stops += 1
             start = load_checkpoint(cut)

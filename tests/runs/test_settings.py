@@ -30,18 +30,24 @@ def test_every_family_has_practical_settings_and_no_other_has() -> None:
     assert tuple(field.name for field in dataclasses.fields(Settings)) == SETTING_NAMES
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("coverage", [1.0, 3.7, 2.0**40])
-def test_practical_settings_are_the_row_of_the_family_times_the_coverage(family: str, coverage: float) -> None:
-    practical = FAMILIES[family].practical
-    assert practical is not None
-    prompts, pairs, nu, rounds, multiplier, failure = dataclasses.astuple(practical)
+WORKED = {
+    ("text", 1.0): Settings(150, 1, 0.4, 2.25, 200, 4.0, 0.225),
+    ("text", 3.7): Settings(150, 4, 0.4, 2.25, 200, 14.8, 0.225),
+    ("random", 1.0): Settings(400, 4, 0.3, 2.25, 1000, 21.746254627672361, 0.001),  # 2 sqrt(e) = 3.297, 8 e
+    ("random", 3.7): Settings(400, 13, 0.3, 2.25, 1000, 80.461142122387737, 0.001),  # 12.20
+    ("needle", 3.7): Settings(100, 13, 0.3, 2.25, 100, 80.461142122387737, 0.001),
+    ("covered_needle", 2.0**40): Settings(400, 3625576416193, 0.3, 2.25, 400, 23910259823703.4, 0.001),
+    ("max_k_dnf", 3.7): Settings(400, 13, 0.3, 2.25, 400, 80.461142122387737, 0.001),
+}
+"""For `B = 2` and `R_max = 3`."""
+
+
+@pytest.mark.parametrize(("family", "coverage"), WORKED)
+def test_practical_settings_are_those_worked_out_by_hand(family: str, coverage: float) -> None:
     settings = practical_settings(family, coverage=coverage, radius=2.0, reward_range=3.0)
-    assert settings.prompts == prompts
-    assert (settings.nu, settings.exploration_rounds, settings.rejection_failure) == (nu, rounds, failure)
-    assert settings.pairs_per_prompt - 1 < pairs * coverage <= settings.pairs_per_prompt
-    assert settings.rejection_multiplier == pytest.approx(multiplier * coverage, rel=1e-12)
-    assert settings.ridge == 9.0 / 4.0
+    expected = WORKED[family, coverage]
+    assert settings.rejection_multiplier == pytest.approx(expected.rejection_multiplier, rel=1e-12)
+    assert dataclasses.replace(settings, rejection_multiplier=expected.rejection_multiplier) == expected
 
 
 @pytest.mark.parametrize("family", ["random", "needle", "covered_needle", "max_k_dnf"])
@@ -67,26 +73,14 @@ def test_the_text_row_costs_at_most_thirty_thousand_samples_with_the_race() -> N
     )
 
 
-def test_derived_settings_solve_the_fixed_point_of_section_3() -> None:
+def test_derived_settings_are_the_fixed_point_of_section_3_worked_out_by_hand() -> None:
+    # Iterated from nu = .01 and T_exp = 1e9: gamma = 8.5666953, nu = beta / (2 gamma), a spanner of at most 3,366,838.
     settings = derived_settings(**GIVEN)
-    eps, delta, dimension, beta = 0.05, 0.1, 8, 0.1
-    share = delta / 4
-    size = spanner_size_bound(dimension, settings.ridge, settings.nu)
-    total = size + settings.exploration_rounds
-    log_volume = math.log(1 + 4 * total / (settings.ridge * dimension))
-    s = math.sqrt(0.5 * (2 * math.log(1 / share) + dimension * log_volume))
-    gamma = s / 2 + math.sqrt(s**2 / 4 + 4 * settings.ridge)
-    nu = beta / (2 * gamma)
-    assert settings.nu == pytest.approx(nu, rel=1e-9)
-    kappa = nu**2 / math.log(1 + nu**2)
-    rounds = (3 / eps) * (math.exp(0.5) * gamma**2 / (2 * beta))
-    rounds *= 1.6 * (kappa * dimension * log_volume + nu**2 * math.log(1 / share))
-    assert settings.exploration_rounds == pytest.approx(rounds, rel=1e-6, abs=1)
-    prompts = 7.6 * (5 + 3.4 * beta) * (size + math.log(1 / share)) / eps
-    assert settings.prompts == pytest.approx(prompts, rel=1e-9, abs=1)
-    assert settings.rejection_failure == pytest.approx(min(delta / settings.exploration_rounds, eps / (6 * (1 + beta))))
-    # The example of the text: these settings are safe, not tight.
-    assert settings.prompts == pytest.approx(2.7e9, rel=0.05)
+    assert settings.nu == pytest.approx(0.00583655635, rel=1e-8)
+    assert settings.exploration_rounds == pytest.approx(7_192_266, rel=1e-6)
+    assert settings.prompts == pytest.approx(2_732_798_062, rel=1e-7)  # 7.6 (5 + 3.4 beta) (size + log(4/delta)) / eps
+    assert settings.rejection_failure == pytest.approx(1.39038e-8, rel=1e-5)  # delta / T_exp
+    assert spanner_size_bound(8, settings.ridge, settings.nu) == pytest.approx(3_366_838, rel=1e-6)
 
 
 @pytest.mark.parametrize("coverage", [0.99, 0.0, -3.0, math.nan, math.inf])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from alterations import Change, altered_copy, scale
 from faults import plant
 
 from spanver.errors import ArgumentError, RecordError
@@ -16,7 +16,6 @@ from spanver.exact import tokens as exact_tokens
 from spanver.kernels import update_inverse_factor
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem
-from spanver.runs.archive import arrays_path
 from spanver.runs.certify import certify
 from spanver.runs.execution import execute_tokens
 from spanver.runs.plans import make_token_plan
@@ -97,78 +96,68 @@ def test_a_fault_of_the_kernel_does_not_certify_itself(tmp_path: Path, monkeypat
     assert {name for name, verdict in found.items() if verdict is Verdict.VIOLATED} == {"S2", "S3"}
 
 
-Alter = Callable[[dict[str, np.ndarray[Any, Any]], dict[str, Any]], None]
-
-
-def _scale(name: str, factor: float) -> Alter:
-    def alter(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
-        arrays[name] = arrays[name] * factor
-
-    return alter
-
-
-def _ledger(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _ledger(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["ledger"]["samples"] += 1
 
 
-def _rewards(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _rewards(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     for where in (summary["ledger"], summary["phases"]["sweep"]):
         where["rewards"] = 1
 
 
-def _moved_rewards(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _moved_rewards(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["phases"]["sweep"]["rewards"] -= 1
     summary["phases"]["test"]["rewards"] += 1
 
 
-def _warm(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _warm(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["phases"]["warm start"]["samples"] += 10**6
     summary["ledger"]["samples"] += 10**6
 
 
-def _nu(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _nu(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["plan"]["settings"]["nu"] = 1.9
 
 
-def _sizes(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _sizes(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["spanner_sizes"][1] += 1
 
 
-def _sweeps(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _sweeps(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["starts"] = [0] * 10**4
 
 
-def _elsewhere(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _elsewhere(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["starts"][0] = 99
 
 
-def _free(phase: str) -> Alter:
-    def alter(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _free(phase: str) -> Change:
+    def alter(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         summary["ledger"]["samples"] -= summary["phases"][phase]["samples"]
         summary["phases"][phase]["samples"] = 0
 
     return alter
 
 
-def _expensive(phase: str) -> Alter:
-    def alter(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _expensive(phase: str) -> Change:
+    def alter(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         for where in (summary["ledger"], summary["phases"][phase]):
             where["samples"] += 10**30
 
     return alter
 
 
-def _not_a_number(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, Any]) -> None:
+def _not_a_number(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     arrays["layer_1_vectors"][0, 0] = np.nan
 
 
 @pytest.mark.parametrize(
     ("alter", "broken"),
     [
-        (_scale("layer_2_theta", 1.001), {"E6"}),
-        (_scale("layer_3_targets", 1.001), {"E6"}),
-        (_scale("layer_1_precision", 1.001), {"S2", "S3"}),
-        (_scale("layer_1_vectors", 3.0), {"S2", "S3", "S4", "E6"}),
+        (scale("layer_2_theta", 1.001), {"E6"}),
+        (scale("layer_3_targets", 1.001), {"E6"}),
+        (scale("layer_1_precision", 1.001), {"S2", "S3"}),
+        (scale("layer_1_vectors", 3.0), {"S2", "S3", "S4", "E6"}),
         (_ledger, {"O1"}),
         (_rewards, {"O1"}),
         (_moved_rewards, {"O1"}),
@@ -184,14 +173,8 @@ def _not_a_number(arrays: dict[str, np.ndarray[Any, Any]], summary: dict[str, An
         (_not_a_number, {"S1", "S2", "S3", "S4", "E6", "O1"}),
     ],
 )
-def test_a_record_that_was_altered_is_found_out(folder: Path, tmp_path: Path, alter: Alter, broken: set[str]) -> None:
-    summary = json.loads((folder / "one.json").read_text())
-    with np.load(folder / "one.npz") as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    alter(arrays, summary)
-    (tmp_path / "run.json").write_text(json.dumps(summary))
-    np.savez(arrays_path(tmp_path / "run.json"), **arrays)
-    found = verdicts(tmp_path / "run.json")
+def test_a_record_that_was_altered_is_found_out(folder: Path, tmp_path: Path, alter: Change, broken: set[str]) -> None:
+    found = verdicts(altered_copy(folder / "one.json", tmp_path / "run.json", alter))
     assert {name for name, verdict in found.items() if verdict is Verdict.VIOLATED} == broken
 
 
