@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from spanver.errors import ArgumentError
-from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.guarantees import race_samples, sampler_samples, sampler_trials
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.race_sampler import race_sample
@@ -22,11 +19,11 @@ from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.runs.baselines import BASELINES
 from spanver.runs.settings import (
-    TEXT_COVERAGE,
     derived_settings,
+    known_coverage,
     practical_multi_turn_settings,
-    practical_settings,
     practical_text_token_settings,
+    settings_for,
 )
 from spanver.validation import require, require_count, require_positive, require_probability
 
@@ -37,7 +34,6 @@ __all__ = [
     "SamplerSpec",
     "TokenPlan",
     "derived_alternative",
-    "known_coverage",
     "largest_samples",
     "make_baseline_plan",
     "make_plan",
@@ -243,18 +239,9 @@ def make_plan(
     )
 
 
-def known_coverage(problem: TabularProblem | TextProblem) -> float:
-    """Coverage of the optimum: exact on a table, `TEXT_COVERAGE` on text."""
-    if isinstance(problem, TextProblem):
-        return TEXT_COVERAGE
-    return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
-
-
 def _settings(problem: TabularProblem | TextProblem, kind: str, coverage: float, eps: float, delta: float) -> Settings:
     if kind == "practical":
-        return practical_settings(
-            problem.name, coverage=coverage, radius=problem.radius, reward_range=problem.reward_range
-        )
+        return settings_for(problem, coverage=coverage)
     require(kind == "derived", "settings", kind, "practical or derived")
     return derived_settings(
         eps=eps,

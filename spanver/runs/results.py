@@ -26,7 +26,8 @@ from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.runs.baselines import BASELINES
 from spanver.runs.evaluation import Estimate, Evaluation
-from spanver.runs.plans import SAMPLERS, BaselinePlan, Plan, TokenPlan, known_coverage
+from spanver.runs.plans import SAMPLERS, BaselinePlan, Plan, TokenPlan
+from spanver.runs.settings import known_coverage
 from spanver.values import Outcome
 
 __all__ = ["baseline_results", "bounds", "run_results", "token_results"]

@@ -10,18 +10,24 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+import numpy as np
+
 from spanver.errors import ArgumentError
+from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.guarantees import derived_parameters
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
+from spanver.problems.families.text import TextProblem
 from spanver.problems.family import ROOT_E
+from spanver.problems.tabular import TabularProblem
 from spanver.validation import require_at_least, require_count, require_positive
 
 __all__ = [
     "SETTING_NAMES",
     "TEXT_COVERAGE",
     "derived_settings",
+    "known_coverage",
     "practical_multi_turn_settings",
     "practical_settings",
     "practical_text_token_settings",
@@ -31,6 +37,36 @@ SETTING_NAMES = tuple(field.name for field in fields(Settings))
 
 TEXT_COVERAGE = 16.0
 """Coverage that the practical settings of the text problem are made for; the true one is not known."""
+
+
+def known_coverage(problem: TabularProblem | TextProblem) -> float:
+    """Coverage of the optimum: exact on a table, `TEXT_COVERAGE` on text."""
+    if isinstance(problem, TextProblem):
+        return TEXT_COVERAGE
+    return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
+
+
+def settings_for(problem: TabularProblem | TextProblem, *, coverage: float | None = None) -> Settings:
+    """Practical settings of SpannerSampling for a problem: those of its family.
+
+    Parameters
+    ----------
+    problem : TabularProblem or TextProblem
+        Of a family that has practical settings.
+    coverage : float, optional
+        That they are for, at least 1; default: `known_coverage`.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    ArgumentError
+        If the coverage is below 1, or the problem is of no family.
+    """
+    known = known_coverage(problem) if coverage is None else coverage
+    return practical_settings(problem.name, coverage=known, radius=problem.radius, reward_range=problem.reward_range)
 
 
 def practical_settings(family: str, *, coverage: float, radius: float, reward_range: float) -> Settings:

@@ -12,7 +12,8 @@ from spanver.errors import ArgumentError
 from spanver.guarantees import sampler_samples, spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
-from spanver.runs.settings import SETTING_NAMES, derived_settings, practical_settings
+from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.runs.settings import SETTING_NAMES, derived_settings, practical_settings, settings_for
 
 GIVEN: dict[str, Any] = {
     "eps": 0.05,
@@ -105,3 +106,13 @@ def test_derived_settings_refuse_what_is_out_of_range_and_name_it(name: str, val
 def test_derived_settings_need_a_beta_of_at_most_the_reward_range() -> None:
     with pytest.raises(ArgumentError, match=r"beta is 1\.5"):
         derived_settings(**{**GIVEN, "beta": 1.5})
+
+
+def test_settings_for_a_problem_are_those_of_its_family_at_its_exact_coverage() -> None:
+    problem = covered_needle_problem(1, coverage=64.0)
+    expected = practical_settings("covered_needle", coverage=64.0, radius=1.0, reward_range=problem.reward_range)
+    found = settings_for(problem)
+    assert found.rejection_multiplier == pytest.approx(expected.rejection_multiplier, rel=1e-9)
+    assert settings_for(problem, coverage=64.0) == expected
+    with pytest.raises(ArgumentError, match="coverage"):
+        settings_for(problem, coverage=0.5)
