@@ -82,6 +82,6 @@ def base_response(oracle: Oracle, prompt: Prompt, *_: Any, **__: Any) -> Respons
 
 def table_behind(oracle: Any) -> Any:
     """The problem behind an oracle, which no learner may see."""
-    while not hasattr(oracle, "_problem"):
+    while not hasattr(oracle, "problem"):
         oracle = getattr(oracle, "_oracle", None) or oracle._source
-    return oracle._problem
+    return oracle.problem

@@ -1,17 +1,23 @@
-"""The tables of the zoo: names once, ids that exist, bugs in one grammar, and functions of the contract."""
+"""The tables of the zoo: names once, ids that exist, bugs in one grammar, functions of the contract; and its cheats."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
+from collections.abc import Callable
 
 import pytest
+from small_runs import small_problem
 
 import spanver.zoo
 from spanver.errors import ArgumentError
 from spanver.guarantees import REGISTRY
+from spanver.oracle import Oracle
+from spanver.oracles import counted_oracle, literal_oracle
 from spanver.subjects.reference import subject as reference
+from spanver.verification.transcript import RecordingOracle
+from spanver.zoo.algebra import table_behind
 from spanver.zoo.catalogue import CONTROLS, MUTANTS, find, mutant
 from spanver.zoo.mutant import mutants_of
 
@@ -78,3 +84,11 @@ def test_a_row_takes_another_function_or_a_part_of_the_base_or_both() -> None:
 def test_an_unknown_name_is_refused_with_names_that_are_like_it() -> None:
     with pytest.raises(ArgumentError, match="norms-squared"):
         find("norm-squared")
+
+
+@pytest.mark.parametrize("oracle", [literal_oracle, counted_oracle])
+def test_cheats_find_the_table_behind_an_oracle(oracle: Callable[..., Oracle]) -> None:
+    problem = small_problem()  # a mutant that fails to find it would be killed by that, and not by its bug
+    metered = oracle(problem, seed=0)
+    assert table_behind(metered) is problem
+    assert table_behind(RecordingOracle(metered)) is problem
