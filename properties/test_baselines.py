@@ -22,7 +22,7 @@ from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import tabular_problems
-from spanver.subjects.contract import BaselineResult
+from spanver.subjects.results import BaselineResult
 from spanver.values import FloatArray, Prompt
 from spanver.verification.check import Check
 from spanver.verification.search import instances

@@ -25,7 +25,7 @@ from spanver.policies import BestOfN, LinearSoftmax, Policy, sample_policy
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.subjects.contract import BaselineResult
+from spanver.subjects.results import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check

@@ -27,7 +27,7 @@ from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, relative_features, run_settings, tabular_problems
-from spanver.subjects.contract import SpannerResult
+from spanver.subjects.results import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check

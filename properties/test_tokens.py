@@ -22,7 +22,7 @@ from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.oracles import prefix_oracle
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.strategies import token_problems
-from spanver.subjects.contract import MultiTurnResult
+from spanver.subjects.results import MultiTurnResult
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.search import instances

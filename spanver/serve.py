@@ -17,19 +17,12 @@ from spanver.errors import QuestionRefusedError
 from spanver.learners.spanner_sampling import Settings
 from spanver.loading import load_subject
 from spanver.oracle import AnyResponse, Budget, Ledger
-from spanver.subjects.contract import BaselineResult, Subject, result_of
-from spanver.subjects.process import ARGUMENTS, REMOTE
+from spanver.subjects.contract import FUNCTIONS, REMOTE, Kind, Subject, result_of
 from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
+from spanver.subjects.results import BaselineResult
 from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
 
 __all__ = ["RemoteOracle", "serve"]
-
-ARRAYS = frozenset(
-    {
-        *("features", "sigma", "log_base", "scores", "anchor", "theta", "precision"),
-        *("law", "reference", "targets", "probabilities", "vectors", "rewards"),
-    }
-)
 
 
 class RemoteOracle:
@@ -123,21 +116,25 @@ def serve(subject: Subject, source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def _called(subject: Subject, name: str, arguments: dict[str, Any], seq: int, source: BinaryIO, sink: BinaryIO) -> Any:
-    given: dict[str, Any] = {
-        key: np.asarray(decoded(value), dtype=np.float64) if key in ARRAYS else value
-        for key, value in arguments.items()
-    }
-    if "layers" in given:
-        given["layers"] = [np.asarray(decoded(layer), dtype=np.float64) for layer in given["layers"]]
-    positional: list[Any] = []
-    if "oracle" in given:
-        positional.append(RemoteOracle(given.pop("oracle"), seq, source, sink))
-    if "score" in given:
-        positional += [given.pop("prompt"), from_json(given.pop("score"), Score)]
-    if "settings" in given:
-        given["settings"] = Settings(**given["settings"])
-    if not positional:
-        return subject.functions[name](*(given[key] for key in ARGUMENTS[name]))
+    def made(kind: Kind, value: Any) -> Any:
+        match kind:
+            case Kind.ARRAY:
+                return np.asarray(decoded(value), dtype=np.float64)
+            case Kind.LAYERS:
+                return [made(Kind.ARRAY, layer) for layer in value]
+            case Kind.SCORE:
+                return from_json(value, Score)
+            case Kind.SETTINGS:
+                return Settings(**value)
+            case Kind.ORACLE:
+                return RemoteOracle(value, seq, source, sink)
+            case Kind.PLAIN:
+                return value
+
+    function = FUNCTIONS[name]
+    kinds = {key: argument.kind for key, argument in (dict(function.positional) | dict(function.named)).items()}
+    given = {key: made(kinds[key], value) for key, value in arguments.items()}
+    positional = [given.pop(key) for key in function.positional]
     return subject.functions[name](*positional, **given)
 
 

@@ -6,6 +6,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import spanver
 
 ROOT = Path(__file__).parent.parent
@@ -22,11 +24,13 @@ def test_the_version_is_stated_once_and_means_the_same_everywhere() -> None:
     assert spanver.__version__ == PROJECT["project"]["version"] == version("spanver")
 
 
-def test_the_readme_table_is_that_of_the_registry() -> None:
-    from spanver.cli.guarantees import with_table  # noqa: PLC0415 (a module for maintainers, imported where it is tested)
+@pytest.mark.parametrize("page", ["README.md", "docs/subjects.md"])
+def test_the_tables_of_a_page_are_those_of_the_package(page: str) -> None:
+    from spanver.cli.pages import with_tables  # noqa: PLC0415 (a module for maintainers, imported where it is tested)
 
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_table(readme) == readme, "bring it up to date: python -m spanver.cli.guarantees README.md"
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "<!-- end of " in text
+    assert with_tables(text) == text, f"bring it up to date: python -m spanver.cli.pages {page}"
 
 
 def test_no_page_points_to_a_file_that_is_not_there() -> None:

@@ -1,25 +1,17 @@
-"""The registry of guarantees as a table: at the terminal, and in the README.
-
-`python -m spanver.cli.guarantees README.md` writes the README's table; with `--check` it only says whether it is
-current.
-"""
+"""`spanver guarantees`: the registry of guarantees as a table at the terminal."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
 from spanver.cli.terminal import console, write_json
-from spanver.errors import SpanverError
 from spanver.guarantees import REGISTRY
 from spanver.verification.collection import checked_by
 
-__all__ = ["guarantee_rows", "guarantee_table", "main", "print_registry", "with_table"]
-
-_BEGIN, _END = "<!-- guarantees:", "<!-- end of guarantees -->"
+__all__ = ["guarantee_table", "print_registry"]
 
 
 def print_registry(json_file: Path | None) -> None:
@@ -58,45 +50,3 @@ def guarantee_table() -> Table:
             "\n".join(checks.get(entry.id, ("[yellow]no check yet[/yellow]",))),
         )
     return table
-
-
-def guarantee_rows() -> str:
-    """Table of all guarantees in Markdown: id, title, kind, source, number of properties and other checks."""
-    checks = checked_by()
-    rows = ["| id | guarantee | kind | from | checked by |", "|---|---|---|---|---|"]
-    for entry in REGISTRY.values():
-        names = checks.get(entry.id, ())
-        count = sum(name.startswith("test_") for name in names)
-        properties = [f"{count} properties" if count > 1 else "1 property"] if count else []
-        parts = [*properties, *(f"`{name}`" for name in names if not name.startswith("test_"))]
-        cell = ", ".join(parts) or "no check yet"
-        rows.append(f"| {entry.id} | {_cell(entry.title)} | {entry.kind_text} | {_cell(entry.source_text)} | {cell} |")
-    return "\n".join(rows) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("*", r"\*")
-
-
-def with_table(readme: str) -> str:
-    """Return a README with its table brought up to date."""
-    begin, end = readme.find(_BEGIN), readme.find(_END)
-    if begin < 0 or end < begin:
-        raise SpanverError("the README has no marks between which its table of guarantees stands")
-    first_line = readme.index("\n", begin) + 1
-    return readme[:first_line] + guarantee_rows() + readme[end:]
-
-
-def main(arguments: list[str]) -> int:
-    """Bring a README up to date; with `--check` only return whether it is, as an exit code."""
-    path = Path(arguments[0])
-    before = path.read_text(encoding="utf-8")
-    after = with_table(before)
-    if "--check" in arguments:
-        return int(before != after)
-    path.write_text(after, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

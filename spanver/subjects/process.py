@@ -32,7 +32,7 @@ from spanver.errors import (
     ProtocolError,
     QuestionRefusedError,
 )
-from spanver.subjects.contract import FUNCTIONS, Subject, result_of
+from spanver.subjects.contract import FUNCTIONS, REMOTE, Subject, result_of
 from spanver.subjects.protocol import PROTOCOL, answer, decode, decoded, encode, encoded
 from spanver.validation import require, require_positive
 
@@ -42,7 +42,6 @@ TIME_LIMIT = 20.0  # seconds of the program's own time in one run
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
 LARGEST_LINE = 1 << 24  # bytes
 MOST_UNREAD = 1000  # lines that nobody asked for
-REMOTE = frozenset(FUNCTIONS) - {"multi_turn", "literal_oracle", "counted_oracle"}
 
 
 def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:
@@ -168,35 +167,9 @@ class _Conversation:
                 tell({"refused": type(error).__name__, "reason": str(error)})
 
 
-ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "elliptic_norms": ("features", "sigma"),
-    "log_softmax": ("log_base", "scores", "beta"),
-    "truncated_scores": ("features", "anchor", "theta", "precision", "nu"),
-    "kl_divergence": ("law", "reference"),
-    "log_coverage": ("law", "log_base"),
-    "fit": ("features", "targets", "radius"),
-    "ridge_regression": ("features", "targets", "ridge"),
-    "draw": ("probabilities", "count", "seed"),
-    "barycentric_spanner": ("vectors", "approximation"),
-    "covering_list": ("vectors", "ridge", "nu"),
-    "pivoted_diagonal": ("vectors",),
-    "softmax_sample": ("oracle", "prompt", "score"),
-    "race_sample": ("oracle", "prompt", "score"),
-    "build_spanner": ("oracle",),
-    "spanner_sampling": ("oracle",),
-    "passive_learner": ("oracle",),
-    "online_dpo": ("oracle",),
-    "xpo": ("oracle",),
-    "elliptical_enumeration": ("oracle",),
-    "best_of_n": ("oracle",),
-    "soft_q": ("layers", "rewards", "beta"),
-}
-"""Names under which positional arguments travel."""
-
-
 def _arguments(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The oracle of a run, if it has one, and the arguments as they travel."""
-    given = dict(zip(ARGUMENTS[name], arguments, strict=True)) | dict(named)
+    given = dict(zip(FUNCTIONS[name].positional, arguments, strict=True)) | dict(named)
     oracle = given.pop("oracle", None)
     sent = {key: encoded(value) for key, value in given.items()}
     if oracle is not None:

@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,10 @@ def decoded(value: Any) -> Any:
     return [decoded(each) for each in value] if isinstance(value, list) else value
 
 
+_QUERIES = ("prompt", "sample", "sample_counts", "sample_until", "reward", "compare", "enumerate")
+_PARAMETERS = {name: list(signature(getattr(Oracle, name)).parameters.values())[1:] for name in _QUERIES}
+
+
 def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
     """Ask an oracle the question of a message.
 
@@ -121,25 +126,16 @@ def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
         If there is no such question, or its arguments are not those it has.
     """
     arguments = {key: value for key, value in message.items() if key not in ("seq", "ask")}
-    question = message["ask"]
-    if not isinstance(question, str) or question not in _QUESTIONS:
-        raise ArgumentError("ask", question, f"one of {', '.join(_QUESTIONS)}")
-    required, optional = _QUESTIONS[question]
-    fits = required <= set(arguments) <= required | optional
-    require(fits, f"the arguments of {question}", sorted(arguments), f"{', '.join(sorted(required)) or 'none'}")
+    query = message["ask"]
+    if not isinstance(query, str) or query not in _QUERIES:
+        raise ArgumentError("ask", query, f"one of {', '.join(_QUERIES)}")
+    known = {each.name for each in _PARAMETERS[query]}
+    required = {each.name for each in _PARAMETERS[query] if each.default is Parameter.empty}
+    fits = required <= set(arguments) <= known
+    require(fits, f"the arguments of {query}", sorted(arguments), f"{', '.join(sorted(required)) or 'none'}")
     if "rule" in arguments:
         arguments["rule"] = from_json(arguments["rule"], Rule)
     if "theta" in arguments:
         arguments["theta"] = read_only(decoded(arguments["theta"]), ndim=1, name="theta")
-    return encoded(getattr(oracle, question)(**arguments))
-
-
-_QUESTIONS: dict[str, tuple[set[str], set[str]]] = {
-    "prompt": (set(), set()),
-    "sample": ({"prompt", "count"}, {"theta"}),
-    "sample_counts": ({"prompt", "count"}, set()),
-    "sample_until": ({"prompt", "rule", "limit"}, set()),
-    "reward": ({"prompt", "response"}, set()),
-    "compare": ({"prompt", "first", "second"}, set()),
-    "enumerate": ({"prompt"}, set()),
-}
+    by_position = [arguments.pop(each.name) for each in _PARAMETERS[query] if each.default is Parameter.empty]
+    return encoded(getattr(oracle, query)(*by_position, **arguments))

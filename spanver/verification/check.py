@@ -21,7 +21,8 @@ from spanver.errors import BudgetExceededError, ContractError, ProtocolError, Vi
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
-from spanver.subjects.contract import SpannerResult, Subject, result_of
+from spanver.subjects.contract import Subject, result_of
+from spanver.subjects.results import SpannerResult
 from spanver.validation import require
 from spanver.values import FloatArray
 from spanver.verification.experiment import Experiment

@@ -34,7 +34,7 @@ from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects import process
-from spanver.subjects.contract import Subject, result_of
+from spanver.subjects.contract import REMOTE, Subject, result_of
 from spanver.subjects.process import process_subject
 from spanver.subjects.protocol import answer, decode, decoded, encoded
 from spanver.subjects.reference import subject as reference
@@ -466,8 +466,8 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def test_the_page_has_a_transcript_of_every_run_and_no_other() -> None:
-    assert set(page_transcripts(PAGE)) == set(RUNS) == process.REMOTE | {"refused"}
-    assert set(SCHEMA["$defs"]["function"]["enum"]) == process.REMOTE
+    assert set(page_transcripts(PAGE)) == set(RUNS) == REMOTE | {"refused"}
+    assert set(SCHEMA["$defs"]["function"]["enum"]) == REMOTE
 
 
 @pytest.mark.parametrize(

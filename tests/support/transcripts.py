@@ -26,7 +26,7 @@ from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.serve import serve
 from spanver.subjects import process, reference
-from spanver.subjects.contract import Subject
+from spanver.subjects.contract import REMOTE, Subject
 from spanver.subjects.protocol import decode, encode
 from spanver.values import LinearScore
 
@@ -41,7 +41,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
 }
 SUBJECT = Subject(
     name="transcripts",
-    functions={each: reference.subject.functions[each] for each in reference.subject.provides & process.REMOTE} | PLAIN,
+    functions={each: reference.subject.functions[each] for each in reference.subject.provides & REMOTE} | PLAIN,
 )
 
 

@@ -1,0 +1,78 @@
+"""Tables in pages that are written from the package, not by hand.
+
+`python -m spanver.cli.pages README.md docs/subjects.md` brings them up to date. With `--check` nothing is written, and the exit code says whether the pages are current.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from spanver.guarantees import REGISTRY
+from spanver.subjects.contract import FUNCTIONS, Argument
+from spanver.verification.collection import checked_by
+
+__all__ = ["contract_rows", "guarantee_rows", "main", "with_tables"]
+
+
+def guarantee_rows() -> str:
+    """Table of all guarantees in Markdown: id, title, kind, source, number of properties and other checks."""
+    checks = checked_by()
+    rows = ["| id | guarantee | kind | from | checked by |", "|---|---|---|---|---|"]
+    for entry in REGISTRY.values():
+        names = checks.get(entry.id, ())
+        count = sum(name.startswith("test_") for name in names)
+        properties = [f"{count} properties" if count > 1 else "1 property"] if count else []
+        parts = [*properties, *(f"`{name}`" for name in names if not name.startswith("test_"))]
+        cell = ", ".join(parts) or "no check yet"
+        rows.append(f"| {entry.id} | {_cell(entry.title)} | {entry.kind_text} | {_cell(entry.source_text)} | {cell} |")
+    return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|").replace("*", r"\*")
+
+
+def contract_rows() -> str:
+    """Table of the contract in Markdown: function, positional and named arguments, result."""
+    rows = ["| function | arguments | passed by name | result |", "|---|---|---|---|"]
+    for each in FUNCTIONS.values():
+        result = each.result + ("" if each.travels else " (Python only)")
+        given, named = (
+            ", ".join(_argument(name, argument) for name, argument in arguments.items())
+            for arguments in (each.positional, each.named)
+        )
+        rows.append(f"| `{each.name}` | {given} | {named} | {result} |")
+    return "\n".join(rows) + "\n"
+
+
+def _argument(name: str, argument: Argument) -> str:
+    return f"{name} {argument.words}".strip()
+
+
+_TABLES = {"guarantees": guarantee_rows, "contract": contract_rows}
+
+
+def with_tables(page: str) -> str:
+    """Return a page with the tables between its marks, `<!-- NAME: .. -->` to `<!-- end of NAME -->`, up to date."""
+    for name, rows in _TABLES.items():
+        begin, end = page.find(f"<!-- {name}:"), page.find(f"<!-- end of {name} -->")
+        if 0 <= begin < end:
+            page = page[: page.index("\n", begin) + 1] + rows() + page[end:]
+    return page
+
+
+def main(arguments: list[str]) -> int:
+    """Bring pages up to date; with `--check` only return whether they are, as an exit code."""
+    stale = False
+    for path in map(Path, (each for each in arguments if each != "--check")):
+        before = path.read_text(encoding="utf-8")
+        after = with_tables(before)
+        stale |= before != after
+        if "--check" not in arguments:
+            path.write_text(after, encoding="utf-8")
+    return int(stale and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

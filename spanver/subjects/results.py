@@ -1,0 +1,222 @@
+"""The form of every result: a dataclass, a mapping or nested lists are brought into it once, wherever computed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from spanver.policies import TruncatedMixture
+from spanver.validation import read_only, require, to_array
+from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
+
+__all__ = [
+    "BaselineResult",
+    "MultiTurnResult",
+    "SpannerResult",
+    "baseline",
+    "best_of_n",
+    "extended_number",
+    "identity",
+    "indices",
+    "layers",
+    "log_vector",
+    "multi_turn",
+    "policy",
+    "spanner",
+    "vector",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class SpannerResult:
+    """What `build_spanner` returns, as far as it is judged: `K` accepted pairs, and `Sigma`.
+
+    Attributes
+    ----------
+    prompts, first, second : tuple, length K
+    vectors : array, shape (K, d)
+    targets : array, shape (K,)
+    sigma : array, shape (d, d)
+    """
+
+    prompts: tuple[Prompt, ...]
+    first: tuple[ResponseId, ...]
+    second: tuple[ResponseId, ...]
+    vectors: FloatArray
+    targets: FloatArray
+    sigma: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineResult:
+    """What a baseline of A3 returns, as far as it is judged: what it learned in `T` rounds, and from what.
+
+    Attributes
+    ----------
+    thetas : array, shape (T, d)
+        Of each round, fitted to the data of the rounds before.
+    vectors : array, shape (T, d)
+    targets : array, shape (T,)
+        Reward differences; for preferences 1 where the first is preferred, else -1.
+    theta : array, shape (d,)
+        Fitted to all data: that of the policy.
+    count : int or None
+        `N` of `best_of_n`.
+    """
+
+    thetas: FloatArray
+    vectors: FloatArray
+    targets: FloatArray
+    theta: FloatArray
+    count: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MultiTurnResult:
+    """What `multi_turn` returns, as far as it is judged: of each of the `H` layers its spanner and its fit.
+
+    Attributes
+    ----------
+    thetas : array, shape (H, d)
+    precisions : tuple of H arrays, shape (d, d)
+    prefixes : tuple of H tuples of Prefix
+    first, second : tuple of H tuples
+        Ids of the tokens of each pair.
+    vectors : tuple of H arrays, shape (K, d)
+    targets : tuple of H arrays, shape (K,)
+    """
+
+    thetas: FloatArray
+    precisions: tuple[FloatArray, ...]
+    prefixes: tuple[tuple[Prefix, ...], ...]
+    first: tuple[tuple[ResponseId, ...], ...]
+    second: tuple[tuple[ResponseId, ...], ...]
+    vectors: tuple[FloatArray, ...]
+    targets: tuple[FloatArray, ...]
+
+
+def vector(value: Any) -> FloatArray:
+    """A vector of finite numbers, shape (n,)."""
+    return read_only(value, ndim=1, name="result")
+
+
+def log_vector(value: Any) -> FloatArray:
+    """A vector of logarithms, shape (n,): finite, or minus infinity."""
+    array = to_array("result", value, (None,), finite=False).copy()
+    require(not bool(np.isnan(array).any() or (array == np.inf).any()), "result", value, "finite, or minus infinity")
+    return array
+
+
+def extended_number(value: Any) -> float:
+    """A number that may be infinite."""
+    number = float(value)
+    require(not np.isnan(number), "result", value, "a number")
+    return number
+
+
+def indices(value: Any) -> IntArray:
+    """Indices, shape (n,)."""
+    array = np.asarray(value)
+    require(array.ndim == 1, "the number of dimensions of result", array.ndim, "1")
+    require(array.dtype.kind in "iu" or array.size == 0, "result", value, "of integers")
+    return array.astype(np.int64)
+
+
+def _part(value: Any, name: str) -> Any:
+    """Part of a result that is a mapping or an object."""
+    if isinstance(value, Mapping):
+        require(name in value, "result", sorted(map(str, value)), f"with the key {name}")
+        return value[name]
+    require(hasattr(value, name), "result", value, f"with the attribute {name}")
+    return getattr(value, name)
+
+
+def identity(value: Any) -> ResponseId:
+    """Id of a response that is given as one, or by its id."""
+    if isinstance(value, Mapping) or hasattr(value, "id"):
+        value = _part(value, "id")
+    return value if isinstance(value, str) else operator.index(value)
+
+
+def spanner(value: Any) -> SpannerResult:
+    """Accepted pairs and `Sigma`."""
+    dimension = len(np.asarray(_part(value, "sigma")))
+    vectors = np.asarray(_part(value, "vectors"), dtype=np.float64).reshape(-1, dimension)
+    result = SpannerResult(
+        prompts=tuple(map(identity, _part(value, "prompts"))),
+        first=tuple(map(identity, _part(value, "first"))),
+        second=tuple(map(identity, _part(value, "second"))),
+        vectors=read_only(vectors, ndim=2, name="vectors"),
+        targets=read_only(_part(value, "targets"), ndim=1, name="targets"),
+        sigma=read_only(_part(value, "sigma"), ndim=2, name="sigma"),
+    )
+    for name in ("prompts", "first", "second", "targets"):
+        length = len(getattr(result, name))
+        require(length == len(result.vectors), f"the length of {name}", length, f"{len(result.vectors)}, as of vectors")
+    return result
+
+
+def baseline(value: Any) -> BaselineResult:
+    """What a baseline learned in its rounds, and from what."""
+    policy = getattr(value, "policy", value)
+    result = BaselineResult(
+        thetas=read_only(_part(value, "thetas"), ndim=2, name="thetas"),
+        vectors=read_only(_part(value, "vectors"), ndim=2, name="vectors"),
+        targets=read_only(_part(value, "targets"), ndim=1, name="targets"),
+        theta=read_only(_part(policy, "theta"), ndim=1, name="theta"),
+    )
+    rounds, dimension = len(result.targets), len(result.theta)
+    for name in ("thetas", "vectors"):
+        shape = getattr(result, name).shape
+        require(shape == (rounds, dimension), f"the shape of {name}", shape, f"{(rounds, dimension)}, as of the others")
+    return result
+
+
+def best_of_n(value: Any) -> BaselineResult:
+    """What best-of-N learned, with its `N`."""
+    count = operator.index(_part(getattr(value, "policy", value), "count"))
+    return replace(baseline(value), count=count)
+
+
+def layers(value: Any) -> tuple[FloatArray, ...]:
+    """Arrays of all layers."""
+    return tuple(read_only(layer, ndim=2, name="a layer of result") for layer in value)
+
+
+def multi_turn(value: Any) -> MultiTurnResult:
+    """Spanner and fit of every layer."""
+    thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
+    pairs, horizon = [tuple(layer) for layer in _part(value, "pairs")], len(thetas)
+    result = MultiTurnResult(
+        thetas=thetas,
+        precisions=tuple(
+            read_only(_part(layer, "precision"), ndim=2, name="precision")
+            for layer in _part(_part(value, "policy"), "layers")
+        ),
+        prefixes=tuple(tuple(_part(pair, "prefix") for pair in layer) for layer in pairs),
+        first=tuple(tuple(identity(_part(pair, "first")) for pair in layer) for layer in pairs),
+        second=tuple(tuple(identity(_part(pair, "second")) for pair in layer) for layer in pairs),
+        vectors=tuple(
+            read_only(np.array([pair.difference for pair in layer]).reshape(-1, thetas.shape[1]), ndim=2, name="pairs")
+            for layer in pairs
+        ),
+        targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(value, "targets")),
+    )
+    for name in ("precisions", "vectors", "targets"):
+        length = len(getattr(result, name))
+        require(length == horizon, f"the layers of {name}", length, f"{horizon}, as of thetas")
+    sizes, fitted = [len(each) for each in result.vectors], [len(each) for each in result.targets]
+    require(sizes == fitted, "the lengths of targets", fitted, f"{sizes}, as of pairs")
+    return result
+
+
+def policy(value: Any) -> TruncatedMixture:
+    """The mixture that A2 returns."""
+    policy = value if isinstance(value, Mapping) else getattr(value, "policy", value)
+    thetas = read_only(_part(policy, "thetas"), ndim=2, name="thetas")
+    precision = read_only(_part(policy, "precision"), ndim=2, name="precision")
+    return TruncatedMixture(thetas, precision, float(_part(policy, "nu")))
