@@ -10,13 +10,11 @@ from typing import Any
 from spanver.errors import ArgumentError
 from spanver.kernels.backends import BACKENDS
 from spanver.subjects.contract import Subject, subject_from
+from spanver.subjects.libraries.catalogue import LIBRARIES
+from spanver.subjects.libraries.library import subject_of
 
 __all__ = ["NAMED", "load_subject", "open_subject"]
 
-LIBRARIES = (
-    *("numpy", "scipy", "scikit-learn-cholesky", "scikit-learn-svd", "scikit-learn-lsqr", "scikit-learn-sparse-cg"),
-    *("river", "river-batch", "vowpal-wabbit", "vowpal-wabbit-again"),
-)
 REFERENCES = ("reference", *(f"reference-{name}" for name in BACKENDS))
 NAMED = (*REFERENCES, *LIBRARIES)
 """Subjects that have a name of their own; mutants of the zoo are `zoo:NAME`."""
@@ -44,7 +42,7 @@ def load_subject(name: str) -> Subject:
         library = name.partition("-")[2]
         found = reference.on(library) if library else reference.subject
     elif name in LIBRARIES:
-        found = importlib.import_module("spanver.subjects.libraries.catalogue").subject(name)
+        found = subject_of(LIBRARIES[name])
     elif not colon or not module or not attribute:
         raise ArgumentError("subject", name, f"module:attribute, zoo:NAME, or one of {', '.join(NAMED)}")
     elif module == "zoo":

@@ -1,6 +1,7 @@
 """Tables in pages that are written from the package, not by hand.
 
-`python -m spanver.cli.pages README.md docs/subjects.md` brings them up to date. With `--check` nothing is written, and the exit code says whether the pages are current.
+`python -m spanver.cli.pages README.md docs/subjects.md` brings them up to date. With `--check` nothing is written, and
+the exit code says whether the pages are current.
 """
 
 from __future__ import annotations

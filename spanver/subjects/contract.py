@@ -48,7 +48,7 @@ class Subject:
         Relative error that its ridge regressions are allowed (E7): iterative ones promise no more than their tolerance.
     may_fall_short : bool
         Whether its barycentric spanners may have fewer members than the rank; then only complete ones are judged.
-    measured : frozenset of str
+    unpromised : frozenset of str
         Functions that promise nothing: what holds of them is reported and not judged.
     close : callable
         Called when it is not needed any more.
@@ -59,7 +59,7 @@ class Subject:
     approximation: float = 2.0
     rounding: float = 1e-9
     may_fall_short: bool = False
-    measured: frozenset[str] = frozenset()
+    unpromised: frozenset[str] = frozenset()
     close: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
@@ -217,5 +217,5 @@ def subject_from(value: Any, name: str) -> Subject:
         approximation=float(getattr(value, "approximation", Subject.approximation)),
         rounding=float(getattr(value, "rounding", Subject.rounding)),
         may_fall_short=bool(getattr(value, "may_fall_short", False)),
-        measured=frozenset(getattr(value, "measured", ())),
+        unpromised=frozenset(getattr(value, "unpromised", ())),
     )

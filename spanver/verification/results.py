@@ -199,7 +199,7 @@ def judge(
         return Row(name, Status.NOT_PROVIDED)
     # Exact findings first, as they say more; then by name, since the order in which they end depends on the workers.
     mine = sorted((each for each in findings if name in each.guarantees), key=lambda each: (each.kind, each.property))
-    measured = {each.name for each in expected if each.needs & subject.measured}
+    measured = {each.name for each in expected if each.needs & subject.unpromised}
     judged = [each for each in mine if each.property not in measured]
     if len(measured) == len(expected) == len(mine):
         violated = [each.message for each in mine if each.verdict is Verdict.VIOLATED]

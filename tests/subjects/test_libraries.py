@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from spanver.errors import ArgumentError, MissingExtraError
 from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
-from spanver.subjects.libraries.catalogue import SUBJECTS
-from spanver.subjects.libraries.library import ThirdParty
+from spanver.subjects.libraries.catalogue import LIBRARIES
+from spanver.subjects.libraries.library import Library
 from spanver.subjects.libraries.numpy_choice import numpy_draw
 from spanver.subjects.libraries.river import river_batch_ridge, river_ridge
 from spanver.subjects.libraries.scikit_learn import scikit_learn_ridge
@@ -26,8 +26,8 @@ from spanver.subjects.libraries.scipy_qr import scipy_pivoted_diagonal, scipy_pi
 from spanver.subjects.libraries.vowpal_wabbit import vowpal_wabbit_spanner
 
 FINDINGS = Path(__file__).parents[2] / "docs" / "findings"
-SPANNERS = [name for name, subject in SUBJECTS.items() if "barycentric_spanner" in subject.functions]
-RIDGES = [name for name, subject in SUBJECTS.items() if "ridge_regression" in subject.functions]
+SPANNERS = [name for name, subject in LIBRARIES.items() if "barycentric_spanner" in subject.functions]
+RIDGES = [name for name, subject in LIBRARIES.items() if "ridge_regression" in subject.functions]
 # The module whose absence makes a subject unusable, and of a batch what it comes in.
 MODULES = {
     "vowpalwabbit": "vowpalwabbit",
@@ -47,13 +47,13 @@ def needs(*modules: str) -> None:
 
 
 def needs_of(name: str) -> None:
-    needs(MODULES[SUBJECTS[name].library], *(["pandas"] if name == "river-batch" else []))
+    needs(MODULES[LIBRARIES[name].library], *(["pandas"] if name == "river-batch" else []))
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_a_subject_names_its_library_its_version_and_what_it_promises(name: str) -> None:
     needs_of(name)
-    subject = SUBJECTS[name]
+    subject = LIBRARIES[name]
     assert subject.name == name
     assert subject.promises
     assert subject.functions
@@ -67,13 +67,13 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_has_it(monkeypat
 
 
 def test_a_distribution_that_is_not_installed_has_no_version() -> None:
-    assert ThirdParty("none", "no-such-distribution-of-ours", {}, {}).version() is None
+    assert Library("none", "no-such-distribution-of-ours", {}, {}).version() is None
 
 
 @pytest.mark.parametrize("name", SPANNERS)
 def test_of_long_axes_and_a_short_sum_the_axes_are_chosen(name: str) -> None:
     needs_of(name)
-    chosen = SUBJECTS[name].functions["barycentric_spanner"]([[0.1, 0.1], [1.0, 0.0], [0.0, 0.9]], 2.0)
+    chosen = LIBRARIES[name].functions["barycentric_spanner"]([[0.1, 0.1], [1.0, 0.0], [0.0, 0.9]], 2.0)
     assert sorted(chosen) == [1, 2]
     assert barycentric_coefficient([[0.1, 0.1], [1.0, 0.0], [0.0, 0.9]], chosen) == 1.0
 
@@ -81,7 +81,7 @@ def test_of_long_axes_and_a_short_sum_the_axes_are_chosen(name: str) -> None:
 @pytest.mark.parametrize("name", SPANNERS)
 def test_a_set_of_zero_vectors_needs_no_spanner(name: str) -> None:
     needs_of(name)
-    assert SUBJECTS[name].functions["barycentric_spanner"]([[0.0, 0.0]], 2.0) == []
+    assert LIBRARIES[name].functions["barycentric_spanner"]([[0.0, 0.0]], 2.0) == []
 
 
 @pytest.mark.parametrize("vectors", [[1.0, 2.0], [[math.nan, 1.0]], np.zeros((0, 2))])
@@ -99,15 +99,15 @@ def test_scipy_puts_the_longest_column_first_and_its_diagonal_does_not_increase(
     for _ in range(200):
         vectors = random.normal(size=tuple(random.integers(1, 9, 2)))
         diagonal = scipy_pivoted_diagonal(vectors)
-        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + SUBJECTS["scipy"].settings["rounding"]))
+        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + LIBRARIES["scipy"].settings["rounding"]))
 
 
 @pytest.mark.parametrize("name", RIDGES)
 def test_ridge_regression_of_one_feature_is_the_shrunk_quotient(name: str) -> None:
     needs_of(name)
     # ridge 1: (1*2 + 2*3) / (1 + 4 + 1); the batch of river knows this value alone.
-    theta = SUBJECTS[name].functions["ridge_regression"]([[1.0], [2.0]], [2.0, 3.0], 1.0)
-    assert theta == pytest.approx([8.0 / 6.0], rel=SUBJECTS[name].settings["rounding"])
+    theta = LIBRARIES[name].functions["ridge_regression"]([[1.0], [2.0]], [2.0, 3.0], 1.0)
+    assert theta == pytest.approx([8.0 / 6.0], rel=LIBRARIES[name].settings["rounding"])
 
 
 @pytest.mark.parametrize("name", [name for name in RIDGES if name != "river-batch"])
@@ -118,10 +118,10 @@ def test_ridge_regression_solves_its_normal_equations(name: str) -> None:
         rows, columns = random.integers(1, 9, 2)
         features, targets = random.normal(size=(rows, columns)), random.normal(size=rows)
         ridge = float(10.0 ** random.uniform(-2, 1))
-        theta = SUBJECTS[name].functions["ridge_regression"](features, targets, ridge)
+        theta = LIBRARIES[name].functions["ridge_regression"](features, targets, ridge)
         residual = features.T @ (features @ theta - targets) + ridge * theta
         scale = np.abs(features).T @ np.abs(targets)
-        assert np.max(np.abs(residual) / scale) <= SUBJECTS[name].settings["rounding"]
+        assert np.max(np.abs(residual) / scale) <= LIBRARIES[name].settings["rounding"]
 
 
 def test_a_ridge_regression_refuses_targets_that_do_not_fit() -> None:

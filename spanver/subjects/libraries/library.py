@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from spanver.errors import MissingExtraError
+from spanver.subjects.contract import Subject
 from spanver.validation import require, require_positive, to_array
+from spanver.values import FloatArray
 
-__all__ = ["ThirdParty"]
-
-
-FloatArray = NDArray[np.float64]
+__all__ = ["Library", "finite_matrix", "import_library", "regression_data", "subject_of"]
 
 
 @dataclass(frozen=True)
-class ThirdParty:
+class Library:
     """A library's code under the names that a subject uses.
 
     Attributes
@@ -58,20 +56,45 @@ class ThirdParty:
             return None
 
 
-def _library(module: str, distribution: str) -> ModuleType:
+def import_library(module: str, distribution: str) -> ModuleType:
+    """Import a module of a library, or say which extra has it."""
     try:
         return importlib.import_module(module)
     except ImportError:
         raise MissingExtraError("this subject", distribution, "third-party") from None
 
 
-def _matrix(vectors: ArrayLike) -> FloatArray:
+def finite_matrix(vectors: ArrayLike) -> FloatArray:
+    """Return a finite matrix, shape (n, d), each at least 1."""
     matrix = to_array("vectors", vectors, (None, None))
     require(matrix.size > 0, "the shape of vectors", matrix.shape, "(n, d), each at least 1")
     return matrix
 
 
-def _regression(features: ArrayLike, targets: ArrayLike, ridge: float) -> tuple[FloatArray, FloatArray]:
-    matrix = _matrix(features)
+def regression_data(features: ArrayLike, targets: ArrayLike, ridge: float) -> tuple[FloatArray, FloatArray]:
+    """Return features, shape (n, d), and targets, shape (n,), of a ridge regression."""
+    matrix = finite_matrix(features)
     require_positive("ridge", ridge)
     return matrix, to_array("targets", targets, (len(matrix),))
+
+
+def subject_of(library: Library) -> Subject:
+    """Return a library's code as the harness takes it; what the library does not promise is only measured.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    version = library.version()
+    if version is None:
+        raise MissingExtraError(f"the subject {library.name}", library.library, "third-party")
+    spans_without_promise = "barycentric_spanner" in library.functions and "B1" not in library.promises
+    return Subject(
+        name=f"{library.name} ({library.library} {version})",
+        functions=library.functions,
+        approximation=library.settings.get("approximation", 2.0),
+        may_fall_short=library.library == "vowpalwabbit",  # as its wiki says
+        rounding=library.settings.get("rounding", 1e-9),
+        unpromised=frozenset({"barycentric_spanner"} if spans_without_promise else ()),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spanver.subjects.libraries.library import Library
 from spanver.validation import require_count
 
 __all__ = ["numpy_draw"]
@@ -30,3 +31,13 @@ def numpy_draw(probabilities: ArrayLike, count: int, seed: int) -> NDArray[np.in
     require_count("count", count, least=0)
     law = np.asarray(probabilities, dtype=np.float64)
     return np.random.default_rng(seed).choice(law.size, size=count, p=law).astype(np.int64)
+
+
+LIBRARIES = (
+    Library(
+        "numpy",
+        "numpy",
+        {"draw": numpy_draw},
+        {"R6": 'numpy.random.Generator.choice, docstring, `p`: "The probabilities associated with each entry in a."'},
+    ),
+)

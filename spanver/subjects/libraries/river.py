@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spanver.subjects.libraries.library import FloatArray, _library, _regression
+from spanver.subjects.libraries.library import Library, import_library, regression_data
+from spanver.values import FloatArray
 
 __all__ = ["river_batch_ridge", "river_ridge"]
 
@@ -31,8 +32,8 @@ def river_ridge(features: ArrayLike, targets: ArrayLike, ridge: float) -> FloatA
     MissingExtraError
         If `river` is not installed.
     """
-    matrix, column = _regression(features, targets, ridge)
-    model = _library("river.linear_model", "river").BayesianLinearRegression(alpha=ridge, beta=1.0)
+    matrix, column = regression_data(features, targets, ridge)
+    model = import_library("river.linear_model", "river").BayesianLinearRegression(alpha=ridge, beta=1.0)
     for row, target in zip(matrix.tolist(), column.tolist(), strict=True):
         model.learn_one(dict(enumerate(row)), target)
     return np.array([model.predict_one({place: 1.0}) for place in range(matrix.shape[1])], dtype=np.float64)
@@ -57,9 +58,9 @@ def river_batch_ridge(features: ArrayLike, targets: ArrayLike, ridge: float) -> 
     MissingExtraError
         If `river` or `pandas`, in whose frames it takes batches, is not installed.
     """
-    matrix, column = _regression(features, targets, ridge)
-    pandas = _library("pandas", "pandas")
-    model = _library("river.linear_model", "river").BayesianLinearRegression(alpha=ridge, beta=1.0)
+    matrix, column = regression_data(features, targets, ridge)
+    pandas = import_library("pandas", "pandas")
+    model = import_library("river.linear_model", "river").BayesianLinearRegression(alpha=ridge, beta=1.0)
     names = [str(place) for place in range(matrix.shape[1])]
     model.learn_many(pandas.DataFrame(matrix, columns=names), pandas.Series(column))
     return np.array([model.predict_one({name: 1.0}) for name in names], dtype=np.float64)
@@ -69,4 +70,12 @@ _RIVER_PROMISE = (
     'river.linear_model.BayesianLinearRegression, docstring: "alpha  Prior parameter.  beta  Noise parameter.", with '
     "reference to Bishop, Pattern Recognition and Machine Learning, whose (3.53) and (3.54) are the normal equations "
     "with ridge alpha/beta"
+)
+
+
+LIBRARIES = (
+    Library("river", "river", {"ridge_regression": river_ridge}, {"E7": _RIVER_PROMISE}, {"rounding": 1e-6}),
+    Library(
+        "river-batch", "river", {"ridge_regression": river_batch_ridge}, {"E7": _RIVER_PROMISE}, {"rounding": 1e-6}
+    ),
 )

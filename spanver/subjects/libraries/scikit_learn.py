@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spanver.subjects.libraries.library import FloatArray, ThirdParty, _library, _regression
+from spanver.subjects.libraries.library import Library, import_library, regression_data
+from spanver.values import FloatArray
 
 __all__ = ["scikit_learn_ridge"]
 
@@ -39,8 +40,8 @@ def scikit_learn_ridge(
     MissingExtraError
         If `scikit-learn` is not installed.
     """
-    matrix, column = _regression(features, targets, ridge)
-    model = _library("sklearn.linear_model", "scikit-learn").Ridge(
+    matrix, column = regression_data(features, targets, ridge)
+    model = import_library("sklearn.linear_model", "scikit-learn").Ridge(
         alpha=ridge, fit_intercept=False, solver=solver, tol=1e-14, max_iter=100_000, random_state=0
     )
     return np.asarray(model.fit(matrix, column).coef_, dtype=np.float64)
@@ -51,11 +52,19 @@ _SCIKIT_PROMISE = (
 )
 
 
-def _scikit_learn(solver: Solver, promise: str, rounding: float) -> ThirdParty:
-    return ThirdParty(
+def _scikit_learn(solver: Solver, promise: str, rounding: float) -> Library:
+    return Library(
         name=f"scikit-learn-{solver.replace('_', '-')}",
         library="scikit-learn",
         functions={"ridge_regression": partial(scikit_learn_ridge, solver=solver)},
         promises={"E7": _SCIKIT_PROMISE + promise},
         settings={"rounding": rounding},
     )
+
+
+LIBRARIES = (
+    _scikit_learn("cholesky", "\"'cholesky' uses ... to obtain a closed-form solution\"", 1e-9),
+    _scikit_learn("svd", "\"'svd' uses a Singular Value Decomposition of X to compute the Ridge coefficients\"", 1e-9),
+    _scikit_learn("lsqr", "\"'lsqr': `tol` is set as atol and btol of scipy.sparse.linalg.lsqr\"", 1e-6),
+    _scikit_learn("sparse_cg", "\"'sparse_cg': norm of residuals smaller than `tol`\"", 1e-6),
+)

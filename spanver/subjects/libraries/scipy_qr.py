@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spanver.subjects.libraries.library import FloatArray, _library, _matrix
+from spanver.subjects.libraries.library import Library, finite_matrix, import_library
+from spanver.values import FloatArray
 
 __all__ = ["scipy_pivoted_diagonal", "scipy_pivoted_spanner"]
 
@@ -28,11 +29,11 @@ def scipy_pivoted_spanner(vectors: ArrayLike, approximation: float = np.inf) -> 
         If `vectors` is not a finite matrix.
     """
     del approximation
-    matrix = _matrix(vectors)
+    matrix = finite_matrix(vectors)
     rank = int(np.linalg.matrix_rank(matrix))
     if rank == 0:
         return []
-    pivots = _library("scipy.linalg", "scipy").qr(matrix.T, mode="r", pivoting=True)[1]
+    pivots = import_library("scipy.linalg", "scipy").qr(matrix.T, mode="r", pivoting=True)[1]
     return [int(index) for index in pivots[:rank]]
 
 
@@ -54,5 +55,21 @@ def scipy_pivoted_diagonal(vectors: ArrayLike) -> FloatArray:
     ArgumentError
         If `vectors` is not a finite matrix.
     """
-    triangle = _library("scipy.linalg", "scipy").qr(_matrix(vectors).T, mode="r", pivoting=True)[0]
+    triangle = import_library("scipy.linalg", "scipy").qr(finite_matrix(vectors).T, mode="r", pivoting=True)[0]
     return np.asarray(np.abs(np.diagonal(triangle)), dtype=np.float64)
+
+
+LIBRARIES = (
+    Library(
+        "scipy",
+        "scipy",
+        {"barycentric_spanner": scipy_pivoted_spanner, "pivoted_diagonal": scipy_pivoted_diagonal},
+        {
+            "pivoted diagonal": (
+                'scipy.linalg.qr, docstring, `pivoting`: "P is chosen such that the diagonal of R is non-increasing", '
+                "shown there of absolute values"
+            )
+        },
+        {"rounding": 1e-12},
+    ),
+)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spanver.subjects.libraries.library import FloatArray, _library, _matrix
+from spanver.subjects.libraries.library import Library, finite_matrix, import_library
 from spanver.validation import require, require_count, require_positive
+from spanver.values import FloatArray
 
 __all__ = ["vowpal_wabbit_spanner"]
 
@@ -39,11 +42,11 @@ def vowpal_wabbit_spanner(vectors: ArrayLike, approximation: float, *, earlier_c
     MissingExtraError
         If `vowpalwabbit` is not installed.
     """
-    matrix = _matrix(vectors)
+    matrix = finite_matrix(vectors)
     require_positive("approximation", approximation)
     require(approximation > 1.0, "approximation", approximation, "above 1")
     require_count("earlier_calls", earlier_calls, least=0)
-    library = _library("vowpalwabbit", "vowpalwabbit")
+    library = import_library("vowpalwabbit", "vowpalwabbit")
     rank = int(np.linalg.matrix_rank(matrix))
     if rank == 0:
         return []
@@ -72,4 +75,17 @@ _SPANNER_PROMISE = (
     'singular vectors produced after the SVD"'
 )
 
-_SPANNER_SETTINGS = {"approximation": 2.0, "rounding": 1e-4}
+
+LIBRARIES = tuple(
+    Library(
+        name,
+        "vowpalwabbit",
+        {"barycentric_spanner": function},
+        {"B1": _SPANNER_PROMISE, "B2": _SPANNER_PROMISE},
+        {"approximation": 2.0, "rounding": 1e-4},
+    )
+    for name, function in (
+        ("vowpal-wabbit", vowpal_wabbit_spanner),  # of a fresh workspace
+        ("vowpal-wabbit-again", partial(vowpal_wabbit_spanner, earlier_calls=1)),
+    )
+)
