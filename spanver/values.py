@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import cattrs
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "LinearScore",
     "Outcome",
     "Pair",
+    "Place",
     "Prefix",
     "Prompt",
     "RejectionRule",
@@ -49,6 +50,9 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 Prompt: TypeAlias = int | str
 ResponseId: TypeAlias = int | str
+
+Place = TypeVar("Place")
+"""Where responses are drawn: a prompt, or a prefix."""
 
 
 class Outcome(Enum):
@@ -108,10 +112,10 @@ class Prefix:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Pair:
-    """Two responses to one prompt; `difference` is the relative feature `v = phi(first) - phi(second)`."""
+class Pair(Generic[Place]):
+    """Two responses to one prompt, or two tokens at one prefix; `difference` is `v = phi(first) - phi(second)`."""
 
-    prompt: Prompt
+    prompt: Place
     first: Response
     second: Response
 

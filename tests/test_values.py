@@ -21,6 +21,8 @@ from spanver.values import (
     LinearScore,
     Outcome,
     Pair,
+    Prefix,
+    Prompt,
     RejectionRule,
     Response,
     Responses,
@@ -48,8 +50,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
     **{f"Response-{outcome.value}": (Response(3, AWKWARD, outcome), Response) for outcome in Outcome},
     "Responses": (RESPONSES, Responses),
     "Responses-none": (Responses((), np.empty((0, 2))), Responses),
-    "Pair": (Pair(4, RESPONSES[0], RESPONSES[1]), Pair),
-    "Pair-text": (Pair("prompt", RESPONSES[2], RESPONSES[1]), Pair),
+    "Pair": (Pair(4, RESPONSES[0], RESPONSES[1]), Pair[Prompt]),
+    "Pair-prefix": (Pair(Prefix(4, (0, "token")), RESPONSES[0], RESPONSES[1]), Pair[Prefix]),
+    "Pair-text": (Pair("prompt", RESPONSES[2], RESPONSES[1]), Pair[Prompt]),
     "Counts": (Counts(RESPONSES, np.array([1, 2**62, 3])), Counts),
     "SearchResult": (SearchResult(RESPONSES, 2**80), SearchResult),
     "SearchResult-nothing": (SearchResult(None, 12), SearchResult),
@@ -84,7 +87,8 @@ def through_json(data: Any) -> Any:
 def arrays_in_base64(data: Any) -> Any:
     """The same JSON with every nested list of numbers in the form of shape and bytes."""
     if isinstance(data, dict):
-        return {key: value if key in {"ids", "counts"} else arrays_in_base64(value) for key, value in data.items()}
+        lists = {"ids", "counts", "tokens"}
+        return {key: value if key in lists else arrays_in_base64(value) for key, value in data.items()}
     if isinstance(data, list):
         array = np.array(data, dtype="<f8")
         return {"shape": list(array.shape), "float64": base64.b64encode(array.tobytes()).decode("ascii")}

@@ -11,7 +11,7 @@ from numpy.polynomial.legendre import leggauss
 from scipy.special import gammaln, logsumexp
 
 from spanver.kernels import log1mexp
-from spanver.learners.softmax_sampler import pilot_size
+from spanver.learners.softmax_sampler import sampler_trials
 from spanver.validation import require, require_probability
 from spanver.values import FloatArray, IntArray
 
@@ -108,7 +108,7 @@ def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float,
     require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")
     require(f.shape == base.shape, "the shape of f", f.shape, str(base.shape))
     require_probability("delta", delta)
-    trials = pilot_size(multiplier, delta)
+    trials = sampler_trials(multiplier, delta)
     pilots = _compositions(trials, len(base))
     log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
     laws, all_fail, hit = law_given_pilot(base, f / beta, pilots, multiplier)

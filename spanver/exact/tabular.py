@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 from spanver.exact.samplers import law_given_pilot, log_law_of_best
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
-from spanver.learners.softmax_sampler import pilot_size
+from spanver.learners.softmax_sampler import sampler_trials
 from spanver.policies import BestOfN, LinearSoftmax, Policy, TruncatedMixture, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
@@ -264,7 +264,7 @@ def sampled_gap(
         Of the pilots.
     """
     generator = stream(seed, "pilots of the output")
-    trials = pilot_size(multiplier, failure)
+    trials = sampler_trials(multiplier, failure)
     total = np.zeros(problem.log_base.shape)
     for x, features in enumerate(problem.features):
         support = np.flatnonzero(problem.log_base[x] > -np.inf)

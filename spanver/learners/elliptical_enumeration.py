@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from spanver.kernels import inverse_factor, update_inverse_factor
-from spanver.learners.rounds import BaselineRun, Pair, run_rounds
-from spanver.learners.xpo import _LARGEST_BLOCK
+from spanver.learners.rounds import BaselineRun, run_rounds
 from spanver.oracle import Oracle
 from spanver.validation import require_positive
-from spanver.values import FloatArray
+from spanver.values import FloatArray, Pair, Prompt
 
 __all__ = ["elliptical_enumeration"]
+
+_LARGEST_BLOCK = 1 << 22  # distances in memory at once
 
 
 def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: int) -> BaselineRun:
@@ -52,13 +53,13 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
     require_positive("ridge", ridge)
     factor = inverse_factor(ridge * np.eye(oracle.dimension))
 
-    def pair(theta: FloatArray) -> Pair:
+    def pair(theta: FloatArray) -> Pair[Prompt]:
         nonlocal factor
         prompt = oracle.prompt()
         listed = oracle.enumerate(prompt)
         one, two = _furthest(listed.features @ factor.T)
         factor, _ = update_inverse_factor(factor, listed.features[one] - listed.features[two])
-        return prompt, listed[one], listed[two]
+        return Pair(prompt, listed[one], listed[two])
 
     return run_rounds(oracle, rounds, pair, "reward")
 

@@ -20,10 +20,10 @@ from spanver.kernels import fit_moments
 from spanver.values import FloatArray
 
 __all__ = [
-    "Local",
     "LogLikelihood",
     "LogisticLoss",
     "Loss",
+    "QuadraticModel",
     "SquareLoss",
     "logistic_fit",
     "minimise_on_ball",
@@ -32,31 +32,31 @@ __all__ = [
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Local:
-    """A loss at one parameter.
+class QuadraticModel:
+    """A loss near one parameter: its value and gradient there, and a curvature.
 
     Attributes
     ----------
     value : float
-    size : float
-        Sum of the magnitudes of the terms of the value, which tells how much of it is rounding.
+    magnitude : float
+        Sum of the magnitudes of the terms of the value, on which its rounding error depends.
     gradient : array, shape (d,)
     curvature : array, shape (d, d)
         Positive semidefinite.
     """
 
     value: float
-    size: float
+    magnitude: float
     gradient: FloatArray
     curvature: FloatArray
 
 
-Loss: TypeAlias = Callable[[FloatArray], Local]
+Loss: TypeAlias = Callable[[FloatArray], QuadraticModel]
 
 _STEPS = 1000  # Newton takes a few; where optimism is about as curved as the loss, tens
-_SETTLED = 1e-10  # of the radius: steps that no policy and no later fit can feel
-_SUFFICIENT = 1e-4  # share of the first-order decrease that a step has to keep (Armijo)
-_SHORTEST = 2.0**-40
+_STEP_TOLERANCE = 1e-10  # of the radius: steps that no policy and no later fit can feel
+_ARMIJO = 1e-4  # share of the first-order decrease that a step has to keep (Armijo)
+_MIN_STEP = 2.0**-40
 _ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 
 
@@ -83,17 +83,17 @@ def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray
     for _ in range(_STEPS):
         step = fit_moments(here.curvature, here.curvature @ theta - here.gradient, radius) - theta
         slope = float(here.gradient @ step)
-        length, rounding = 1.0, _ROUNDING * here.size
+        length, rounding = 1.0, _ROUNDING * here.magnitude
         trial = loss(theta + step)
         # Near the minimum the decrease is less than the rounding of the value, which must not refuse a good step.
-        while trial.value > here.value + _SUFFICIENT * length * slope + rounding and length > _SHORTEST:
+        while trial.value > here.value + _ARMIJO * length * slope + rounding and length > _MIN_STEP:
             length *= 0.5
             trial = loss(theta + length * step)
-        if length <= _SHORTEST:
+        if length <= _MIN_STEP:
             break
         theta = theta + length * step
         here = trial
-        if float(np.linalg.norm(step)) <= _SETTLED * radius or (length < 1.0 and -length * slope <= rounding):
+        if float(np.linalg.norm(step)) <= _STEP_TOLERANCE * radius or (length < 1.0 and -length * slope <= rounding):
             break
     # A step of length 1 ends on the sphere up to rounding; oracles take no more than that.
     return theta * min(1.0, radius / max(float(np.linalg.norm(theta)), radius))
@@ -118,12 +118,12 @@ class SquareLoss:
         theta: FloatArray = fit_moments(self._gram, self._moment, radius)
         return theta
 
-    def __call__(self, theta: FloatArray) -> Local:
+    def __call__(self, theta: FloatArray) -> QuadraticModel:
         """As `Loss`."""
         product = self._gram @ theta
         square, cross = float(theta @ product), 2.0 * float(self._moment @ theta)
-        size = square + abs(cross) + self._square
-        return Local(square - cross + self._square, size, 2.0 * (product - self._moment), 2.0 * self._gram)
+        value, magnitude = square - cross + self._square, square + abs(cross) + self._square
+        return QuadraticModel(value, magnitude, 2.0 * (product - self._moment), 2.0 * self._gram)
 
 
 class LogisticLoss:
@@ -138,13 +138,13 @@ class LogisticLoss:
     def __init__(self, vectors: FloatArray, labels: FloatArray) -> None:
         self._signed = vectors * labels[:, None]
 
-    def __call__(self, theta: FloatArray) -> Local:
+    def __call__(self, theta: FloatArray) -> QuadraticModel:
         """As `Loss`."""
         margins = self._signed @ theta
         wrong = expit(-margins)
         weighted = self._signed * (wrong * expit(margins))[:, None]
         value = float(np.logaddexp(0.0, -margins).sum())
-        return Local(value, value, -(wrong @ self._signed), self._signed.T @ weighted)
+        return QuadraticModel(value, value, -(wrong @ self._signed), self._signed.T @ weighted)
 
 
 def logistic_fit(vectors: FloatArray, labels: FloatArray, radius: float, start: FloatArray | None = None) -> FloatArray:
@@ -208,7 +208,7 @@ class LogLikelihood:
         self._chosen += features
 
     def __call__(self, theta: FloatArray) -> tuple[float, float, FloatArray]:
-        """Value, size and gradient, as in `Local`."""
+        """Value, magnitude and gradient, as in `QuadraticModel`."""
         exponents = self._log_weights + self._features @ theta / self._beta
         peaks = np.maximum.reduceat(exponents, self._begins)
         weights = np.exp(exponents - np.repeat(peaks, self._sizes))
@@ -217,18 +217,21 @@ class LogLikelihood:
         partitions = self._rounds * (peaks + np.log(totals))
         linear = float(self._chosen @ theta) / self._beta
         # Near `theta = 0` peak and sum cancel, as weights sum to one: the partition is small, and its rounding is not.
-        size = abs(linear) + float(self._rounds @ (np.abs(peaks) + np.log(totals) + 1.0))
-        return linear - float(partitions.sum()), size, (self._chosen - means) / self._beta
+        magnitude = abs(linear) + float(self._rounds @ (np.abs(peaks) + np.log(totals) + 1.0))
+        return linear - float(partitions.sum()), magnitude, (self._chosen - means) / self._beta
 
 
 def optimistic(loss: Loss, alpha: float, log_likelihood: LogLikelihood) -> Loss:
     """`loss + alpha log_likelihood`, with the curvature of the loss alone (A3, XPO)."""
 
-    def total(theta: FloatArray) -> Local:
+    def total(theta: FloatArray) -> QuadraticModel:
         here = loss(theta)
-        value, size, gradient = log_likelihood(theta)
-        return Local(
-            here.value + alpha * value, here.size + alpha * size, here.gradient + alpha * gradient, here.curvature
+        value, magnitude, gradient = log_likelihood(theta)
+        return QuadraticModel(
+            value=here.value + alpha * value,
+            magnitude=here.magnitude + alpha * magnitude,
+            gradient=here.gradient + alpha * gradient,
+            curvature=here.curvature,
         )
 
     return total

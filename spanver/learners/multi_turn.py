@@ -23,9 +23,9 @@ from spanver.oracle import Ledger, PrefixOracle
 from spanver.policies import Sampler, TokenPolicy, TruncatedSoftmax
 from spanver.randomness import derived_seed
 from spanver.validation import require_at_least, require_count, require_positive, require_probability
-from spanver.values import FloatArray, Prefix, Response, Score, UncertainPairRule
+from spanver.values import FloatArray, Pair, Prefix, Response, Score, UncertainPairRule
 
-__all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "TokenPair", "multi_turn"]
+__all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "multi_turn"]
 
 PHASES = ("warm start", "sweep", "test")
 
@@ -75,20 +75,6 @@ class MultiTurnSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenPair:
-    """Two tokens at one prefix, uncertain when they were found."""
-
-    prefix: Prefix
-    first: Response
-    second: Response
-
-    @property
-    def difference(self) -> FloatArray:
-        """Relative feature `v_h`, shape (d,)."""
-        return self.first.features - self.second.features
-
-
-@dataclass(frozen=True, eq=False)
 class MultiTurnRun:
     """What multi-turn SpannerSampling returns.
 
@@ -97,8 +83,8 @@ class MultiTurnRun:
     policy : TokenPolicy
         Truncated softmax policies, first token first.
     thetas : array, shape (H, d)
-    pairs : tuple of H tuples of TokenPair
-        The spanner of each layer.
+    pairs : tuple of H tuples of Pair
+        The spanner of each layer: two tokens at a prefix each, uncertain when they were found.
     targets : tuple of H arrays
         Differences of mean rollout returns that each parameter was fitted to.
     starts : tuple of int
@@ -110,7 +96,7 @@ class MultiTurnRun:
 
     policy: TokenPolicy
     thetas: FloatArray
-    pairs: tuple[tuple[TokenPair, ...], ...]
+    pairs: tuple[tuple[Pair[Prefix], ...], ...]
     targets: tuple[FloatArray, ...]
     starts: tuple[int, ...]
     ledgers: Mapping[str, Ledger]
@@ -208,12 +194,12 @@ class _Layer:
     def __init__(self, dimension: int, settings: MultiTurnSettings) -> None:
         self._nu = settings.nu
         self._factor = np.eye(dimension) / math.sqrt(settings.ridge)
-        self.pairs: list[TokenPair] = []
+        self.pairs: list[Pair[Prefix]] = []
         self.theta = np.zeros(dimension)
         self.targets = np.empty(0)
         self._renew()
 
-    def add(self, pair: TokenPair) -> None:
+    def add(self, pair: Pair[Prefix]) -> None:
         self.pairs.append(pair)
         self._factor, _ = update_inverse_factor(self._factor, pair.difference)
         self._renew()
@@ -283,8 +269,8 @@ class _Explorer:
             settings=self._settings,
         )
 
-    def _mean_return(self, pair: TokenPair, token: Response) -> float:
-        start = pair.prefix.extended(token)
+    def _mean_return(self, pair: Pair[Prefix], token: Response) -> float:
+        start = pair.prompt.extended(token)
         return math.fsum(self._return(start) for _ in range(self._settings.rollouts)) / self._settings.rollouts
 
     def _return(self, prefix: Prefix) -> float:
@@ -306,7 +292,7 @@ class _Explorer:
         found = self._oracle.sample_until(prefix, self._layers[layer].rule, self._settings.pairs_per_prefix)
         if found.responses is None:
             return False
-        self._layers[layer].add(TokenPair(prefix, found.responses[0], found.responses[1]))
+        self._layers[layer].add(Pair(prefix, found.responses[0], found.responses[1]))
         return True
 
     def _token(self, layer: int, prefix: Prefix) -> tuple[Response, Score]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from spanver.learners.rounds import BaselineRun, Feedback, Pair, run_rounds
+from functools import partial
+
+from spanver.learners.rounds import BaselineRun, Feedback, drawn_pair, run_rounds
 from spanver.oracle import Oracle
-from spanver.values import FloatArray
 
 __all__ = ["online_dpo"]
 
@@ -37,10 +38,4 @@ def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "
     >>> oracle.ledger  # a label counts as one answer about rewards
     Ledger(samples=200, rewards=100, enumerated=0)
     """
-
-    def pair(theta: FloatArray) -> Pair:
-        prompt = oracle.prompt()
-        drawn = oracle.sample(prompt, 2, theta=theta)
-        return prompt, drawn[0], drawn[1]
-
-    return run_rounds(oracle, rounds, pair, feedback)
+    return run_rounds(oracle, rounds, partial(drawn_pair, oracle), feedback)

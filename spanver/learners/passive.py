@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spanver.learners.rounds import BaselineRun, base_pair, run_rounds
+from spanver.learners.rounds import BaselineRun, drawn_pair, run_rounds
 from spanver.oracle import Oracle
 
 __all__ = ["passive_learner"]
@@ -38,4 +38,4 @@ def passive_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
     >>> oracle.ledger
     Ledger(samples=8, rewards=8, enumerated=0)
     """
-    return run_rounds(oracle, rounds, lambda _: base_pair(oracle), "reward")
+    return run_rounds(oracle, rounds, lambda _: drawn_pair(oracle), "reward")

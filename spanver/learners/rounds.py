@@ -21,9 +21,9 @@ from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise_on_
 from spanver.oracle import Oracle
 from spanver.policies import BestOfN, LinearSoftmax
 from spanver.validation import freeze, require, require_count
-from spanver.values import FloatArray, Prompt, Response, Responses
+from spanver.values import FloatArray, Pair, Prompt
 
-__all__ = ["PROPER", "BaselineRun", "Feedback", "base_pair", "run_rounds"]
+__all__ = ["PROPER", "BaselineRun", "Feedback", "drawn_pair", "run_rounds"]
 
 Feedback: TypeAlias = Literal["reward", "preference"]
 
@@ -63,13 +63,10 @@ class BaselineRun:
         freeze(self, thetas=2, vectors=2, targets=1)
 
 
-Pair: TypeAlias = tuple[Prompt, Response, Response]
-
-
 def run_rounds(
     oracle: Oracle,
     rounds: int,
-    pair: Callable[[FloatArray], Pair],
+    pair: Callable[[FloatArray], Pair[Prompt]],
     feedback: Feedback,
     changed: Callable[[Loss], Loss] | None = None,
 ) -> BaselineRun:
@@ -89,19 +86,19 @@ def run_rounds(
     theta = np.zeros(dimension)
     for done in range(rounds):
         thetas[done] = theta
-        prompt, one, two = pair(theta)
-        vectors[done] = one.features - two.features
+        drawn = pair(theta)
+        vectors[done] = drawn.difference
         if feedback == "reward":
-            targets[done] = oracle.reward(prompt, one) - oracle.reward(prompt, two)
+            targets[done] = oracle.reward(drawn.prompt, drawn.first) - oracle.reward(drawn.prompt, drawn.second)
             square.add(vectors[done], targets[done])
         else:
-            targets[done] = 1.0 if oracle.compare(prompt, one, two) else -1.0
+            targets[done] = 1.0 if oracle.compare(drawn.prompt, drawn.first, drawn.second) else -1.0
         theta = fitted(done + 1, theta)
     return BaselineRun(LinearSoftmax(theta), thetas, vectors, targets)
 
 
-def base_pair(oracle: Oracle) -> Pair:
-    """Draw a prompt and two responses of the base policy."""
+def drawn_pair(oracle: Oracle, theta: FloatArray | None = None) -> Pair[Prompt]:
+    """Draw a prompt, and two responses of `pi_theta`, or of the base policy."""
     prompt = oracle.prompt()
-    drawn: Responses = oracle.sample(prompt, 2)
-    return prompt, drawn[0], drawn[1]
+    drawn = oracle.sample(prompt, 2, theta=theta)
+    return Pair(prompt, drawn[0], drawn[1])

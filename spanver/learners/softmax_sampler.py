@@ -16,10 +16,10 @@ from spanver.oracle import Place, SamplingOracle
 from spanver.validation import require_at_least, require_probability
 from spanver.values import Outcome, RejectionRule, Response, Score
 
-__all__ = ["pilot_size", "softmax_sample"]
+__all__ = ["sampler_trials", "softmax_sample"]
 
 
-def pilot_size(multiplier: float, failure: float) -> int:
+def sampler_trials(multiplier: float, failure: float) -> int:
     """Return `N = ceil(4 M log(4/delta))`: draws of the pilot, and the most trials after it (A1).
 
     Raises
@@ -56,7 +56,7 @@ def softmax_sample(
     Response
         Its `outcome` says whether it was accepted, accepted with `w > M Z` (clipped), or the fallback.
     """
-    trials = pilot_size(multiplier, failure)
+    trials = sampler_trials(multiplier, failure)
     pilot = oracle.sample_counts(prompt, trials)
     log_share = np.log(pilot.counts) - math.log(trials)
     log_mean_weight = float(log_normaliser(log_share, score.of(pilot.responses.features), oracle.beta))

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 from spanver.learners.exploration import Exploration, ExplorationState, Fit, exploration_rounds
-from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, SpannerState, spanner_rounds
 from spanver.oracle import Oracle
 from spanver.policies import Sampler, TruncatedMixture
@@ -64,7 +66,7 @@ class Settings:
 
 
 def _largest_call(multiplier: float, failure: float) -> int:
-    return 2 * pilot_size(multiplier, failure) + 1
+    return 2 * sampler_trials(multiplier, failure) + 1
 
 
 def largest_cost(settings: Settings, call: Callable[[float, float], int] = _largest_call) -> int:
@@ -115,40 +117,27 @@ class SamplingState:
 
     Attributes
     ----------
-    spanner : SpannerState or Spanner
-        The state of phase 1 while it runs, then its result.
-    exploration : Exploration or ExplorationState
-        What phase 2 did before, while phase 1 runs; then its state.
+    phase : {"spanner", "exploration"}
+    done : int
+        Rounds of this phase so far.
+    snapshot : callable
+        Builds the trace. Everything done so far is in it, so it is called before the next state is asked for.
     settings : Settings
         For a staged run, those of the stage.
     coverage : float or None
         For a staged run, the coverage that the stage is built for.
     """
 
-    spanner: SpannerState | Spanner
-    exploration: Exploration | ExplorationState
+    phase: Literal["spanner", "exploration"]
+    done: int
+    snapshot: Callable[[], Trace]
     settings: Settings
     coverage: float | None = None
 
     @property
-    def phase(self) -> str:
-        """`spanner` or `exploration`."""
-        return "spanner" if isinstance(self.spanner, SpannerState) else "exploration"
-
-    @property
-    def done(self) -> int:
-        """Rounds of this phase so far."""
-        if isinstance(self.spanner, SpannerState):
-            return self.spanner.done
-        return self.exploration.done if isinstance(self.exploration, ExplorationState) else self.exploration.rounds
-
-    @property
     def trace(self) -> Trace:
         """Everything done so far, built when it is read."""
-        return Trace(
-            self.spanner.spanner if isinstance(self.spanner, SpannerState) else self.spanner,
-            self.exploration.exploration if isinstance(self.exploration, ExplorationState) else self.exploration,
-        )
+        return self.snapshot()
 
     @property
     def run(self) -> Run:
@@ -252,7 +241,7 @@ def sampling_rounds(
         start=start.spanner if start else None,
     )
     for state in states:
-        yield SamplingState(state, explored, settings)
+        yield SamplingState("spanner", state.done, partial(_in_phase_one, state, explored), settings)
     yield from _phase_two(oracle, state.spanner, explored, seed, settings, totals.exploration_rounds, sampler, fit)
 
 
@@ -278,4 +267,12 @@ def _phase_two(
         start=explored,
     )
     for state in states:
-        yield SamplingState(spanner, state, settings)
+        yield SamplingState("exploration", state.done, partial(_in_phase_two, spanner, state), settings)
+
+
+def _in_phase_one(state: SpannerState, explored: Exploration) -> Trace:
+    return Trace(state.spanner, explored)
+
+
+def _in_phase_two(spanner: Spanner, state: ExplorationState) -> Trace:
+    return Trace(spanner, state.exploration)

@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from spanver.learners.losses import LogLikelihood, Loss, optimistic
-from spanver.learners.rounds import BaselineRun, Feedback, Pair, run_rounds
+from spanver.learners.rounds import BaselineRun, Feedback, run_rounds
 from spanver.oracle import Oracle
 from spanver.validation import require, require_count, require_finite
-from spanver.values import FloatArray, Prompt
+from spanver.values import FloatArray, Pair, Prompt
 
 __all__ = ["LogBase", "xpo"]
 
@@ -86,7 +86,7 @@ def xpo(
     likelihood = LogLikelihood(oracle.dimension, oracle.beta)
     positions: dict[Prompt, int] = {}
 
-    def pair(theta: FloatArray) -> Pair:
+    def pair(theta: FloatArray) -> Pair[Prompt]:
         prompt = oracle.prompt()
         one, two = oracle.sample(prompt, 1, theta=theta)[0], oracle.sample(prompt, 1)[0]
         if prompt not in positions:
@@ -97,12 +97,9 @@ def xpo(
                 counts = oracle.sample_counts(prompt, partition_samples)
                 likelihood.add_prompt(counts.responses.features, np.log(counts.counts / partition_samples))
         likelihood.add(positions[prompt], two.features)
-        return prompt, one, two
+        return Pair(prompt, one, two)
 
     def with_optimism(loss: Loss) -> Loss:
         return optimistic(loss, alpha, likelihood)
 
     return run_rounds(oracle, rounds, pair, feedback, with_optimism if alpha > 0.0 else None)
-
-
-_LARGEST_BLOCK = 1 << 22  # distances in memory at once

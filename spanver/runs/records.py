@@ -280,8 +280,8 @@ def _layer_arrays(run: MultiTurnRun) -> dict[str, np.ndarray[Any, Any]]:
         assert isinstance(policy, TruncatedSoftmax)
         size, dimension = len(pairs), len(policy.theta)
         layer = RecordedLayer(
-            prompts=np.array([pair.prefix.prompt for pair in pairs], dtype=np.int64),
-            prefixes=np.array([pair.prefix.tokens for pair in pairs], dtype=np.int64).reshape(size, position),
+            prompts=np.array([pair.prompt.prompt for pair in pairs], dtype=np.int64),
+            prefixes=np.array([pair.prompt.tokens for pair in pairs], dtype=np.int64).reshape(size, position),
             first=np.array([pair.first.id for pair in pairs], dtype=np.int64),
             second=np.array([pair.second.id for pair in pairs], dtype=np.int64),
             vectors=np.array([pair.difference for pair in pairs]).reshape(size, dimension),

@@ -197,7 +197,7 @@ def multi_turn(value: Any) -> MultiTurnResult:
             read_only(_part(layer, "precision"), ndim=2, name="precision")
             for layer in _part(_part(value, "policy"), "layers")
         ),
-        prefixes=tuple(tuple(_part(pair, "prefix") for pair in layer) for layer in pairs),
+        prefixes=tuple(tuple(_part(pair, "prompt") for pair in layer) for layer in pairs),
         first=tuple(tuple(identity(_part(pair, "first")) for pair in layer) for layer in pairs),
         second=tuple(tuple(identity(_part(pair, "second")) for pair in layer) for layer in pairs),
         vectors=tuple(

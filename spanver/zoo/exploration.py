@@ -15,7 +15,7 @@ import numpy as np
 
 from spanver.errors import BudgetExceededError
 from spanver.kernels import fit as least_squares
-from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
@@ -170,7 +170,7 @@ def _clipped(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> fl
 
 def _best(oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int) -> Response:
     del seed
-    drawn = oracle.sample(prompt, pilot_size(multiplier, failure))
+    drawn = oracle.sample(prompt, sampler_trials(multiplier, failure))
     return drawn[int(np.argmax(score.of(drawn.features)))]
 
 
@@ -179,7 +179,7 @@ def _cautious(
 ) -> Response:
     budget, drawn = oracle.budget.samples, oracle.ledger.samples
     if budget is not None and 4 * drawn > budget:
-        raise BudgetExceededError("samples", pilot_size(multiplier, failure), budget - drawn)
+        raise BudgetExceededError("samples", sampler_trials(multiplier, failure), budget - drawn)
     return softmax_sample(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from spanver.kernels import log_normaliser
 from spanver.learners.race_sampler import race_size
-from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Oracle, Place, SamplingOracle
 from spanver.randomness import stream
 from spanver.subjects.reference import draw
@@ -40,7 +40,7 @@ def sampler(
     multiplier: float,
     failure: float,
     seed: int = 0,
-    size: Callable[[float, float], int] = pilot_size,
+    size: Callable[[float, float], int] = sampler_trials,
     mean: Callable[[Counts, Score, float], float] = log_mean,
     threshold: Callable[[float, float], float] = lambda multiplier, log_z: math.log(multiplier) + log_z,
     rule_score: Callable[[Score, float], Score] = lambda score, _: score,
@@ -77,7 +77,7 @@ def drawn_sampler(
     reuse: bool = False,
 ) -> Response:
     """A1 by plain draws, in blocks, and uniforms of its own; with `reuse` the trials are the pilot's draws."""
-    trials = pilot_size(multiplier, failure)
+    trials = sampler_trials(multiplier, failure)
     pilot = oracle.sample(prompt, trials)
     generator = stream(stream_seed(seed), "acceptance")
     exponents = log_weights(score.of(pilot.features) / oracle.beta)
@@ -215,7 +215,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _softmax("largest", "takes the largest weight of the pilot for the threshold", "R2",
         mean=_largest, threshold=lambda _, log_z: log_z),
     _softmax("half-pilot", "draws half of the pilot", "R2",
-        size=lambda multiplier, failure: pilot_size(multiplier, failure) // 2),
+        size=lambda multiplier, failure: sampler_trials(multiplier, failure) // 2),
     _softmax("no-four", "forgets the factor 4 of N", "R2",
         size=lambda multiplier, failure: math.ceil(multiplier * math.log(4 / failure))),
     _softmax("log-of-failure", "has log(1/delta) in N for log(4/delta)", "R2",

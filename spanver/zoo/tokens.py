@@ -16,12 +16,12 @@ import numpy as np
 from scipy.special import logsumexp
 
 from spanver.kernels import fit as least_squares
-from spanver.learners.multi_turn import MultiTurnSettings, TokenPair
+from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import PrefixOracle
 from spanver.policies import TruncatedSoftmax
 from spanver.randomness import derived_seed
-from spanver.values import FloatArray, Prefix, Response, Score, UncertainPairRule
+from spanver.values import FloatArray, Pair, Prefix, Response, Score, UncertainPairRule
 from spanver.zoo.algebra import inverse
 from spanver.zoo.mutant import Mutant, mutants_of
 
@@ -36,7 +36,7 @@ class Layer:
 
     sigma: FloatArray
     theta: FloatArray
-    pairs: list[TokenPair] = field(default_factory=list)
+    pairs: list[Pair[Prefix]] = field(default_factory=list)
     targets: list[float] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ class Result:
     """What is judged of a run."""
 
     thetas: FloatArray
-    pairs: list[list[TokenPair]]
+    pairs: list[list[Pair[Prefix]]]
     targets: list[FloatArray]
     policy: Any
 
@@ -81,7 +81,7 @@ class Exploration:
         found = self.oracle.sample_until(prefix, self.parts.rule(self, layer), self.settings.pairs_per_prefix)
         if found.responses is None:
             return False
-        pair = TokenPair(prefix, found.responses[0], found.responses[1])
+        pair = Pair(prefix, found.responses[0], found.responses[1])
         own = self.layers[layer]
         own.pairs.append(pair)
         own.sigma = own.sigma + self.parts.weight * np.outer(pair.difference, pair.difference)
@@ -147,15 +147,15 @@ def unnormalised(run: Exploration, prefix: Prefix, token: Response, score: Score
     return log_ratio(run, prefix, token, score) * 0.0 + float(score.of(token.features[None])[0]) / run.oracle.beta
 
 
-def return_difference(run: Exploration, pair: TokenPair) -> float:
+def return_difference(run: Exploration, pair: Pair[Prefix]) -> float:
     """Difference of the mean returns from both tokens."""
-    one, two = (run.mean_return(pair.prefix.extended(token)) for token in (pair.first, pair.second))
+    one, two = (run.mean_return(pair.prompt.extended(token)) for token in (pair.first, pair.second))
     return one - two
 
 
-def first_alone(run: Exploration, pair: TokenPair) -> float:
+def first_alone(run: Exploration, pair: Pair[Prefix]) -> float:
     """Mean return from the first token; that from the second is drawn and forgotten."""
-    return run.mean_return(pair.prefix.extended(pair.first)) + 0.0 * run.mean_return(pair.prefix.extended(pair.second))
+    return run.mean_return(pair.prompt.extended(pair.first)) + 0.0 * run.mean_return(pair.prompt.extended(pair.second))
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Parts:
 
     rule: Callable[[Exploration, int], UncertainPairRule] = own_rule
     ratio: Callable[[Exploration, Prefix, Response, Score], float] = log_ratio
-    target: Callable[[Exploration, TokenPair], float] = return_difference
+    target: Callable[[Exploration, Pair[Prefix]], float] = return_difference
     order: Callable[[int], Sequence[int]] = lambda last: range(last, -1, -1)
     restart: Callable[[int], int] = lambda layer: layer
     restarts: bool = True

@@ -14,7 +14,7 @@ from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
-from spanver.learners.losses import Local, Loss, logistic_fit, minimise_on_ball
+from spanver.learners.losses import Loss, QuadraticModel, logistic_fit, minimise_on_ball
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
 from spanver.learners.rounds import PROPER, BaselineRun
@@ -335,7 +335,7 @@ def test_refits_stay_small_also_where_rewards_are_realized_exactly(monkeypatch: 
     calls = 0
 
     def counting(loss: Loss, radius: float, start: FloatArray) -> FloatArray:
-        def watched(theta: FloatArray) -> Local:
+        def watched(theta: FloatArray) -> QuadraticModel:
             nonlocal calls
             calls += 1
             return loss(theta)
@@ -386,7 +386,7 @@ def test_learners_of_the_full_table_model_need_an_oracle_that_lists() -> None:
 
 def test_the_least_certain_pair_is_found_in_blocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = recorded("elliptical", rounds=10)
-    monkeypatch.setattr("spanver.learners.xpo._LARGEST_BLOCK", 16)
+    monkeypatch.setattr("spanver.learners.elliptical_enumeration._LARGEST_BLOCK", 16)
     blocks, _ = recorded("elliptical", rounds=10)
     assert np.abs(whole.vectors) == pytest.approx(np.abs(blocks.vectors), abs=0.0)
 

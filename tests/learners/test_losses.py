@@ -13,10 +13,10 @@ from scipy.special import comb
 
 from spanver.kernels import fit
 from spanver.learners.losses import (
-    Local,
     LogisticLoss,
     LogLikelihood,
     Loss,
+    QuadraticModel,
     SquareLoss,
     logistic_fit,
     minimise_on_ball,
@@ -177,9 +177,9 @@ def likelihood_of(
 def test_the_likelihood_is_that_of_loops_and_has_its_gradient(seed: int) -> None:
     likelihood, looped = likelihood_of(seed)
     for theta in np.random.default_rng(seed).uniform(-1.0, 1.0, size=(5, 2)):
-        value, size, gradient = likelihood(theta)
+        value, magnitude, gradient = likelihood(theta)
         assert value == pytest.approx(looped(theta), rel=1e-12)
-        assert size >= abs(value)
+        assert magnitude >= abs(value)
         for axis in np.eye(2):
             slope = (looped(theta + 1e-5 * axis) - looped(theta - 1e-5 * axis)) / 2e-5
             assert gradient @ axis == pytest.approx(slope, abs=1e-7)
@@ -218,7 +218,7 @@ def test_an_optimistic_fit_is_the_best_of_the_whole_disc(seed: int, logistic: bo
     for theta in ends:
         here = loss(theta)
         assert here.value == pytest.approx(brute(theta), rel=1e-10)
-        assert_kkt(theta, here.gradient, 1.5, here.size)
+        assert_kkt(theta, here.gradient, 1.5, here.magnitude)
     assert brute(ends[0]) <= brute(np.zeros(2)) + 1e-12
 
 
@@ -243,7 +243,7 @@ def test_a_fit_ends_where_its_loss_is_rounding() -> None:
         square.add(vector, float(100.0 * vector @ np.array([0.6, -0.8])))
     loss = optimistic(square, 1e-9, likelihood)
 
-    def watched(theta: FloatArray) -> Local:
+    def watched(theta: FloatArray) -> QuadraticModel:
         nonlocal calls
         calls += 1
         return loss(theta)
@@ -266,7 +266,7 @@ def test_a_fit_ends_when_only_rounding_is_left_to_gain() -> None:
         total = optimistic(square, 1e-3, likelihood)
         asked: list[FloatArray] = []
 
-        def loss(theta: FloatArray, total: Loss = total, asked: list[FloatArray] = asked) -> Local:
+        def loss(theta: FloatArray, total: Loss = total, asked: list[FloatArray] = asked) -> QuadraticModel:
             asked.append(theta)
             return total(theta)
 

@@ -18,7 +18,7 @@ from spanver.exact import tokens as exact_tokens
 from spanver.kernels import elliptic_norms
 from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings, multi_turn
 from spanver.learners.race_sampler import race_sample
-from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
@@ -72,7 +72,7 @@ def test_without_noise_targets_are_differences_of_optimal_values(problem: TokenP
     for layer, (pairs, targets) in enumerate(zip(run.pairs, run.targets, strict=True)):
         assert len(pairs) > 0
         for pair, target in zip(pairs, targets, strict=True):
-            row = problem.row(int(pair.prefix.prompt), [int(token) for token in pair.prefix.tokens])
+            row = problem.row(int(pair.prompt.prompt), [int(token) for token in pair.prompt.tokens])
             expected = q[layer][row, int(pair.first.id)] - q[layer][row, int(pair.second.id)]
             assert target == pytest.approx(expected, abs=1e-5)
     assert exact_tokens.gap(problem, problem.log_base) > 1e-2
@@ -89,8 +89,8 @@ def test_a_run_with_the_same_seeds_is_the_same_and_with_others_is_not() -> None:
     assert (one.thetas == again.thetas).all()
     assert one.ledgers == again.ledgers
     assert one.starts == again.starts
-    assert [pair.prefix for pairs in one.pairs for pair in pairs] == [
-        pair.prefix for pairs in again.pairs for pair in pairs
+    assert [pair.prompt for pairs in one.pairs for pair in pairs] == [
+        pair.prompt for pairs in again.pairs for pair in pairs
     ]
     assert (one.thetas != other.thetas).any()
 
@@ -120,8 +120,8 @@ def test_pairs_were_uncertain_when_found_and_the_policy_knows_the_spanner() -> N
     for horizon, (pairs, theta, layer) in enumerate(zip(run.pairs, run.thetas, run.policy.layers, strict=True)):
         sigma = SETTINGS.ridge * np.eye(problem.dimension)
         for pair in pairs:
-            assert len(pair.prefix.tokens) == horizon
-            features = problem.features[horizon][problem.row(0, [int(token) for token in pair.prefix.tokens])]
+            assert len(pair.prompt.tokens) == horizon
+            features = problem.features[horizon][problem.row(0, [int(token) for token in pair.prompt.tokens])]
             v = features[int(pair.first.id)] - features[int(pair.second.id)]
             assert elliptic_norms(v, sigma) > SETTINGS.nu
             assert (pair.difference == v).all()
@@ -145,7 +145,7 @@ def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alo
     assert oracle.ledger.rewards == 2 * settings.rollouts * sum(run.spanner_sizes)
     # Every prefix of a test rollout: all checks, the second token, the pilot, and at least one and at most N trials.
     visits = settings.tests * 3
-    trials = pilot_size(settings.rejection_multiplier, settings.rejection_failure)
+    trials = sampler_trials(settings.rejection_multiplier, settings.rejection_failure)
     fixed = visits * (2 * settings.pairs_per_prefix + 1 + trials)
     assert fixed + visits <= run.ledgers["test"].samples <= fixed + visits * (trials + 1)
     steps = 2 * settings.rollouts * sum(size * (2 - layer) for layer, size in enumerate(run.spanner_sizes))

@@ -35,7 +35,7 @@ from spanver.errors import ArgumentError
 from spanver.exact.samplers import sampler_law
 from spanver.guarantees import race_samples
 from spanver.learners.race_sampler import race_sample, race_size
-from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles import counted_oracle
 from spanver.values import (
@@ -63,7 +63,7 @@ def test_the_numbers_of_draws_are_those_of_their_formulas(multiplier: float, fai
         context.prec = 60
         m, delta = Decimal(multiplier), Decimal(failure)
         pilot, race = 4 * m * (4 / delta).ln(), m / 4 * (1 / delta).ln()
-        for size, exact in ((pilot_size(multiplier, failure), pilot), (race_size(multiplier, failure), race)):
+        for size, exact in ((sampler_trials(multiplier, failure), pilot), (race_size(multiplier, failure), race)):
             # The products are rounded in double precision before the next integer is taken.
             rounding = exact * Decimal("4e-16")
             least, most = (int((exact + sign * rounding).to_integral_value(ROUND_CEILING)) for sign in (-1, 1))
@@ -72,8 +72,8 @@ def test_the_numbers_of_draws_are_those_of_their_formulas(multiplier: float, fai
 
 
 def test_the_sizes_of_simple_settings_are_those_worked_out_by_hand() -> None:
-    assert pilot_size(1.0, 4.0 / math.e**2.4) == 10  # 4 x 2.4 = 9.6
-    assert pilot_size(16.0, 0.1) == 237  # 64 log 40 = 236.08
+    assert sampler_trials(1.0, 4.0 / math.e**2.4) == 10  # 4 x 2.4 = 9.6
+    assert sampler_trials(16.0, 0.1) == 237  # 64 log 40 = 236.08
     assert race_size(16.0, 0.1) == 10  # 4 log 10 = 9.21
     assert race_size(1.0, 0.5) == 1
     assert race_size(3.9, 0.01) == race_samples(3.9, 0.01) == 5  # 0.975 log 100 = 4.49
@@ -139,7 +139,7 @@ def test_a_call_takes_a_pilot_and_at_most_as_many_trials_and_one_more_draw(
 def test_a_call_at_coverage_two_to_the_41_costs_no_more_than_its_bound() -> None:
     rare = 2.0**-41
     oracle = opened(counted_oracle, table([1.0 - rare, rare], [0.0, 1.0], beta=0.025))
-    size = pilot_size(8 * math.e * 2.0**41, 0.01)
+    size = sampler_trials(8 * math.e * 2.0**41, 0.01)
     assert size > 2**50
     drawn = Counter[Hashable]()
     for _ in range(50):
@@ -227,7 +227,7 @@ def test_an_accepted_response_says_whether_its_weight_passed_the_threshold() -> 
 
 
 def test_a_weight_of_exactly_the_threshold_is_not_clipped() -> None:
-    oracle = Pilot({0: pilot_size(1.0, 0.75)}, accepted=0)
+    oracle = Pilot({0: sampler_trials(1.0, 0.75)}, accepted=0)
     response = call(oracle, LinearScore(np.zeros(2)), multiplier=1.0)
     assert oracle.asked[1][2].log_threshold == 0.0  # the premise: that of a weight of 1
     assert response.outcome is Outcome.ACCEPTED

@@ -13,7 +13,7 @@ from laws import assert_law
 from token_tables import random_tokens
 
 from spanver.errors import ArgumentError, BudgetExceededError
-from spanver.learners.softmax_sampler import pilot_size, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Budget, Ledger, PrefixOracle
 from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.families.tokens import token_problem
@@ -237,5 +237,5 @@ def test_a_sampler_made_for_prompts_samples_tokens() -> None:
     sampler: Any = softmax_sample
     drawn = [sampler(oracle, prefix, LinearScore(theta), multiplier=40.0, failure=0.01).id for _ in range(DRAWS)]
     assert_law(Counter(drawn), law)
-    assert DRAWS * pilot_size(40.0, 0.01) < oracle.ledger.samples <= DRAWS * (2 * pilot_size(40.0, 0.01) + 1)
+    assert DRAWS * sampler_trials(40.0, 0.01) < oracle.ledger.samples <= DRAWS * (2 * sampler_trials(40.0, 0.01) + 1)
     assert math.isfinite(oracle.reward(prefix.extended(drawn[0]).extended(0)))

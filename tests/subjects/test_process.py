@@ -27,7 +27,7 @@ from spanver.errors import (
     QuestionRefusedError,
 )
 from spanver.guarantees.residuals import fit_residual
-from spanver.learners.softmax_sampler import pilot_size
+from spanver.learners.softmax_sampler import sampler_trials
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import counted_oracle, literal_oracle
@@ -192,7 +192,7 @@ def test_samples_of_an_example_are_legal_and_cost_at_most_twice_the_pilot_and_on
         )
         assert 0 <= drawn < problem.responses
         assert problem.log_base[prompt, drawn] > -np.inf
-        size = pilot_size(multiplier, 0.3)
+        size = sampler_trials(multiplier, 0.3)
         assert size < oracle.ledger.samples <= 2 * size + 1
 
 

@@ -17,8 +17,8 @@ __all__ = ["fit", "fit_moments", "ridge_regression"]
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
 _NEWTON_STEPS = 100  # far beyond what convergence takes
-_SETTLED = 1e-15  # nearer to the sphere, relative to the radius, steps are rounding
-_ROUNDING = 1e3  # times d eps: what eigenvalues and moments of directions outside the data come to
+_NORM_TOLERANCE = 1e-15  # of the radius: nearer to the sphere, steps are rounding
+_ROUNDING = 1e3  # times d eps: the size of eigenvalues and moments of directions outside the data
 
 
 def fit(features: Array, targets: Array, radius: float) -> Array:
@@ -98,7 +98,7 @@ def fit_moments(gram: Array, moment: Array, radius: float) -> Array:
             square_norm = float(xp.sum(terms))
             norm = math.sqrt(square_norm)
             step = (norm - 1.0) * square_norm / float(xp.sum(terms / shifted))
-            if norm <= 1.0 + _SETTLED or mu + step == mu:
+            if norm <= 1.0 + _NORM_TOLERANCE or mu + step == mu:
                 break
             mu += step
     return radius * (vectors @ (coefficients / (curvature + mu)))

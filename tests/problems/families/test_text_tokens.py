@@ -281,9 +281,9 @@ def test_spanners_of_every_layer_keep_their_guarantees(problem: TokenProblem, ru
     for layer, (pairs, policy) in enumerate(zip(run.pairs, run.policy.layers, strict=True)):
         sigma, growth = settings.ridge * np.eye(dimension), 0.0
         for pair in pairs:
-            row = problem.row(int(pair.prefix.prompt), [int(token) for token in pair.prefix.tokens])
+            row = problem.row(int(pair.prompt.prompt), [int(token) for token in pair.prompt.tokens])
             first, second = int(pair.first.id), int(pair.second.id)
-            assert len(pair.prefix.tokens) == layer
+            assert len(pair.prompt.tokens) == layer
             assert problem.log_base[layer][row, [first, second]].min() > -math.inf
             v = problem.features[layer][row, first] - problem.features[layer][row, second]
             assert (pair.difference == v).all()
@@ -302,7 +302,7 @@ def test_spanners_of_every_layer_keep_their_guarantees(problem: TokenProblem, ru
 def test_targets_of_the_last_word_are_differences_of_rewards(problem: TokenProblem, run: MultiTurnRun) -> None:
     rewards = problem.reward.reshape(-1)
     for pair, target in zip(run.pairs[-1], run.targets[-1], strict=True):
-        first, second = pair.prefix.extended(pair.first), pair.prefix.extended(pair.second)
+        first, second = pair.prompt.extended(pair.first), pair.prompt.extended(pair.second)
         one, other = (
             rewards[problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
             for prefix in (first, second)
