@@ -12,21 +12,6 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-__all__ = [
-    "ArgumentError",
-    "BudgetExceededError",
-    "ContractError",
-    "EvidenceError",
-    "HandshakeError",
-    "InterruptedRunError",
-    "MissingExtraError",
-    "ProtocolError",
-    "QuestionRefusedError",
-    "RecordError",
-    "SpanverError",
-    "ViolationError",
-]
-
 
 class SpanverError(Exception):
     """Base of every error that spanver raises on purpose."""

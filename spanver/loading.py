@@ -13,8 +13,6 @@ from spanver.subjects.contract import Subject, subject_from
 from spanver.subjects.libraries.catalogue import LIBRARIES
 from spanver.subjects.libraries.library import subject_of
 
-__all__ = ["NAMED", "load_subject", "open_subject"]
-
 REFERENCES = ("reference", *(f"reference-{name}" for name in BACKENDS))
 NAMED = (*REFERENCES, *LIBRARIES)
 """Subjects that have a name of their own; mutants of the zoo are `zoo:NAME`."""

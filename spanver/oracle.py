@@ -14,8 +14,6 @@ from typing import Protocol, TypeAlias, TypeVar
 from spanver.validation import require_count
 from spanver.values import Counts, FloatArray, Prefix, Prompt, Response, ResponseId, Responses, Rule, SearchResult
 
-__all__ = ["AnyResponse", "Budget", "Ledger", "Oracle", "Place", "PrefixOracle", "SamplingOracle"]
-
 AnyResponse: TypeAlias = Response | ResponseId
 
 Place = TypeVar("Place")

@@ -16,18 +16,6 @@ from spanver.randomness import derived_seed, stream
 from spanver.validation import freeze, require, require_count, require_positive
 from spanver.values import FloatArray, LinearScore, Prefix, Response, Score, TruncatedScore
 
-__all__ = [
-    "BestOfN",
-    "LinearSoftmax",
-    "Policy",
-    "Sampler",
-    "TokenPolicy",
-    "TruncatedMixture",
-    "TruncatedSoftmax",
-    "sample_policy",
-    "sample_sequence",
-]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LinearSoftmax:

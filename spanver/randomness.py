@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from spanver.validation import require, require_count
 
-__all__ = ["UniformBuffer", "derived_seed", "invert", "stream"]
-
 
 def derived_seed(seed: int, name: str) -> int:
     """Return a seed for one part of a run; the seeds of two parts are unrelated.

@@ -22,8 +22,6 @@ from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
 from spanver.subjects.results import BaselineResult
 from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
 
-__all__ = ["RemoteOracle", "serve"]
-
 
 class RemoteOracle:
     """An `Oracle` whose questions travel over the pipe; its ledger is kept at the other end."""

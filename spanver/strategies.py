@@ -19,17 +19,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q_of
 from spanver.values import FloatArray
 
-__all__ = [
-    "laws",
-    "realizing",
-    "regressions",
-    "relative_features",
-    "run_settings",
-    "spanning_sets",
-    "tabular_problems",
-    "token_problems",
-]
-
 _GRID = st.integers(-8, 8).map(lambda k: k / 8)
 _COIN = st.booleans()
 _BETAS = (1.0, 0.25, 0.05, 1e-2, 1e-4)

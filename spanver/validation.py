@@ -15,30 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from spanver.errors import ArgumentError
 
-__all__ = [
-    "LARGEST",
-    "ROUNDING",
-    "freeze",
-    "frozen",
-    "read_only",
-    "require",
-    "require_at_least",
-    "require_count",
-    "require_coverage",
-    "require_finite",
-    "require_positive",
-    "require_probability",
-    "require_real",
-    "require_share",
-    "require_tolerance",
-    "to_array",
-    "to_categories",
-    "to_float",
-    "to_law",
-    "to_outcomes",
-    "to_unit_values",
-]
-
 LARGEST = 1e300
 """The largest number taken, so that a constant times it is still a float."""
 

@@ -23,29 +23,6 @@ from spanver.errors import ArgumentError
 from spanver.kernels import linear_scores, truncated_scores
 from spanver.validation import freeze, require, require_finite, require_positive
 
-__all__ = [
-    "Counts",
-    "FloatArray",
-    "IntArray",
-    "LinearScore",
-    "Outcome",
-    "Pair",
-    "Place",
-    "Prefix",
-    "Prompt",
-    "RejectionRule",
-    "Response",
-    "ResponseId",
-    "Responses",
-    "Rule",
-    "Score",
-    "SearchResult",
-    "TruncatedScore",
-    "UncertainPairRule",
-    "from_json",
-    "to_json",
-]
-
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 Prompt: TypeAlias = int | str

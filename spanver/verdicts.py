@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-__all__ = ["Verdict", "worst"]
-
 
 class Verdict(Enum):
     """Verdict on a guarantee or on a claim; undecided never counts as holds."""

@@ -28,9 +28,6 @@ from spanver.cli.terminal import (
 from spanver.errors import ArgumentError, SpanverError
 from spanver.verdicts import Verdict, worst
 
-__all__ = ["app", "main"]
-
-
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,

@@ -11,8 +11,6 @@ from spanver.cli.terminal import console, write_json
 from spanver.guarantees import REGISTRY
 from spanver.verification.collection import checked_by
 
-__all__ = ["guarantee_table", "print_registry"]
-
 
 def print_registry(json_file: Path | None) -> None:
     """Print the registry, and write it to a file if one is given."""

@@ -13,8 +13,6 @@ from spanver.guarantees import REGISTRY
 from spanver.subjects.contract import FUNCTIONS, Argument
 from spanver.verification.collection import checked_by
 
-__all__ = ["contract_rows", "guarantee_rows", "main", "with_tables"]
-
 
 def guarantee_rows() -> str:
     """Table of all guarantees in Markdown: id, title, kind, source, number of properties and other checks."""

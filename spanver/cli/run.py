@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from spanver.runs.plans import Plan
     from spanver.runs.records import Checkpoint
 
-__all__ = ["run"]
-
 LONG_RUN = 10**6  # samples of a drawing oracle, or rounds, from which a run says what it is about to spend
 
 _PROBLEM = """text, random, needle, covered_needle, max_k_dnf or tokens, then :key=value,.. (2**40 is a number).

@@ -28,19 +28,6 @@ from rich.text import Text
 
 from spanver.errors import ArgumentError
 
-__all__ = [
-    "check_outputs",
-    "console",
-    "counting",
-    "counting_points",
-    "errors",
-    "plain",
-    "rounds_progress",
-    "status",
-    "stoppable",
-    "write_json",
-]
-
 console = Console()
 errors = Console(stderr=True)
 

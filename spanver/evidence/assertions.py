@@ -17,8 +17,6 @@ from spanver.evidence.slopes import compare_with_band, slope
 from spanver.validation import require_count, require_probability, to_unit_values
 from spanver.verdicts import Verdict
 
-__all__ = ["assert_law", "assert_mean_at_most", "assert_same_law", "assert_slope", "split_alpha"]
-
 _POWER = 0.99
 
 

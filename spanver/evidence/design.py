@@ -28,16 +28,6 @@ from spanver.validation import (
     to_law,
 )
 
-__all__ = [
-    "min_discrepancy_law",
-    "min_discrepancy_mean",
-    "min_discrepancy_same_law",
-    "min_samples_chances",
-    "min_samples_law",
-    "min_samples_mean",
-    "min_samples_same_law",
-]
-
 _MAX_SAMPLES = 2**40  # rounding of a log e-value grows like the number of samples, here to about 1e-2
 _EXHAUSTIVE_BELOW = 200  # samples up to which an earlier tooth of the saw is looked for
 _CELLS = 16  # into which a discrepancy is cut where the worst case is over an interval

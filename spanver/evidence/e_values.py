@@ -22,17 +22,6 @@ from spanver.validation import (
     to_outcomes,
 )
 
-__all__ = [
-    "MOST_ENUMERATED",
-    "events",
-    "log_e_chances",
-    "log_e_law",
-    "log_e_mean",
-    "log_e_means",
-    "log_e_same_law",
-    "log_e_uncovered",
-]
-
 MOST_ENUMERATED = 8
 """Categories up to which all events are tested; beyond, one event is chosen on half of the sample."""
 TILTS = tuple(sign * 2.0**power for power in range(-6, 10) for sign in (-1.0, 1.0))

@@ -12,8 +12,6 @@ from scipy.special import stdtrit
 from spanver.validation import require, require_probability
 from spanver.verdicts import Verdict
 
-__all__ = ["Slope", "compare_with_band", "slope"]
-
 
 @dataclass(frozen=True)
 class Slope:

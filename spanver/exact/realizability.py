@@ -16,8 +16,6 @@ from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.validation import require
 from spanver.values import FloatArray
 
-__all__ = ["LayerFit", "realizability"]
-
 
 @dataclass(frozen=True, eq=False)
 class LayerFit:

@@ -15,8 +15,6 @@ from spanver.learners.softmax_sampler import sampler_trials
 from spanver.validation import require, require_probability
 from spanver.values import FloatArray, IntArray
 
-__all__ = ["SamplerLaw", "law_given_pilot", "log_law_of_best", "race_law", "sampler_law"]
-
 _LOG_2 = math.log(2.0)
 _FIRST_ORDER = -40.0  # log of a number that adds nothing to 1 in double precision
 

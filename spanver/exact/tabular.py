@@ -20,22 +20,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.values import FloatArray, IntArray
 
-__all__ = [
-    "best_objective",
-    "component_laws",
-    "gap",
-    "kl_divergence",
-    "law_cost",
-    "log_coverage",
-    "log_law",
-    "log_laws_given_anchors",
-    "log_optimal_law",
-    "log_ratio",
-    "objective",
-    "sampled_gap",
-    "uncertain_probability",
-]
-
 
 def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
     """Exact law of a policy.

@@ -18,18 +18,6 @@ from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q
 from spanver.validation import require
 from spanver.values import FloatArray
 
-__all__ = [
-    "best_objective",
-    "gap",
-    "kl_divergence",
-    "log_conditional_coverage",
-    "log_coverage",
-    "log_optimal_law",
-    "log_token_law",
-    "objective",
-    "soft_values",
-]
-
 TokenLaw = Sequence[FloatArray]
 
 

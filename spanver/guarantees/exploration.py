@@ -18,17 +18,6 @@ from spanver.validation import (
     require_share,
 )
 
-__all__ = [
-    "GUARANTEES",
-    "confidence_radius",
-    "log_truncated_coverage",
-    "log_uncovered_mass",
-    "log_untruncated_coverage",
-    "score_error",
-    "score_error_premise",
-    "truncated_gap",
-]
-
 
 def confidence_radius(ridge: float, radius: float, reward_range: float, delta: float, log_det_ratio: float) -> float:
     """Return E1's `gamma = s/2 + sqrt(s^2/4 + 4 lambda B^2)`, the radius of the confidence ellipsoid `[recon]`.

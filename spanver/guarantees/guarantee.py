@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
-__all__ = ["BoundFunction", "Guarantee", "Kind", "Provenance"]
-
-
 BoundFunction: TypeAlias = Callable[..., Any]
 
 

@@ -26,16 +26,6 @@ from spanver.validation import (
     to_float,
 )
 
-__all__ = [
-    "GUARANTEES",
-    "multi_turn_cost",
-    "needle_met_strong",
-    "needle_met_weak_exact",
-    "needle_output_ceiling",
-    "needle_strong_chance",
-    "needle_success_floor",
-]
-
 
 def needle_met_weak_exact(samples: int, rewards: int, responses: int, coverage: float) -> float:
     """Return the exact chance that `samples` weak draws and `rewards` guesses meet the needle (T1, `[recon]`).

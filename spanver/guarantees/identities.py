@@ -16,8 +16,6 @@ from spanver.validation import (
     require_real,
 )
 
-__all__ = ["GUARANTEES", "kl_bound", "log_coverage_bound", "log_kl_bound", "log_sequence_coverage"]
-
 
 def log_coverage_bound(oscillation: float, beta: float) -> float:
     """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[FMR25]`.

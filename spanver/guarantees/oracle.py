@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, Guarantee
 
-__all__ = ["GUARANTEES"]
-
-
 GROUP = "Oracle"
 
 # a table, a row a guarantee

@@ -14,8 +14,6 @@ from spanver.guarantees.exploration import confidence_radius
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.validation import require, require_count, require_real
 
-__all__ = ["DerivedParameters", "derived_parameters"]
-
 SMALLEST, LARGEST = 1e-30, 1e30
 """The range of every argument: within it nothing over- or underflows."""
 

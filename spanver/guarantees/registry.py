@@ -14,8 +14,6 @@ from spanver.errors import ArgumentError
 from spanver.guarantees import exploration, headline, identities, oracle, sampler, spanner, spanning_sets
 from spanver.guarantees.guarantee import Guarantee
 
-__all__ = ["REGISTRY", "guarantee"]
-
 _GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline)
 
 

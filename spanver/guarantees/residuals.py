@@ -22,17 +22,6 @@ from numpy.typing import ArrayLike, NDArray
 from spanver.validation import to_array
 from spanver.values import FloatArray
 
-__all__ = [
-    "ROUNDING",
-    "barycentric_coefficient",
-    "fit_residual",
-    "growth",
-    "kkt_residual",
-    "moment_size",
-    "spanned_rank",
-    "swap_factor",
-]
-
 
 def barycentric_coefficient(vectors: ArrayLike, chosen: Sequence[int]) -> float:
     """Return the largest absolute coefficient that writing the set in the chosen vectors takes (B1).

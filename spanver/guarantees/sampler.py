@@ -18,16 +18,6 @@ from spanver.validation import (
     to_float,
 )
 
-__all__ = [
-    "GUARANTEES",
-    "race_draws",
-    "race_samples",
-    "race_total_variation",
-    "sampler_multiplier",
-    "sampler_samples",
-    "sampler_trials",
-]
-
 
 def sampler_trials(multiplier: float, delta: float) -> int:
     """Return A1's `N = ceil(4 M log(4/delta))`: draws of the pilot, and the most trials after it (R1).

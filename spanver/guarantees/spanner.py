@@ -20,8 +20,6 @@ from spanver.validation import (
     to_float,
 )
 
-__all__ = ["GUARANTEES", "spanner_cost", "spanner_size_bound", "uncovered_budget", "uncovered_probability"]
-
 FRACTION_FIRED = -math.expm1(-1.0)
 """`1 - 1/e`, the constant of S5 and S6."""
 DIGITS = 80

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from spanver.guarantees.guarantee import EXACT, NONE, STANDARD, Guarantee
 
-__all__ = ["GUARANTEES"]
-
-
 GROUP = "Spanners of other code"
 
 # a table, a row a guarantee

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BACKENDS", "Backend"]
-
 Convert = Callable[[Any], Any]
 
 

@@ -8,8 +8,6 @@ from spanver.oracle import Oracle
 from spanver.policies import BestOfN
 from spanver.validation import require_count
 
-__all__ = ["best_of_n"]
-
 
 def best_of_n(oracle: Oracle, *, rounds: int, count: int, seed: int) -> BaselineRun:
     """Passive data and least squares as `passive_learner`, then the best of `count` responses by score (A3; `[ext]`).

@@ -10,8 +10,6 @@ from spanver.oracle import Oracle
 from spanver.validation import require_positive
 from spanver.values import FloatArray, Pair, Prompt
 
-__all__ = ["elliptical_enumeration"]
-
 _LARGEST_BLOCK = 1 << 22  # distances in memory at once
 
 

@@ -17,8 +17,6 @@ from spanver.policies import Sampler, TruncatedSoftmax
 from spanver.randomness import stream
 from spanver.values import FloatArray, IntArray, Outcome, Prompt, ResponseId
 
-__all__ = ["Exploration", "ExplorationState", "Fit", "exploration_rounds", "explore"]
-
 
 @dataclass(frozen=True, eq=False)
 class Exploration:

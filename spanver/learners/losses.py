@@ -19,17 +19,6 @@ from scipy.special import expit
 from spanver.kernels import fit_moments
 from spanver.values import FloatArray
 
-__all__ = [
-    "LogLikelihood",
-    "LogisticLoss",
-    "Loss",
-    "QuadraticModel",
-    "SquareLoss",
-    "logistic_fit",
-    "minimise_on_ball",
-    "optimistic",
-]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class QuadraticModel:

@@ -25,8 +25,6 @@ from spanver.randomness import derived_seed
 from spanver.validation import require_at_least, require_count, require_positive, require_probability
 from spanver.values import FloatArray, Pair, Prefix, Response, Score, UncertainPairRule
 
-__all__ = ["PHASES", "MultiTurnRun", "MultiTurnSettings", "multi_turn"]
-
 PHASES = ("warm start", "sweep", "test")
 
 

@@ -7,8 +7,6 @@ from functools import partial
 from spanver.learners.rounds import BaselineRun, Feedback, drawn_pair, run_rounds
 from spanver.oracle import Oracle
 
-__all__ = ["online_dpo"]
-
 
 def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "reward") -> BaselineRun:
     """OnlineDPO: both responses of a pair from the policy of the data so far (A3; `[named by FMR25]`).

@@ -5,8 +5,6 @@ from __future__ import annotations
 from spanver.learners.rounds import BaselineRun, drawn_pair, run_rounds
 from spanver.oracle import Oracle
 
-__all__ = ["passive_learner"]
-
 
 def passive_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
     """Passive baseline: pairs of the base policy, constrained least squares (A3).

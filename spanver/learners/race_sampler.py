@@ -15,8 +15,6 @@ from spanver.randomness import stream
 from spanver.validation import require_at_least, require_probability
 from spanver.values import Response, Score
 
-__all__ = ["race_sample", "race_size"]
-
 
 def race_size(multiplier: float, failure: float) -> int:
     """Return `N = ceil(C log(1/delta))` for the coverage `C = multiplier/4` that A1 would be given.

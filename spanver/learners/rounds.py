@@ -23,8 +23,6 @@ from spanver.policies import BestOfN, LinearSoftmax
 from spanver.validation import freeze, require, require_count
 from spanver.values import FloatArray, Pair, Prompt
 
-__all__ = ["PROPER", "BaselineRun", "Feedback", "drawn_pair", "run_rounds"]
-
 Feedback: TypeAlias = Literal["reward", "preference"]
 
 PROPER: Mapping[str, bool] = {

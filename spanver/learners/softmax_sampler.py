@@ -16,8 +16,6 @@ from spanver.oracle import Place, SamplingOracle
 from spanver.validation import require_at_least, require_probability
 from spanver.values import Outcome, RejectionRule, Response, Score
 
-__all__ = ["sampler_trials", "softmax_sample"]
-
 
 def sampler_trials(multiplier: float, failure: float) -> int:
     """Return `N = ceil(4 M log(4/delta))`: draws of the pilot, and the most trials after it (A1).

@@ -21,8 +21,6 @@ from spanver.oracle import Oracle
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPairRule
 
-__all__ = ["Spanner", "SpannerBuilder", "SpannerState", "build_spanner", "spanner_rounds"]
-
 
 @dataclass(frozen=True, eq=False)
 class Spanner:

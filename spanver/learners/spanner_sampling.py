@@ -22,8 +22,6 @@ from spanver.oracle import Oracle
 from spanver.policies import Sampler, TruncatedMixture
 from spanver.validation import require, require_at_least, require_count, require_positive, require_probability
 
-__all__ = ["Run", "SamplingState", "Settings", "Trace", "largest_cost", "sampling_rounds", "spanner_sampling"]
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -14,8 +14,6 @@ from spanver.oracle import Oracle
 from spanver.policies import Sampler
 from spanver.validation import require, require_count, require_probability
 
-__all__ = ["staged_rounds", "staged_spanner_sampling"]
-
 
 def staged_spanner_sampling(
     oracle: Oracle,

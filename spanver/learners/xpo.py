@@ -13,9 +13,6 @@ from spanver.oracle import Oracle
 from spanver.validation import require, require_count, require_finite
 from spanver.values import FloatArray, Pair, Prompt
 
-__all__ = ["LogBase", "xpo"]
-
-
 LogBase: TypeAlias = Callable[[Prompt], FloatArray]
 """`log pi_ref(.|x)` of all responses to a prompt, in the order in which the oracle lists them, shape (Y,)."""
 

@@ -30,8 +30,6 @@ from spanver.values import (
     UncertainPairRule,
 )
 
-__all__ = ["CountedDraws", "counted_oracle"]
-
 _BLOCK_ROWS = 256
 
 

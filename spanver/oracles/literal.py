@@ -25,8 +25,6 @@ from spanver.values import (
     UncertainPairRule,
 )
 
-__all__ = ["LiteralDraws", "literal_oracle"]
-
 _COUNTED_TOGETHER = 1 << 16  # draws that are only counted need not be in memory at once
 _WHITEN_FROM = 256  # pairs in a block, from which whitening the whole table of a prompt pays
 

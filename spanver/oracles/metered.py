@@ -35,8 +35,6 @@ from spanver.values import (
     UncertainPairRule,
 )
 
-__all__ = ["LARGEST_COUNT", "LARGEST_LIST", "CompressedDraws", "Facts", "MeteredOracle", "PromptStreams", "Source"]
-
 LARGEST_COUNT = 2**60  # of one query: the spread of NumPy's binomial is off above; sums have no limit
 LARGEST_LIMIT = 2**62  # of tries in one query
 LARGEST_LIST = 2**24  # responses in one answer, which have to fit into memory

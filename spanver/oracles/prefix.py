@@ -19,8 +19,6 @@ from spanver.randomness import derived_seed
 from spanver.validation import require
 from spanver.values import Counts, Prefix, Prompt, Responses, Rule, SearchResult
 
-__all__ = ["MeteredPrefixOracle", "prefix_oracle"]
-
 
 def prefix_oracle(problem: TokenProblem, *, seed: int, budget: Budget | None = None) -> MeteredPrefixOracle:
     """Oracle of a token problem.

@@ -9,8 +9,6 @@ import numpy as np
 from spanver.oracles.metered import PromptStreams
 from spanver.values import FloatArray, IntArray, RejectionRule
 
-__all__ = ["accepted", "first_accepted"]
-
 _LARGEST_BLOCK = 8192  # tries looked at together: above that, blocks leave the cache
 
 

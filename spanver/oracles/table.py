@@ -18,8 +18,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import invert
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, Responses
 
-__all__ = ["Inversion", "Table", "TableOptions", "table_oracle"]
-
 
 class TableOptions(TypedDict, total=False):
     """What an oracle of a table may be given apart from its problem and its seed.

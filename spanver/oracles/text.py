@@ -29,8 +29,6 @@ from spanver.values import (
     SearchResult,
 )
 
-__all__ = ["TextSource", "text_oracle"]
-
 _BLOCK = 32  # texts are expensive, so blocks that read ahead start at what a round of phase 1 draws
 
 

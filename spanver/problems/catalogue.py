@@ -15,16 +15,6 @@ from spanver.problems.family import Family
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 
-__all__ = [
-    "FAMILIES",
-    "TOKEN_FAMILIES",
-    "make_problem",
-    "make_token_problem",
-    "parse_number",
-    "parse_problem",
-    "parse_values",
-]
-
 FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
     each.FAMILY.name: each.FAMILY for each in (text, random_tables, needle, covered_needle, max_k_dnf)
 }

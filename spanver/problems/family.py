@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
-__all__ = ["ROOT_E", "Family", "Practical", "family"]
-
 P = ParamSpec("P")
 Problem = TypeVar("Problem")
 

@@ -15,8 +15,6 @@ import numpy as np
 from spanver.validation import require, require_positive, require_real, to_array
 from spanver.values import FloatArray
 
-__all__ = ["TabularProblem"]
-
 _SUM_TOLERANCE = 1e-9  # probabilities typed in decimals are accepted, and then normalised
 
 

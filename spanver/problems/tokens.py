@@ -22,8 +22,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.validation import frozen, require, to_array
 from spanver.values import FloatArray
 
-__all__ = ["TokenProblem", "log_sequence_law", "sequence_view", "soft_q", "soft_q_of"]
-
 MAX_HORIZON = 16  # of the family: beyond, a table of all prefixes is no longer small
 
 

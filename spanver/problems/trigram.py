@@ -27,8 +27,6 @@ from spanver.randomness import invert
 from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
-__all__ = ["UNIFORMS_PER_WORD", "Successors", "TrigramModel", "load_trigram_model"]
-
 UNIFORMS_PER_WORD = 16
 """Uniforms that a word takes, whatever is drawn: so a response depends on its own uniforms alone."""
 

@@ -16,8 +16,6 @@ import numpy as np
 from spanver.errors import RecordError
 from spanver.runs.columns import Arrays
 
-__all__ = ["arrays_path", "pack", "read_summary", "schema_of", "sibling", "unpack", "versions", "write_whole"]
-
 
 def sibling(path: Path, suffix: str) -> Path:
     """Path of a file that belongs to the record at `path`, in the same folder."""

@@ -21,19 +21,6 @@ from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.validation import require, require_count, require_finite, require_positive
 
-__all__ = [
-    "BASELINES",
-    "Baseline",
-    "BestOfNSettings",
-    "Cost",
-    "EllipticalEnumerationSettings",
-    "OnlineDPOSettings",
-    "PassiveSettings",
-    "XPOSettings",
-    "fits_least_squares",
-    "learn",
-]
-
 
 def _require_fields(settings: Any) -> None:
     """Refuse counts below 1, and words that a setting does not know."""

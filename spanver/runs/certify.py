@@ -30,8 +30,6 @@ from spanver.runs.records import AnyRecord, BaselineRecord, Record, TokenRecord
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["CERTIFIED", "CertifiedClaim", "certify", "uncertified"]
-
 
 @dataclass(frozen=True)
 class CertifiedClaim:

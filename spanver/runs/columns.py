@@ -14,8 +14,6 @@ import numpy as np
 
 from spanver.values import FloatArray, IntArray, Outcome, Prompt
 
-__all__ = ["Arrays", "array_names", "to_arrays", "to_fields"]
-
 Arrays: typing.TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 
 _KINDS: Mapping[Any, str] = {  # f numbers, i integers, U texts

@@ -13,8 +13,6 @@ from spanver.runs.baselines import BASELINES
 from spanver.runs.plans import SAMPLERS
 from spanver.runs.records import BaselineRecord, Record, TokenRecord
 
-__all__ = ["Findings", "agreeing", "baseline_ledger", "ledger_sums", "phase_sums", "sampler_cost", "spanner_cost"]
-
 Findings: TypeAlias = Generator[str, None, str]
 """Yields a sentence for every violation, and returns the sentence for when there is none."""
 

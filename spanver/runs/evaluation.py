@@ -21,8 +21,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.values import FloatArray, Prompt, ResponseId
 
-__all__ = ["EXACT_LIMIT", "Estimate", "Evaluation", "Sample", "evaluate_table", "evaluate_text"]
-
 EXACT_LIMIT = 10**9
 """Largest `T_exp |X| |Y|^2` for which the law of a mixture is computed exactly."""
 

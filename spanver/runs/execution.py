@@ -42,8 +42,6 @@ from spanver.runs.records import (
 )
 from spanver.runs.results import baseline_results, run_results, token_results
 
-__all__ = ["EVALUATION_PROMPTS", "Finished", "execute", "execute_baseline", "execute_tokens", "refuse_unfinished"]
-
 EVALUATION_PROMPTS = 300  # prompts of the evaluation on text
 
 _CHECKPOINT_SECONDS = 1.0

@@ -12,8 +12,6 @@ from spanver.errors import ArgumentError
 from spanver.runs.records import Record
 from spanver.values import FloatArray
 
-__all__ = ["check_figure", "draw_figure"]
-
 _FORMATS = (".png", ".svg", ".pdf")
 
 

@@ -22,8 +22,6 @@ from spanver.runs.execution import execute, execute_baseline, execute_tokens
 from spanver.runs.plans import make_baseline_plan, make_plan, make_token_plan
 from spanver.validation import require
 
-__all__ = ["LEARNERS", "Learner", "learner_named", "parse_problem_of", "parse_settings"]
-
 
 @dataclass(frozen=True)
 class Learner:

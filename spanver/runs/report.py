@@ -16,8 +16,6 @@ from spanver.runs.baselines import BASELINES
 from spanver.runs.certify import CertifiedClaim
 from spanver.runs.records import SCHEMAS, BaselineRecord, TokenRecord
 
-__all__ = ["certificate_table", "result_tables", "settings_table"]
-
 _SYMBOLS = {
     "prompts": "T_prompt",
     "pairs_per_prompt": "T_span",

@@ -30,8 +30,6 @@ from spanver.runs.plans import SAMPLERS, BaselinePlan, Plan, TokenPlan
 from spanver.runs.settings import known_coverage
 from spanver.values import Outcome
 
-__all__ = ["baseline_results", "bounds", "run_results", "token_results"]
-
 SHOWN = 5  # sentences, before and after
 
 

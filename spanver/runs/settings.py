@@ -23,16 +23,6 @@ from spanver.problems.family import ROOT_E
 from spanver.problems.tabular import TabularProblem
 from spanver.validation import require_at_least, require_count, require_positive
 
-__all__ = [
-    "SETTING_NAMES",
-    "TEXT_COVERAGE",
-    "derived_settings",
-    "known_coverage",
-    "practical_multi_turn_settings",
-    "practical_settings",
-    "practical_text_token_settings",
-]
-
 SETTING_NAMES = tuple(field.name for field in fields(Settings))
 
 TEXT_COVERAGE = 16.0

@@ -8,8 +8,6 @@ from types import MappingProxyType
 from spanver.studies import counting, coverage, data, lower_bound, multi_turn, proper, regret, truncation
 from spanver.studies.engine.study import Study
 
-__all__ = ["STUDIES"]
-
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         study.name: study

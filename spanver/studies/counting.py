@@ -27,8 +27,6 @@ from spanver.studies.entrants import STYLES
 from spanver.values import Counts, FloatArray, IntArray, Prompt, Responses, Rule, SearchResult
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 RUNS = 64  # of a point
 ALPHA = 1e-6  # of the study, divided over its tests
 PARTS = 8  # categories of each test; with no more, every event is tested

@@ -24,8 +24,6 @@ from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Ser
 from spanver.studies.entrants import ENTRANTS, known_coverage_attempt
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 EPS = 0.05
 RESPONSES = 16
 KNOWN = "known_coverage"  # SpannerSampling with its rounds searched for

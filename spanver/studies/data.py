@@ -27,8 +27,6 @@ from spanver.studies.entrants import known_coverage_attempt
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 BETA, NOISE, RESPONSES = 0.1, 0.25, 32
 RUNS = 2  # of an attempt, whose gap is their mean
 NU = 0.5

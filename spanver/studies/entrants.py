@@ -31,17 +31,6 @@ from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt
 from spanver.studies.engine.styles import OTHER_STYLES, Style
 
-__all__ = [
-    "ENTRANTS",
-    "STYLES",
-    "Entrant",
-    "Most",
-    "Needle",
-    "known_coverage_attempt",
-    "spanner_attempt",
-    "spanner_settings",
-]
-
 RIDGE = 1.0
 ROUNDS = 4  # of each phase at effort 1, for a known coverage
 PARTITION_SAMPLES = 4  # of XPO, by its rounds

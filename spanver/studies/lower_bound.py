@@ -28,8 +28,6 @@ from spanver.studies.entrants import ENTRANTS, STYLES, Needle
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 RESPONSES, EPS, DELTA = 2**14, 0.1, 0.1
 RUNS = 10  # of a point
 ALPHA = 1e-6  # of the study, divided over its tests

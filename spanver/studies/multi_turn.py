@@ -25,8 +25,6 @@ from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Stu
 from spanver.studies.entrants import spanner_attempt, spanner_settings
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 KAPPA = 2.0
 PER_TOKEN = math.log2(2.0 / (1.0 + math.exp(-KAPPA)))  # log2 C_cond
 # Of the base policy's gap that may be left, as R_max and so the gap's own scale grow with H. At the loose one the best

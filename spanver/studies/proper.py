@@ -29,8 +29,6 @@ from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Ser
 from spanver.studies.entrants import ENTRANTS
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY", "exhaustive"]
-
 EPS, BETA = 0.02, 0.2
 PROPER = ("exhaustive", "online_dpo", "xpo")
 LARGEST_EFFORT = 11

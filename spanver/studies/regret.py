@@ -19,8 +19,6 @@ from spanver.studies.engine.figures import draw_series, draw_theory
 from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 LADDERS = {"quick": (13, 20), "full": (15, 40)}  # exponent of the last T_exp, and seeds
 FIRST = 7  # exponent of the first T_exp that is judged
 MOST_UNCOVERED = 0.1  # of the smallest average gap: beyond, its linear term bends the slope (T2)

@@ -30,8 +30,6 @@ from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Ser
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["STUDY"]
-
 DELTA = 0.05  # of E1
 LADDERS = {"quick": (1.0, 5), "full": (0.25, 20)}  # step of log2 B/beta, and seeds
 LARGEST = 13.25  # log2 of the largest B/beta, near 1e4

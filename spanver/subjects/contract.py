@@ -30,8 +30,6 @@ from spanver.subjects.results import (
 )
 from spanver.validation import require
 
-__all__ = ["FUNCTIONS", "REMOTE", "Argument", "Function", "Kind", "Subject", "result_of", "subject_from"]
-
 
 @dataclass(frozen=True)
 class Subject:

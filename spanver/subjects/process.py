@@ -36,8 +36,6 @@ from spanver.subjects.contract import FUNCTIONS, REMOTE, Subject, result_of
 from spanver.subjects.protocol import PROTOCOL, answer, decode, decoded, encode, encoded
 from spanver.validation import require, require_positive
 
-__all__ = ["process_subject"]
-
 TIME_LIMIT = 20.0  # seconds of the program's own time in one run
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
 LARGEST_LINE = 1 << 24  # bytes

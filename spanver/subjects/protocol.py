@@ -33,8 +33,6 @@ from spanver.values import (
     to_json,
 )
 
-__all__ = ["PROTOCOL", "answer", "decode", "decoded", "encode", "encoded"]
-
 PROTOCOL = 2
 """Version of the protocol."""
 

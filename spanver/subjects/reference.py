@@ -33,8 +33,6 @@ from spanver.subjects.contract import Subject
 from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
-__all__ = ["draw", "on", "subject"]
-
 KERNELS: dict[str, Callable[..., Any]] = {
     "elliptic_norms": kernels.elliptic_norms,
     "log_softmax": kernels.log_softmax,

@@ -13,23 +13,6 @@ from spanver.policies import TruncatedMixture
 from spanver.validation import read_only, require, to_array
 from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
 
-__all__ = [
-    "BaselineResult",
-    "MultiTurnResult",
-    "SpannerResult",
-    "baseline",
-    "best_of_n",
-    "extended_number",
-    "identity",
-    "indices",
-    "layers",
-    "log_vector",
-    "multi_turn",
-    "policy",
-    "spanner",
-    "vector",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class SpannerResult:

@@ -30,8 +30,6 @@ from spanver.verification.finding import Finding
 from spanver.verification.profiles import Profile
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, issued
 
-__all__ = ["Check"]
-
 
 @dataclass
 class Check:

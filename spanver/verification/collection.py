@@ -18,9 +18,6 @@ from types import FunctionType, ModuleType
 from spanver.runs.certify import CERTIFIED
 from spanver.studies.catalogue import STUDIES
 
-__all__ = ["Property", "checked_by", "find_properties", "is_statistical"]
-
-
 PACKAGE = "spanver.properties"
 
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from spanver.errors import ViolationError
 
-__all__ = ["Experiment", "ExperimentLoop"]
-
 FIRST_LOOK = 64  # observations; every later look has four times as many
 SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which no further one is begun
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from spanver.verdicts import Verdict
 
-__all__ = ["Finding", "finding_from_json", "finding_to_json", "plain"]
-
 
 @dataclass
 class Finding:

@@ -25,9 +25,8 @@ from spanver.verification.finding import Finding
 from spanver.verification.profiles import PROFILES
 from spanver.verification.request import Request
 from spanver.verification.runner import run_properties
-from spanver.zoo.catalogue import CONTROLS, MUTANTS, Mutant, find
-
-__all__ = ["MutantResult", "ZooReport", "interval", "run_zoo"]
+from spanver.zoo.catalogue import CONTROLS, MUTANTS, find
+from spanver.zoo.mutant import Mutant
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ import pytest
 if TYPE_CHECKING:
     from spanver.verification.check import Check
 
-__all__ = ["ATTACHED"]
-
 ATTACHED = "spanver"  # name under which a finding is attached to a report
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["DEMANDS", "PROFILES", "RARE_DEMANDS", "Demand", "Profile"]
-
 
 @dataclass(frozen=True)
 class Profile:

@@ -13,8 +13,6 @@ from spanver.guarantees import REGISTRY
 from spanver.verification.hunt import ZooReport, interval
 from spanver.verification.results import Report, Status
 
-__all__ = ["footer_lines", "verdict_table", "violation_lines", "zoo_lines", "zoo_table"]
-
 
 def verdict_table(report: Report) -> Table:
     """Return the verdicts of a verification, one row for each guarantee that was judged."""

@@ -11,8 +11,6 @@ from spanver.validation import require, require_count, require_probability
 from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import is_selected
 
-__all__ = ["Request", "read_expected_failures"]
-
 
 @dataclass(frozen=True)
 class Request:

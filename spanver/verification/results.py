@@ -21,8 +21,6 @@ from spanver.verification.profiles import DEMANDS
 from spanver.verification.request import Request
 from spanver.verification.selection import statistical_properties
 
-__all__ = ["Report", "Row", "Status", "judge"]
-
 
 class Status(Enum):
     """Status of a guarantee: its verdict, or why it was not judged."""

@@ -27,8 +27,6 @@ from spanver.verification.request import Request
 from spanver.verification.results import Report, Row, Status, judge
 from spanver.verification.selection import expected_properties, is_selected
 
-__all__ = ["run_properties", "verify"]
-
 
 def run_properties(
     request: Request,

@@ -26,8 +26,6 @@ from spanver.verification.check import Check
 from spanver.verification.experiment import ExperimentLoop
 from spanver.verification.finding import plain
 
-__all__ = ["experiments", "instances"]
-
 SHRINKS = 8  # instances on which a smaller one is looked for after a statistical violation
 
 Body: TypeAlias = Callable[..., Any]

@@ -14,8 +14,6 @@ from spanver.verification.check import Check
 from spanver.verification.collection import Property, find_properties
 from spanver.verification.profiles import DEMANDS, PROFILES, RARE_DEMANDS
 
-__all__ = ["expected_properties", "is_selected", "make_check", "statistical_properties"]
-
 
 def is_selected(guarantees: Iterable[str], only: str) -> bool:
     """Whether one of the guarantees is selected.

@@ -29,19 +29,6 @@ from spanver.values import (
     UncertainPairRule,
 )
 
-__all__ = [
-    "GENEROUS_BUDGET",
-    "Query",
-    "RecordingOracle",
-    "RecordingPrefixOracle",
-    "Round",
-    "data_of",
-    "fresh_oracles",
-    "issued",
-    "recount",
-    "rounds_of",
-]
-
 Answer = TypeVar("Answer")
 Recorded = TypeVar("Recorded", bound=SamplingOracle[Any])
 

@@ -10,20 +10,6 @@ import numpy as np
 from spanver.oracle import Oracle
 from spanver.values import FloatArray, Prompt, Response
 
-__all__ = [
-    "Data",
-    "Vectors",
-    "base_response",
-    "covariance",
-    "difference",
-    "inverse",
-    "quadratic",
-    "reward_difference",
-    "stacked",
-    "symmetric_inverse",
-    "table_behind",
-]
-
 Vectors: TypeAlias = Sequence[FloatArray]
 
 Data: TypeAlias = tuple[FloatArray, FloatArray]

@@ -22,8 +22,6 @@ from spanver.zoo.algebra import Data, difference, inverse, reward_difference, st
 from spanver.zoo.mutant import Mutant, changed, mutants_of
 from spanver.zoo.sampler import adjusted_sampler
 
-__all__ = ["DPO", "MUTANTS", "XPO", "baseline", "enumeration"]
-
 
 @dataclass
 class State:

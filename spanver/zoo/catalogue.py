@@ -25,8 +25,6 @@ from spanver.zoo import (
 from spanver.zoo.controls import CONTROLS as _CONTROLS
 from spanver.zoo.mutant import Mutant, mutated
 
-__all__ = ["CONTROLS", "MUTANTS", "Mutant", "find", "mutant"]
-
 _FILES = (
     identities, oracle, oracle_searches, sampler, spanner, spanning_sets, regressions, exploration, baselines, tokens,
 )  # fmt: skip

@@ -28,8 +28,6 @@ from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
 from spanver.zoo.spanning_sets import covering, greedy_start, swapped_members
 from spanver.zoo.tokens import explore, soft_values
 
-__all__ = ["CONTROLS"]
-
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
     return symmetric_inverse(covariance(ridge, dimension, vectors[::-1]))

@@ -25,8 +25,6 @@ from spanver.zoo.algebra import Data, base_response, difference, reward_differen
 from spanver.zoo.mutant import Mutant, mutants_of
 from spanver.zoo.sampler import adjusted_sampler, times_beta
 
-__all__ = ["MUTANTS", "phase_two"]
-
 
 @dataclass
 class Progress:

@@ -12,8 +12,6 @@ from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS"]
-
 _divergence: Callable[..., float] = reference.functions["kl_divergence"]
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from spanver.subjects.contract import Subject
 from spanver.subjects.reference import subject as reference
 
-__all__ = ["Mutant", "changed", "mutants_of", "mutated"]
-
 
 @dataclass(frozen=True)
 class Mutant:

@@ -20,8 +20,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.values import Counts, Responses, SearchResult, UncertainPairRule
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS"]
-
 Change = Callable[..., Any]
 
 

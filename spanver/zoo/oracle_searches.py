@@ -22,8 +22,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.values import Counts, FloatArray, Prompt, RejectionRule, Responses, Rule, SearchResult
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "searching_oracle"]
-
 Masses = Callable[[FloatArray, FloatArray], FloatArray]
 
 

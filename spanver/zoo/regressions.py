@@ -15,8 +15,6 @@ from spanver.values import FloatArray
 from spanver.zoo.algebra import quadratic
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "bisected_fit", "scores"]
-
 _HALVINGS = 200  # far beyond double precision
 
 

@@ -23,8 +23,6 @@ from spanver.values import Counts, FloatArray, IntArray, Prompt, RejectionRule, 
 from spanver.zoo.algebra import base_response
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "adjusted_sampler", "drawn_sampler", "race", "sampler", "times_beta"]
-
 
 def log_mean(pilot: Counts, score: Score, beta: float) -> float:
     """Logarithm of the pilot's mean weight."""

@@ -20,8 +20,6 @@ from spanver.values import FloatArray, Prompt, Response, UncertainPairRule
 from spanver.zoo.algebra import Vectors, covariance, difference, inverse, quadratic, reward_difference
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "each_pair", "pairs_in_one_block", "phase_one", "search"]
-
 Accepted: TypeAlias = list[tuple[Response, Response, FloatArray]]
 
 

@@ -14,8 +14,6 @@ from spanver.values import FloatArray
 from spanver.zoo.algebra import inverse, quadratic
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "covering", "greedy_start", "swapped_members"]
-
 
 def greedy_start(vectors: FloatArray, rank: int) -> list[int]:
     """Choose members one by one, each as far as possible from the span of those before."""

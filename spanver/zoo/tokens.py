@@ -25,8 +25,6 @@ from spanver.values import FloatArray, Pair, Prefix, Response, Score, UncertainP
 from spanver.zoo.algebra import inverse
 from spanver.zoo.mutant import Mutant, mutants_of
 
-__all__ = ["MUTANTS", "explore", "soft_values"]
-
 _MAX_SWEEPS = 60  # correct ones take far fewer here; some mutants would never end
 
 

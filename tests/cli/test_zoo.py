@@ -10,7 +10,8 @@ import pytest
 from command_line import Command, assert_refused
 
 from spanver.subjects.reference import subject as reference
-from spanver.zoo.catalogue import MUTANTS, Mutant
+from spanver.zoo.catalogue import MUTANTS
+from spanver.zoo.mutant import Mutant
 
 
 def test_zoo_names_the_killer_of_each_mutant_and_writes_it(spanver: Command) -> None:

@@ -9,7 +9,8 @@ from spanver.verdicts import Verdict
 from spanver.verification.finding import Finding
 from spanver.verification.hunt import MutantResult, ZooReport, interval, run_zoo
 from spanver.verification.report import zoo_lines
-from spanver.zoo.catalogue import MUTANTS, Mutant
+from spanver.zoo.catalogue import MUTANTS
+from spanver.zoo.mutant import Mutant
 
 MUTANT: Mutant = next(each for each in MUTANTS.values() if each.breaks == ("S8",))
 

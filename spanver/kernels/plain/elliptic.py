@@ -10,8 +10,6 @@ from typing import Any
 
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["elliptic_norms", "inverse_factor", "precision_norms", "uncertain_mask", "update_inverse_factor"]
-
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
 _BLOCK_ELEMENTS = 1 << 20  # differences are formed 8 MiB at a time

@@ -7,8 +7,6 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-__all__ = ["array_namespace"]
-
 
 def array_namespace(*arrays: Any) -> Any:
     """Array API namespace of arrays; NumPy, which is one itself, without the cost of asking."""

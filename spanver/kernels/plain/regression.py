@@ -12,8 +12,6 @@ from typing import Any
 
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["fit", "fit_moments", "ridge_regression"]
-
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
 _NEWTON_STEPS = 100  # far beyond what convergence takes

@@ -10,8 +10,6 @@ from typing import Any
 
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["linear_scores", "log1mexp", "log_normaliser", "log_softmax", "truncated_scores"]
-
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
 

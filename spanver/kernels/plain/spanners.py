@@ -14,9 +14,6 @@ from typing import Any
 from spanver.kernels.plain.elliptic import update_inverse_factor
 from spanver.kernels.plain.namespace import array_namespace
 
-__all__ = ["SpannerTrace", "barycentric_spanner", "covering_list", "spanner_trace"]
-
-
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
 

@@ -13,8 +13,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
-__all__ = ["FAMILY", "covered_needle_problem"]
-
 NAME = "covered_needle"
 
 

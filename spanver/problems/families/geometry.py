@@ -7,8 +7,6 @@ from numpy.random import Generator
 
 from spanver.values import FloatArray
 
-__all__ = ["uniform_in_ball", "uniform_on_sphere"]
-
 
 def uniform_on_sphere(generator: Generator, count: int, dimension: int) -> FloatArray:
     """Draw points uniformly on the unit sphere: shape (count, dimension)."""

@@ -18,8 +18,6 @@ from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive, require_real
 from spanver.values import FloatArray
 
-__all__ = ["FAMILY", "max_k_dnf_problem"]
-
 NAME = "max_k_dnf"
 
 

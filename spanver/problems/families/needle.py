@@ -11,8 +11,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
-__all__ = ["FAMILY", "needle_problem"]
-
 NAME = "needle"
 
 

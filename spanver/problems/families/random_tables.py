@@ -13,8 +13,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count
 
-__all__ = ["FAMILY", "random_problem"]
-
 NAME = "random"
 
 

@@ -26,8 +26,6 @@ from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
-__all__ = ["FAMILY", "TextProblem", "text_problem"]
-
 NAME = "text"
 
 _FITTED_TEXTS = 1500  # separate sample that projection and reward are fitted on

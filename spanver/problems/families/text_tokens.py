@@ -24,8 +24,6 @@ from spanver.problems.tokens import TokenProblem
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, Prefix
 
-__all__ = ["FAMILY", "MOST_SEQUENCES", "NAME", "next_words", "sentence", "text_token_problem"]
-
 MOST_SEQUENCES = 200_000
 """Most sequences that are listed, over all prompts."""
 

@@ -11,8 +11,6 @@ from spanver.problems.tokens import MAX_HORIZON, TokenProblem
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 
-__all__ = ["FAMILY", "token_problem"]
-
 NAME = "tokens"
 
 

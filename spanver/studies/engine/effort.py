@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from spanver.oracle import Ledger
 
-__all__ = ["Attempt", "smallest_sufficient"]
-
 
 @dataclass(frozen=True)
 class Attempt:

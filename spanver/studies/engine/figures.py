@@ -12,8 +12,6 @@ import numpy as np
 from spanver.studies.engine.study import Measurement, Series, Study
 from spanver.studies.entrants import STYLES
 
-__all__ = ["draw_series", "draw_study", "draw_theory"]
-
 
 def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
     """Median over the seeds that reached it, with bars that hold the middle half of them."""

@@ -14,8 +14,6 @@ from spanver.studies.engine.runner import Result
 from spanver.studies.engine.study import Claim
 from spanver.verdicts import Verdict
 
-__all__ = ["claims_table", "footer_line"]
-
 
 def claims_table(result: Result) -> Table:
     """Claims of a study, a row each, with slope, 95 % interval and band where one has any."""

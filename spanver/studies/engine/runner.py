@@ -20,8 +20,6 @@ from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
 from spanver.validation import require, require_count
 from spanver.verdicts import Verdict, worst
 
-__all__ = ["Result", "as_json", "run_studies", "selected_studies", "verdict_of"]
-
 
 @dataclass(frozen=True)
 class Result:

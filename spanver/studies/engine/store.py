@@ -16,8 +16,6 @@ from spanver.errors import ArgumentError
 from spanver.studies.engine.study import Measurement, Numbers, Point
 from spanver.validation import require
 
-__all__ = ["Store", "open_store", "revision"]
-
 _SCHEMA = """
 create table if not exists about (name text primary key, value text not null);
 create table if not exists results (

@@ -14,8 +14,6 @@ from spanver.validation import require
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-__all__ = ["PROFILES", "Claim", "Measurement", "Numbers", "Point", "Series", "Study", "table"]
-
 PROFILES = ("quick", "full")
 
 Numbers: TypeAlias = Mapping[str, float | int | None]

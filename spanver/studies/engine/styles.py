@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["OTHER_STYLES", "Style"]
-
 
 @dataclass(frozen=True)
 class Style:

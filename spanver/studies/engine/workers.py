@@ -22,8 +22,6 @@ from spanver.studies.catalogue import STUDIES
 from spanver.studies.engine.store import revision
 from spanver.studies.engine.study import Measurement, Point
 
-__all__ = ["measure_on_dask", "measure_on_processes"]
-
 RESTARTS = 3  # of the pool, without a point finished in between
 
 

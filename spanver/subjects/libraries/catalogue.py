@@ -13,8 +13,6 @@ from types import MappingProxyType
 from spanver.subjects.libraries import numpy_choice, river, scikit_learn, scipy_qr, vowpal_wabbit
 from spanver.subjects.libraries.library import Library
 
-__all__ = ["LIBRARIES"]
-
 LIBRARIES: Mapping[str, Library] = MappingProxyType(
     {
         each.name: each

@@ -16,8 +16,6 @@ from spanver.subjects.contract import Subject
 from spanver.validation import require, require_positive, to_array
 from spanver.values import FloatArray
 
-__all__ = ["Library", "finite_matrix", "import_library", "regression_data", "subject_of"]
-
 
 @dataclass(frozen=True)
 class Library:

@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from spanver.subjects.libraries.library import Library
 from spanver.validation import require_count
 
-__all__ = ["numpy_draw"]
-
 
 def numpy_draw(probabilities: ArrayLike, count: int, seed: int) -> NDArray[np.int64]:
     """Return `count` independent draws from a law on `0..k-1`, by NumPy's `Generator.choice` (R6).

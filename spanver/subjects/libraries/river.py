@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike
 from spanver.subjects.libraries.library import Library, import_library, regression_data
 from spanver.values import FloatArray
 
-__all__ = ["river_batch_ridge", "river_ridge"]
-
 
 def river_ridge(features: ArrayLike, targets: ArrayLike, ridge: float) -> FloatArray:
     """Return the posterior mean of river's Bayesian regression after one observation at a time (E7).

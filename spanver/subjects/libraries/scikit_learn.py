@@ -11,9 +11,6 @@ from numpy.typing import ArrayLike
 from spanver.subjects.libraries.library import Library, import_library, regression_data
 from spanver.values import FloatArray
 
-__all__ = ["scikit_learn_ridge"]
-
-
 Solver = Literal["cholesky", "svd", "lsqr", "sparse_cg", "sag", "saga"]
 
 

@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike
 from spanver.subjects.libraries.library import Library, finite_matrix, import_library
 from spanver.values import FloatArray
 
-__all__ = ["scipy_pivoted_diagonal", "scipy_pivoted_spanner"]
-
 
 def scipy_pivoted_spanner(vectors: ArrayLike, approximation: float = np.inf) -> list[int]:
     """Return the first `rank` pivots of SciPy's QR decomposition with column pivoting, vectors as columns.

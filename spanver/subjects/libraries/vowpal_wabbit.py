@@ -11,8 +11,6 @@ from spanver.subjects.libraries.library import Library, finite_matrix, import_li
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
 
-__all__ = ["vowpal_wabbit_spanner"]
-
 
 def vowpal_wabbit_spanner(vectors: ArrayLike, approximation: float, *, earlier_calls: int = 0) -> list[int]:
     """Return the actions that Vowpal Wabbit's large action space keeps (B1, B2).
