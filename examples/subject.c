@@ -4,7 +4,7 @@
  *     spanver verify --command ./subject
  *
  * It reads one JSON message a line and writes one a line, as docs/protocol.md says. Of the oracle it uses the
- * compressed questions, `sample_counts` and `sample_until`: the harness draws, and sends what the draws came to. So it
+ * compressed questions, `sample_counts` and `sample_until`: the harness draws, and sends the result. So it
  * runs at any coverage. examples/subject.js is the other way round.
  *
  * Memory belongs to a run and is freed when the run ends, in one place; whatever goes wrong in a run jumps back to
@@ -338,7 +338,7 @@ static double log_sum_exp(const double *exponents, size_t count) {
     return peak + log(sum);
 }
 
-/* splitmix64: luck of our own, in [0, 1). The oracle's luck is not ours. */
+/* splitmix64: random numbers of our own, in [0, 1). The oracle has its own. */
 static double uniform(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;

@@ -133,7 +133,7 @@ function eigen(symmetric) {
   return { values: a.map((row, i) => Math.max(row[i], 0)), vectors };
 }
 
-// PromptStreams of our own: splitmix64. The oracle's luck is not ours.
+// Random numbers of our own: splitmix64. The oracle has its own.
 function uniforms(seed) {
   let state = BigInt.asUintN(64, BigInt(seed));
   const mixed = (z, shift, factor) => BigInt.asUintN(64, (z ^ (z >> shift)) * factor);

@@ -1,8 +1,8 @@
-"""Hypothesis strategies for instances: tabular problems, scans, regressions, laws, sets of vectors.
+"""Hypothesis strategies for instances: problems, pairs, regressions, distributions, sets of vectors.
 
-Hypothesis searches instances and never luck: seeds of oracles and learners are not drawn here. Numbers are drawn on
-coarse grids, so that failing instances shrink to ones that a person can read; zeros, ties and duplicates come by
-themselves, and extremes - tiny probabilities, tiny beta, nearly collinear features - are among the values drawn.
+Hypothesis searches instances and never randomness: seeds of oracles and learners are not drawn here. Numbers are drawn
+on coarse grids, so that failing instances shrink to readable ones. Zeros, ties and duplicates are frequent, and
+extremes - tiny probabilities, tiny beta, nearly collinear features - are among the values drawn.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def best_of_n(oracle: Oracle, *, rounds: int, count: int, seed: int) -> Baseline
     Parameters
     ----------
     oracle, rounds, seed
-        As for `passive_learner`; the same luck gives the same data.
+        As for `passive_learner`; the same seed gives the same data.
     count : int
         `N`, responses drawn for one output, so that each output costs `N` samples.
 

@@ -133,7 +133,7 @@ def multi_turn(
         `H`.
     settings : MultiTurnSettings
     seed : int
-        Of the learner's own luck; the oracle has its own.
+        Of the learner's own randomness; the oracle has its own.
     sampler : Sampler
         `softmax_sample`, `race_sample`, or anybody's.
 
@@ -256,7 +256,7 @@ class _Explorer:
             prefix = prefix.extended(self._token(layer, prefix)[0])
 
     def run(self, starts: list[int]) -> MultiTurnRun:
-        """What the run came to."""
+        """Return the result of the run."""
         return MultiTurnRun(
             policy=TokenPolicy(tuple(layer.policy for layer in self._layers)),
             thetas=np.array([layer.theta for layer in self._layers]),

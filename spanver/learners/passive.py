@@ -16,7 +16,7 @@ def passive_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
     rounds : int
         `T`; `2 T` samples and `2 T` rewards.
     seed : int
-        Not used: all luck of the baselines is the oracle's. Part of what a learner is called with.
+        Ignored: this learner has no randomness of its own. Accepted so that all learners share one signature.
 
     Returns
     -------

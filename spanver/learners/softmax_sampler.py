@@ -47,7 +47,7 @@ def softmax_sample(
     failure : float
         `delta`, strictly between 0 and 1.
     seed : int
-        Not used: all luck of this sampler is the oracle's. Part of what a sampler is called with.
+        Ignored: this sampler has no randomness of its own. Accepted so that all samplers share one signature.
 
     Returns
     -------

@@ -66,19 +66,19 @@ def settings(coverage: float) -> Settings:
 
 
 def measure(point: Point) -> Numbers:
-    """Of each of many runs what is compared, and on the whole what was charged and what was handed out."""
+    """Of each of many runs what is compared, and on the whole what was charged and what was returned."""
     coverage = 2.0**point.size
     problem = covered_needle_problem(3, coverage=coverage, prompts=2, responses=6, dimension=3, beta=0.03)
     numbers: dict[str, float | int | None] = {}
     handed = 0
     for run in range(RUNS):
-        # The two oracles share no luck: their samples are independent.
+        # The two oracles share no randomness: their samples are independent.
         own = derived_seed(point.seed, f"{point.learner} run {run}")
-        door = ORACLES[point.learner](problem, seed=derived_seed(own, "oracle"))
-        oracle = _Counting(door)
+        inner = ORACLES[point.learner](problem, seed=derived_seed(own, "oracle"))
+        oracle = _Counting(inner)
         learner = derived_seed(own, "learner")
         trace = spanner_sampling(cast(Oracle, oracle), seed=learner, settings=settings(coverage)).trace
-        numbers[f"samples_{run}"] = door.ledger.samples
+        numbers[f"samples_{run}"] = inner.ledger.samples
         numbers[f"spanner_{run}"] = trace.spanner.size
         numbers[f"theta_{run}"] = float(trace.exploration.thetas[-1, -1])
         handed += oracle.handed
@@ -87,27 +87,27 @@ def measure(point: Point) -> Numbers:
 
 
 class _Counting:
-    """A door that counts the responses in its answers: all that the counted oracle has to draw, up to a few numbers."""
+    """An oracle that counts the responses in its answers: all that the counted oracle draws, up to a few numbers."""
 
-    def __init__(self, door: Oracle) -> None:
-        self._door = door
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
         self.handed = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._door, name)
+        return getattr(self._oracle, name)
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
-        answer = self._door.sample(prompt, count, theta=theta)
+        answer = self._oracle.sample(prompt, count, theta=theta)
         self.handed += len(answer.ids)
         return answer
 
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
-        answer = self._door.sample_counts(prompt, count)
+        answer = self._oracle.sample_counts(prompt, count)
         self.handed += len(answer.responses.ids)
         return answer
 
     def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
-        answer = self._door.sample_until(prompt, rule, limit)
+        answer = self._oracle.sample_until(prompt, rule, limit)
         self.handed += 0 if answer.responses is None else len(answer.responses.ids)
         return answer
 
@@ -178,7 +178,7 @@ def _claim(words: str, tests: Sequence[tuple[IntArray, IntArray]], alpha: float)
 
 
 def draw(figure: Any, measured: Sequence[Measurement]) -> None:
-    """Samples charged where both run, and charged against handed out on the whole ladder."""
+    """Samples charged where both run, and charged against returned on the whole ladder."""
     left, right = figure.subplots(1, 2)
     literal = _sizes(measured, "literal")
     for oracle, shift in (("counted", 0.96), ("literal", 1.04)):

@@ -1,9 +1,9 @@
 """T2: how many rewards SpannerSampling needs as the dimension grows, and as the gap allowed shrinks.
 
 Rewards are noisy, and the gap of an attempt is the mean over several independent runs on one problem, so that it is
-an error of learning and not one run's luck. Effort scales the rounds of both phases; `T_span` and `M` are set for the
-known coverage. The search that finds what suffices for one gap finds it for all larger ones on its way, so that a
-point holds the whole ladder of gaps.
+an error of learning and not the chance of one run. Effort scales the rounds of both phases; `T_span` and `M` are set
+for the known coverage. The search that finds what suffices for one gap finds it for all larger ones on its way, so that
+a point holds the whole ladder of gaps.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from spanver.verdicts import Verdict
 RESPONSES, EPS, DELTA = 2**14, 0.1, 0.1
 RUNS = 10  # of a point
 ALPHA = 1e-6  # of the study, divided over its tests
-# Efforts of at most this ceiling have to be decided; near what success means, no number of runs at hand would do it.
+# Efforts of at most this ceiling have to be decided; near what success means, no feasible number of runs would do it.
 DECIDED = 0.5
 
 
@@ -110,7 +110,7 @@ def _claim(measured: Sequence[Measurement], learner: str, alpha: float) -> Claim
         cost = ladder.most(exponent)
         spent = max((int(each[f"samples_{exponent}"] or 0) for each in asked), default=0)
         rewards = max((int(each[f"rewards_{exponent}"] or 0) for each in asked), default=0)
-        # Whoever asks for more than its effort allows is under another ceiling, and is not judged.
+        # A learner that draws more than its effort allows is under another ceiling, and is not judged.
         if bound >= 1.0 or runs == 0 or spent > cost.weak + cost.strong or rewards > cost.rewards:
             continue
         worst = max(worst, log_e_mean(reached, runs, bound))

@@ -274,7 +274,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 def _read(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
     """Put lines into the queue, and None at the end; of a line too long only its beginning.
 
-    The stream has no buffer of its own, and is closed here: whoever closes it elsewhere would wait for this thread.
+    The stream has no buffer of its own, and is closed here: closing it elsewhere would wait for this thread.
     """
     parts: list[bytes] = []
     with contextlib.suppress(OSError, ValueError), stream:

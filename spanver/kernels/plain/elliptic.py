@@ -59,7 +59,7 @@ def elliptic_norms(vectors: Array, sigma: Array) -> Array:
 
 
 def precision_norms(vectors: Array, precision: Array) -> Array:
-    """Norms `||v||_{Sigma^-1}` when `Sigma^-1` itself is at hand.
+    """Norms `||v||_{Sigma^-1}` when `Sigma^-1` itself is given.
 
     Parameters
     ----------

@@ -41,8 +41,8 @@ def barycentric_spanner(vectors: Array, approximation: float) -> list[int]:
     xp = array_namespace(vectors)
     _, values, basis = xp.linalg.svd(vectors, full_matrices=False)
     largest = float(xp.max(values))
-    dust = largest * max(vectors.shape) * float(xp.finfo(vectors.dtype).eps)
-    rank = int(xp.sum(xp.astype(values > dust, xp.int64))) if largest > 0.0 else 0
+    rounding = largest * max(vectors.shape) * float(xp.finfo(vectors.dtype).eps)
+    rank = int(xp.sum(xp.astype(values > rounding, xp.int64))) if largest > 0.0 else 0
     # In an orthonormal basis of the span determinants are square, and volumes those of the vectors themselves.
     coordinates = vectors @ xp.matrix_transpose(basis[:rank, :])
     chosen: list[int] = []

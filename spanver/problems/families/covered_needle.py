@@ -71,7 +71,7 @@ def covered_needle_problem(
     log_base[:, 0] = log_needle
     log_base[:, 1:] = log_cloud + log_weights - np.logaddexp.reduce(log_weights, axis=1, keepdims=True)
     theta = np.eye(dimension)[-1]
-    for prompt in range(prompts):  # labels say nothing: a guess finds the needle only by luck
+    for prompt in range(prompts):  # labels say nothing: a guess finds the needle only by chance
         order = generator.permutation(responses)
         features[prompt], log_base[prompt] = features[prompt, order], log_base[prompt, order]
     return TabularProblem(

@@ -128,7 +128,7 @@ class TextProblem:
         return self._projection.of([f"{prompt} {response}".strip() for response in responses])
 
     def mean_rewards(self, prompt: str, responses: Sequence[str], *, features: FloatArray | None = None) -> FloatArray:
-        """Rewards of any responses, shape (n,); their features spare an embedding where they are at hand."""
+        """Rewards of any responses, shape (n,); features that are given spare an embedding."""
         if self.reward == "projected":
             return (self.features(prompt, responses) if features is None else features) @ self.theta_star
         sentiment = _sentiment()

@@ -35,7 +35,7 @@ _RADIUS = 1.0
 _END = "</s>"
 _EMBEDDED_AT_ONCE = 4096  # 16 MB of embeddings
 
-_built = lru_cache(maxsize=8)(text_problem)  # it takes seconds, and whoever prints a sequence needs it again
+_built = lru_cache(maxsize=8)(text_problem)  # it takes seconds, and printing a sequence needs it again
 
 
 @family(NAME)

@@ -14,7 +14,7 @@ from spanver.oracle import Ledger
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a run of one effort came to."""
+    """Result of a run of one effort."""
 
     gap: float
     ledger: Ledger

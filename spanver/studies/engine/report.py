@@ -1,4 +1,4 @@
-"""What a person sees of the studies: a table of claims, and what it comes to."""
+"""Terminal tables of the studies: a table of claims, and their sum in one sentence."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _edge(value: float) -> str:
 
 
 def footer_line(results: Sequence[Result]) -> str:
-    """What all claims come to, in one sentence."""
+    """Verdicts of all claims, in one sentence."""
     judged = [claim.verdict for result in results for claim in result.claims if claim.judged]
     shown = sum(not claim.judged for result in results for claim in result.claims)
     counts = ", ".join(f"{judged.count(verdict)} {_WORDS[verdict]}" for verdict in Verdict)

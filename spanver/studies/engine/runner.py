@@ -23,7 +23,7 @@ from spanver.verdicts import Verdict, worst
 
 @dataclass(frozen=True)
 class Result:
-    """What a study came to.
+    """Result of a study.
 
     Attributes
     ----------
