@@ -1,0 +1,186 @@
+"""The Python server gives what the reference gives."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from programs import call, small_problem
+
+from spanver.errors import (
+    ContractError,
+)
+from spanver.learners.spanner_sampling import Settings
+from spanver.oracles import counted_oracle, literal_oracle
+from spanver.subjects.contract import Subject, result_of
+from spanver.subjects.process import process_subject
+from spanver.subjects.reference import subject as reference
+from spanver.values import LinearScore
+
+# The server of Python subjects
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Subject]:
+    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.serve reference")
+    yield subject
+    subject.close()
+
+
+def test_the_server_provides_what_the_reference_provides_outside_of_python(served: Subject) -> None:
+    assert served.name == "reference"
+    assert served.provides == reference.provides - {"multi_turn", "literal_oracle", "counted_oracle"}
+
+
+LUCK = np.random.default_rng(8)
+
+PLAIN_CALLS: dict[str, tuple[Any, ...]] = {
+    "elliptic_norms": (LUCK.normal(size=(5, 2)), np.array([[2.0, 0.3], [0.3, 1.0]])),
+    "log_softmax": (np.array([-np.inf, math.log(0.3), math.log(0.7)]), LUCK.normal(size=3), 1e-4),
+    "truncated_scores": (LUCK.normal(size=(5, 2)), LUCK.normal(size=2), LUCK.normal(size=2), np.eye(2), 1.0),
+    "kl_divergence": (np.log([0.3, 0.7]), np.array([0.0, -np.inf])),
+    "log_coverage": (np.log([0.3, 0.7]), np.log([0.6, 0.4])),
+    "fit": (LUCK.normal(size=(6, 3)), LUCK.normal(size=6), 0.5),
+    "draw": (np.array([0.2, 0.0, 0.8]), 20, 2**63 + 5),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN_CALLS)
+def test_the_server_returns_what_the_reference_returns(served: Subject, name: str) -> None:
+    expected = call(reference, name, *PLAIN_CALLS[name])
+    np.testing.assert_array_equal(call(served, name, *PLAIN_CALLS[name]), expected)
+
+
+@pytest.mark.parametrize("name", ["softmax_sample", "race_sample"])
+def test_samples_through_the_server_are_those_of_the_reference(served: Subject, name: str) -> None:
+    def drawn(subject: Subject) -> list[Any]:
+        oracle = counted_oracle(small_problem(3), seed=4)
+        prompt = oracle.prompt()
+        plan: dict[str, Any] = {"multiplier": 5.0, "failure": 0.1}
+        score = LinearScore(np.array([0.3, -1.0, 0.2]))
+        ids = [call(subject, name, oracle, prompt, score, seed=seed, **plan) for seed in range(10)]
+        return [*ids, oracle.ledger]
+
+    assert drawn(served) == drawn(reference)
+
+
+def test_a_spanner_through_the_server_is_that_of_the_reference(served: Subject) -> None:
+    mine, theirs = (counted_oracle(small_problem(6), seed=2) for _ in range(2))
+    plan: dict[str, Any] = {"prompts": 20, "pairs_per_prompt": 30, "nu": 0.3, "ridge": 0.5, "seed": 1}
+    expected, result = call(reference, "build_spanner", mine, **plan), call(served, "build_spanner", theirs, **plan)
+    assert (result.prompts, result.first, result.second) == (expected.prompts, expected.first, expected.second)
+    for part in ("vectors", "targets", "sigma"):
+        np.testing.assert_array_equal(getattr(result, part), getattr(expected, part))
+    assert mine.ledger == theirs.ledger
+    assert len(expected.targets) > 0
+
+
+def test_spanner_sampling_through_the_server_is_that_of_the_reference(served: Subject) -> None:
+    settings = Settings(
+        prompts=6,
+        pairs_per_prompt=20,
+        nu=0.4,
+        ridge=0.5,
+        exploration_rounds=5,
+        rejection_multiplier=6.0,
+        rejection_failure=0.1,
+    )
+    mine, theirs = (literal_oracle(small_problem(7), seed=3) for _ in range(2))
+    expected = call(reference, "spanner_sampling", mine, seed=9, settings=settings)
+    result = call(served, "spanner_sampling", theirs, seed=9, settings=settings)
+    assert mine.ledger == theirs.ledger
+    assert len(result.components) == len(expected.components) == 5
+    for one, other in zip(result.components, expected.components, strict=True):
+        np.testing.assert_array_equal(one.theta, other.theta)
+        np.testing.assert_array_equal(one.precision, other.precision)
+        assert one.nu == other.nu
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("passive_learner", {}),
+        ("online_dpo", {"feedback": "reward"}),
+        ("online_dpo", {"feedback": "preference"}),
+        ("xpo", {"alpha": 0.25, "feedback": "reward", "partition_samples": 8}),
+        ("xpo", {"alpha": 0.25, "feedback": "preference", "partition_samples": 8}),
+        ("elliptical_enumeration", {"ridge": 0.5}),
+        ("best_of_n", {"count": 16}),
+    ],
+)
+def test_a_baseline_through_the_server_is_that_of_the_reference(
+    served: Subject, name: str, plan: dict[str, Any]
+) -> None:
+    mine, theirs = (literal_oracle(small_problem(8), seed=3, full_table=True) for _ in range(2))
+    expected = call(reference, name, mine, rounds=6, seed=9, **plan)
+    result = call(served, name, theirs, rounds=6, seed=9, **plan)
+    assert mine.ledger == theirs.ledger
+    assert mine.ledger.rewards > 0
+    for part in ("thetas", "vectors", "targets", "theta"):
+        np.testing.assert_array_equal(getattr(result, part), getattr(expected, part))
+    assert result.thetas.shape == (6, 3)
+    assert result.count == expected.count == plan.get("count")
+
+
+BASELINE: dict[str, Any] = {"thetas": [[0.0, 0.0]], "vectors": [[1.0, 0.0]], "targets": [0.5], "theta": [0.5, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("online_dpo", {"thetas": [[0.0]]}, "the shape of thetas"),
+        ("online_dpo", {"targets": [0.5, 1.0]}, "the shape of thetas"),
+        ("xpo", {"vectors": [[1.0, 0.0, 0.0]]}, "the shape of vectors"),
+        ("xpo", {"theta": [float("nan"), 0.0]}, "theta"),
+        ("best_of_n", {}, "with the key count"),
+        ("best_of_n", {"count": 1.5}, "integer"),
+    ],
+)
+def test_a_baseline_of_another_form_breaks_the_contract(name: str, changes: dict[str, Any], words: str) -> None:
+    assert result_of("best_of_n", BASELINE | {"count": 3}).count == 3
+    with pytest.raises(ContractError, match=words):
+        result_of(name, BASELINE | changes)
+
+
+def test_what_a_subject_raises_at_the_server_is_raised_here(served: Subject) -> None:
+    with pytest.raises(RuntimeError, match="ArgumentError: prompts is 0"):
+        call(
+            served,
+            "build_spanner",
+            literal_oracle(small_problem(0), seed=0),
+            prompts=0,
+            pairs_per_prompt=1,
+            nu=1.0,
+            ridge=1.0,
+            seed=0,
+        )
+    assert call(served, "fit", np.ones((1, 1)), np.ones(1), 2.0).tolist() == [1.0]
+
+
+def test_what_a_served_subject_prints_does_not_get_between_the_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "class chatty:\n    provides = ['fit']\n    def fit(*_):\n        print('fitting')\n        return [2.0]\n"
+    (tmp_path / "chatty_subject.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.serve chatty_subject:chatty")
+    try:
+        assert call(subject, "fit", np.ones((1, 1)), np.ones(1), 2.0).tolist() == [2.0]
+    finally:
+        subject.close()
+
+
+def test_values_of_tokens_through_the_server_are_those_of_the_reference(served: Subject) -> None:
+    layers = [np.log(np.array([[0.25, 0.75]])), np.array([[0.0, -np.inf], [math.log(0.5), math.log(0.5)]])]
+    rewards = np.array([[0.0, 1.0, 0.5, -0.25]])
+    expected = call(reference, "soft_q", layers, rewards, 0.5)
+    result = call(served, "soft_q", layers, rewards, 0.5)
+    assert [layer.shape for layer in result] == [(1, 2), (2, 2)]
+    for one, other in zip(result, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
