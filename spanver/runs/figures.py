@@ -82,7 +82,10 @@ def _draw_gaps(axes: Any, summary: Mapping[str, Any], curves: Mapping[str, Float
     axes.set_xlabel("exploration round")
     axes.set_ylabel(f"gap $J(\\pi^*) - J(\\pi)$, {'exact' if exact else 'estimated'}")
     below = exact and min(curves["mixture_gaps"][-1], curves["round_gaps"].min()) < floor
-    axes.set_title("what was learned" + (" (below 1e-9 of the dashed line: drawn there)" if below else ""), fontsize=10)
+    axes.set_title(
+        "what was learned" + ("\n(values below 1e-9 of the base gap are drawn at that level)" if below else ""),
+        fontsize=10,
+    )
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
 

@@ -128,7 +128,7 @@ def _run_table(summary: Mapping[str, Any]) -> Table:
 
 
 def _clipping(outcomes: Mapping[str, int]) -> str:
-    return "M_rej looks too small" if outcomes["clipped"] else "none clipped: no sign that M_rej is too small"
+    return "M_rej looks too small" if outcomes["clipped"] else "no clipping observed (no proof that M_rej suffices)"
 
 
 def _with_interval(estimate: Mapping[str, float]) -> str:
