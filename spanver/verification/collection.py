@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 
 from spanver.runs.certify import CERTIFIED
 from spanver.studies.catalogue import STUDIES
+from spanver.verification.search import is_statistical
 
 PACKAGE = "spanver.properties"
 
@@ -66,8 +67,3 @@ def _properties_of(module: ModuleType) -> list[Property]:
         for mark in getattr(function, "pytestmark", ())
         if mark.name == "guarantee"
     ]
-
-
-def is_statistical(function: object) -> bool:
-    """Whether a property is statistical: the decorator `experiments` says so."""
-    return bool(getattr(function, "statistical", False))

@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
-    from spanver.verification.collection import is_statistical  # noqa: PLC0415 (nothing before it is needed)
+    from spanver.verification.search import is_statistical  # noqa: PLC0415 (nothing before it is needed)
 
     first = hasattr(config, "workerinput")
     items.sort(key=lambda item: is_statistical(getattr(item, "obj", None)) != first)

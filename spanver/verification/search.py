@@ -93,6 +93,11 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
     return decorate
 
 
+def is_statistical(function: object) -> bool:
+    """Whether a property is statistical: the decorator `experiments` says so."""
+    return bool(getattr(function, "statistical", False))
+
+
 def _named_as(body: Body, test: Callable[[Check], None]) -> Callable[[Check], None]:
     # Not functools.wraps: pytest would look for fixtures of the names of the instance's parts.
     test.__name__, test.__qualname__ = body.__name__, body.__qualname__
