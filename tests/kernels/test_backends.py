@@ -25,10 +25,6 @@ def test_backends_hand_back_the_bytes_they_were_given(name: str) -> None:
     assert backend.get(there).tobytes() == data.tobytes()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Every kernel, called once: where its results live, and that it leaves its inputs alone.
-
-
 def calls() -> dict[str, tuple[Callable[..., Any], tuple[Array, ...]]]:
     rng = generator(1)
     sigma = random_sigma(rng, 3)

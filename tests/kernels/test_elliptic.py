@@ -9,17 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import (
-    EPS,
-    FREE,
-    Array,
-    Place,
-    close,
-    generator,
-    norm_by_inverse,
-    random_sigma,
-    symmetric_inverse,
-)
+from kernel_cases import EPS, FREE, Array, Place, close, generator, norm_by_inverse, random_sigma, symmetric_inverse
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
@@ -61,10 +51,6 @@ def test_inverse_factor_is_the_inverse_of_the_cholesky_factor(backend: Place, di
     close(factor, solve_triangular(np.linalg.cholesky(sigma), np.eye(dimension), lower=True), 1e-13)
     assert np.array_equal(factor, np.tril(factor))
     close(factor.T @ factor @ sigma, np.eye(dimension), 1e-12)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The update of the inverse factor.
 
 
 def spanner_vectors(rng: np.random.Generator, count: int, dimension: int) -> Array:
@@ -120,10 +106,6 @@ def test_a_zero_vector_leaves_the_inverse_factor_alone(backend: Place) -> None:
     updated, gain = kernels.update_inverse_factor(backend.put(factor), backend.put(np.zeros(4)))
     assert gain == 0.0
     assert np.array_equal(backend.get(updated), factor)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Uncertain pairs.
 
 
 def squared_norms(first: Array, second: Array, precision: Array) -> NDArray[np.longdouble]:

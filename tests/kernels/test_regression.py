@@ -20,10 +20,6 @@ def test_a_ridge_regression_is_that_of_the_augmented_least_squares_problem() -> 
     assert np.allclose(kernels.ridge_regression(features, targets, 0.7), expected)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Least squares on the ball.
-
-
 def assert_kkt(features: Array, targets: Array, radius: float, theta: Array) -> None:
     """E6, with residuals no larger than the rounding of the products in them."""
     observations, dimension = features.shape

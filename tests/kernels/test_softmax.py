@@ -11,9 +11,6 @@ from kernel_cases import EPS, Array, Place, close, generator, norm_by_inverse, r
 
 from spanver import kernels
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Scores.
-
 
 def test_linear_scores_are_inner_products(backend: Place) -> None:
     rng = generator(13)
@@ -46,10 +43,6 @@ def test_a_response_at_exactly_nu_keeps_its_score(backend: Place) -> None:
     put = backend.put
     scores = kernels.truncated_scores(put(features), put(np.zeros(2)), put(np.array([1.0, 2.0])), put(np.eye(2)), 5.0)
     assert backend.get(scores).tolist() == [11.0, 0.0, 0.0, 10.0, 0.0]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Normaliser and softmax.
 
 
 def log_sum_in_decimals(log_base: Array, scores: Array, beta: float) -> Decimal:

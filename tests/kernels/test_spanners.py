@@ -49,10 +49,6 @@ def test_a_covering_list_leaves_no_norm_above_nu_and_is_no_longer_than_a_spanner
         assert np.einsum("ij,ij->i", vectors @ np.linalg.inv(shorter), vectors).max() > 0.4**2
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The spanner scan.
-
-
 def scan_by_inverses(pairs: Array, ridge: float, nu: float) -> tuple[list[int], Array, Array]:
     sigma = ridge * np.eye(pairs.shape[2])
     accepted, norms = [], np.empty(pairs.shape[:2])

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 from programs import ROOT, OneText, call, small_problem
 
-from spanver.errors import (
-    BudgetExceededError,
-)
+from spanver.errors import BudgetExceededError
 from spanver.guarantees.residuals import fit_residual
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracle import Budget
@@ -25,8 +23,6 @@ from spanver.subjects.contract import Subject
 from spanver.subjects.process import process_subject
 from spanver.subjects.reference import subject as reference
 from spanver.values import LinearScore, TruncatedScore
-
-# The examples in other languages
 
 
 def javascript(_: Path) -> str:
@@ -55,8 +51,8 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize(("count", "dimension"), [(5, 3), (1, 1), (0, 4), (40, 8)])
 def test_elliptic_norms_of_an_example_are_those_of_the_reference(example: Subject, count: int, dimension: int) -> None:
-    luck = np.random.default_rng(count)
-    features, root = luck.normal(size=(count, dimension)), luck.normal(size=(dimension, dimension))
+    rng = np.random.default_rng(count)
+    features, root = rng.normal(size=(count, dimension)), rng.normal(size=(dimension, dimension))
     sigma = root @ root.T + 0.1 * np.eye(dimension)
     expected = reference.functions["elliptic_norms"](features, sigma)
     np.testing.assert_allclose(call(example, "elliptic_norms", features, sigma), expected, rtol=1e-10)
@@ -83,17 +79,17 @@ def test_log_softmax_of_an_example_stays_in_logs(
 
 
 REGRESSIONS: dict[str, Callable[[np.random.Generator], Any]] = {
-    "random": lambda luck: (luck.normal(size=(20, 5)), luck.normal(size=20)),
-    "one dimension": lambda luck: (luck.normal(size=(7, 1)), luck.normal(size=7)),
-    "fewer rows than columns": lambda luck: (luck.normal(size=(2, 6)), luck.normal(size=2)),
-    "rank 1": lambda luck: (np.outer(luck.normal(size=9), luck.normal(size=4)), luck.normal(size=9)),
-    "equal rows": lambda luck: (np.ones((4, 3)), luck.normal(size=4)),
-    "a zero column": lambda luck: (luck.normal(size=(8, 3)) * [1.0, 0.0, 1.0], luck.normal(size=8)),
+    "random": lambda rng: (rng.normal(size=(20, 5)), rng.normal(size=20)),
+    "one dimension": lambda rng: (rng.normal(size=(7, 1)), rng.normal(size=7)),
+    "fewer rows than columns": lambda rng: (rng.normal(size=(2, 6)), rng.normal(size=2)),
+    "rank 1": lambda rng: (np.outer(rng.normal(size=9), rng.normal(size=4)), rng.normal(size=9)),
+    "equal rows": lambda rng: (np.ones((4, 3)), rng.normal(size=4)),
+    "a zero column": lambda rng: (rng.normal(size=(8, 3)) * [1.0, 0.0, 1.0], rng.normal(size=8)),
     "zeros": lambda _: (np.zeros((3, 2)), np.ones(3)),
     "no rows": lambda _: (np.zeros((0, 4)), np.zeros(0)),
-    "badly scaled": lambda luck: (luck.normal(size=(12, 4)) * [1.0, 1e-3, 1e-6, 1.0], luck.normal(size=12)),
-    "large targets": lambda luck: (luck.normal(size=(10, 3)), 1e100 * luck.normal(size=10)),
-    "large features": lambda luck: (1e100 * luck.normal(size=(10, 3)), luck.normal(size=10)),
+    "badly scaled": lambda rng: (rng.normal(size=(12, 4)) * [1.0, 1e-3, 1e-6, 1.0], rng.normal(size=12)),
+    "large targets": lambda rng: (rng.normal(size=(10, 3)), 1e100 * rng.normal(size=10)),
+    "large features": lambda rng: (1e100 * rng.normal(size=(10, 3)), rng.normal(size=10)),
 }
 
 
@@ -124,7 +120,7 @@ def test_an_example_draws_from_the_law_and_from_its_seed(example: Subject) -> No
 def test_an_example_accepts_the_pairs_that_the_reference_accepts(example: Subject, seed: int) -> None:
     problem = small_problem(seed, dimension=1 + seed, responses=1 if seed == 3 else 8)
     plan = {"prompts": 12, "pairs_per_prompt": 40, "nu": 0.25, "ridge": 0.1, "seed": seed}
-    # Draws of one prompt form pairs in the order received, so the same luck gives the same pairs to both.
+    # Draws of one prompt form pairs in the order received, so the same randomness gives the same pairs to both.
     mine, theirs = literal_oracle(problem, seed=seed), literal_oracle(problem, seed=seed)
     expected = call(reference, "build_spanner", mine, **plan)
     result = call(example, "build_spanner", theirs, **plan)
@@ -200,7 +196,7 @@ def test_where_beta_is_tiny_an_example_returns_the_best_response(example: Subjec
         assert call(example, "softmax_sample", oracle, prompt, score, **plan) == 2
 
 
-def test_the_example_that_asks_compressed_questions_runs_at_any_coverage(tmp_path: Path) -> None:
+def test_the_example_that_sends_compressed_queries_runs_at_any_coverage(tmp_path: Path) -> None:
     subject = process_subject(compiled_c(tmp_path))
     problem = small_problem(2)
     oracle = counted_oracle(problem, seed=0)
@@ -218,7 +214,7 @@ def test_prompts_and_responses_of_an_example_may_be_text(example: Subject) -> No
     assert call(example, "softmax_sample", OneText(), OneText.text, score, **plan) == OneText.text
 
 
-def test_an_example_whose_question_is_refused_goes_on_with_the_next_run(example: Subject) -> None:
+def test_an_example_whose_query_is_refused_goes_on_with_the_next_run(example: Subject) -> None:
     oracle = literal_oracle(small_problem(0), seed=0, budget=Budget(samples=5))
     prompt = oracle.prompt()
     with pytest.raises(BudgetExceededError, match="only 5 are left"):

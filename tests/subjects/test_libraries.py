@@ -185,7 +185,7 @@ def test_a_fresh_vowpal_wabbit_breaks_its_own_constant_of_two() -> None:
     assert barycentric_coefficient(vectors, chosen) == pytest.approx(24.0 / 11.0)
 
 
-def test_vowpal_wabbit_answers_the_same_question_differently_the_second_time() -> None:
+def test_vowpal_wabbit_answers_the_same_query_differently_the_second_time() -> None:
     needs("vowpalwabbit")
     vectors = np.array([[1.0, 0.2], [0.2, 1.0], [0.3, 0.3]])
     first, second = (vowpal_wabbit_spanner(vectors, 2.0, earlier_calls=calls) for calls in (0, 1))

@@ -13,13 +13,7 @@ import numpy as np
 import pytest
 from programs import OneText, call, drawn, small_problem
 
-from spanver.errors import (
-    ArgumentError,
-    BudgetExceededError,
-    HandshakeError,
-    ProtocolError,
-    QuestionRefusedError,
-)
+from spanver.errors import ArgumentError, BudgetExceededError, HandshakeError, ProtocolError, QuestionRefusedError
 from spanver.oracle import Budget
 from spanver.oracles import literal_oracle
 from spanver.subjects import process
@@ -41,8 +35,8 @@ def write(text):
     sys.stdout.write(text)
     sys.stdout.flush()
 
-def ask(question, **arguments):
-    send({{"seq": seq, "ask": question, **arguments}})
+def ask(query, **arguments):
+    send({{"seq": seq, "ask": query, **arguments}})
     return json.loads(sys.stdin.readline())
 
 sys.stdin.readline()
@@ -143,9 +137,9 @@ FAULTS = {
     "no seq": ("send({'result': [1, 1]})", "seq is None", False),
     "two kinds at once": ("send({'seq': seq, 'result': [1], 'error': 'x'})", "one of ask, result and error", False),
     "none of the kinds": ("send({'seq': seq, 'progress': 0.5})", "one of ask, result and error", False),
-    "unknown question": ("ask('theta_star')", "ask is 'theta_star'", False),
-    "question without an argument": ("ask('sample', prompt=0)", "the arguments of sample", False),
-    "prompt that was not handed out": ("ask('sample', prompt=99, count=1)", "issued", False),
+    "unknown query": ("ask('theta_star')", "ask is 'theta_star'", False),
+    "query without an argument": ("ask('sample', prompt=0)", "the arguments of sample", False),
+    "prompt that was not issued": ("ask('sample', prompt=99, count=1)", "issued", False),
 }
 
 
@@ -161,7 +155,7 @@ def test_a_fault_is_a_protocol_error_and_the_next_run_has_a_fresh_process(starts
     assert sampled(subject) == 0
 
 
-def test_a_question_in_a_run_without_oracle_is_a_protocol_error(starts: Starts) -> None:
+def test_a_query_in_a_run_without_oracle_is_a_protocol_error(starts: Starts) -> None:
     subject = starts("ask('prompt')")
     with pytest.raises(ProtocolError, match="this run has no oracle"):
         drawn(subject)
@@ -218,7 +212,7 @@ def test_an_error_is_raised_and_the_program_goes_on(starts: Starts) -> None:
     assert drawn(subject) == [1, 1]
 
 
-def test_an_error_after_a_refused_question_is_that_of_the_oracle(starts: Starts) -> None:
+def test_an_error_after_a_refused_query_is_that_of_the_oracle(starts: Starts) -> None:
     subject = starts()
     with pytest.raises(BudgetExceededError, match="costs 1 samples, but only 0 are left") as caught:
         sampled(subject, samples=0)
@@ -226,7 +220,7 @@ def test_an_error_after_a_refused_question_is_that_of_the_oracle(starts: Starts)
     assert sampled(subject) == 0
 
 
-def test_a_question_that_the_oracle_does_not_offer_is_refused(starts: Starts) -> None:
+def test_a_query_that_the_oracle_does_not_offer_is_refused(starts: Starts) -> None:
     subject = starts("reply = ask('enumerate', prompt=0)\nsend({'seq': seq, 'error': reply['refused']})\ncontinue")
     oracle = literal_oracle(small_problem(0), seed=0)
     while (prompt := oracle.prompt()) != 0:
@@ -259,8 +253,8 @@ def test_what_is_written_to_standard_error_is_no_failure(starts: Starts) -> None
 
 
 def test_what_was_written_to_standard_error_is_shown_with_a_failure(starts: Starts) -> None:
-    with pytest.raises(ProtocolError, match="its standard error ends: out of luck"):
-        drawn(starts("sys.exit('out of luck')"))
+    with pytest.raises(ProtocolError, match="its standard error ends: out of memory"):
+        drawn(starts("sys.exit('out of memory')"))
 
 
 BAD_HELLOS: dict[str, tuple[dict[str, Any], str]] = {

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import json
-import runpy
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
 from programs import ROOT
+from transcripts import RUNS, page_transcripts, transcript
 
-from spanver.errors import (
-    ArgumentError,
-)
+from spanver.errors import ArgumentError
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import REMOTE
 from spanver.subjects.protocol import answer, decode, decoded, encoded
 
-TRANSCRIPTS = runpy.run_path(str(ROOT / "tests" / "support" / "transcripts.py"))
-
-RUNS, page_transcripts, transcript = (TRANSCRIPTS[name] for name in ("RUNS", "page_transcripts", "transcript"))
-
 SCHEMA = json.loads((ROOT / "spanver" / "subjects" / "protocol.schema.json").read_text(encoding="utf-8"))
-
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-
-
-# The page
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -85,9 +75,6 @@ def test_the_schema_refuses_what_the_protocol_does_not_have(sender: str, message
         validator(sender).validate(message)
 
 
-# Messages
-
-
 @pytest.mark.parametrize(
     "line",
     [b"", b"[1]", b"{", b'{"a": NaN}', b'{"a": -Infinity}', b"\xff\xfe{}", b"[" * 100_000, b"1" * 5000],
@@ -125,7 +112,7 @@ def test_a_damaged_array_is_refused(array: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
         {"ask": "guess"},
         {"ask": ["sample"]},
@@ -139,10 +126,10 @@ def test_a_damaged_array_is_refused(array: Any) -> None:
         {"ask": "sample_until", "prompt": 0, "rule": {"kind": "Always"}, "limit": 1},
     ],
 )
-def test_a_question_that_the_oracle_does_not_have_is_refused(question: dict[str, Any]) -> None:
+def test_a_query_that_the_oracle_does_not_have_is_refused(query: dict[str, Any]) -> None:
     problem = TabularProblem(np.ones(1), np.zeros((1, 1)), np.zeros((1, 1, 1)), np.zeros((1, 1)), 1.0, 1.0)
     oracle = literal_oracle(problem, seed=0)
     oracle.prompt()
     with pytest.raises(ArgumentError):
-        answer(oracle, {"seq": 1, **question})
+        answer(oracle, {"seq": 1, **query})
     assert oracle.ledger == Ledger()

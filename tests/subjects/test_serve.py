@@ -13,17 +13,13 @@ import numpy as np
 import pytest
 from programs import call, small_problem
 
-from spanver.errors import (
-    ContractError,
-)
+from spanver.errors import ContractError
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.process import process_subject
 from spanver.subjects.reference import subject as reference
 from spanver.values import LinearScore
-
-# The server of Python subjects
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +34,15 @@ def test_the_server_provides_what_the_reference_provides_outside_of_python(serve
     assert served.provides == reference.provides - {"multi_turn", "literal_oracle", "counted_oracle"}
 
 
-LUCK = np.random.default_rng(8)
+RNG = np.random.default_rng(8)
 
 PLAIN_CALLS: dict[str, tuple[Any, ...]] = {
-    "elliptic_norms": (LUCK.normal(size=(5, 2)), np.array([[2.0, 0.3], [0.3, 1.0]])),
-    "log_softmax": (np.array([-np.inf, math.log(0.3), math.log(0.7)]), LUCK.normal(size=3), 1e-4),
-    "truncated_scores": (LUCK.normal(size=(5, 2)), LUCK.normal(size=2), LUCK.normal(size=2), np.eye(2), 1.0),
+    "elliptic_norms": (RNG.normal(size=(5, 2)), np.array([[2.0, 0.3], [0.3, 1.0]])),
+    "log_softmax": (np.array([-np.inf, math.log(0.3), math.log(0.7)]), RNG.normal(size=3), 1e-4),
+    "truncated_scores": (RNG.normal(size=(5, 2)), RNG.normal(size=2), RNG.normal(size=2), np.eye(2), 1.0),
     "kl_divergence": (np.log([0.3, 0.7]), np.array([0.0, -np.inf])),
     "log_coverage": (np.log([0.3, 0.7]), np.log([0.6, 0.4])),
-    "fit": (LUCK.normal(size=(6, 3)), LUCK.normal(size=6), 0.5),
+    "fit": (RNG.normal(size=(6, 3)), RNG.normal(size=6), 0.5),
     "draw": (np.array([0.2, 0.0, 0.8]), 20, 2**63 + 5),
 }
 

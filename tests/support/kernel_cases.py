@@ -1,4 +1,8 @@
-"""Arrays on every backend, and the calls of every kernel."""
+"""The array namespaces that kernels are tested in: NumPy, NumPy arrays that nobody can write to, and every backend.
+
+Arrays of array-api-strict are on a device that is not its default: nothing but the standard works there, and nothing
+may leave it. PyTorch, JAX and CuPy are tested where they are installed.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,6 @@ Array = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 
 FREE = 1e-9  # norms this close to nu, relatively, are ties and may fall either way (S1)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Backends.
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,6 @@ def close(ours: Any, expected: Any, tolerance: float) -> None:
     np.testing.assert_allclose(
         ours, expected, rtol=0.0, atol=tolerance * max(float(np.abs(expected).max(initial=0)), 1e-300)
     )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Elliptic norms.
 
 
 def norm_by_inverse(vector: Array, sigma: Array) -> float:
