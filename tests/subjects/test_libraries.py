@@ -99,7 +99,7 @@ def test_scipy_puts_the_longest_column_first_and_its_diagonal_does_not_increase(
     for _ in range(200):
         vectors = random.normal(size=tuple(random.integers(1, 9, 2)))
         diagonal = scipy_pivoted_diagonal(vectors)
-        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + LIBRARIES["scipy"].settings["rounding"]))
+        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + LIBRARIES["scipy"].rounding))
 
 
 @pytest.mark.parametrize("name", RIDGES)
@@ -107,7 +107,7 @@ def test_ridge_regression_of_one_feature_is_the_shrunk_quotient(name: str) -> No
     needs_of(name)
     # ridge 1: (1*2 + 2*3) / (1 + 4 + 1); the batch of river knows this value alone.
     theta = LIBRARIES[name].functions["ridge_regression"]([[1.0], [2.0]], [2.0, 3.0], 1.0)
-    assert theta == pytest.approx([8.0 / 6.0], rel=LIBRARIES[name].settings["rounding"])
+    assert theta == pytest.approx([8.0 / 6.0], rel=LIBRARIES[name].rounding)
 
 
 @pytest.mark.parametrize("name", [name for name in RIDGES if name != "river-batch"])
@@ -121,7 +121,7 @@ def test_ridge_regression_solves_its_normal_equations(name: str) -> None:
         theta = LIBRARIES[name].functions["ridge_regression"](features, targets, ridge)
         residual = features.T @ (features @ theta - targets) + ridge * theta
         scale = np.abs(features).T @ np.abs(targets)
-        assert np.max(np.abs(residual) / scale) <= LIBRARIES[name].settings["rounding"]
+        assert np.max(np.abs(residual) / scale) <= LIBRARIES[name].rounding
 
 
 def test_a_ridge_regression_refuses_targets_that_do_not_fit() -> None:

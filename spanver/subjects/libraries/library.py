@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any
 
@@ -31,19 +31,27 @@ class Library:
         The adapters, by the name of what they provide.
     promises : mapping of str to str
         Per guarantee that is judged, the promise in the library's words and where it is made.
-    settings : mapping of str to float
-        At which the promises are judged: `approximation` is `C` of B1 and B2, `rounding` the relative slack that the
-        library's own precision asks for.
+    approximation : float
+        `C` of B1 and B2, at which its barycentric spanners are judged.
+    rounding : float
+        Relative error that its own precision, or its tolerance, needs.
+    may_fall_short : bool
+        Whether its spanners may have fewer members than the rank.
+    unpromised : frozenset of str
+        Functions for which it promises nothing: what holds of them is reported and not judged.
     """
 
     name: str
     library: str
     functions: Mapping[str, Callable[..., Any]]
     promises: Mapping[str, str]
-    settings: Mapping[str, float] = field(default_factory=dict)
+    approximation: float = Subject.approximation
+    rounding: float = Subject.rounding
+    may_fall_short: bool = Subject.may_fall_short
+    unpromised: frozenset[str] = Subject.unpromised
 
     def __post_init__(self) -> None:
-        for mapping in ("functions", "promises", "settings"):
+        for mapping in ("functions", "promises"):
             object.__setattr__(self, mapping, MappingProxyType(dict(getattr(self, mapping))))
 
     def version(self) -> str | None:
@@ -77,7 +85,7 @@ def regression_data(features: ArrayLike, targets: ArrayLike, ridge: float) -> tu
 
 
 def subject_of(library: Library) -> Subject:
-    """Return a library's code as the harness takes it; what the library does not promise is only measured.
+    """Return a library's code as a subject, with the installed version in its name.
 
     Raises
     ------
@@ -87,12 +95,11 @@ def subject_of(library: Library) -> Subject:
     version = library.version()
     if version is None:
         raise MissingExtraError(f"the subject {library.name}", library.library, "third-party")
-    spans_without_promise = "barycentric_spanner" in library.functions and "B1" not in library.promises
     return Subject(
         name=f"{library.name} ({library.library} {version})",
         functions=library.functions,
-        approximation=library.settings.get("approximation", 2.0),
-        may_fall_short=library.library == "vowpalwabbit",  # as its wiki says
-        rounding=library.settings.get("rounding", 1e-9),
-        unpromised=frozenset({"barycentric_spanner"} if spans_without_promise else ()),
+        approximation=library.approximation,
+        rounding=library.rounding,
+        may_fall_short=library.may_fall_short,
+        unpromised=library.unpromised,
     )

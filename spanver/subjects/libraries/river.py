@@ -72,8 +72,6 @@ _RIVER_PROMISE = (
 
 
 LIBRARIES = (
-    Library("river", "river", {"ridge_regression": river_ridge}, {"E7": _RIVER_PROMISE}, {"rounding": 1e-6}),
-    Library(
-        "river-batch", "river", {"ridge_regression": river_batch_ridge}, {"E7": _RIVER_PROMISE}, {"rounding": 1e-6}
-    ),
+    Library("river", "river", {"ridge_regression": river_ridge}, {"E7": _RIVER_PROMISE}, rounding=1e-6),
+    Library("river-batch", "river", {"ridge_regression": river_batch_ridge}, {"E7": _RIVER_PROMISE}, rounding=1e-6),
 )

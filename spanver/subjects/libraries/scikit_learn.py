@@ -55,7 +55,7 @@ def _scikit_learn(solver: Solver, promise: str, rounding: float) -> Library:
         library="scikit-learn",
         functions={"ridge_regression": partial(scikit_learn_ridge, solver=solver)},
         promises={"E7": _SCIKIT_PROMISE + promise},
-        settings={"rounding": rounding},
+        rounding=rounding,
     )
 
 

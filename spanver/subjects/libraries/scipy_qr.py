@@ -68,6 +68,7 @@ LIBRARIES = (
                 "shown there of absolute values"
             )
         },
-        {"rounding": 1e-12},
+        rounding=1e-12,
+        unpromised=frozenset({"barycentric_spanner"}),
     ),
 )
