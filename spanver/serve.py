@@ -1,14 +1,15 @@
 """Serve a Python subject over the pipe: `python -m spanver.serve module:attribute`.
 
-The other end of `process.py`, and an example of it in Python: a program that says hello, answers runs, and asks an
-oracle that is somewhere else.
+The other end of `process.py`, and an example in Python of the program that docs/protocol.md describes: it says hello,
+answers runs, and sends the queries of its oracle back to the harness.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,12 +20,11 @@ from spanver.loading import load_subject
 from spanver.oracle import AnyResponse, Budget, Ledger
 from spanver.subjects.contract import FUNCTIONS, REMOTE, Kind, Subject, result_of
 from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
-from spanver.subjects.results import BaselineResult
 from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
 
 
 class RemoteOracle:
-    """An `Oracle` whose questions travel over the pipe; its ledger is kept at the other end."""
+    """An `Oracle` whose queries travel over the pipe; the harness has the full ledger."""
 
     def __init__(self, facts: Mapping[str, Any], seq: int, source: BinaryIO, sink: BinaryIO) -> None:
         self.dimension: int = facts["dimension"]
@@ -37,7 +37,7 @@ class RemoteOracle:
 
     @property
     def ledger(self) -> Ledger:
-        """Samples that were answered here, for learners that look at it."""
+        """Samples that were answered here, for learners that read it."""
         return Ledger(samples=self._samples)
 
     def prompt(self) -> Prompt:
@@ -67,11 +67,11 @@ class RemoteOracle:
         return answer
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
-        """Ask for a reward."""
+        """Draw a reward."""
         return float(self._ask("reward", prompt=prompt, response=_identity(response)))
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Ask for a label."""
+        """Draw a label."""
         return bool(self._ask("compare", prompt=prompt, first=_identity(first), second=_identity(second)))
 
     def enumerate(self, prompt: Prompt) -> Responses:
@@ -79,8 +79,8 @@ class RemoteOracle:
         answer: Responses = from_json(self._ask("enumerate", prompt=prompt), Responses)
         return answer
 
-    def _ask(self, question: str, **arguments: Any) -> Any:
-        _write(self._sink, {"seq": self._seq, "ask": question, **arguments})
+    def _ask(self, query: str, **arguments: Any) -> Any:
+        _write(self._sink, {"seq": self._seq, "ask": query, **arguments})
         message = decode(self._source.readline())
         if "refused" in message:
             raise QuestionRefusedError(message["reason"])
@@ -106,14 +106,19 @@ def serve(subject: Subject, source: BinaryIO, sink: BinaryIO) -> None:
         message = decode(line)
         seq, name = message["seq"], message["run"]
         try:
-            result = _as_data(result_of(name, _called(subject, name, message["arguments"], seq, source, sink)))
-        except Exception as error:  # whatever the subject raises is its answer
+            oracle = partial(RemoteOracle, seq=seq, source=source, sink=sink)
+            result = encoded(result_of(name, _called(subject, name, message["arguments"], oracle)))
+        except Exception as error:  # an error of the subject is its answer
             _write(sink, {"seq": seq, "error": f"{type(error).__name__}: {error}"})
         else:
+            if isinstance(result, dict):  # a baseline has no count, unless it is best-of-N
+                result = {key: value for key, value in result.items() if value is not None}
             _write(sink, {"seq": seq, "result": result})
 
 
-def _called(subject: Subject, name: str, arguments: dict[str, Any], seq: int, source: BinaryIO, sink: BinaryIO) -> Any:
+def _called(
+    subject: Subject, name: str, arguments: Mapping[str, Any], oracle: Callable[[Mapping[str, Any]], RemoteOracle]
+) -> Any:
     def made(kind: Kind, value: Any) -> Any:
         match kind:
             case Kind.ARRAY:
@@ -125,21 +130,14 @@ def _called(subject: Subject, name: str, arguments: dict[str, Any], seq: int, so
             case Kind.SETTINGS:
                 return Settings(**value)
             case Kind.ORACLE:
-                return RemoteOracle(value, seq, source, sink)
+                return oracle(value)
             case Kind.PLAIN:
                 return value
 
     function = FUNCTIONS[name]
-    kinds = {key: argument.kind for key, argument in (dict(function.positional) | dict(function.named)).items()}
-    given = {key: made(kinds[key], value) for key, value in arguments.items()}
+    given = {key: made(function.arguments[key].kind, value) for key, value in arguments.items()}
     positional = [given.pop(key) for key in function.positional]
     return subject.functions[name](*positional, **given)
-
-
-def _as_data(result: Any) -> Any:
-    if isinstance(result, BaselineResult):
-        return {key: value for key, value in encoded(result).items() if value is not None}
-    return encoded(result)
 
 
 def _write(sink: BinaryIO, message: Mapping[str, Any]) -> None:
@@ -150,7 +148,7 @@ def _write(sink: BinaryIO, message: Mapping[str, Any]) -> None:
 def _main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m spanver.serve SUBJECT")
-    # What the subject prints must not get between the messages: its standard output becomes standard error.
+    # What the subject prints must not mix with the messages: its standard output becomes standard error.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     serve(load_subject(sys.argv[1]), sys.stdin.buffer, sink)

@@ -114,6 +114,11 @@ class Function:
     form: Callable[[Any], Any]
     travels: bool = True
 
+    @property
+    def arguments(self) -> Mapping[str, Argument]:
+        """All arguments, by name."""
+        return {**self.positional, **self.named}
+
 
 def _array(shape: str) -> Argument:
     return Argument(Kind.ARRAY, f"({shape})")

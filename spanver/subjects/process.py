@@ -1,10 +1,10 @@
 """A program as a subject: JSON lines on its standard input and output (docs/protocol.md).
 
-One process serves many runs, one after another. The state of a conversation: *greeted* (hello exchanged) -> a run is
-sent -> any number of questions, each answered -> a result or an error -> greeted again. Whatever else happens - silence
-beyond the time limit, the end of the output, a line that is no message, a wrong sequence number, a line too long, one
-after the result - is a `ProtocolError` for that run, after which the process is killed with its process group and the
-next run gets a fresh one. A program that cannot be greeted cannot be verified at all: `HandshakeError`.
+One process serves many runs, one after another. The states of a conversation: *greeted* (hellos were exchanged) -> a
+run is sent -> any number of queries, each answered -> a result or an error -> greeted again. Anything else is a fault:
+no line within the time limit, the end of the output, a line that is no message or too long, a wrong sequence number, a
+line after the result. A fault is a `ProtocolError` of its run. The process is then killed with its process group, and
+the next run gets a fresh one. A program without a proper hello cannot be verified at all: `HandshakeError`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from spanver.validation import require, require_positive
 
 TIME_LIMIT = 20.0  # seconds of the program's own time in one run
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
-LARGEST_LINE = 1 << 24  # bytes
-MOST_UNREAD = 1000  # lines that nobody asked for
+MAX_LINE = 1 << 24  # bytes
+MAX_UNREAD = 1000  # lines that wait to be read
 
 
 def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:
@@ -55,7 +55,7 @@ def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:
     Raises
     ------
     ArgumentError
-        If the command or the time limit is none.
+        If the command is not that of a program, or the time limit is not above 0.
     HandshakeError
         If it does not start, or does not say hello in this version of the protocol.
     """
@@ -71,7 +71,7 @@ def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:
 
 
 class _Conversation:
-    """One program at a time, and the number of the run."""
+    """The conversation with one program at a time; runs are numbered."""
 
     def __init__(self, command: str, time_limit: float) -> None:
         try:
@@ -117,7 +117,7 @@ class _Conversation:
             self.close()
             final = isinstance(error, ProtocolError) and error.final
             raise ProtocolError(f"{name}: {error}{program.complaint()}", final=final) from error
-        except BaseException:  # in the oracle, or Ctrl-C: the program still waits for an answer
+        except BaseException:  # of the oracle, or Ctrl-C: the program still waits for an answer
             self.close()
             raise
         if "error" in message:
@@ -131,25 +131,25 @@ class _Conversation:
     def _converse(
         self, program: _Program, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Exception | None]:
-        """Last message of a run, and why a question of it was refused, if one was."""
+        """Return the last message of a run, and why its last refused query was refused, if one was."""
         if program.has_line():
             raise ProtocolError(f"a line after the result: {program.line(1.0)[:60].decode(errors='replace')}")
         self._seq += 1
         oracle, sent = _arguments(name, arguments, named)
         left = self._time_limit
 
-        def tell(words: Mapping[str, Any]) -> None:
+        def send(message: Mapping[str, Any]) -> None:
             nonlocal left
             began = time.monotonic()
-            program.send({"seq": self._seq, **words}, left)
+            program.send({"seq": self._seq, **message}, left)
             left -= time.monotonic() - began
 
-        tell({"run": name, "arguments": sent})
+        send({"run": name, "arguments": sent})
         refused: Exception | None = None
         while True:
-            asked_at = time.monotonic()
+            began = time.monotonic()
             message = decode(program.line(left))
-            left -= time.monotonic() - asked_at
+            left -= time.monotonic() - began
             require(message.get("seq") == self._seq, "seq", message.get("seq"), f"{self._seq}, that of the run")
             kinds = [kind for kind in ("ask", "result", "error") if kind in message]
             require(len(kinds) == 1, "message", sorted(message), "with one of ask, result and error")
@@ -159,14 +159,14 @@ class _Conversation:
                 return message, refused
             require(oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
             try:
-                tell({"answer": answer(oracle, message)})
+                send({"answer": answer(oracle, message)})
             except (BudgetExceededError, QuestionRefusedError) as error:
                 refused = error
-                tell({"refused": type(error).__name__, "reason": str(error)})
+                send({"refused": type(error).__name__, "reason": str(error)})
 
 
 def _arguments(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The oracle of a run, if it has one, and the arguments as they travel."""
+    """Return the oracle of a run, if it has one, and the arguments as they travel."""
     given = dict(zip(FUNCTIONS[name].positional, arguments, strict=True)) | dict(named)
     oracle = given.pop("oracle", None)
     sent = {key: encoded(value) for key, value in given.items()}
@@ -191,10 +191,10 @@ def _checked_hello(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Program:
-    """A running program: lines in, lines out, and its standard error in a file."""
+    """A running program: lines in, lines out, standard error in a file."""
 
     def __init__(self, words: list[str]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it is read when the program has ended)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (read after the program has ended)
         try:
             self._process = subprocess.Popen(
                 words,
@@ -209,7 +209,7 @@ class _Program:
             raise HandshakeError(f"{shlex.join(words)} did not start: {error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        # Also when nobody closes the subject, no program stays behind.
+        # No program outlives its subject, even if the subject is never closed.
         self._end = weakref.finalize(self, _kill_group, self._process)
         self._input = self._process.stdin
         os.set_blocking(self._input.fileno(), False)
@@ -218,7 +218,7 @@ class _Program:
         self._complaint = ""
 
     def send(self, message: Mapping[str, Any], seconds: float) -> None:
-        """Send a line, for which the program may let its input fill up at most so long."""
+        """Send a line; wait at most so many seconds for the program to read its input."""
         unsent = memoryview(encode(message))
         ends = time.monotonic() + seconds
         while unsent:
@@ -240,8 +240,8 @@ class _Program:
             raise ProtocolError("no full line within the time limit", final=True) from None
         if line is None:
             raise ProtocolError(self._ending())
-        if len(line) > LARGEST_LINE:
-            raise ProtocolError(f"a line of more than {LARGEST_LINE} bytes", final=True)
+        if len(line) > MAX_LINE:
+            raise ProtocolError(f"a line of more than {MAX_LINE} bytes", final=True)
         return line
 
     def _ending(self) -> str:
@@ -261,7 +261,7 @@ class _Program:
             self._errors.close()
 
     def complaint(self) -> str:
-        """What it wrote last to its standard error, once it was killed."""
+        """Return the end of its standard error, once it was killed."""
         return f"; its standard error ends: {self._complaint}" if self._complaint else ""
 
 
@@ -272,19 +272,19 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
-    """Put lines into the queue, and None at the end; of a line too long only its beginning.
+    """Put lines into the queue, and None at the end; of a line that is too long, only its beginning.
 
-    The stream has no buffer of its own, and is closed here: closing it elsewhere would wait for this thread.
+    The stream is unbuffered and closed here: closing it elsewhere would wait for this thread.
     """
     parts: list[bytes] = []
     with contextlib.suppress(OSError, ValueError), stream:
-        while (chunk := stream.read(1 << 16)) and lines.qsize() < MOST_UNREAD:
+        while (chunk := stream.read(1 << 16)) and lines.qsize() < MAX_UNREAD:
             *ends, rest = chunk.split(b"\n")
             for end in ends:
                 lines.put(b"".join([*parts, end]))
                 parts = []
             parts.append(rest)
-            if sum(map(len, parts)) > LARGEST_LINE:
+            if sum(map(len, parts)) > MAX_LINE:
                 lines.put(b"".join(parts))
                 break
     lines.put(None)

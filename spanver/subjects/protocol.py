@@ -1,6 +1,6 @@
-"""What travels over the pipe: JSON lines, arrays, and the questions of an oracle (docs/protocol.md).
+"""The messages of a process subject: JSON lines, arrays, and the queries of an oracle (docs/protocol.md).
 
-Both sides use this page: the harness (`process.py`) and the server for Python subjects (`serve.py`).
+Both ends use this module: the harness (`process.py`) and the server of Python subjects (`serve.py`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from inspect import Parameter, signature
+from inspect import Parameter, isfunction, signature
 from typing import Any
 
 import numpy as np
 
 from spanver.errors import ArgumentError
-from spanver.oracle import Oracle
+from spanver.oracle import Oracle, SamplingOracle
 from spanver.validation import read_only, require
 from spanver.values import (
     Counts,
@@ -38,7 +38,7 @@ PROTOCOL = 2
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """One line."""
+    """Return a message as one line."""
     return (json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n").encode()
 
 
@@ -55,7 +55,7 @@ def decode(line: bytes) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(line, parse_constant=lambda name: _refuse(name, shown))
     except ArgumentError:
         raise
-    except (ValueError, RecursionError):  # also bytes that are no text, and integers of thousands of digits
+    except (ValueError, RecursionError):  # also bytes that are not UTF-8, and integers of thousands of digits
         raise ArgumentError("line", shown, "one JSON object") from None
     require(isinstance(message, dict), "line", shown, "one JSON object")
     return message
@@ -66,7 +66,7 @@ def _refuse(name: str, shown: str) -> None:
 
 
 def encoded(value: Any) -> Any:  # noqa: PLR0911 (one return a kind of value)
-    """JSON data of an argument or an answer: arrays as nested lists, or in base64 where a number is not finite."""
+    """Return an argument or an answer as JSON data: arrays as nested lists, or in base64 if a number is not finite."""
     if isinstance(value, np.ndarray):
         if np.isfinite(value).all():
             return value.tolist() if value.size else {"shape": list(value.shape), "float64": ""}
@@ -92,7 +92,7 @@ def encoded(value: Any) -> Any:  # noqa: PLR0911 (one return a kind of value)
 
 
 def decoded(value: Any) -> Any:
-    """Data of a message, with arrays in place of what stands for them in base64."""
+    """Return the data of a message, with arrays in place of their base64 form."""
     if isinstance(value, dict):
         if set(value) == {"shape", "float64"}:
             return from_json(value, FloatArray)
@@ -100,18 +100,22 @@ def decoded(value: Any) -> Any:
     return [decoded(each) for each in value] if isinstance(value, list) else value
 
 
-_QUERIES = ("prompt", "sample", "sample_counts", "sample_until", "reward", "compare", "enumerate")
-_PARAMETERS = {name: list(signature(getattr(Oracle, name)).parameters.values())[1:] for name in _QUERIES}
+QUERIES = {
+    name: tuple(signature(getattr(Oracle, name)).parameters.values())[1:]
+    for name, member in (vars(SamplingOracle) | vars(Oracle)).items()
+    if isfunction(member) and not name.startswith("_")
+}
+"""The queries of an oracle, and the parameters of each: those without a default are required."""
 
 
 def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
-    """Ask an oracle the question of a message.
+    """Answer the query of a message.
 
     Parameters
     ----------
     oracle : Oracle
     message : mapping
-        `ask`, and the arguments of the question by name.
+        `ask`, and the arguments of the query by name.
 
     Returns
     -------
@@ -121,19 +125,18 @@ def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
     Raises
     ------
     ArgumentError
-        If there is no such question, or its arguments are not those it has.
+        If there is no such query, or it has other arguments.
     """
     arguments = {key: value for key, value in message.items() if key not in ("seq", "ask")}
     query = message["ask"]
-    if not isinstance(query, str) or query not in _QUERIES:
-        raise ArgumentError("ask", query, f"one of {', '.join(_QUERIES)}")
-    known = {each.name for each in _PARAMETERS[query]}
-    required = {each.name for each in _PARAMETERS[query] if each.default is Parameter.empty}
-    fits = required <= set(arguments) <= known
-    require(fits, f"the arguments of {query}", sorted(arguments), f"{', '.join(sorted(required)) or 'none'}")
+    if not isinstance(query, str) or query not in QUERIES:
+        raise ArgumentError("ask", query, f"one of {', '.join(QUERIES)}")
+    required = [each.name for each in QUERIES[query] if each.default is Parameter.empty]
+    fits = set(required) <= set(arguments) <= {each.name for each in QUERIES[query]}
+    require(fits, f"the arguments of {query}", sorted(arguments), ", ".join(sorted(required)) or "none")
     if "rule" in arguments:
         arguments["rule"] = from_json(arguments["rule"], Rule)
     if "theta" in arguments:
         arguments["theta"] = read_only(decoded(arguments["theta"]), ndim=1, name="theta")
-    by_position = [arguments.pop(each.name) for each in _PARAMETERS[query] if each.default is Parameter.empty]
-    return encoded(getattr(oracle, query)(*by_position, **arguments))
+    positional = [arguments.pop(name) for name in required]
+    return encoded(getattr(oracle, query)(*positional, **arguments))

@@ -180,7 +180,7 @@ def test_an_input_that_is_not_read_is_a_protocol_error(starts: Starts) -> None:
 
 
 def test_lines_without_end_do_not_fill_the_memory(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MOST_UNREAD", 10)
+    monkeypatch.setattr(process, "MAX_UNREAD", 10)
     subject = starts("send({'seq': seq, 'result': [1, 1]})\nwhile True: send({'seq': seq, 'result': [1, 1]})")
     assert drawn(subject) == [1, 1]
     with pytest.raises(ProtocolError):
