@@ -1,16 +1,17 @@
-"""Tables in pages that are written from the package, not by hand.
+"""Tables in pages, and names in the protocol's schema, that are written from the package, not by hand.
 
-`python -m spanver.cli.pages README.md docs/subjects.md` brings them up to date. With `--check` nothing is written, and
-the exit code says whether the pages are current.
+`python -m spanver.cli.pages README.md docs/subjects.md spanver/subjects/protocol.schema.json` brings them up to date.
+With `--check` nothing is written, and the exit code says whether the files are current.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 from spanver.guarantees import REGISTRY
-from spanver.subjects.contract import FUNCTIONS, Argument
+from spanver.subjects.contract import FUNCTIONS, REMOTE, Argument
 from spanver.verification.collection import checked_by
 
 
@@ -61,12 +62,24 @@ def with_tables(page: str) -> str:
     return page
 
 
+def with_names(schema: str) -> str:
+    """Return the protocol's schema with the names of the functions that travel."""
+    names = ",\n".join(f'        "{name}"' for name in sorted(REMOTE))
+    return re.sub(r'(?<="function": {\n      "enum": \[\n).*?(?=\n      ])', names, schema, flags=re.DOTALL)
+
+
+def up_to_date(path: Path) -> str:
+    """Return what a page, or the schema, should hold."""
+    text = path.read_text(encoding="utf-8")
+    return with_names(text) if path.suffix == ".json" else with_tables(text)
+
+
 def main(arguments: list[str]) -> int:
-    """Bring pages up to date; with `--check` only return whether they are, as an exit code."""
+    """Bring files up to date; with `--check` only return whether they are, as an exit code."""
     stale = False
     for path in map(Path, (each for each in arguments if each != "--check")):
         before = path.read_text(encoding="utf-8")
-        after = with_tables(before)
+        after = up_to_date(path)
         stale |= before != after
         if "--check" not in arguments:
             path.write_text(after, encoding="utf-8")

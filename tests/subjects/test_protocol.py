@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import Parameter
 from typing import Any
 
 import jsonschema
@@ -15,8 +16,8 @@ from spanver.errors import ArgumentError
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.subjects.contract import REMOTE
-from spanver.subjects.protocol import answer, decode, decoded, encoded
+from spanver.subjects.contract import FUNCTIONS, REMOTE, Kind
+from spanver.subjects.protocol import QUERIES, answer, decode, decoded, encoded
 
 SCHEMA = json.loads((ROOT / "spanver" / "subjects" / "protocol.schema.json").read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -54,7 +55,28 @@ def assert_same(one: Any, other: Any) -> None:
 
 def test_the_page_has_a_transcript_of_every_run_and_no_other() -> None:
     assert set(page_transcripts(PAGE)) == set(RUNS) == REMOTE | {"refused"}
-    assert set(SCHEMA["$defs"]["function"]["enum"]) == REMOTE
+
+
+def test_the_schema_has_the_arguments_of_every_run_and_no_other() -> None:
+    stated = SCHEMA["$defs"]["run"]["properties"]["arguments"]["properties"]
+    kinds = {key: argument.kind for name in REMOTE for key, argument in FUNCTIONS[name].arguments.items()}
+    assert set(stated) == set(kinds)
+    arrays = {key for key, form in stated.items() if form == {"$ref": "#/$defs/array"}}
+    assert arrays == {key for key, kind in kinds.items() if kind is Kind.ARRAY}
+
+
+def test_the_schema_has_the_queries_of_the_oracle_with_their_arguments() -> None:
+    stated = {
+        form["properties"]["ask"]["const"]: (set(form.get("required", [])), set(form["properties"]) - {"seq", "ask"})
+        for form in SCHEMA["$defs"]["ask"]["oneOf"]
+    }
+    assert stated == {
+        name: (
+            {each.name for each in parameters if each.default is Parameter.empty},
+            {each.name for each in parameters},
+        )
+        for name, parameters in QUERIES.items()
+    }
 
 
 @pytest.mark.parametrize(
