@@ -10,9 +10,10 @@ import secrets
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from spanver import __version__
 from spanver.cli.run import run
@@ -70,10 +71,20 @@ def _options(
 Option = typer.Option
 
 
-@app.command()
+class _HelpWithNames(TyperCommand):
+    """A command whose help ends with the names of all subjects; they are imported for it alone."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from spanver.loading import NAMED  # noqa: PLC0415 (keeps the start quick)
+
+        self.epilog = f"Subjects by name: {', '.join(NAMED)}."
+        super().format_epilog(ctx, formatter)
+
+
+@app.command(cls=_HelpWithNames)
 def verify(
     subject: Annotated[
-        str, typer.Argument(help="What to verify: module:attribute, reference, zoo:NAME, or a library (see below).")
+        str, typer.Argument(help="What to verify: module:attribute, zoo:NAME, or one of the names below.")
     ] = "reference",
     command: Annotated[str | None, Option(help="Verify the program that this command starts, over a pipe.")] = None,
     profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "quick",
@@ -89,11 +100,7 @@ def verify(
     json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
     junit: Annotated[Path | None, Option(help="Write a JUnit file.")] = None,
 ) -> None:
-    """Verify an implementation: which guarantees hold, and a smallest counterexample where one does not.
-
-    Libraries: numpy, scipy, scikit-learn-svd, river, vowpal-wabbit and more; the reference also on other array
-    libraries: reference-torch, reference-jax, reference-array_api_strict, reference-cupy.
-    """
+    """Verify an implementation: which guarantees hold, and a smallest counterexample where one does not."""
     from spanver.verification import report as tables  # noqa: PLC0415 (keeps --help quick)
     from spanver.verification import runner  # noqa: PLC0415
     from spanver.verification.request import Request, read_expected_failures  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""The reference implementation as a subject like any other, on every array library that there is.
+"""The reference implementation as a subject: on NumPy, and its kernels on every backend.
 
-`subject` has everything, on NumPy. `on(name)` has what the array API carries - the kernels - with arrays of another
-library on the way in and NumPy on the way out.
+`subject` provides every function of the contract but one, on NumPy. `on(name)` provides the kernels: arguments go in as
+arrays of that library, and results come back as NumPy arrays.
 """
 
 from __future__ import annotations
@@ -29,19 +29,12 @@ from spanver.learners.xpo import xpo
 from spanver.oracles import counted_oracle, literal_oracle
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import invert, stream
-from spanver.subjects.contract import Subject
+from spanver.subjects.contract import FUNCTIONS, Subject
 from spanver.validation import require
 from spanver.values import FloatArray, IntArray
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "elliptic_norms": kernels.elliptic_norms,
-    "log_softmax": kernels.log_softmax,
-    "truncated_scores": kernels.truncated_scores,
-    "fit": kernels.fit,
-    "ridge_regression": kernels.ridge_regression,
-    "barycentric_spanner": kernels.barycentric_spanner,
-    "covering_list": kernels.covering_list,
-}
+KERNELS: dict[str, Callable[..., Any]] = {name: getattr(kernels, name) for name in kernels.__all__ if name in FUNCTIONS}
+"""The kernels that are functions of the contract."""
 
 
 def draw(probabilities: FloatArray, count: int, seed: int) -> IntArray:
@@ -55,20 +48,25 @@ subject = Subject(
     | {
         "kl_divergence": lambda law, reference: float(kl_divergence(law[None], reference[None])[0]),
         "log_coverage": lambda law, log_base: float(log_ratio(law, log_base)),
-        "draw": draw,
-        "softmax_sample": softmax_sample,
-        "race_sample": race_sample,
-        "build_spanner": build_spanner,
-        "spanner_sampling": spanner_sampling,
-        "passive_learner": passive_learner,
-        "online_dpo": online_dpo,
-        "xpo": xpo,
-        "elliptical_enumeration": elliptical_enumeration,
-        "best_of_n": best_of_n,
         "soft_q": soft_q_of,
-        "multi_turn": multi_turn,
-        "literal_oracle": literal_oracle,
-        "counted_oracle": counted_oracle,
+    }
+    | {
+        each.__name__: each
+        for each in (
+            draw,
+            softmax_sample,
+            race_sample,
+            build_spanner,
+            spanner_sampling,
+            passive_learner,
+            online_dpo,
+            xpo,
+            elliptical_enumeration,
+            best_of_n,
+            multi_turn,
+            literal_oracle,
+            counted_oracle,
+        )
     },
 )
 

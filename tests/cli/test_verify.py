@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from command_line import Command, assert_refused
 
+from spanver.loading import NAMED
+
 
 def test_verify_prints_a_verdict_on_each_guarantee_and_writes_it(spanver: Command) -> None:
     said = spanver("verify", "--only", "I1,E7,T3", "--workers", "1", "--json", "all.json", "--junit", "all.xml")
@@ -71,3 +73,8 @@ REFUSALS = [
 @pytest.mark.parametrize(("arguments", "words"), REFUSALS, ids=[" ".join(row[0][-2:]) for row in REFUSALS])
 def test_bad_input_is_refused_in_one_sentence(spanver: Command, arguments: list[str], words: list[str]) -> None:
     assert_refused(spanver(*arguments), words)
+
+
+def test_help_names_every_subject_that_comes_with_the_package(spanver: Command) -> None:
+    said = spanver("verify", "--help")
+    assert f"Subjects by name: {', '.join(NAMED)}.".replace(" ", "") in said.out.replace(" ", "")
