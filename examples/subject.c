@@ -3,12 +3,12 @@
  *     cc -std=c11 -O2 -o subject examples/subject.c -lm
  *     spanver verify --command ./subject
  *
- * It reads one JSON message a line and writes one a line, as docs/protocol.md says. Of the oracle it uses the
- * compressed questions, `sample_counts` and `sample_until`: the harness draws, and sends the result. So it
- * runs at any coverage. examples/subject.js is the other way round.
+ * It reads and writes one JSON message a line, as docs/protocol.md says. It uses the compressed queries of the oracle,
+ * `sample_counts` and `sample_until`: the harness draws and sends a summary, so this runs at any coverage. The example
+ * in JavaScript draws every response itself.
  *
- * Memory belongs to a run and is freed when the run ends, in one place; whatever goes wrong in a run jumps back to
- * there, and is its error.
+ * All memory of a run is freed in one place, when the run ends. Anything that goes wrong in a run jumps to that place
+ * and becomes the error of the run.
  */
 #include <float.h>
 #include <math.h>
@@ -42,18 +42,18 @@ static void free_kept(void) {
 
 static double *numbers(size_t count) { return keep(count, sizeof(double)); }
 
-/* ---- JSON in. A value remembers the text that it was read from: what we only pass on - ids, prompts, scores - goes
- * back word for word, whatever it is, and large integers lose no digit. */
+/* ---- JSON in. A value points to the text that it was read from. What is only passed on (ids, prompts, scores) is sent
+ * back as that text, so large integers lose no digit. */
 
 typedef struct Value {
     enum { NUMBER, STRING, LIST, OBJECT, OTHER } kind;
-    const char *text, *key; /* key: in its quotes, of a member of an object */
+    const char *text, *key; /* key: of a member of an object, with its quotes */
     size_t length, key_length;
     double number;
     struct Value *first, *next;
 } Value;
 
-static const char *at; /* where reading has come to */
+static const char *at; /* the next character to read */
 
 static void skip_space(void) { at += strspn(at, " \t\r\n"); }
 
@@ -149,14 +149,14 @@ typedef struct Array { double *at; size_t rows, columns; } Array; /* row by row;
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* Base64 of little-endian numbers, whatever the order of bytes is here. */
+/* Base64 of little-endian numbers, on machines of either byte order. */
 static void read_base64(const Value *text, double *into, size_t count) {
     uint64_t word = 0;
     unsigned bits = 0, group = 0, bytes = 0;
     size_t done = 0;
     for (size_t i = 1; i + 1 < text->length && done < count; i++) {
         const char *digit = strchr(digits, text->text[i]);
-        if (digit == NULL) break; /* the filling at the end */
+        if (digit == NULL) break; /* the padding at the end */
         group = (group << 6 | (unsigned)(digit - digits)) & 0xffff;
         if ((bits += 6) < 8) continue;
         bits -= 8;
@@ -197,12 +197,12 @@ static Array read_array(const Value *value) {
 
 static Array get_array(const Value *object, const char *key) { return read_array(get(object, key)); }
 
-/* ---- JSON out. A message is complete before its first letter is sent, so that an error never tears one apart. */
+/* ---- JSON out. A message is complete before its first byte is sent, so that an error never leaves half of one. */
 
 typedef struct Text { char *at; size_t length, room; } Text;
 
 static void put(Text *text, const char *letters, size_t length) {
-    if (length == 0) return; /* of an empty text there may be no letters at all */
+    if (length == 0) return; /* an empty text may have no memory */
     if (text->length + length > text->room) {
         size_t room = 2 * (text->room + length);
         char *larger = keep(room, 1);
@@ -224,7 +224,7 @@ static void put_formatted(Text *text, const char *format, double value) {
     put_text(text, letters);
 }
 
-/* 17 digits bring every number back to the bit; an integer may not be written with an exponent. */
+/* With 17 digits every number is read back bit for bit; an integer must not have an exponent. */
 static void put_number(Text *text, double value) { put_formatted(text, "%.17g", value); }
 static void put_count(Text *text, double value) { put_formatted(text, "%.0f", value); }
 
@@ -268,7 +268,7 @@ static void send_text(Text *text) {
     fflush(stdout);
 }
 
-/* ---- Numerics. Square matrices lie row by row. */
+/* ---- Numerics. Square matrices are stored row by row. */
 
 static double dot(const double *a, const double *b, size_t d) {
     double sum = 0.0;
@@ -291,7 +291,7 @@ static void solve_lower(const double *lower, const double *v, double *z, size_t 
     for (size_t i = 0; i < d; i++) z[i] = (v[i] - dot(lower + i * d, z, i)) / lower[i * d + i];
 }
 
-/* The inverse of sigma, as W^T W with W = L^-1, so that it is symmetric to the last bit. */
+/* The inverse of sigma, as W^T W with W = L^-1, so that it is exactly symmetric. */
 static double *inverse(const double *sigma, size_t d) {
     double *lower = cholesky(sigma, d), *columns = numbers(d * d), *result = numbers(d * d);
     for (size_t k = 0; k < d; k++) {
@@ -330,7 +330,7 @@ static void diagonalise(double *a, double *vectors, size_t d) {
     }
 }
 
-/* The peak is taken out before anything is exponentiated: exponents of 1e8 are ordinary where beta is small. */
+/* The maximum is subtracted before exponentiating: exponents of 1e8 are ordinary if beta is small. */
 static double log_sum_exp(const double *exponents, size_t count) {
     double peak = -INFINITY, sum = 0.0;
     for (size_t i = 0; i < count; i++) peak = fmax(peak, exponents[i]);
@@ -338,7 +338,7 @@ static double log_sum_exp(const double *exponents, size_t count) {
     return peak + log(sum);
 }
 
-/* splitmix64: random numbers of our own, in [0, 1). The oracle has its own. */
+/* Our own random numbers in [0, 1): splitmix64. The oracle has others. */
 static double uniform(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -353,44 +353,44 @@ static void put_argument(Text *text, const char *key) {
     put_text(text, ",\""), put_text(text, key), put_text(text, "\":");
 }
 
-static Text question_about(const Value *prompt, const char *question) {
+static Text query_about(const Value *prompt, const char *query) {
     Text text = {0};
     put_text(&text, "{\"seq\":"), put_count(&text, seq);
-    put_argument(&text, "ask"), put_text(&text, "\""), put_text(&text, question), put_text(&text, "\"");
+    put_argument(&text, "ask"), put_text(&text, "\""), put_text(&text, query), put_text(&text, "\"");
     if (prompt != NULL) put_argument(&text, "prompt"), put_raw(&text, prompt);
     return text;
 }
 
-static const Value *answer_to(Text *question) {
-    send_text(question);
+static const Value *answer_to(Text *query) {
+    send_text(query);
     at = read_line();
-    if (at == NULL) exit(0); /* the harness is done with us */
+    if (at == NULL) exit(0); /* the harness has closed our input */
     const Value *message = read_value();
-    if (find(message, "refused") != NULL) fail("a question was refused"); /* as when the budget is used up */
+    if (find(message, "refused") != NULL) fail("a query was refused"); /* as when the budget is used up */
     return get(message, "answer");
 }
 
 static const Value *ask_prompt(void) {
-    Text text = question_about(NULL, "prompt");
+    Text text = query_about(NULL, "prompt");
     return answer_to(&text);
 }
 
 static double ask_reward(const Value *prompt, const Value *response) {
-    Text text = question_about(prompt, "reward");
+    Text text = query_about(prompt, "reward");
     put_argument(&text, "response"), put_raw(&text, response);
     return answer_to(&text)->number;
 }
 
 /* sample and sample_counts. */
-static const Value *ask_draws(const char *question, const Value *prompt, double count) {
-    Text text = question_about(prompt, question);
+static const Value *ask_draws(const char *query, const Value *prompt, double count) {
+    Text text = query_about(prompt, query);
     put_argument(&text, "count"), put_count(&text, count);
     return answer_to(&text);
 }
 
-/* The rule is sent as it stands. The responses of the try that it accepted, or NULL. */
+/* The rule is sent unchanged. Returns the responses of the try that it accepted, or NULL. */
 static const Value *ask_until(const Value *prompt, const Text *rule, double limit) {
-    Text text = question_about(prompt, "sample_until");
+    Text text = query_about(prompt, "sample_until");
     put_argument(&text, "rule"), put(&text, rule->at, rule->length);
     put_argument(&text, "limit"), put_count(&text, limit);
     const Value *responses = get(answer_to(&text), "responses");
@@ -441,7 +441,7 @@ static void fit(const Value *given, Text *result) {
     /* In units of the radius and of the larger of both moments, nothing below overflows. */
     for (size_t i = 0; i < d * d; i++) scale = fmax(scale, fabs(gram[i]));
     for (size_t i = 0; i < d; i++) scale = fmax(scale, fabs(moment[i]) / radius);
-    if (scale == 0.0) scale = 1.0; /* no data, or nothing but zeros: theta will be 0 */
+    if (scale == 0.0) scale = 1.0; /* no data, or only zeros: theta is 0 */
     for (size_t i = 0; i < d * d; i++) gram[i] /= scale;
     diagonalise(gram, basis, d);
     for (size_t i = 0; i < d; i++) {
@@ -449,7 +449,7 @@ static void fit(const Value *given, Text *result) {
         largest = fmax(largest, curvature[i]);
         for (size_t k = 0; k < d; k++) c[i] += basis[k * d + i] * (moment[k] / scale / radius);
     }
-    /* A direction outside the data has a curvature and a moment that are rounding: theta has no part in it. */
+    /* In a direction outside the data, curvature and moment are rounding errors: theta is 0 there. */
     double length = sqrt(dot(c, c, d)), rounding = 1e3 * (double)d * DBL_EPSILON, smallest = INFINITY, steepest = 0.0;
     for (size_t i = 0; i < d; i++)
         if (curvature[i] <= rounding * largest && fabs(c[i]) <= rounding * length) c[i] = 0.0, curvature[i] = 1.0;
@@ -483,7 +483,7 @@ static void draw(const Value *given, Text *result) {
     }
     put_text(result, "[");
     for (size_t k = 0; k < count; k++) {
-        double quantile = uniform(&state) * total; /* rounding may bring it up to the total */
+        double quantile = uniform(&state) * total; /* by rounding it may reach the total */
         size_t index = 0;
         while (index < last && !(cumulative[index] > quantile)) index++;
         put_comma(result, k), put_count(result, (double)index);
@@ -491,7 +491,7 @@ static void draw(const Value *given, Text *result) {
     put_text(result, "]");
 }
 
-/* Phase 1 of SpannerSampling: a question a round, whose rule is the pairs before it. */
+/* Phase 1 of SpannerSampling: one query a round, whose rule depends on the pairs accepted before. */
 static void build_spanner(const Value *given, Text *result) {
     size_t d = (size_t)number(get(given, "oracle"), "dimension"), accepted = 0;
     double prompts = number(given, "prompts"), *sigma = numbers(d * d), *v = numbers(d);
@@ -524,7 +524,7 @@ static void build_spanner(const Value *given, Text *result) {
     put_text(result, "],\"sigma\":"), put_square(result, sigma, d), put_text(result, "}");
 }
 
-/* Scores of responses: <theta, phi>, or that of the difference to an anchor, and 0 where no spanner covers it. */
+/* Scores of responses: <theta, phi>, or <theta, v> of v = phi - anchor where the spanner covers v, and 0 elsewhere. */
 static double *scores_of(const Value *score, Array features) {
     Array theta = get_array(score, "theta"), anchor = {0}, precision = {0};
     size_t d = theta.rows;
@@ -585,7 +585,7 @@ static void serve_run(void) {
 }
 
 int main(void) {
-    read_line(); /* the harness's hello: it names a version, and judges whether ours is the same */
+    read_line(); /* the harness's hello; the harness compares its version with ours */
     printf("{\"hello\":{\"protocol\":2,\"name\":\"example in C\",\"provides\":[");
     for (size_t i = 0; i < FUNCTIONS; i++) printf("%s%s", i > 0 ? "," : "", functions[i].name);
     printf("]}}\n");

@@ -3,14 +3,14 @@
 //
 //     spanver verify --command "node examples/subject.js"
 //
-// It reads one JSON message a line and writes one a line, as docs/protocol.md says. Of the oracle it uses the plainest
-// questions alone - `prompt`, `sample` and `reward` - so it draws every response that it counts, and decides on
-// acceptance itself. examples/subject.c is the other way round.
+// It reads and writes one JSON message a line, as docs/protocol.md says. It uses only the simplest queries of the
+// oracle, `prompt`, `sample` and `reward`: it draws every response itself, and decides itself which to accept. The
+// example in C lets the harness draw.
 'use strict';
 
 const fs = require('fs');
 
-// Lines, one at a time and in turn: reading synchronously keeps the order of a conversation without any callbacks.
+// Lines are read synchronously: the two sides take turns, so no callbacks are needed.
 let unread = Buffer.alloc(0);
 
 function readLine() {
@@ -25,7 +25,7 @@ function readLine() {
     parts.push(unread);
     const chunk = Buffer.alloc(1 << 16);
     const count = fs.readSync(0, chunk);
-    if (count === 0) return null; // the harness is done with us
+    if (count === 0) return null; // the harness has closed our input
     unread = chunk.subarray(0, count);
   }
 }
@@ -35,7 +35,7 @@ function send(message) {
   for (let sent = 0; sent < line.length; ) sent += fs.writeSync(1, line, sent);
 }
 
-// Arrays: nested lists, or an object of shape and base64 where a number is not finite or there is none at all.
+// Arrays: nested lists, or an object of shape and base64 if a number is not finite or there are no numbers.
 function decode(array) {
   if (Array.isArray(array)) return array;
   const bytes = Buffer.from(array.float64, 'base64');
@@ -52,18 +52,18 @@ function encode(vector) {
   return { shape: [vector.length], float64: bytes.toString('base64') };
 }
 
-// Without rows the width stands in the shape alone.
+// The number of columns; of an array without rows only the shape has it.
 const columns = (array) => (Array.isArray(array) ? array[0].length : array.shape[1]);
 
-// The oracle: every method is a question that travels back to the harness.
+// The oracle: every method sends a query to the harness.
 class Oracle {
   constructor(facts, seq) {
     Object.assign(this, facts); // dimension, beta, radius, reward_range
     this.seq = seq;
   }
 
-  ask(question, given) {
-    send({ seq: this.seq, ask: question, ...given });
+  ask(query, given) {
+    send({ seq: this.seq, ask: query, ...given });
     const reply = JSON.parse(readLine());
     if ('refused' in reply) throw new Error(`refused: ${reply.reason}`); // as when the budget is used up
     return reply.answer;
@@ -133,7 +133,7 @@ function eigen(symmetric) {
   return { values: a.map((row, i) => Math.max(row[i], 0)), vectors };
 }
 
-// Random numbers of our own: splitmix64. The oracle has its own.
+// Our own random numbers: splitmix64. The oracle has others.
 function uniforms(seed) {
   let state = BigInt.asUintN(64, BigInt(seed));
   const mixed = (z, shift, factor) => BigInt.asUintN(64, (z ^ (z >> shift)) * factor);
@@ -150,7 +150,7 @@ function ellipticNorms({ features, sigma }) {
   return decode(features).map((vector) => ellipticNorm(lower, vector));
 }
 
-// The peak is taken out before anything is exponentiated: exponents of 1e8 are ordinary where beta is small.
+// The maximum is subtracted before exponentiating: exponents of 1e8 are ordinary if beta is small.
 function logSumExp(exponents) {
   const peak = exponents.reduce((a, b) => Math.max(a, b), -Infinity);
   return peak + Math.log(exponents.reduce((sum, each) => sum + Math.exp(each - peak), 0));
@@ -178,7 +178,7 @@ function fit({ features, targets, radius }) {
   if (scale === 0) return axes.map(() => 0);
   const { values, vectors } = eigen(gram.map((row) => row.map((each) => each / scale)));
   const c = axes.map((i) => axes.reduce((sum, k) => sum + vectors[k][i] * (moment[k] / scale / radius), 0));
-  // A direction outside the data has a curvature and a moment that are rounding; theta has no part in it.
+  // In a direction outside the data, curvature and moment are rounding errors: theta is 0 there.
   const rounding = 1e3 * d * Number.EPSILON;
   const [largest, length] = [Math.max(...values), norm(c)];
   const kept = axes.filter((i) => values[i] > rounding * largest || Math.abs(c[i]) > rounding * length);
@@ -204,7 +204,7 @@ function draw({ probabilities, count, seed }) {
   const law = decode(probabilities);
   let total = 0;
   const cumulative = law.map((each) => (total += each));
-  const last = law.reduce((found, each, i) => (each > 0 ? i : found), 0); // rounding of the product may reach the total
+  const last = law.reduce((found, each, i) => (each > 0 ? i : found), 0); // by rounding the product may reach the total
   const uniform = uniforms(seed);
   return Array.from({ length: count }, () => {
     const quantile = uniform() * total;
@@ -213,7 +213,7 @@ function draw({ probabilities, count, seed }) {
   });
 }
 
-// Responses that are asked for together while looking for one: one round trip for many, and few drawn in vain.
+// Responses that one query draws during a search: few round trips, and few samples drawn in vain.
 const TOGETHER = 64;
 
 // Phase 1 of SpannerSampling: in every round, try pairs until one is longer than nu in the norm of the pairs before it.
@@ -251,7 +251,7 @@ function scoreFunction(score) {
   return (features) => {
     const vector = minus(features, anchor);
     const square = dot(vector, precision.map((row) => dot(row, vector)));
-    return square <= score.nu ** 2 ? dot(theta, vector) : 0; // what the spanner does not cover scores nothing
+    return square <= score.nu ** 2 ? dot(theta, vector) : 0; // what the spanner does not cover has score 0
   };
 }
 
@@ -283,7 +283,7 @@ const FUNCTIONS = {
   softmax_sample: softmaxSample,
 };
 
-readLine(); // the harness's hello: it names a version, and judges whether ours is the same
+readLine(); // the harness's hello; the harness compares its version with ours
 send({ hello: { protocol: 2, name: 'example in JavaScript', provides: Object.keys(FUNCTIONS) } });
 for (let line = readLine(); line !== null; line = readLine()) {
   const { seq, run, arguments: given } = JSON.parse(line);

@@ -1,4 +1,4 @@
-"""Subjects by name: those that come with the package, and anybody's as `module:attribute`."""
+"""Subjects by name: those that come with the package, and any other as `module:attribute`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spanver.subjects.libraries.library import subject_of
 
 REFERENCES = ("reference", *(f"reference-{name}" for name in BACKENDS))
 NAMED = (*REFERENCES, *LIBRARIES)
-"""Subjects that have a name of their own; mutants of the zoo are `zoo:NAME`."""
+"""Names of the subjects that come with the package; mutants of the zoo are `zoo:NAME`."""
 
 
 def load_subject(name: str) -> Subject:
@@ -29,7 +29,7 @@ def load_subject(name: str) -> Subject:
     Raises
     ------
     ArgumentError
-        If there is none, or it does not import.
+        If there is no such subject, or its module cannot be imported.
     MissingExtraError
         If a library that it needs is missing.
     """
@@ -51,7 +51,7 @@ def load_subject(name: str) -> Subject:
 
 
 def open_subject(name: str, command: str | None) -> Subject:
-    """Return the subject of a name, or the program that a command starts where one is given.
+    """Return the program that a command starts as a subject, or without a command the subject of a name.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def open_subject(name: str, command: str | None) -> Subject:
     """
     if not command:
         return load_subject(name)
-    from spanver.subjects.process import process_subject  # noqa: PLC0415 (where it is needed)
+    from spanver.subjects.process import process_subject  # noqa: PLC0415 (imported if needed)
 
     return process_subject(command)
 

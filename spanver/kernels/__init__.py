@@ -1,11 +1,11 @@
 """The numerical kernels: elliptic norms, scores, normaliser, least squares on the ball, the spanner scan.
 
-Written once against the array API, so that the arrays given decide where the work happens: NumPy, CuPy, PyTorch, JAX
-or any other namespace that `array-api-compat` knows. All arrays of one call belong to one namespace and one device.
-Kernels take any finite data, trust their callers, never write to their inputs, and keep no state. The `plain` backend
-is the definition; a faster backend offers the same functions and is judged by agreeing with it.
+Written once against the array API, so that the arrays that are passed decide where the work happens: NumPy, CuPy,
+PyTorch, JAX or any other namespace that `array-api-compat` knows. All arrays of one call belong to one namespace and
+one device. Kernels take any finite data, do not check their arguments, never write to them, and have no state. The
+`plain` backend is the definition: a faster backend offers the same functions, and must agree with it.
 
-The CuPy path has not been run on a GPU yet: until then it is unverified.
+The CuPy path is unverified: it has not been run on a GPU yet.
 """
 
 from spanver.kernels.plain.elliptic import (

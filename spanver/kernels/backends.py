@@ -1,7 +1,7 @@
-"""The array libraries that the kernels run on: how arrays go in and out, what is needed, and which extra has it.
+"""The array libraries that the kernels run on: how arrays go in and out, what they need, and which extra has it.
 
-This is the one list of backends: tests, subjects and the command line read it. No library is imported before it is
-asked for.
+This is the one list of backends: tests, subjects and the command line read it. A library is imported when its
+`conversions` are called, not before.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Backend:
     name : str
         Of the library.
     needs : str
-        What has to be there, in words.
+        What has to be installed, in words.
     extra : str or None
-        The package's extra that installs it; None where users install it as they like.
+        The package's extra that installs it; None if users install it themselves.
     conversions : callable
-        Returns two functions: from a NumPy array to one of the library, and back. Raises ImportError where something
+        Returns two functions: from a NumPy array to one of the library, and back. Raises `ImportError` if something
         is missing.
     """
 

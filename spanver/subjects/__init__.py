@@ -1,4 +1,4 @@
-"""What can be verified: the reference, Python objects, programs behind a pipe, and other people's libraries.
+"""What can be verified: the reference, Python objects, programs behind a pipe, and libraries of others.
 
-Every one of them is a `Subject`: a name, and some of the functions of `spanver.subjects.contract`.
+Each of them is a `Subject`: a name, and some of the functions of `spanver.subjects.contract`.
 """

@@ -1,9 +1,9 @@
 """What a subject is, and the contract: which functions it may provide, what they take, and what they return.
 
-A *subject* is anybody's implementation of some of the functions in `FUNCTIONS`, under these names. It declares what it
-provides, and the harness calls nothing else. A result that does not have its form (`spanver.subjects.results`), or
-holds a NaN, breaks the contract (`ContractError`). `FUNCTIONS` is the one table of the contract: what travels over a
-pipe and how, the names in the protocol's schema and the table in docs/subjects.md follow from it.
+A *subject* is an implementation of some of the functions in `FUNCTIONS`, under these names. It declares which it
+provides, and the harness calls no others. A result in another form (`spanver.subjects.results`), or with a NaN in it,
+breaks the contract (`ContractError`). `FUNCTIONS` is the one table of the contract: what travels over a pipe and how,
+the names in the protocol's schema, and the table in docs/subjects.md are derived from it.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from spanver.validation import require
 
 @dataclass(frozen=True)
 class Subject:
-    """An implementation that is verified.
+    """An implementation to be verified.
 
     Attributes
     ----------
     name : str
     functions : mapping
-        What it provides, by the names of the contract.
+        The functions that it provides, by their names in the contract.
     approximation : float
         `C` of its barycentric spanners (B1).
     rounding : float
-        Relative error that its ridge regressions are allowed (E7): iterative ones promise no more than their tolerance.
+        Relative error that its ridge regressions may have (E7): iterative ones promise only their tolerance.
     may_fall_short : bool
-        Whether its barycentric spanners may have fewer members than the rank; then only complete ones are judged.
+        Whether its barycentric spanners may have fewer members than the rank. Then only complete ones are judged.
     unpromised : frozenset of str
-        Functions that promise nothing: what holds of them is reported and not judged.
+        Functions that promise nothing: their guarantees are measured and not judged.
     close : callable
-        Called when it is not needed any more.
+        Called when it is no longer needed.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Subject:
 
 
 class Kind(Enum):
-    """How an argument travels over a pipe, and what it is made into at the other end."""
+    """What an argument is, which decides how it travels over a pipe."""
 
     PLAIN = "as it is"
     ARRAY = "an array of float64"
@@ -98,7 +98,7 @@ class Function:
     ----------
     name : str
     positional, named : mapping of str to Argument
-        In this order; arguments that are named are passed by name.
+        Arguments that are passed by position, in this order, and those that are passed by name.
     result : str
         In words.
     form : callable
@@ -178,12 +178,19 @@ REMOTE = frozenset(name for name, each in FUNCTIONS.items() if each.travels)
 
 
 def result_of(name: str, value: Any) -> Any:
-    """Bring the result of a function into the one form that the properties use.
+    """Return the result of a function in the one form that the properties use.
+
+    Parameters
+    ----------
+    name : str
+        Of the function.
+    value : object
+        What it returned.
 
     Raises
     ------
     ContractError
-        In one sentence.
+        If it has no such form, or holds a NaN.
     """
     try:
         return FUNCTIONS[name].form(value)
@@ -192,7 +199,7 @@ def result_of(name: str, value: Any) -> Any:
 
 
 def subject_from(value: Any, name: str) -> Subject:
-    """Subject from anything that has the functions it declares in `provides` as attributes: a module, an object.
+    """Return the subject of an object, such as a module, whose attributes are the functions that its `provides` lists.
 
     Parameters
     ----------
@@ -204,7 +211,7 @@ def subject_from(value: Any, name: str) -> Subject:
     Raises
     ------
     ArgumentError
-        If `provides` is missing, or names what is not there.
+        If `provides` is missing, or names a function that the object does not have.
     """
     if isinstance(value, Subject):
         return value

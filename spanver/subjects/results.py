@@ -1,4 +1,4 @@
-"""The form of every result: a dataclass, a mapping or nested lists are brought into it once, wherever computed."""
+"""The form of every result: dataclasses, mappings and nested lists, from any subject, are brought into one form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
 
 @dataclass(frozen=True, eq=False)
 class SpannerResult:
-    """What `build_spanner` returns, as far as it is judged: `K` accepted pairs, and `Sigma`.
+    """The part of a spanner that is judged: `K` accepted pairs, and `Sigma`.
 
     Attributes
     ----------
@@ -36,17 +36,17 @@ class SpannerResult:
 
 @dataclass(frozen=True, eq=False)
 class BaselineResult:
-    """What a baseline of A3 returns, as far as it is judged: what it learned in `T` rounds, and from what.
+    """The part of a baseline run (A3) that is judged: its fits, and its data of `T` rounds.
 
     Attributes
     ----------
     thetas : array, shape (T, d)
-        Of each round, fitted to the data of the rounds before.
+        The fit of each round, to the data of the rounds before.
     vectors : array, shape (T, d)
     targets : array, shape (T,)
         Reward differences; for preferences 1 where the first is preferred, else -1.
     theta : array, shape (d,)
-        Fitted to all data: that of the policy.
+        The fit to all data, which is that of the policy.
     count : int or None
         `N` of `best_of_n`.
     """
@@ -60,7 +60,7 @@ class BaselineResult:
 
 @dataclass(frozen=True, eq=False)
 class MultiTurnResult:
-    """What `multi_turn` returns, as far as it is judged: of each of the `H` layers its spanner and its fit.
+    """The part of a multi-turn run that is judged: the spanner and the fit of each of the `H` layers.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ def indices(value: Any) -> IntArray:
 
 
 def _part(value: Any, name: str) -> Any:
-    """Part of a result that is a mapping or an object."""
+    """Return a part of a result, which is a mapping or an object."""
     if isinstance(value, Mapping):
         require(name in value, "result", sorted(map(str, value)), f"with the key {name}")
         return value[name]
@@ -119,7 +119,7 @@ def _part(value: Any, name: str) -> Any:
 
 
 def identity(value: Any) -> ResponseId:
-    """Id of a response that is given as one, or by its id."""
+    """The id of a response, from the response or the id itself."""
     if isinstance(value, Mapping) or hasattr(value, "id"):
         value = _part(value, "id")
     return value if isinstance(value, str) else operator.index(value)
@@ -144,7 +144,7 @@ def spanner(value: Any) -> SpannerResult:
 
 
 def baseline(value: Any) -> BaselineResult:
-    """What a baseline learned in its rounds, and from what."""
+    """Fits and data of a baseline run."""
     policy = getattr(value, "policy", value)
     result = BaselineResult(
         thetas=read_only(_part(value, "thetas"), ndim=2, name="thetas"),
@@ -160,18 +160,18 @@ def baseline(value: Any) -> BaselineResult:
 
 
 def best_of_n(value: Any) -> BaselineResult:
-    """What best-of-N learned, with its `N`."""
+    """Fits and data of best-of-N, with its `N`."""
     count = operator.index(_part(getattr(value, "policy", value), "count"))
     return replace(baseline(value), count=count)
 
 
 def layers(value: Any) -> tuple[FloatArray, ...]:
-    """Arrays of all layers."""
+    """The arrays of all layers."""
     return tuple(read_only(layer, ndim=2, name="a layer of result") for layer in value)
 
 
 def multi_turn(value: Any) -> MultiTurnResult:
-    """Spanner and fit of every layer."""
+    """The spanner and the fit of every layer."""
     thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
     pairs, horizon = [tuple(layer) for layer in _part(value, "pairs")], len(thetas)
     result = MultiTurnResult(

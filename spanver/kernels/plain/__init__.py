@@ -1,1 +1,1 @@
-"""The readable backend, in array API calls alone: the definition that every faster one is compared with."""
+"""The readable backend, in array API calls only: the definition with which every faster backend is compared."""

@@ -1,4 +1,4 @@
-"""Elliptic norms `||v||_{Sigma^-1}` and the factor that keeps them cheap while `Sigma` grows (S1-S4, S8).
+"""Elliptic norms `||v||_{Sigma^-1}`, and the factor with which they stay cheap while `Sigma` grows (S1-S4, S8).
 
 `Sigma = L L^T`; the inverse factor `W = L^-1` turns the norm into a Euclidean one, `||v||_{Sigma^-1} = ||W v||`, and a
 rank-one update of `Sigma` into an `O(d^2)` update of `W`. No triangular solve is needed, which the array API lacks.
@@ -12,7 +12,7 @@ from spanver.kernels.plain.namespace import array_namespace
 
 Array = Any  # an array of any namespace; shapes stand in the docstrings
 
-_BLOCK_ELEMENTS = 1 << 20  # differences are formed 8 MiB at a time
+_BLOCK_ELEMENTS = 1 << 20  # of an array of differences: 8 MiB
 
 
 def inverse_factor(sigma: Array) -> Array:
@@ -30,7 +30,7 @@ def inverse_factor(sigma: Array) -> Array:
     xp = array_namespace(sigma)
     lower = xp.linalg.cholesky(sigma)
     identity = xp.eye(sigma.shape[0], dtype=sigma.dtype, device=sigma.device)
-    # A general solver leaves rounding above the diagonal; the exact inverse of a lower triangle has none.
+    # A general solver leaves rounding errors above the diagonal; the exact inverse is lower triangular.
     return xp.tril(xp.linalg.solve(lower, identity))
 
 
@@ -79,9 +79,9 @@ def precision_norms(vectors: Array, precision: Array) -> Array:
 def uncertain_mask(first: Array, second: Array, precision: Array, nu: float) -> Array:
     """Which pairs of two lists of features are uncertain: `||phi_i - phi_j||_{Sigma^-1} > nu`.
 
-    Squared norms come from one Gram matrix, unless one of them is too close to `nu^2` for the cancellation in it; then
-    all are computed from the differences themselves, so that the mask is that of `precision_norms`, up to its own
-    rounding.
+    Squared norms are computed from one Gram matrix, unless one of them is so close to `nu^2` that cancellation could
+    change the result. Then all are computed from the differences themselves, so the mask is that of `precision_norms`,
+    up to its own rounding.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def uncertain_mask(first: Array, second: Array, precision: Array, nu: float) -> 
     left_squares = xp.sum(left_precision * left, axis=1)[:, None]
     right_squares = xp.sum((right @ precision) * right, axis=1)[None, :]
     excess = left_squares + right_squares - 2.0 * (left_precision @ right.T) - nu**2
-    # Rounding is relative to the size of the terms, which may be far above their sum when Sigma is ill-conditioned.
+    # Rounding errors are relative to the terms, which may be far larger than their sum if Sigma is ill-conditioned.
     dimension = first.shape[1]
     rounding = 8.0 * (dimension + 1) * dimension * float(xp.finfo(first.dtype).eps) * float(xp.max(xp.abs(precision)))
     lengths = xp.sum(left * left, axis=1)[:, None] + xp.sum(right * right, axis=1)[None, :]

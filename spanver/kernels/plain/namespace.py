@@ -1,4 +1,4 @@
-"""Which array namespace a call is in."""
+"""The array namespace of a call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def array_namespace(*arrays: Any) -> Any:
-    """Array API namespace of arrays; NumPy, which is one itself, without the cost of asking."""
+    """Return the array API namespace of arrays; for NumPy arrays, NumPy itself, without a slower look-up."""
     if all(type(array) is np.ndarray for array in arrays):
         return np
     return array_api_compat.array_namespace(*arrays)

@@ -1,6 +1,6 @@
 """Scores of responses and the softmax over a base policy, in log space (A1, section 1 of mathematics.md).
 
-A response outside the base support has log probability minus infinity, keeps it, and makes no NaN.
+A response outside the base support has log probability minus infinity before and after, and causes no NaN.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def linear_scores(features: Array, theta: Array) -> Array:
 def truncated_scores(features: Array, anchor: Array, theta: Array, precision: Array, nu: float) -> Array:
     """Scores `f(y) = <theta, v> 1[||v||_{Sigma^-1} <= nu]` with `v = phi(y) - anchor` (A2, phase 2; `[FMR25]`).
 
-    What the spanner covers keeps its score; the score (not the weight) of everything else is zero.
+    A response that the spanner covers has its linear score; the score (not the weight) of every other one is zero.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ def truncated_scores(features: Array, anchor: Array, theta: Array, precision: Ar
 
 
 def log1mexp(exponents: Array) -> Array:
-    """`log(1 - e^x)` for `x <= 0`, accurate near 0 and far from it.
+    """`log(1 - e^x)` for `x <= 0`, accurate both near 0 and far from it.
 
     Parameters
     ----------
     exponents : array
-        `x`; of 0, and of rounding above it, the result is minus infinity.
+        `x`; the result is minus infinity at 0, and above 0, where rounding may put it.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""Spanners: pairs that a scan accepts (A2, phase 1), barycentric spanners (B1, B2), and lists that cover a set (B3).
+"""Pairs that a scan accepts (A2, phase 1), barycentric spanners (B1, B2), and lists that cover a set (B3).
 
-`spanner_trace` is phase 1 of A2 on pairs that are given; the learner asks an oracle for the first uncertain pair
-instead. `barycentric_spanner` is the algorithm of Awerbuch and Kleinberg (2008): a basis is chosen greedily, and
-members are swapped as long as a swap raises the absolute determinant by more than the factor `C`. `covering_list` takes
-the vector of largest elliptic norm until none is above `nu`.
+`spanner_trace` is phase 1 of A2 on given pairs; the learner instead asks an oracle for the first uncertain pair.
+`barycentric_spanner` is the algorithm of Awerbuch and Kleinberg (2008): a basis is chosen greedily, then members are
+swapped while a swap increases the absolute determinant by more than the factor `C`. `covering_list` chooses the vector
+of largest elliptic norm until no norm is above `nu`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def barycentric_spanner(vectors: Array, approximation: float) -> list[int]:
     vectors : array, shape (n, d)
         Any rank.
     approximation : float
-        `C`, above 1: swapping then ends.
+        `C`; above 1, so that swapping ends.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def barycentric_spanner(vectors: Array, approximation: float) -> list[int]:
     largest = float(xp.max(values))
     rounding = largest * max(vectors.shape) * float(xp.finfo(vectors.dtype).eps)
     rank = int(xp.sum(xp.astype(values > rounding, xp.int64))) if largest > 0.0 else 0
-    # In an orthonormal basis of the span determinants are square, and volumes those of the vectors themselves.
+    # In an orthonormal basis of the span, sets of `rank` vectors are square matrices of the same volume.
     coordinates = vectors @ xp.matrix_transpose(basis[:rank, :])
     chosen: list[int] = []
     left = coordinates
@@ -66,7 +66,7 @@ def barycentric_spanner(vectors: Array, approximation: float) -> list[int]:
 
 
 def covering_list(vectors: Array, ridge: float, nu: float) -> list[int]:
-    """Choose members after which no vector has an elliptic norm above `nu` (B3); a member may be chosen repeatedly.
+    """Choose members until no vector has an elliptic norm above `nu` (B3); a member may be chosen repeatedly.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""The libraries of others as subjects, one adapter a file."""
+"""Libraries of others as subjects, one adapter a file."""

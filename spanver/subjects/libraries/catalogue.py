@@ -1,8 +1,7 @@
-"""The libraries of others that can be verified by name, each with the promises that it makes in its own words.
+"""Libraries of others that can be verified by name, each with its own promises in its own words.
 
-A promise that a library does not make is not in its record. Libraries are imported where they are used;
-`MissingExtraError` says which extra has one that is not installed. What a library returns is passed on as it is, right
-or wrong.
+A record has no promise that the library does not make. A library is imported when its adapter is called; if it is not
+installed, `MissingExtraError` says which extra has it. Adapters return what the library returns, right or wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A library's code under the names that a subject uses, with what the library promises in its own words."""
+"""The record of a library: its code under the names of the contract, and its promises in its own words."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from spanver.values import FloatArray
 
 @dataclass(frozen=True)
 class Library:
-    """A library's code under the names that a subject uses.
+    """A library that can be verified by name.
 
     Attributes
     ----------
     name : str
         Of the subject.
     library : str
-        Name of the distribution that has the code.
+        The distribution that has the code.
     functions : mapping of str to callable
-        The adapters, by the name of what they provide.
+        Adapters to its code, by their names in the contract.
     promises : mapping of str to str
-        Per guarantee that is judged, the promise in the library's words and where it is made.
+        For each guarantee that is judged, the promise in the library's words, and where it is made.
     approximation : float
         `C` of B1 and B2, at which its barycentric spanners are judged.
     rounding : float
@@ -38,7 +38,7 @@ class Library:
     may_fall_short : bool
         Whether its spanners may have fewer members than the rank.
     unpromised : frozenset of str
-        Functions for which it promises nothing: what holds of them is reported and not judged.
+        Functions for which it promises nothing: their guarantees are measured and not judged.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Library:
             object.__setattr__(self, mapping, MappingProxyType(dict(getattr(self, mapping))))
 
     def version(self) -> str | None:
-        """Return the installed version of the library, `None` where it is not installed."""
+        """Return the installed version of the library, or `None`."""
         try:
             return importlib.metadata.version(self.library)
         except importlib.metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ class Library:
 
 
 def import_library(module: str, distribution: str) -> ModuleType:
-    """Import a module of a library, or say which extra has it."""
+    """Import a module of a library; raise `MissingExtraError` if it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -1,4 +1,4 @@
-"""SciPy's pivoted QR: promises a non-increasing diagonal of `R`, not B1, which is measured and not judged."""
+"""SciPy's pivoted QR: it promises a non-increasing diagonal of `R`. It does not promise B1, which is only measured."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from spanver.values import FloatArray
 
 
 def vowpal_wabbit_spanner(vectors: ArrayLike, approximation: float, *, earlier_calls: int = 0) -> list[int]:
-    """Return the actions that Vowpal Wabbit's large action space keeps (B1, B2).
+    """Return the actions that Vowpal Wabbit's large action space chooses (B1, B2).
 
-    The learner is untrained and explores with `epsilon = 1`, so every action that it keeps has positive probability.
-    Besides what it chose it keeps the action that it predicts; that is made to be an extra one without features,
-    which is left out again. `max_actions` is the rank of the set. It computes in single precision.
+    The learner is untrained and explores with `epsilon = 1`, so the actions of positive probability are those that it
+    chose and the one that it predicts. The latter is made an extra action without features, which is not
+    returned. `max_actions` is the rank of the set. It computes in single precision.
 
     Parameters
     ----------
