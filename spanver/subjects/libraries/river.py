@@ -42,12 +42,8 @@ def river_batch_ridge(features: ArrayLike, targets: ArrayLike, ridge: float) -> 
 
     Parameters
     ----------
-    features : (n, d) array
-        One observation a row.
-    targets : (n,) array
-        What was observed.
-    ridge : float
-        Above 0.
+    features, targets, ridge
+        As of `river_ridge`.
 
     Raises
     ------
