@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from spanver.subjects.libraries.library import Library
 from spanver.validation import require_count
+from spanver.values import IntArray
 
 
-def numpy_draw(probabilities: ArrayLike, count: int, seed: int) -> NDArray[np.int64]:
+def numpy_draw(probabilities: ArrayLike, count: int, seed: int) -> IntArray:
     """Return `count` independent draws from a law on `0..k-1`, by NumPy's `Generator.choice` (R6).
 
     Parameters
