@@ -161,7 +161,7 @@ def sample_policy(
     multiplier, failure : float
         `M` and `delta` of the sampler.
     seed : int
-        Of this output: it draws the component of a mixture, and goes to the sampler.
+        Of this output: it draws the component of a mixture, and is passed to the sampler.
 
     Returns
     -------

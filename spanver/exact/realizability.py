@@ -24,7 +24,7 @@ class LayerFit:
     Attributes
     ----------
     theta : array, shape (d,)
-        Least squares parameter, of norm at most the radius that was asked for.
+        Least squares parameter, of norm at most the given radius.
     spread : float
         Root mean square of `Q_h(s,a) - Q_h(s,b)`, `s` and then `a`, `b` independently from the base policy.
     residual : float

@@ -23,7 +23,7 @@ def log_law_of_best(log_base: FloatArray, scores: FloatArray, count: int) -> Flo
     """Law of the response of largest score among `count` draws, the first drawn where several tie. `[ext]`.
 
     With `F` the cumulative base law of scores, the largest is `s` with probability `F(s)^N - F(s-)^N`, and the first
-    drawn of that score has the base law given the score. All digits are kept where the base probability of a score, or
+    drawn of that score has the base law given the score. No digits are lost where the base probability of a score, or
     of all larger scores, is far below the rounding of 1, and where `N` makes up for that.
 
     Parameters

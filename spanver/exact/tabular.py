@@ -211,8 +211,8 @@ def gap(problem: TabularProblem, law: FloatArray) -> float:
 
 
 def _mean(problem: TabularProblem, values: FloatArray) -> float:
-    asked = problem.prompt_law > 0
-    return float(problem.prompt_law[asked] @ values[asked])
+    possible = problem.prompt_law > 0
+    return float(problem.prompt_law[possible] @ values[possible])
 
 
 def uncertain_probability(problem: TabularProblem, precision: FloatArray, nu: float) -> FloatArray:

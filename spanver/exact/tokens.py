@@ -110,5 +110,5 @@ def _expected(log_law: FloatArray, values: FloatArray) -> FloatArray:
 
 
 def _over_prompts(problem: TokenProblem, values: FloatArray) -> float:
-    asked = problem.prompt_law > 0.0
-    return float(problem.prompt_law[asked] @ values[asked])
+    possible = problem.prompt_law > 0.0
+    return float(problem.prompt_law[possible] @ values[possible])

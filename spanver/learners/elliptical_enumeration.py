@@ -10,14 +10,14 @@ from spanver.oracle import Oracle
 from spanver.validation import require_positive
 from spanver.values import FloatArray, Pair, Prompt
 
-_LARGEST_BLOCK = 1 << 22  # distances in memory at once
+_MAX_BLOCK = 1 << 22  # distances in memory at once
 
 
 def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: int) -> BaselineRun:
-    """Ask about the least certain pair of all responses, in the full-table model (A3, T6; `[FMR25]`).
+    """Query the rewards of the least certain pair of all responses, in the full-table model (A3, T6; `[FMR25]`).
 
-    Each round lists `Y`, asks both rewards of the pair of largest `||v||_{Sigma^-1}` over `Y x Y`, the first such pair
-    in the order listed, and adds `v v^T` to `Sigma`, which starts at `ridge` times the identity.
+    Each round lists `Y`, queries both rewards of the pair of largest `||v||_{Sigma^-1}` over `Y x Y`, the first such
+    pair in the order listed, and adds `v v^T` to `Sigma`, which starts at `ridge` times the identity.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
 def _furthest(points: FloatArray) -> tuple[int, int]:
     """Positions of the two points at the largest distance, of points of shape (n, d); block by block."""
     lengths = np.einsum("ij,ij->i", points, points)
-    rows = max(1, _LARGEST_BLOCK // len(points))
+    rows = max(1, _MAX_BLOCK // len(points))
     furthest, largest = (0, 0), -np.inf
     for begin in range(0, len(points), rows):
         block = points[begin : begin + rows]

@@ -31,7 +31,7 @@ class Exploration:
     targets : array, shape (T,)
         Reward differences `r1 - r2`.
     thetas : array, shape (T, d)
-        `theta_t`, fitted before the pair of its round was asked.
+        `theta_t`, fitted before the pair of its round was drawn.
     spanner_sizes : array of int, shape (T,)
         How many spanner pairs were in the data of each fit.
     samples : array of int, shape (T,)
@@ -184,7 +184,7 @@ def exploration_rounds(
 ) -> Iterator[ExplorationState]:
     """Run phase 2 of SpannerSampling round by round: yield its state before the first round and after each.
 
-    It is one state that grows: look at it before you ask for the next.
+    It is one state that grows: read it before you advance the iterator.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ to differences of rollout returns, taken with the policies of the layers below. 
 tokens the spanner of its layer does not cover, the pair is added and the sweep restarts at that layer. When test
 rollouts meet none, the policy is returned. Cost grows with the coverage of one token and not of a whole sequence (T5).
 
-Before the first sweep the spanners are filled by rolling in with the base policy, without any reward `[ext]`.
+Before the first sweep the spanners are filled by rolling in with the base policy; no reward is drawn `[ext]`.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def multi_turn(
     seed : int
         Of the learner's own randomness; the oracle has its own.
     sampler : Sampler
-        `softmax_sample`, `race_sample`, or anybody's.
+        `softmax_sample`, `race_sample`, or any other function of this form.
 
     Returns
     -------
@@ -212,7 +212,7 @@ class _Layer:
 
 
 class _Explorer:
-    """One run: what it knows of every layer, and the rollouts that tell it more."""
+    """One run: the state of every layer, and the rollouts that add to it."""
 
     def __init__(
         self, oracle: PrefixOracle, horizon: int, settings: MultiTurnSettings, seed: int, sampler: Sampler
@@ -225,7 +225,7 @@ class _Explorer:
 
     @contextmanager
     def charged(self, phase: str) -> Iterator[None]:
-        """Book what is asked meanwhile under a phase."""
+        """Charge what is drawn inside the block to a phase."""
         before, booked = self._oracle.ledger, self._ledgers[phase]
         try:
             yield
@@ -249,7 +249,7 @@ class _Explorer:
         current.set_theta(fit(vectors, targets, self._oracle.radius), targets)
 
     def test(self) -> None:
-        """Follow the policy from a new prompt; no reward is asked."""
+        """Follow the policy from a new prompt; no reward is drawn."""
         prefix = self._oracle.prompt()
         for layer in range(len(self._layers)):
             self._visit(layer, prefix)

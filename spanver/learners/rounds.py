@@ -1,9 +1,9 @@
-"""A3, the baselines that SpannerSampling is compared with: what people do, and what the paper names.
+"""A3, the baselines that SpannerSampling is compared with: common practice, and what the paper names.
 
-Each asks both rewards of one pair a round, or one label that compares its two responses, and fits `theta` on the ball.
+Each round queries both rewards of one pair, or one label that compares its responses, and fits `theta` on the ball.
 `passive_learner` draws pairs from the base policy; `online_dpo` and `xpo` `[named by FMR25]` change the policy that
 they draw from as they learn; `elliptical_enumeration` lists all responses in the full-table model and needs no coverage
-for its data (T6, `[FMR25]`); `best_of_n` is the reference learner with another way to use its score `[ext]`.
+for its data (T6, `[FMR25]`); `best_of_n` is the passive learner with another way to use its score `[ext]`.
 
 *Proper* `[FMR25]` means that every reward query uses `y ~ pi_theta(.|x)` for one `theta` fixed before `x` is seen; the
 base policy is `theta = 0`. `PROPER` says which are. It is about queries: what `best_of_n` returns is no `pi_theta`.
@@ -68,7 +68,7 @@ def run_rounds(
     feedback: Feedback,
     changed: Callable[[Loss], Loss] | None = None,
 ) -> BaselineRun:
-    """The rounds of every baseline: draw a pair, ask, and fit to all data the loss, or what it is changed to."""
+    """Run the rounds of a baseline: draw a pair, query it, and fit the loss, or `changed(loss)`, to all data."""
     require_count("rounds", rounds)
     require(feedback in ("reward", "preference"), "feedback", feedback, "'reward' or 'preference'")
     dimension, radius = oracle.dimension, oracle.radius

@@ -210,7 +210,7 @@ def spanner_rounds(
 ) -> Iterator[SpannerState]:
     """Run phase 1 of SpannerSampling round by round: yield its state before the first round and after each.
 
-    It is one state that grows: look at it before you ask for the next.
+    It is one state that grows: read it before you advance the iterator.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A2, SpannerSampling: explore by inference-time rejection sampling against a small spanner (`[FMR25]` skeleton).
 
 Phase 1 builds the spanner and freezes it. Phase 2 fits a parameter on the ball every round, draws one response from the
-softmax policy whose score is truncated to what the spanner covers - which is what keeps rejection sampling cheap (E3) -
+softmax policy whose score is truncated to what the spanner covers - which makes rejection sampling cheap (E3) -
 and one from the base policy, and queries both rewards. The output is the uniform mixture of the policies of all rounds.
 
 Where the coverage is not known, `staged_spanner_sampling` doubles its guess until the budget ends `[ext]`.
@@ -68,7 +68,7 @@ def _largest_call(multiplier: float, failure: float) -> int:
 
 
 def largest_cost(settings: Settings, call: Callable[[float, float], int] = _largest_call) -> int:
-    """Most samples that a run can ask for: `2 T_prompt T_span`, and in every round one and a sampler's call (S7, R1).
+    """Most samples that a run can draw: `2 T_prompt T_span`, and in every round one and a sampler's call (S7, R1).
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class SamplingState:
     done : int
         Rounds of this phase so far.
     snapshot : callable
-        Builds the trace. Everything done so far is in it, so it is called before the next state is asked for.
+        Builds the trace. Everything done so far is in it, so call it before you advance the iterator.
     settings : Settings
         For a staged run, those of the stage.
     coverage : float or None
@@ -217,7 +217,7 @@ def sampling_rounds(
     fit : Fit, optional
         Default: least squares on the ball, from the moments of the data.
     start : Trace, optional
-        Where to go on from, with an oracle that goes on from the same place.
+        State to resume from, with an oracle that resumes from the same place.
 
     Yields
     ------

@@ -35,7 +35,7 @@ def xpo(
     of its own. The sum is concave, so the minimum is a local one, found downhill from the parameter before.
 
     The log-partition of `pi_theta` is not an answer of any oracle. With `partition="enumerate"` it is exact in the
-    full-table model, whose oracle lists features but no probabilities: the caller hands in `log_base`. With
+    full-table model, whose oracle lists features but no probabilities: the caller passes `log_base`. With
     `partition="sample"` it is the log of the mean weight `exp(<theta, phi>/beta)` of base samples. The mean has no
     bias, its log is too low by about `Var/(2 m)` in units of the squared mean, `m = partition_samples`: optimism is
     then too strong, above all towards responses of base probability below `1/m` that no sample showed. To bound that
@@ -53,12 +53,12 @@ def xpo(
         Not used, as for `passive_learner`.
     feedback : {"reward", "preference"}
     partition : {"enumerate", "sample"}
-        Asked once about each distinct prompt, and remembered: `|Y|` enumerated or `partition_samples` samples a prompt.
+        Queried once for each distinct prompt, and stored: `|Y|` enumerated or `partition_samples` samples a prompt.
     partition_samples : int
         `m`.
     log_base : callable, optional
-        Needed by `partition="enumerate"`, and by it alone. No question of an oracle answers it: who hands it in gives
-        the learner more than the sampling oracle does `[ext]`, and no study or comparison does.
+        Needed by `partition="enumerate"`, and by it alone. No query of an oracle answers it: it gives the
+        learner more than the sampling oracle does `[ext]`, and no study or comparison uses it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Best-of-N: its exact law against the enumeration of all draws, against many digits, and against drawing it."""
+"""Exact distributions of best-of-N, A1 and the race, against enumerated draws, pilots, trials and polynomials."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import math
 from collections import Counter
 from collections.abc import Hashable
 from decimal import MIN_EMIN, Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 from laws import assert_law
+from text_cases import race_by_quadrature
 
 from spanver.errors import ArgumentError
-from spanver.exact.samplers import log_law_of_best
-from spanver.exact.tabular import gap, law_cost, log_law
+from spanver.exact.samplers import log_law_of_best, race_law, sampler_law
+from spanver.exact.tabular import (
+    gap,
+    law_cost,
+    log_law,
+)
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles import literal_oracle
@@ -23,7 +29,11 @@ from spanver.policies import BestOfN, LinearSoftmax, sample_policy
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 
+# Best-of-N
+
 TIED = np.array([0.3, -1.0, 0.3, 2.0, -1.0])
+
+
 BASE = np.array([0.1, 0.25, 0.3, 0.2, 0.15])
 
 
@@ -160,3 +170,162 @@ def test_one_draw_is_the_base_policy_and_endless_draws_the_best_response() -> No
 def test_a_count_that_is_none_is_refused(count: Any) -> None:
     with pytest.raises(ArgumentError, match=f"count is {count}"):
         BestOfN(np.ones(2), count)
+
+
+# A1
+
+
+def sampler_reference(
+    base: list[float], f: list[float], beta: float, multiplier: float, trials: int
+) -> tuple[list[Decimal], Decimal, Decimal]:
+    """Law, fallback probability and mean number of trials of A1, over every pilot in the order drawn."""
+    with localcontext() as context:
+        context.prec = 60
+        chance = [Decimal(p) for p in base]
+        weights = [(Decimal(score) / Decimal(beta)).exp() for score in f]
+        law, fallback, mean_trials = [Decimal(0)] * len(base), Decimal(0), Decimal(0)
+        for pilot in itertools.product(range(len(base)), repeat=trials):
+            pilot_chance = math.prod((chance[y] for y in pilot), start=Decimal(1))
+            threshold = Decimal(multiplier) * sum((weights[y] for y in pilot), Decimal(0)) / trials
+            accepted = [p * min(Decimal(1), w / threshold) for p, w in zip(chance, weights, strict=True)]
+            reached = pilot_chance  # that the next trial takes place
+            for _ in range(trials):
+                mean_trials += reached
+                law = [total + reached * a for total, a in zip(law, accepted, strict=True)]
+                reached *= Decimal(1) - sum(accepted)
+            fallback += reached
+            law = [total + reached * p for total, p in zip(law, chance, strict=True)]
+        return law, fallback, mean_trials
+
+
+@pytest.mark.parametrize(
+    ("base", "f", "beta", "multiplier", "delta", "trials"),
+    [
+        ([0.75, 0.25], [0.0, 1.0], 0.5, 1.0, 0.9, 6),
+        ([0.5, 0.5], [1.0, 1.0], 0.5, 1.0, 0.9, 6),  # every trial is accepted
+        ([0.96875, 0.03125], [0.0, 1.0], 0.125, 1.0, 0.5, 9),
+        ([0.125, 0.875], [-1.0, 2.0], 1.0, 1.5, 0.9, 9),
+        ([0.75, 0.25], [-10.0, 0.0], 1e-3, 1.0, 0.9, 6),  # weights e^-10000 and 1
+        ([0.5, 0.25, 0.25], [0.0, 0.5, 1.0], 0.25, 1.0, 0.99, 6),
+        ([0.5, 0.25, 0.125, 0.125], [0.0, 0.5, 1.0, -1.0], 0.5, 1.0, 0.99, 6),
+        ([1.0], [3.0], 0.1, 2.0, 0.9, 12),
+    ],
+)
+def test_the_law_of_the_sampler_is_that_of_every_pilot_and_trial(
+    base: list[float], f: list[float], beta: float, multiplier: float, delta: float, trials: int
+) -> None:
+    assert math.ceil(4 * multiplier * math.log(4 / delta)) == trials
+    law, fallback, mean_trials = sampler_reference(base, f, beta, multiplier, trials)
+    exact = sampler_law(np.array(base), np.array(f), beta, multiplier, delta)
+    assert exact.law == pytest.approx([float(p) for p in law], rel=1e-12, abs=0.0)
+    assert exact.fallback_probability == pytest.approx(float(fallback), rel=1e-11, abs=1e-300)
+    assert exact.expected_trials == pytest.approx(float(mean_trials), rel=1e-12, abs=0.0)
+    assert float(sum(law)) == pytest.approx(1.0, abs=1e-50)
+
+
+def test_the_law_of_the_sampler_does_not_change_with_a_constant_in_the_score() -> None:
+    base, f = np.array([0.75, 0.25]), np.array([0.0, 1.0])
+    before = sampler_law(base, f, 0.5, 2.0, 0.5)
+    for shift in (1.0, -30.0, 5e3):  # 5e3/beta is 1e4
+        after = sampler_law(base, f + shift, 0.5, 2.0, 0.5)
+        assert after.law == pytest.approx(before.law, rel=1e-10, abs=0.0)
+        assert after.fallback_probability == pytest.approx(before.fallback_probability, rel=1e-9, abs=0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"base": np.array([0.5, 0.0])}, "base"),
+        ({"base": np.array([[0.5, 0.5]])}, "base"),
+        ({"f": np.array([0.0, 1.0, 2.0])}, "the shape of f"),
+        ({"multiplier": 0.99}, "multiplier"),
+        ({"multiplier": math.nan}, "multiplier"),
+        ({"delta": 0.0}, "delta"),
+        ({"delta": 1.0}, "delta"),
+        ({"delta": math.nan}, "delta"),
+    ],
+)
+def test_the_law_of_a_sampler_that_is_not_one_is_refused(change: dict[str, Any], name: str) -> None:
+    legal: dict[str, Any] = {
+        "base": np.array([0.5, 0.5]),
+        "f": np.array([0.0, 1.0]),
+        "beta": 1.0,
+        "multiplier": 2.0,
+        "delta": 0.5,
+    }
+    with pytest.raises(ArgumentError, match="must be") as refusal:
+        sampler_law(**(legal | change))
+    assert refusal.value.name == name
+
+
+# A1r
+
+
+def exact_race(weights: list[Fraction]) -> list[Fraction]:
+    """The same in rational numbers: the polynomial is multiplied out and integrated term by term."""
+    end = 1 / max(weights)
+    law = []
+    for index, own in enumerate(weights):
+        polynomial = [Fraction(1)]
+        for position, weight in enumerate(weights):
+            if position != index:
+                shifted = [Fraction(0), *(-weight * term for term in polynomial)]
+                polynomial = [one + two for one, two in zip([*polynomial, Fraction(0)], shifted, strict=True)]
+        law.append(own * sum(term * end ** (power + 1) / (power + 1) for power, term in enumerate(polynomial)))
+    return law
+
+
+@pytest.mark.parametrize(
+    "weights", [[1.0], [2.5], [3.0, 1.0], [0.2, 0.7], [1.0, 1.0], [5.0, 2.0, 1.0], [0.1, 0.4, 0.4]]
+)
+def test_the_law_of_a_small_race_is_its_integral(weights: list[float]) -> None:
+    law = race_law(np.log(weights))
+    expected = [race_by_quadrature(weights, index) for index in range(len(weights))]
+    np.testing.assert_allclose(law, expected, rtol=1e-12)
+    np.testing.assert_allclose(law, [float(p) for p in exact_race([Fraction(w) for w in weights])], rtol=1e-14)
+
+
+def test_the_law_of_a_race_of_two_has_a_closed_form() -> None:
+    for log_ratio in (0.0, 0.3, 2.0, 20.0, 300.0):
+        low = math.exp(-log_ratio) / 2
+        np.testing.assert_allclose(race_law(np.array([0.0, -log_ratio])), [1 - low, low], rtol=1e-13)
+        np.testing.assert_allclose(race_law(np.array([-log_ratio, 0.0])), [low, 1 - low], rtol=1e-13)
+
+
+@pytest.mark.parametrize("pool", [2, 3, 4, 5, 8, 13])
+def test_the_law_of_a_race_is_that_of_rational_numbers(pool: int) -> None:
+    weights = [Fraction(int(weight), 16) for weight in np.random.default_rng(pool).integers(1, 64, size=pool)]
+    expected = exact_race(weights)
+    assert sum(expected) == 1
+    law = race_law(np.log([float(weight) for weight in weights]))
+    np.testing.assert_allclose(law, [float(p) for p in expected], rtol=1e-12)
+
+
+def test_the_law_of_the_race_moves_with_its_weights() -> None:
+    generator = np.random.default_rng(0)
+    log_weights = generator.normal(scale=2.0, size=(5, 7, 30))
+    order = generator.permutation(30)
+    law = race_law(log_weights)
+    assert law.shape == log_weights.shape
+    np.testing.assert_allclose(race_law(log_weights[..., order]), law[..., order], rtol=1e-12)
+    np.testing.assert_allclose(race_law(log_weights[2, 3]), law[2, 3], rtol=1e-13)
+    np.testing.assert_allclose(race_law(log_weights + 512.0), law, rtol=1e-9)
+    assert not np.allclose(race_law(log_weights[..., order]), law)
+
+
+@pytest.mark.parametrize("pool", [1, 2, 7, 64, 501])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e4])
+def test_the_law_of_the_race_sums_to_one_whatever_the_weights(pool: int, scale: float) -> None:
+    log_weights = np.random.default_rng(pool).normal(size=(3, pool)) * scale
+    law = race_law(log_weights)
+    assert (law >= 0.0).all()
+    np.testing.assert_allclose(law.sum(axis=-1), 1.0, rtol=1e-11)
+    assert np.array_equal(np.argmax(law, axis=-1), np.argmax(log_weights, axis=-1))
+    if scale == 0.0:
+        np.testing.assert_allclose(law, 1.0 / pool, rtol=1e-11)
+
+
+def test_what_weighs_nothing_never_wins() -> None:
+    np.testing.assert_allclose(race_law(np.array([0.0, -np.inf, 0.0])), [0.5, 0.0, 0.5], rtol=1e-14)
+    np.testing.assert_allclose(race_law(np.array([-1e300, 5.0, -800.0])), [0.0, 1.0, 0.0], rtol=1e-14)
+    np.testing.assert_allclose(race_law(np.array([1e300, 5.0])), [1.0, 0.0], rtol=1e-14)

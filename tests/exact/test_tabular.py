@@ -1,4 +1,4 @@
-"""Laws, coverage, KL, objective, gap and A1's law against loops in 60-digit decimals that share no code with them."""
+"""Laws, coverage, KL, objective and gap on tables against loops in 60-digit decimals that share no code with them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spanver.errors import ArgumentError
-from spanver.exact.samplers import sampler_law
 from spanver.exact.tabular import (
     best_objective,
     component_laws,
@@ -32,7 +30,6 @@ from spanver.problems.tabular import TabularProblem
 
 Floats: TypeAlias = NDArray[np.float64]
 Law: TypeAlias = list[list[Decimal]]  # probabilities, one row a prompt
-
 ZERO, ONE = Decimal(0), Decimal(1)
 PRECISION = np.array([[2.0, 0.5], [0.5, 1.0]])
 NU = 0.9
@@ -491,84 +488,3 @@ def test_rare_uncertain_pairs_keep_their_probability() -> None:
     )
     assert uncertain_probability(problem, np.eye(1), 0.5)[0] == pytest.approx(2e-300, rel=1e-12, abs=0.0)
     assert uncertain_probability(problem, np.eye(1), 1.5)[0] == 0.0
-
-
-def sampler_reference(
-    base: list[float], f: list[float], beta: float, multiplier: float, trials: int
-) -> tuple[list[Decimal], Decimal, Decimal]:
-    """Law, fallback probability and mean number of trials of A1, over every pilot in the order drawn."""
-    chance = [Decimal(p) for p in base]
-    weights = [(Decimal(score) / Decimal(beta)).exp() for score in f]
-    law, fallback, mean_trials = [ZERO] * len(base), ZERO, ZERO
-    for pilot in itertools.product(range(len(base)), repeat=trials):
-        pilot_chance = math.prod((chance[y] for y in pilot), start=ONE)
-        threshold = Decimal(multiplier) * sum((weights[y] for y in pilot), ZERO) / trials
-        accepted = [p * min(ONE, w / threshold) for p, w in zip(chance, weights, strict=True)]
-        reached = pilot_chance  # that the next trial takes place
-        for _ in range(trials):
-            mean_trials += reached
-            law = [total + reached * a for total, a in zip(law, accepted, strict=True)]
-            reached *= ONE - sum(accepted)
-        fallback += reached
-        law = [total + reached * p for total, p in zip(law, chance, strict=True)]
-    return law, fallback, mean_trials
-
-
-@pytest.mark.parametrize(
-    ("base", "f", "beta", "multiplier", "delta", "trials"),
-    [
-        ([0.75, 0.25], [0.0, 1.0], 0.5, 1.0, 0.9, 6),
-        ([0.5, 0.5], [1.0, 1.0], 0.5, 1.0, 0.9, 6),  # every trial is accepted
-        ([0.96875, 0.03125], [0.0, 1.0], 0.125, 1.0, 0.5, 9),
-        ([0.125, 0.875], [-1.0, 2.0], 1.0, 1.5, 0.9, 9),
-        ([0.75, 0.25], [-10.0, 0.0], 1e-3, 1.0, 0.9, 6),  # weights e^-10000 and 1
-        ([0.5, 0.25, 0.25], [0.0, 0.5, 1.0], 0.25, 1.0, 0.99, 6),
-        ([0.5, 0.25, 0.125, 0.125], [0.0, 0.5, 1.0, -1.0], 0.5, 1.0, 0.99, 6),
-        ([1.0], [3.0], 0.1, 2.0, 0.9, 12),
-    ],
-)
-def test_the_law_of_the_sampler_is_that_of_every_pilot_and_trial(
-    base: list[float], f: list[float], beta: float, multiplier: float, delta: float, trials: int
-) -> None:
-    assert math.ceil(4 * multiplier * math.log(4 / delta)) == trials
-    law, fallback, mean_trials = sampler_reference(base, f, beta, multiplier, trials)
-    exact = sampler_law(np.array(base), np.array(f), beta, multiplier, delta)
-    assert exact.law == pytest.approx([float(p) for p in law], rel=1e-12, abs=0.0)
-    assert exact.fallback_probability == pytest.approx(float(fallback), rel=1e-11, abs=1e-300)
-    assert exact.expected_trials == pytest.approx(float(mean_trials), rel=1e-12, abs=0.0)
-    assert float(sum(law)) == pytest.approx(1.0, abs=1e-50)
-
-
-def test_the_law_of_the_sampler_does_not_change_with_a_constant_in_the_score() -> None:
-    base, f = np.array([0.75, 0.25]), np.array([0.0, 1.0])
-    before = sampler_law(base, f, 0.5, 2.0, 0.5)
-    for shift in (1.0, -30.0, 5e3):  # 5e3/beta is 1e4
-        after = sampler_law(base, f + shift, 0.5, 2.0, 0.5)
-        assert after.law == pytest.approx(before.law, rel=1e-10, abs=0.0)
-        assert after.fallback_probability == pytest.approx(before.fallback_probability, rel=1e-9, abs=0.0)
-
-
-@pytest.mark.parametrize(
-    ("change", "name"),
-    [
-        ({"base": np.array([0.5, 0.0])}, "base"),
-        ({"base": np.array([[0.5, 0.5]])}, "base"),
-        ({"f": np.array([0.0, 1.0, 2.0])}, "the shape of f"),
-        ({"multiplier": 0.99}, "multiplier"),
-        ({"multiplier": math.nan}, "multiplier"),
-        ({"delta": 0.0}, "delta"),
-        ({"delta": 1.0}, "delta"),
-        ({"delta": math.nan}, "delta"),
-    ],
-)
-def test_the_law_of_a_sampler_that_is_not_one_is_refused(change: dict[str, Any], name: str) -> None:
-    legal: dict[str, Any] = {
-        "base": np.array([0.5, 0.5]),
-        "f": np.array([0.0, 1.0]),
-        "beta": 1.0,
-        "multiplier": 2.0,
-        "delta": 0.5,
-    }
-    with pytest.raises(ArgumentError, match="must be") as refusal:
-        sampler_law(**(legal | change))
-    assert refusal.value.name == name

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_runs import ORACLES, RIDGE, MakeOracle, base_draw, small_problem, small_spanner
 
-from spanver.kernels import fit
+from spanver.kernels import fit, fit_moments
 from spanver.learners.exploration import exploration_rounds, explore
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
@@ -16,8 +16,6 @@ from spanver.learners.spanner import Spanner
 from spanver.oracle import Ledger, Place, SamplingOracle
 from spanver.oracles import literal_oracle
 from spanver.values import FloatArray, Response, Score, TruncatedScore
-
-# Phase 2
 
 
 @ORACLES
@@ -53,6 +51,25 @@ def test_the_default_thetas_are_the_least_squares_on_the_stated_data(make: MakeO
         features = np.concatenate([spanner.vectors, explored.vectors[:index]])
         targets = np.concatenate([spanner.targets, explored.targets[:index]])
         assert np.allclose(theta, fit(features, targets, radius), rtol=1e-9, atol=1e-12)
+
+
+@ORACLES
+def test_a_fit_that_offers_moments_is_given_those_of_all_data_and_nothing_else(make: MakeOracle) -> None:
+    class Wrapped:
+        def __call__(self, features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
+            raise AssertionError("all data are passed, which costs more every round")
+
+        def from_moments(self, gram: FloatArray, moment: FloatArray, radius: float, /) -> FloatArray:
+            theta: FloatArray = fit_moments(gram, moment, radius)
+            return theta
+
+    oracles = make(small_problem(), seed=2), make(small_problem(), seed=2)
+    thetas = [
+        explore(oracle, small_spanner(oracle), rounds=8, multiplier=3.0, failure=0.3, seed=0, fit=given).thetas
+        for oracle, given in zip(oracles, (Wrapped(), None), strict=True)
+    ]
+    assert np.array_equal(thetas[0], thetas[1])
+    assert thetas[0].any()
 
 
 def test_the_first_data_of_an_empty_spanner_fit_zero() -> None:

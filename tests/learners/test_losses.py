@@ -264,14 +264,14 @@ def test_a_fit_ends_when_only_rounding_is_left_to_gain() -> None:
             square.add(features[one] - features[two], 0.0)
             likelihood.add(0, features[two])
         total = optimistic(square, 1e-3, likelihood)
-        asked: list[FloatArray] = []
+        evaluated: list[FloatArray] = []
 
-        def loss(theta: FloatArray, total: Loss = total, asked: list[FloatArray] = asked) -> QuadraticModel:
-            asked.append(theta)
+        def loss(theta: FloatArray, total: Loss = total, evaluated: list[FloatArray] = evaluated) -> QuadraticModel:
+            evaluated.append(theta)
             return total(theta)
 
         theta = minimise_on_ball(loss, 1.0, np.zeros(4))
-        assert len(asked) <= 100, f"{len(asked)} evaluations"
+        assert len(evaluated) <= 100, f"{len(evaluated)} evaluations"
         assert float(np.linalg.norm(total(theta).gradient)) <= 1e-7
 
 

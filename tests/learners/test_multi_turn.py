@@ -1,4 +1,4 @@
-"""Multi-turn exploration: near-optimal policies, exact targets where nothing is random, restarts, and what it asks."""
+"""Multi-turn exploration: near-optimal policies, exact targets where nothing is random, restarts, and its queries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from spanver.runs.settings import practical_multi_turn_settings
 from spanver.values import Prefix, Response, Responses, Rule, SearchResult, UncertainPairRule
 
 SETTINGS = practical_multi_turn_settings(horizon=2, kappa=2.0)
-EXACT = MultiTurnSettings(  # as little luck as possible: normalisers are exact, and every uncertain prefix is noticed
+EXACT = MultiTurnSettings(  # hardly random: normalisers are exact, and every uncertain prefix is noticed
     nu=0.3,
     ridge=0.1,
     rollouts=2,
@@ -101,9 +101,9 @@ def test_the_learners_seed_reaches_a_sampler_that_uses_it() -> None:
     for seed in (1, 1, 2):
         seeds: list[int] = []
 
-        def sampler(*asked: Any, seed: int, seeds: list[int] = seeds, **settings: Any) -> Response:
+        def sampler(*arguments: Any, seed: int, seeds: list[int] = seeds, **settings: Any) -> Response:
             seeds.append(seed)
-            return race_sample(*asked, seed=seed, **settings)
+            return race_sample(*arguments, seed=seed, **settings)
 
         run = multi_turn(prefix_oracle(problem, seed=4), horizon=2, settings=SETTINGS, seed=seed, sampler=sampler)
         assert gap(problem, run.policy) < 4e-4
@@ -141,7 +141,7 @@ def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alo
     assert sum(ledger.samples for ledger in run.ledgers.values()) == oracle.ledger.samples
     assert run.ledgers["warm start"].rewards == run.ledgers["test"].rewards == 0
     assert run.ledgers["sweep"].rewards == oracle.ledger.rewards
-    assert run.restarts == 0  # so that what a sweep asks is known
+    assert run.restarts == 0  # so that what a sweep draws is known
     assert oracle.ledger.rewards == 2 * settings.rollouts * sum(run.spanner_sizes)
     # Every prefix of a test rollout: all checks, the second token, the pilot, and at least one and at most N trials.
     visits = settings.tests * 3
@@ -163,7 +163,7 @@ def test_without_a_warm_start_nothing_is_asked_before_the_sweep_and_restarts_fin
 
 
 class Scripted:
-    """An oracle whose CHECK at a layer fires at stated visits, and that notes what it was asked."""
+    """An oracle whose CHECK at a layer fires at stated visits, and that records its queries."""
 
     def __init__(self, problem: TokenProblem, fires: dict[int, set[int]]) -> None:
         self._inner, self._fires = prefix_oracle(problem, seed=1), fires
@@ -252,7 +252,7 @@ def test_a_run_ends_with_its_budget(samples: int) -> None:
     oracle = prefix_oracle(token_problem(1, horizon=3), seed=1, budget=Budget(samples=samples))
     with pytest.raises(BudgetExceededError):
         multi_turn(oracle, horizon=3, settings=SETTINGS, seed=1)
-    assert samples - 50 < oracle.ledger.samples <= samples  # no question of these settings costs 50
+    assert samples - 50 < oracle.ledger.samples <= samples  # no query of these settings costs 50
 
 
 def test_sequences_sampled_from_a_policy_have_its_exact_law() -> None:

@@ -31,6 +31,7 @@ from sampler_cases import (
     total_variation,
 )
 
+from spanver import guarantees
 from spanver.errors import ArgumentError
 from spanver.exact.samplers import sampler_law
 from spanver.guarantees import race_samples
@@ -77,6 +78,12 @@ def test_the_sizes_of_simple_settings_are_those_worked_out_by_hand() -> None:
     assert race_size(16.0, 0.1) == 10  # 4 log 10 = 9.21
     assert race_size(1.0, 0.5) == 1
     assert race_size(3.9, 0.01) == race_samples(3.9, 0.01) == 5  # 0.975 log 100 = 4.49
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 1.5, 4.0, 16.0, 87.3, 1e6, 2.0**45])
+@pytest.mark.parametrize("failure", [1e-300, 1e-12, 1e-3, 0.01, 0.1, 0.3, 0.5, 0.9])
+def test_the_number_of_trials_is_that_of_its_bound(multiplier: float, failure: float) -> None:
+    assert sampler_trials(multiplier, failure) == guarantees.sampler_trials(multiplier, failure)
 
 
 BAD_SETTINGS = [
@@ -158,35 +165,35 @@ def test_the_same_seeds_give_the_same_responses(make: MakeOracle, sampler: Sampl
 
     assert run(1, 2) == run(1, 2)
     assert run(1, 2) != run(3, 2)
-    assert (run(1, 2) == run(1, 4)) == (sampler is softmax_sample)  # all luck of A1 is the oracle's
+    assert (run(1, 2) == run(1, 4)) == (sampler is softmax_sample)  # A1 has no randomness but the oracle's
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# A1 question by question
+# A1 query by query
 
 
 class Pilot:
-    """An oracle that answers with a given pilot, accepts a given response or none, and keeps what it was asked."""
+    """An oracle that answers with a given pilot, accepts a given response or none, and records its queries."""
 
     dimension, beta, radius, reward_range = 2, BETA, 1.0, 1.0
 
     def __init__(self, counts: Mapping[int, int], accepted: int | None, tries: int = 1) -> None:
         self.counts, self.accepted, self.tries = counts, accepted, tries
-        self.asked: list[tuple[Any, ...]] = []
+        self.queries: list[tuple[Any, ...]] = []
 
     def responses(self, *ids: int) -> Responses:
         return Responses(ids, np.array([[F[y] / 2, 0.25] for y in ids]))
 
     def sample_counts(self, prompt: int, count: int) -> Counts:
-        self.asked.append(("sample_counts", prompt, count))
+        self.queries.append(("sample_counts", prompt, count))
         return Counts(self.responses(*self.counts), np.array(list(self.counts.values())))
 
     def sample_until(self, prompt: int, rule: RejectionRule, limit: int) -> SearchResult:
-        self.asked.append(("sample_until", prompt, rule, limit))
+        self.queries.append(("sample_until", prompt, rule, limit))
         return SearchResult(None if self.accepted is None else self.responses(self.accepted), self.tries)
 
     def sample(self, prompt: int, count: int) -> Responses:
-        self.asked.append(("sample", prompt, count))
+        self.queries.append(("sample", prompt, count))
         return self.responses(2)
 
 
@@ -199,9 +206,9 @@ def test_every_pilot_sets_the_threshold_m_times_the_mean_weight() -> None:
     for pilot in compositions(size, 3):
         oracle = Pilot({y: count for y, count in enumerate(pilot) if count > 0}, accepted=0)
         call(oracle, score)
-        assert oracle.asked[0] == ("sample_counts", 0, size)
-        assert [question[0] for question in oracle.asked] == ["sample_counts", "sample_until"]
-        _, prompt, rule, limit = oracle.asked[1]
+        assert oracle.queries[0] == ("sample_counts", 0, size)
+        assert [query[0] for query in oracle.queries] == ["sample_counts", "sample_until"]
+        _, prompt, rule, limit = oracle.queries[1]
         assert (prompt, limit) == (0, size)
         assert rule.score is score
         mean = sum(count * weight for count, weight in zip(pilot, weights, strict=True)) / size
@@ -229,7 +236,7 @@ def test_an_accepted_response_says_whether_its_weight_passed_the_threshold() -> 
 def test_a_weight_of_exactly_the_threshold_is_not_clipped() -> None:
     oracle = Pilot({0: sampler_trials(1.0, 0.75)}, accepted=0)
     response = call(oracle, LinearScore(np.zeros(2)), multiplier=1.0)
-    assert oracle.asked[1][2].log_threshold == 0.0  # the premise: that of a weight of 1
+    assert oracle.queries[1][2].log_threshold == 0.0  # the premise: that of a weight of 1
     assert response.outcome is Outcome.ACCEPTED
 
 
@@ -237,8 +244,8 @@ def test_when_every_trial_fails_one_fresh_draw_is_returned() -> None:
     oracle = Pilot({0: 5, 1: 4}, accepted=None, tries=9)
     response = call(oracle, linear())
     assert (response.id, response.outcome) == (2, Outcome.FALLBACK)
-    assert [question[0] for question in oracle.asked] == ["sample_counts", "sample_until", "sample"]
-    assert oracle.asked[2] == ("sample", 0, 1)
+    assert [query[0] for query in oracle.queries] == ["sample_counts", "sample_until", "sample"]
+    assert oracle.queries[2] == ("sample", 0, 1)
 
 
 @pytest.mark.parametrize("shift", [2500.0, -2500.0])
@@ -246,7 +253,7 @@ def test_weights_far_beyond_floating_point_neither_overflow_nor_vanish(shift: fl
     oracle = Pilot({0: 5, 2: 4}, accepted=2)
     call(oracle, linear(shift))
     mean = (5 + 4 * math.exp(0.8 / BETA)) / 9
-    assert oracle.asked[1][2].log_threshold == pytest.approx(shift / BETA + math.log(1.25 * mean), rel=1e-14, abs=0.0)
+    assert oracle.queries[1][2].log_threshold == pytest.approx(shift / BETA + math.log(1.25 * mean), rel=1e-14, abs=0.0)
 
 
 @each_oracle

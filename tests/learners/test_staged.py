@@ -26,10 +26,10 @@ from spanver.policies import TruncatedSoftmax
 @ORACLES
 @pytest.mark.parametrize("budget", [1000, 2500, BUDGET, 40_000])
 def test_stages_double_the_coverage_share_delta_keep_the_data_and_fit_the_budget(make: MakeOracle, budget: int) -> None:
-    asked: list[tuple[float, float]] = []
+    given: list[tuple[float, float]] = []
 
     def settings(coverage: float, delta: float) -> Settings:
-        asked.append((coverage, delta))
+        given.append((coverage, delta))
         return stages(coverage, delta)
 
     oracle = make(small_problem(), seed=3, budget=Budget(samples=budget))
@@ -42,17 +42,17 @@ def test_stages_double_the_coverage_share_delta_keep_the_data_and_fit_the_budget
     complete = len(ends)
     assert complete >= 1
     # One stage more was looked at, and did not fit.
-    assert [coverage for coverage, _ in asked] == [2.0**stage for stage in range(complete + 1)]
+    assert [coverage for coverage, _ in given] == [2.0**stage for stage in range(complete + 1)]
     shares = [0.5 / ((stage + 1) * (stage + 2)) for stage in range(complete + 1)]
-    assert np.allclose([delta for _, delta in asked], shares, rtol=1e-12)
-    assert sum(delta for _, delta in asked) < 0.5
+    assert np.allclose([delta for _, delta in given], shares, rtol=1e-12)
+    assert sum(delta for _, delta in given) < 0.5
     for stage in range(complete):
-        assert ([0, *ends][stage]) + largest_cost(stages(*asked[stage])) <= budget
-    assert ends[-1] + largest_cost(stages(*asked[-1])) > budget
+        assert ([0, *ends][stage]) + largest_cost(stages(*given[stage])) <= budget
+    assert ends[-1] + largest_cost(stages(*given[-1])) > budget
     assert oracle.ledger.samples == ends[-1] <= budget
 
     assert run.coverage == 2.0 ** (complete - 1)
-    assert run.settings == stages(*asked[complete - 1])
+    assert run.settings == stages(*given[complete - 1])
     spanner, exploration = run.trace.spanner, run.trace.exploration
     assert len(spanner.tries) == 6 * complete
     assert exploration.rounds == 5 * complete

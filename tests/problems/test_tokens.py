@@ -1,7 +1,4 @@
-"""Token problems and their exact quantities agree with the listing of every sequence; the family has its closed forms.
-
-The recorded values of `tokens.json` are checked with all others, in `test_vectors.py`.
-"""
+"""Token problems: read-only arrays, refusals in a sentence, and the same problem as one table of sequences."""
 
 from __future__ import annotations
 
@@ -11,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from token_tables import (
-    objective_by_listing,
-    optimal_probabilities,
-    random_law,
     random_tokens,
     sequence_probabilities,
     sequences,
@@ -22,17 +16,8 @@ from token_tables import (
 from spanver.errors import ArgumentError
 from spanver.exact import tabular as exact
 from spanver.exact import tokens as exact_tokens
-from spanver.guarantees.headline import multi_turn_cost
-from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax
 from spanver.problems.families.tokens import token_problem
-from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view, soft_q
-
-CASES = [
-    {"seed": seed, "horizon": horizon, "vocabulary_size": vocabulary_size, "zeros": zeros, "prompts": prompts}
-    for seed, (horizon, vocabulary_size, zeros, prompts) in enumerate(
-        [(1, 3, False, 2), (2, 2, False, 1), (3, 2, True, 2), (3, 3, True, 1), (4, 2, True, 3), (2, 1, False, 2)]
-    )
-]
+from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view
 
 
 def small(**changes: Any) -> TokenProblem:
@@ -44,190 +29,10 @@ def small(**changes: Any) -> TokenProblem:
     return TokenProblem(**(given | changes))
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_token_recursion_and_the_sequence_optimum_are_the_same_policy(case: dict[str, Any]) -> None:
-    problem = random_tokens(**case)
-    law = exact_tokens.log_optimal_law(problem)
-    optimal = optimal_probabilities(problem)
-    assert np.exp(log_sequence_law(law)) == pytest.approx(optimal, abs=1e-13)
-    assert sequence_probabilities(problem, law) == pytest.approx(optimal, abs=1e-13)
-    assert exact_tokens.best_objective(problem) == pytest.approx(objective_by_listing(problem, optimal), abs=1e-12)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_coverage_of_sequences_is_at_most_that_of_a_token_to_the_depth(case: dict[str, Any]) -> None:
-    problem = random_tokens(**case)
-    law = exact_tokens.log_optimal_law(problem)
-    base, optimal = sequence_probabilities(problem, problem.log_base), optimal_probabilities(problem)
-    ratios = np.divide(optimal, base, out=np.zeros_like(base), where=base > 0.0)
-    assert np.exp(exact_tokens.log_coverage(problem, law)) == pytest.approx(ratios.max(axis=1), rel=1e-12)
-    # Of a token: conditional probabilities by adding up sequences, at prefixes that the base policy reaches.
-    conditional = 0.0
-    for layer in range(problem.horizon):
-        shape = (problem.prompts * problem.vocabulary_size**layer, problem.vocabulary_size, -1)
-        of_base, of_optimum = base.reshape(shape).sum(axis=2), optimal.reshape(shape).sum(axis=2)
-        reached = of_base.sum(axis=1) > 0.0
-        of_base = of_base[reached] / of_base[reached].sum(axis=1, keepdims=True)
-        of_optimum = of_optimum[reached] / of_optimum[reached].sum(axis=1, keepdims=True)
-        conditional = max(conditional, float((of_optimum[of_base > 0.0] / of_base[of_base > 0.0]).max()))
-    ours = exact_tokens.log_conditional_coverage(problem, law)
-    assert math.exp(ours) == pytest.approx(conditional, rel=1e-12)
-    assert ratios.max() <= conditional**problem.horizon * (1 + 1e-12)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_reward_less_later_log_ratios_is_the_value_of_a_token_on_every_completion(case: dict[str, Any]) -> None:
-    problem = random_tokens(**case)
-    q, law = soft_q(problem), exact_tokens.log_optimal_law(problem)
-    judged = 0
-    for prompt in range(problem.prompts):
-        for position, tokens in enumerate(sequences(problem)):
-            rows = [problem.row(prompt, tokens[:layer]) for layer in range(problem.horizon)]
-            later = float(problem.reward[prompt, position])
-            for layer in reversed(range(problem.horizon)):
-                at = rows[layer], tokens[layer]
-                assert later == pytest.approx(q[layer][at], abs=1e-11)
-                if problem.log_base[layer][at] == -math.inf:
-                    break
-                later -= problem.beta * float(law[layer][at] - problem.log_base[layer][at])
-                judged += 1
-    assert judged >= problem.prompts * problem.horizon
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_gap_is_the_sum_of_token_divergences_and_the_difference_of_objectives(case: dict[str, Any]) -> None:
-    problem = random_tokens(**case)
-    for law in (random_law(problem, 5), list(problem.log_base)):
-        probabilities = sequence_probabilities(problem, law)
-        best = objective_by_listing(problem, optimal_probabilities(problem))
-        expected = best - objective_by_listing(problem, probabilities)
-        assert exact_tokens.gap(problem, law) == pytest.approx(expected, abs=1e-12)
-        assert exact_tokens.objective(problem, law) == pytest.approx(best - expected, abs=1e-12)
-        divergence = (best - expected - float(problem.prompt_law @ (probabilities * problem.reward).sum(axis=1))) / -(
-            problem.beta
-        )
-        ours = exact_tokens.kl_divergence(problem, law, problem.log_base)
-        assert problem.prompt_law @ ours == pytest.approx(divergence, abs=1e-11)
-
-
-def test_mass_outside_the_base_support_costs_infinitely_much() -> None:
-    problem = random_tokens(2, horizon=3, vocabulary_size=2, zeros=True)
-    uniform = [np.full_like(log_base, -math.log(2.0)) for log_base in problem.log_base]
-    assert exact_tokens.gap(problem, uniform) == math.inf
-    assert exact_tokens.objective(problem, uniform) == -math.inf
-    assert exact_tokens.log_coverage(problem, uniform).max() == math.inf
-    assert exact_tokens.log_conditional_coverage(problem, uniform) == math.inf
-
-
-def test_prefixes_that_are_not_reached_do_not_count_towards_the_coverage_of_a_token() -> None:
-    log_base = [np.log([[1.0, 1e-300]]), np.log([[0.5, 0.5], [0.999, 0.001]])]
-    log_base[0][0] = [0.0, -math.inf]
-    problem = TokenProblem(
-        prompt_law=np.ones(1),
-        log_base=log_base,
-        features=[np.zeros((1, 2, 1)), np.zeros((2, 2, 1))],
-        reward=np.array([[0.0, 0.0, 0.0, 9.0]]),
-        beta=1.0,
-        radius=1.0,
-    )
-    law = exact_tokens.log_optimal_law(problem)
-    assert np.exp(law[1][1, 1]) > 0.8  # where nobody comes, the optimum is far from the base policy
-    assert exact_tokens.log_conditional_coverage(problem, law) == pytest.approx(0.0, abs=1e-15)
-
-
-def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_token() -> None:
-    problem = random_tokens(7, horizon=2, vocabulary_size=3, zeros=True)
-    theta, precision, nu = np.array([0.8, -0.5, 0.2]), np.diag([1.0, 4.0, 2.0]), 0.9
-    policy = TokenPolicy((LinearSoftmax(-theta), TruncatedSoftmax(theta, precision, nu)))
-    laws = exact_tokens.log_token_law(problem, policy)
-    covered = []
-    for row in range(len(problem.log_base[1])):
-        base, phi = np.exp(problem.log_base[1][row]), problem.features[1][row]
-        expected = np.zeros(3)
-        for second in np.flatnonzero(base):
-            v = phi - phi[second]
-            inside = np.einsum("ni,ij,nj->n", v, precision, v) <= nu**2
-            covered += inside.tolist()
-            weights = base * np.exp(np.where(inside, v @ theta, 0.0) / problem.beta)
-            expected += base[second] * weights / weights.sum()
-        assert np.exp(laws[1][row]) == pytest.approx(expected, abs=1e-13)
-    assert 0 < sum(covered) < len(covered)
-    first = np.exp(problem.log_base[0] - problem.features[0] @ theta / problem.beta)
-    assert np.exp(laws[0]) == pytest.approx(first / first.sum(axis=1, keepdims=True), abs=1e-13)
-
-
-def test_a_policy_of_zero_parameters_is_the_base_policy() -> None:
-    problem = random_tokens(1, horizon=3, vocabulary_size=2, zeros=True)
-    policy = TokenPolicy((TruncatedSoftmax(np.zeros(3), np.eye(3), 0.3),) * 3)
-    for law, log_base in zip(exact_tokens.log_token_law(problem, policy), problem.log_base, strict=True):
-        assert np.exp(law) == pytest.approx(np.exp(log_base), abs=1e-14)
-
-
-def test_a_policy_of_the_true_parameters_is_the_optimum() -> None:
-    problem = random_tokens(1, horizon=3, vocabulary_size=3, realizable=True)
-    assert problem.theta_star is not None
-    policy = TokenPolicy(tuple(map(LinearSoftmax, problem.theta_star)))
-    assert exact_tokens.gap(problem, exact_tokens.log_token_law(problem, policy)) < 1e-14
-    assert exact_tokens.gap(problem, problem.log_base) > 1e-2
-    with pytest.raises(ArgumentError, match="layers of policy is 2"):
-        exact_tokens.log_token_law(problem, TokenPolicy(policy.layers[:2]))
-
-
-def test_a_token_policy_of_one_layer_is_a_policy_of_a_table_and_one_of_none_is_refused() -> None:
-    problem = random_tokens(1, horizon=1, vocabulary_size=3)
-    layer = LinearSoftmax(np.array([1.0, 0.0, 0.0]))
-    ours = exact_tokens.log_token_law(problem, TokenPolicy((layer,)))[0]
-    assert np.exp(ours) == pytest.approx(np.exp(exact.log_law(sequence_view(problem), layer)), abs=1e-14)
-    with pytest.raises(ArgumentError, match="layers"):
-        TokenPolicy(())
-
-
-@pytest.mark.parametrize("horizon", [1, 2, 5, 12])
-@pytest.mark.parametrize("kappa", [0.1, 2.0, 8.0])
-def test_coverage_in_the_family_is_that_of_a_token_to_the_depth(horizon: int, kappa: float) -> None:
-    problem = token_problem(4, horizon=horizon, kappa=kappa, beta=0.03, dimension=3)
-    law = exact_tokens.log_optimal_law(problem)
-    log_conditional = math.log(2.0 / (1.0 + math.exp(-kappa)))
-    assert exact_tokens.log_conditional_coverage(problem, law) == pytest.approx(log_conditional, abs=1e-12)
-    assert exact_tokens.log_coverage(problem, law)[0] == pytest.approx(horizon * log_conditional, abs=1e-11)
-
-
-@pytest.mark.parametrize("settings", [{}, {"horizon": 1, "dimension": 1, "alpha": 1.0}, {"horizon": 6, "prompts": 3}])
-def test_the_family_is_what_the_page_says(settings: dict[str, Any]) -> None:
-    problem = token_problem(2, **settings)
-    alpha, kappa = settings.get("alpha", 0.5), 2.0
-    delta = kappa * problem.beta
-    for q, features in zip(soft_q(problem), problem.features, strict=True):
-        assert np.abs(features[..., 0]) == pytest.approx(alpha)
-        assert (features[:, 0, 0] == -features[:, 1, 0]).all()
-        assert (np.linalg.norm(features[..., 1:], axis=-1) ** 2 <= 1 - alpha**2 + 1e-15).all()
-        assert q[:, 0] - q[:, 1] == pytest.approx(delta * np.sign(features[:, 0, 0]), abs=1e-12)
-    for prompt in range(problem.prompts):
-        for position, tokens in enumerate(sequences(problem)):
-            rights = [
-                problem.features[layer][problem.row(prompt, tokens[:layer]), token, 0] > 0
-                for layer, token in enumerate(tokens)
-            ]
-            assert problem.reward[prompt, position] == pytest.approx(delta * sum(rights), abs=1e-12)
-    assert problem.reward_range == pytest.approx(problem.horizon * delta)
-    assert 2 * alpha * problem.radius == pytest.approx(delta)
-    assert problem.theta_star is not None
-    assert (problem.theta_star == problem.radius * np.eye(problem.dimension)[0]).all()
-
-
-def test_the_family_is_a_function_of_its_parameters_and_seeds_differ() -> None:
-    problem = token_problem(3, horizon=5, noise=0.5, prompts=2)
-    again, other = token_problem(**problem.parameters), token_problem(4, horizon=5, noise=0.5, prompts=2)
-    assert (problem.table.features == again.table.features).all()
-    assert (problem.reward == again.reward).all()
-    assert problem.noise == again.noise == 0.5
-    assert (problem.reward != other.reward).any()
-
-
 def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
     problem = token_problem(5, horizon=3, prompts=2, noise=0.1)
     view = sequence_view(problem)
-    assert view.theta_star is not None  # a table pairs_per_prefix that it realizes the rewards
+    assert view.theta_star is not None  # a table checks that it realizes the rewards
     assert (view.prompts, view.responses, view.dimension, view.noise) == (2, 8, 12, 0.1)
     assert view.radius == pytest.approx(math.sqrt(3 * 3 * problem.radius**2))
     assert np.linalg.norm(view.theta_star) == pytest.approx(view.radius)
@@ -286,39 +91,3 @@ def test_bad_problems_are_refused_in_a_sentence(changes: dict[str, Any], sentenc
     small()
     with pytest.raises(ArgumentError, match=sentence):
         small(**changes)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{"horizon": 0}, {"horizon": 17}, {"dimension": 0}, {"kappa": 0.0}, {"alpha": 1.5}, {"alpha": 0.0}, {"prompts": 0}],
-)
-def test_bad_arguments_of_the_family_are_refused_by_name(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ArgumentError, match=next(iter(arguments))):
-        token_problem(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, (18, 12)),
-        ({"sizes": [0]}, (9, 0)),
-        ({"sizes": [0, 1]}, (2 * 2 * 9, 12)),
-        ({"sizes": [1, 0]}, (2 * (6 * 17 + 2 * 9), 12)),
-        ({"prompts": 4}, (18 + 4 * 5, 12)),
-    ],
-)
-def test_the_cost_of_exploring_token_by_token_adds_up(changes: dict[str, Any], expected: tuple[int, int]) -> None:
-    arguments: dict[str, Any] = {
-        "sizes": [1], "prompts": 0, "rollouts": 3, "pairs_per_prefix": 2, "tests": 1, "partition_samples": 8,
-        "per_token": 5,
-    }  # fmt: skip
-    assert multi_turn_cost(**(arguments | changes)) == expected
-
-
-@pytest.mark.parametrize("name", ["rollouts", "pairs_per_prefix", "per_token"])
-def test_the_cost_refuses_what_is_no_count(name: str) -> None:
-    arguments: dict[str, Any] = dict.fromkeys(
-        ("prompts", "rollouts", "pairs_per_prefix", "tests", "partition_samples"), 1
-    )
-    with pytest.raises(ArgumentError, match=name):
-        multi_turn_cost([1], **(arguments | {"per_token": 1} | {name: 0}))
