@@ -45,7 +45,7 @@ def sixty_digits() -> Iterator[None]:
 
 
 def table(seed: int, beta: float = 0.25, *, prompts: int = 3, responses: int = 5, zeros: int = 1) -> TabularProblem:
-    """Table of which `zeros` responses of each prompt lie outside the base support, and one prompt is never asked."""
+    """Table of which `zeros` responses of each prompt lie outside the base support, and one prompt is never drawn."""
     generator = np.random.default_rng(seed)
     features = generator.uniform(-0.7, 0.7, size=(prompts, responses, 2))
     weights = generator.exponential(size=(prompts, responses))

@@ -92,7 +92,7 @@ def test_a_spanner_builder_plugs_in() -> None:
     def one_by_one(
         oracle: Oracle, *, prompts: int, pairs_per_prompt: int, nu: float, ridge: float, seed: int
     ) -> Spanner:
-        """Somebody's builder: asks for one pair at a time, and inverts Sigma afresh."""
+        """A third party's builder: draws one pair at a time, and inverts Sigma afresh."""
         calls.append({"prompts": prompts, "pairs": pairs_per_prompt, "nu": nu, "ridge": ridge, "seed": seed})
         sigma = ridge * np.eye(oracle.dimension)
         rows: list[tuple[Prompt, Response, Response, float, int]] = []
