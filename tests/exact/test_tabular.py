@@ -207,10 +207,10 @@ def test_laws_given_the_second_response_are_those_of_their_score(seed: int) -> N
     theta = np.array([0.3, 0.9])
     policy = TruncatedSoftmax(theta, PRECISION, NU)
     for prompt in range(problem.prompts):
-        seconds = np.array([4, 0, 0, 2])
-        given = log_laws_given_anchors(problem, policy, prompt, seconds)
+        anchors = np.array([4, 0, 0, 2])
+        given = log_laws_given_anchors(problem, policy, prompt, anchors)
         assert given.shape == (4, 5)
-        expected = [conditional_reference(problem, theta, PRECISION, NU, prompt, int(second)) for second in seconds]
+        expected = [conditional_reference(problem, theta, PRECISION, NU, prompt, int(anchor)) for anchor in anchors]
         assert_is_law(given, expected, problem)
 
 
