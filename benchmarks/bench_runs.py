@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import workloads
-from spanver.guarantees import spanner_size_bound
+from spanver.guarantees.spanner import spanner_size_bound
 
 
 class ReferenceRun:

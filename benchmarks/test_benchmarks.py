@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import workloads
 from spanver.kernels import fit_moments, inverse_factor, precision_norms, update_inverse_factor
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 
 
 @pytest.fixture(params=[8, 32, 128])

@@ -9,7 +9,8 @@ import numpy as np
 
 from spanver.learners.spanner_sampling import Run, Settings, spanner_sampling
 from spanver.oracle import Ledger, Oracle
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem

@@ -19,7 +19,7 @@ from scipy.special import expit, logsumexp
 
 from spanver.guarantees.residuals import fit_residual
 from spanver.oracle import Ledger
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import tabular_problems
 from spanver.subjects.results import BaselineResult

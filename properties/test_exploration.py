@@ -17,22 +17,21 @@ from numpy.typing import NDArray
 
 from spanver.errors import BudgetExceededError
 from spanver.evidence import log_e_chances, min_samples_chances
-from spanver.guarantees import (
+from spanver.guarantees.exploration import (
     confidence_radius,
     log_truncated_coverage,
     log_uncovered_mass,
     log_untruncated_coverage,
-    sampler_multiplier,
-    sampler_samples,
     score_error_premise,
-    spanner_size_bound,
     truncated_gap,
 )
 from spanver.guarantees.residuals import fit_residual
+from spanver.guarantees.sampler import sampler_multiplier, sampler_samples
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Oracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import gap, log_law
-from spanver.guarantees import needle_output_ceiling, needle_strong_chance
+from spanver.guarantees.headline import needle_output_ceiling, needle_strong_chance
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Ledger
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.policies import BestOfN, LinearSoftmax, Policy, sample_policy
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.needle import needle_problem

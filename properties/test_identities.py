@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from spanver.guarantees import kl_bound, log_coverage_bound
+from spanver.guarantees.identities import kl_bound, log_coverage_bound
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import FloatArray

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.exact.samplers import race_law, sampler_law
-from spanver.guarantees import race_draws, sampler_multiplier, sampler_samples, sampler_trials
+from spanver.guarantees.sampler import race_draws, sampler_multiplier, sampler_samples, sampler_trials
 from spanver.kernels import log_softmax
 from spanver.oracle import Oracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult

@@ -20,11 +20,11 @@ from scipy.special import logsumexp
 
 from spanver.errors import BudgetExceededError
 from spanver.evidence import log_e_chances, log_e_uncovered, min_samples_chances
-from spanver.guarantees import spanner_cost, spanner_size_bound, uncovered_probability
+from spanver.guarantees.spanner import spanner_cost, spanner_size_bound, uncovered_probability
 from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, relative_features, run_settings, tabular_problems
 from spanver.subjects.results import SpannerResult

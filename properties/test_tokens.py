@@ -15,11 +15,13 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from spanver.guarantees import log_sequence_coverage, sampler_samples, spanner_size_bound
 from spanver.guarantees.headline import multi_turn_cost
+from spanver.guarantees.identities import log_sequence_coverage
 from spanver.guarantees.residuals import ROUNDING, fit_residual, growth
+from spanver.guarantees.sampler import sampler_samples
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnSettings
-from spanver.oracles import prefix_oracle
+from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.strategies import token_problems
 from spanver.subjects.results import MultiTurnResult

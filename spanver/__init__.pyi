@@ -12,10 +12,10 @@ from .learners.passive import passive_learner as passive_learner
 from .learners.spanner_sampling import Settings as Settings
 from .learners.spanner_sampling import spanner_sampling as spanner_sampling
 from .learners.xpo import xpo as xpo
-from .oracles import counted_oracle as counted_oracle
-from .oracles import literal_oracle as literal_oracle
-from .oracles import prefix_oracle as prefix_oracle
-from .oracles import text_oracle as text_oracle
+from .oracles.counted import counted_oracle as counted_oracle
+from .oracles.literal import literal_oracle as literal_oracle
+from .oracles.prefix import prefix_oracle as prefix_oracle
+from .oracles.text import text_oracle as text_oracle
 from .problems.families.covered_needle import covered_needle_problem as covered_needle_problem
 from .problems.families.max_k_dnf import max_k_dnf_problem as max_k_dnf_problem
 from .problems.families.needle import needle_problem as needle_problem

@@ -23,11 +23,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from spanver import guarantees, kernels
+from spanver import kernels
 from spanver.errors import ArgumentError
 from spanver.exact import tabular as exact
 from spanver.exact import tokens as exact_tokens
 from spanver.exact.samplers import sampler_law
+from spanver.guarantees.exploration import confidence_radius
+from spanver.guarantees.headline import needle_met_strong, needle_met_weak_exact
+from spanver.guarantees.parameters import derived_parameters
+from spanver.guarantees.sampler import sampler_trials
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.policies import LinearSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q
@@ -174,7 +179,7 @@ def check_sampler(case: Case) -> None:
     responses = len(base)
     f = array(case["f"], (responses,))
     beta, multiplier, delta = number(case["beta"]), number(case["multiplier"]), number(case["delta"])
-    draws = guarantees.sampler_trials(multiplier, delta)
+    draws = sampler_trials(multiplier, delta)
     assert integer(case["n"]) == draws
 
     problem = TabularProblem(np.ones(1), np.log(base)[None], np.zeros((1, responses, 1)), f[None], beta, LARGE_RADIUS)
@@ -281,17 +286,17 @@ COUNT_NOTE = "counts agree to a relative 1e-6 (the fixed point is discrete)"
 COUNT_TOLERANCE = 1e-6
 
 CLOSED_FORMS: dict[str, tuple[Callable[..., float], set[str]]] = {
-    "spanner_size_bound": (guarantees.spanner_size_bound, {"dimension", "lam", "nu"}),
-    "sampler_trials": (guarantees.sampler_trials, {"multiplier", "delta"}),
+    "spanner_size_bound": (spanner_size_bound, {"dimension", "lam", "nu"}),
+    "sampler_trials": (sampler_trials, {"multiplier", "delta"}),
     "confidence_radius": (
-        guarantees.confidence_radius,
+        confidence_radius,
         {"lam", "radius", "reward_range", "delta", "log_det_ratio"},
     ),
     "needle_met_strong": (
-        guarantees.needle_met_strong,
+        needle_met_strong,
         {"samples", "rewards", "responses", "coverage", "beta", "dimension"},
     ),
-    "needle_met_weak_exact": (guarantees.needle_met_weak_exact, {"samples", "rewards", "responses", "coverage"}),
+    "needle_met_weak_exact": (needle_met_weak_exact, {"samples", "rewards", "responses", "coverage"}),
 }
 COUNT_ARGUMENTS = {"dimension", "samples", "rewards", "responses"}
 COUNT_VALUES = {"spanner_size_bound", "sampler_trials"}
@@ -320,7 +325,7 @@ def check_bounds(case: Case) -> None:
 
 def check_derived(case: Case) -> None:
     assert case["note"] == COUNT_NOTE
-    ours = guarantees.derived_parameters(**{key: argument(case, key) for key in DERIVED_ARGUMENTS})  # type: ignore[arg-type]
+    ours = derived_parameters(**{key: argument(case, key) for key in DERIVED_ARGUMENTS})  # type: ignore[arg-type]
     for key in sorted(DERIVED_COUNTS):
         recorded = integer(case[key])
         assert_close(key, getattr(ours, key), recorded, COUNT_TOLERANCE * abs(recorded))

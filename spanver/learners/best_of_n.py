@@ -26,7 +26,7 @@ def best_of_n(oracle: Oracle, *, rounds: int, count: int, seed: int) -> Baseline
 
     Examples
     --------
-    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.oracles.counted import counted_oracle
     >>> from spanver.problems.families.random_tables import random_problem
     >>> run = best_of_n(counted_oracle(random_problem(0), seed=1), rounds=100, count=8, seed=2)
     >>> run.policy.count

@@ -37,7 +37,7 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
 
     Examples
     --------
-    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.oracles.counted import counted_oracle
     >>> from spanver.exact.tabular import gap, log_law
     >>> from spanver.problems.families.covered_needle import covered_needle_problem
     >>> problem = covered_needle_problem(0, coverage=2.0**40, responses=16, dimension=4, beta=0.03)

@@ -148,7 +148,7 @@ def multi_turn(
 
     Examples
     --------
-    >>> from spanver.oracles import prefix_oracle
+    >>> from spanver.oracles.prefix import prefix_oracle
     >>> from spanver.exact.tokens import gap, log_token_law
     >>> from spanver.problems.families.tokens import token_problem
     >>> from spanver.runs.settings import practical_multi_turn_settings

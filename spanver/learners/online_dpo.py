@@ -29,7 +29,7 @@ def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "
 
     Examples
     --------
-    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.oracles.counted import counted_oracle
     >>> from spanver.problems.families.random_tables import random_problem
     >>> oracle = counted_oracle(random_problem(0), seed=1)
     >>> run = online_dpo(oracle, rounds=100, seed=2, feedback="preference")

@@ -25,7 +25,7 @@ def passive_learner(oracle: Oracle, *, rounds: int, seed: int) -> BaselineRun:
 
     Examples
     --------
-    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.oracles.counted import counted_oracle
     >>> from spanver.exact.tabular import gap, log_law
     >>> from spanver.problems.families.covered_needle import covered_needle_problem
     >>> problem = covered_needle_problem(0, coverage=2.0**8, responses=16, dimension=4, beta=0.03)

@@ -67,7 +67,7 @@ def xpo(
 
     Examples
     --------
-    >>> from spanver.oracles import counted_oracle
+    >>> from spanver.oracles.counted import counted_oracle
     >>> from spanver.problems.families.random_tables import random_problem
     >>> oracle = counted_oracle(random_problem(0, prompts=2), seed=1)
     >>> run = xpo(oracle, rounds=100, alpha=0.1, seed=2, partition_samples=64)

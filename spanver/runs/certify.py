@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from spanver.guarantees import spanner_size_bound
 from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_size
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.runs.baselines import fits_least_squares
 from spanver.runs.columns import to_arrays
 from spanver.runs.costs import (

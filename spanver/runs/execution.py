@@ -22,7 +22,10 @@ from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import Run, SamplingState, Trace, sampling_rounds
 from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle
-from spanver.oracles import counted_oracle, literal_oracle, prefix_oracle, text_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
+from spanver.oracles.prefix import prefix_oracle
+from spanver.oracles.text import text_oracle
 from spanver.problems.catalogue import make_problem
 from spanver.problems.families.text import TextProblem
 from spanver.problems.tabular import TabularProblem

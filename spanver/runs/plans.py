@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import race_samples, sampler_samples, sampler_trials
+from spanver.guarantees.sampler import race_samples, sampler_samples, sampler_trials
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample

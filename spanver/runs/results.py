@@ -11,12 +11,13 @@ import numpy as np
 from spanver.exact import tokens as exact_tokens
 from spanver.exact.realizability import realizability
 from spanver.exact.tabular import gap, log_law
-from spanver.guarantees import confidence_radius, spanner_size_bound
+from spanver.guarantees.exploration import confidence_radius
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnRun
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Run
 from spanver.oracle import Ledger
-from spanver.oracles import prefix_oracle
+from spanver.oracles.prefix import prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, sample_sequence
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT

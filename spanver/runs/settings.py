@@ -14,7 +14,7 @@ import numpy as np
 
 from spanver.errors import ArgumentError
 from spanver.exact.tabular import log_coverage, log_optimal_law
-from spanver.guarantees import derived_parameters
+from spanver.guarantees.parameters import derived_parameters
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES

@@ -18,7 +18,8 @@ from scipy.special import stdtrit
 from spanver.evidence import log_e_same_law, min_discrepancy_same_law, split_alpha
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Oracle
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.figures import draw_theory

@@ -16,7 +16,7 @@ from functools import partial
 from types import MappingProxyType
 
 from spanver.exact.tabular import gap, log_law, sampled_gap
-from spanver.guarantees import sampler_multiplier, sampler_samples
+from spanver.guarantees.sampler import sampler_multiplier, sampler_samples
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.online_dpo import online_dpo
@@ -25,7 +25,7 @@ from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Settings, largest_cost, spanner_sampling
 from spanver.learners.xpo import xpo
 from spanver.oracle import Ledger, Oracle
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt

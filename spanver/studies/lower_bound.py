@@ -19,7 +19,7 @@ from scipy.special import betaincinv
 
 from spanver.evidence import log_e_mean, min_discrepancy_mean, split_alpha
 from spanver.exact.tabular import best_objective
-from spanver.guarantees import needle_output_ceiling, needle_strong_chance
+from spanver.guarantees.headline import needle_output_ceiling, needle_strong_chance
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed

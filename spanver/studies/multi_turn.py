@@ -13,7 +13,7 @@ import numpy as np
 from spanver.evidence import Slope, compare_with_band, slope
 from spanver.exact import tokens as exact_tokens
 from spanver.learners.multi_turn import multi_turn
-from spanver.oracles import prefix_oracle
+from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed

@@ -18,7 +18,7 @@ import numpy as np
 
 from spanver.evidence import slope
 from spanver.exact.tabular import gap, log_law
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.policies import LinearSoftmax
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tabular import TabularProblem

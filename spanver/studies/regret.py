@@ -11,7 +11,7 @@ import numpy as np
 from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import component_laws, gap, log_coverage, log_law, log_optimal_law
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed

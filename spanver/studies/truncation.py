@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spanver.exact.tabular import log_coverage, log_law, log_laws_given_anchors, log_optimal_law, log_ratio
-from spanver.guarantees import (
+from spanver.guarantees.exploration import (
     confidence_radius,
     log_truncated_coverage,
     log_untruncated_coverage,

@@ -26,7 +26,8 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import build_spanner
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.learners.xpo import xpo
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import invert, stream
 from spanver.subjects.contract import FUNCTIONS, Subject

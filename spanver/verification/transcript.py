@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, Place, PrefixOracle, SamplingOracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (

@@ -15,7 +15,7 @@ from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 from spanver.zoo.algebra import covariance, symmetric_inverse
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration

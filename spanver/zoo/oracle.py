@@ -15,7 +15,8 @@ import numpy as np
 
 from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.oracle import Budget, Ledger
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import Counts, Responses, SearchResult, UncertainPairRule
 from spanver.zoo.mutant import Mutant, mutants_of

@@ -24,7 +24,7 @@ from spanver.exact.tabular import (
 )
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.policies import BestOfN, LinearSoftmax, sample_policy
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray

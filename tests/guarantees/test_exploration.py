@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from spanver.guarantees import (
+from spanver.guarantees.exploration import (
     confidence_radius,
     log_truncated_coverage,
     log_uncovered_mass,

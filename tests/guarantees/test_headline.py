@@ -11,14 +11,14 @@ import pytest
 from scipy.special import logsumexp
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import (
+from spanver.guarantees.headline import (
+    multi_turn_cost,
     needle_met_strong,
     needle_met_weak_exact,
     needle_output_ceiling,
     needle_strong_chance,
     needle_success_floor,
 )
-from spanver.guarantees.headline import multi_turn_cost
 
 
 def enumerated_weak(samples: int, rewards: int, responses: int, coverage: float) -> float:

@@ -10,12 +10,7 @@ import pytest
 from enumerated import FloatArray, divergence, log_policy
 from scipy.special import logsumexp
 
-from spanver.guarantees import (
-    kl_bound,
-    log_coverage_bound,
-    log_kl_bound,
-    log_sequence_coverage,
-)
+from spanver.guarantees.identities import kl_bound, log_coverage_bound, log_kl_bound, log_sequence_coverage
 
 
 @pytest.mark.parametrize("seed", range(20))

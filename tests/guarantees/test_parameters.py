@@ -6,17 +6,11 @@ from typing import Any
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import (
-    DerivedParameters,
-    confidence_radius,
-    derived_parameters,
-    kl_bound,
-    sampler_multiplier,
-    score_error_premise,
-    spanner_size_bound,
-    uncovered_budget,
-    uncovered_probability,
-)
+from spanver.guarantees.exploration import confidence_radius, score_error_premise
+from spanver.guarantees.identities import kl_bound
+from spanver.guarantees.parameters import DerivedParameters, derived_parameters
+from spanver.guarantees.sampler import sampler_multiplier
+from spanver.guarantees.spanner import spanner_size_bound, uncovered_budget, uncovered_probability
 
 CASES: list[dict[str, Any]] = [
     {"eps": 0.05, "delta": 0.1, "dimension": 8, "beta": 0.1, "radius": 1.0, "reward_range": 1.0, "coverage": 16.0},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spanver.guarantees import (
+from spanver.guarantees.sampler import (
     race_draws,
     race_samples,
     race_total_variation,

@@ -12,12 +12,7 @@ import pytest
 from scipy.special import lambertw
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import (
-    spanner_cost,
-    spanner_size_bound,
-    uncovered_budget,
-    uncovered_probability,
-)
+from spanver.guarantees.spanner import spanner_cost, spanner_size_bound, uncovered_budget, uncovered_probability
 
 
 def exactly_allowed(size: int, dimension: int, ridge: float, nu: float) -> bool:

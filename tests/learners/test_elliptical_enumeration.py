@@ -10,7 +10,7 @@ from spanver.exact.tabular import gap, log_law
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.passive import passive_learner
 from spanver.oracle import Ledger
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.verification.transcript import RecordingOracle

@@ -14,7 +14,7 @@ from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
 from spanver.oracle import Ledger, Place, SamplingOracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.values import FloatArray, Response, Score, TruncatedScore
 
 

@@ -21,7 +21,8 @@ from spanver.learners.passive import passive_learner
 from spanver.learners.rounds import PROPER
 from spanver.learners.xpo import xpo
 from spanver.oracle import Budget, Ledger, Oracle
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.policies import BestOfN, LinearSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.values import FloatArray, Response, Responses

@@ -31,14 +31,14 @@ from sampler_cases import (
     total_variation,
 )
 
-from spanver import guarantees
 from spanver.errors import ArgumentError
 from spanver.exact.samplers import sampler_law
-from spanver.guarantees import race_samples
+from spanver.guarantees import sampler
+from spanver.guarantees.sampler import race_samples
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Ledger
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.values import (
     Counts,
     LinearScore,
@@ -83,7 +83,7 @@ def test_the_sizes_of_simple_settings_are_those_worked_out_by_hand() -> None:
 @pytest.mark.parametrize("multiplier", [1.0, 1.5, 4.0, 16.0, 87.3, 1e6, 2.0**45])
 @pytest.mark.parametrize("failure", [1e-300, 1e-12, 1e-3, 0.01, 0.1, 0.3, 0.5, 0.9])
 def test_the_number_of_trials_is_that_of_its_bound(multiplier: float, failure: float) -> None:
-    assert sampler_trials(multiplier, failure) == guarantees.sampler_trials(multiplier, failure)
+    assert sampler_trials(multiplier, failure) == sampler.sampler_trials(multiplier, failure)
 
 
 BAD_SETTINGS = [

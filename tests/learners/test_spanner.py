@@ -14,7 +14,7 @@ from spanver.errors import ArgumentError
 from spanver.kernels import spanner_trace
 from spanver.learners.spanner import Spanner, build_spanner, spanner_rounds
 from spanver.oracle import Ledger
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.values import FloatArray, Prompt
 
 # Phase 1

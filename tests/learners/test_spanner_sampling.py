@@ -27,7 +27,8 @@ from spanver.learners.spanner_sampling import (
     spanner_sampling,
 )
 from spanver.oracle import Budget, Ledger, Oracle
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem

@@ -17,7 +17,8 @@ from spanver.learners.spanner_sampling import (
 )
 from spanver.learners.staged import staged_rounds, staged_spanner_sampling
 from spanver.oracle import Budget, Ledger
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.policies import TruncatedSoftmax
 
 # Stages

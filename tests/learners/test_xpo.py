@@ -14,7 +14,8 @@ from spanver.kernels import fit
 from spanver.learners.losses import Loss, QuadraticModel, logistic_fit, minimise_on_ball
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.xpo import xpo
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem

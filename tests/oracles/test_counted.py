@@ -32,8 +32,9 @@ from table_oracles import (
     scripted,
 )
 
-from spanver.oracles import counted, counted_oracle, literal_oracle
-from spanver.oracles.counted import CountedDraws, geometric
+from spanver.oracles import counted
+from spanver.oracles.counted import CountedDraws, counted_oracle, geometric
+from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import LARGEST_COUNT
 from spanver.oracles.table import Table
 from spanver.values import (

@@ -12,7 +12,7 @@ import pytest
 from laws import assert_law
 from table_oracles import NO_PAIR, PRECISION, PROBLEM, RULE, TRIAL, at_both, at_prompt, pair_masses
 
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     RejectionRule,

@@ -29,8 +29,9 @@ from table_oracles import (
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.oracle import Budget, Ledger
-from spanver.oracles import counted_oracle, literal_oracle, metered
-from spanver.oracles.counted import CountedDraws
+from spanver.oracles import metered
+from spanver.oracles.counted import CountedDraws, counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle
 from spanver.oracles.table import Table
 from spanver.values import (

@@ -25,7 +25,7 @@ from table_oracles import (
 )
 
 from spanver.errors import ArgumentError
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.oracles.table import Inversion, Table
 from spanver.values import (
     FloatArray,

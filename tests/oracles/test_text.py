@@ -10,8 +10,8 @@ import pytest
 
 from spanver.errors import QuestionRefusedError
 from spanver.oracle import Ledger
-from spanver.oracles import text_oracle
 from spanver.oracles.metered import MeteredOracle
+from spanver.oracles.text import text_oracle
 from spanver.values import (
     FloatArray,
 )

@@ -11,7 +11,7 @@ import pytest
 from spanver.exact.samplers import race_law
 from spanver.kernels import uncertain_mask
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem

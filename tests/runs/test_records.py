@@ -17,7 +17,7 @@ import pytest
 from spanver.errors import InterruptedRunError, RecordError
 from spanver.learners.spanner_sampling import Run, Settings, Trace, sampling_rounds, spanner_sampling
 from spanver.oracle import Ledger
-from spanver.oracles import counted_oracle
+from spanver.oracles.counted import counted_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.archive import arrays_path
 from spanver.runs.certify import certify

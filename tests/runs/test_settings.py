@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import sampler_samples, spanner_size_bound
+from spanver.guarantees.sampler import sampler_samples
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
 from spanver.problems.families.covered_needle import covered_needle_problem

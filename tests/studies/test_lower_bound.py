@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spanver.exact.tabular import log_optimal_law, objective
-from spanver.guarantees import needle_met_weak_exact
+from spanver.guarantees.headline import needle_met_weak_exact
 from spanver.studies import lower_bound
 from spanver.studies.engine.study import Measurement, Numbers, Point
 from spanver.studies.lower_bound import NEEDLES, RESPONSES, RUNS, STUDY, ceiling, problem_of

@@ -17,7 +17,8 @@ from spanver.errors import BudgetExceededError
 from spanver.guarantees.residuals import fit_residual
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracle import Budget
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import Subject
 from spanver.subjects.process import process_subject

@@ -15,7 +15,7 @@ from programs import OneText, call, drawn, small_problem
 
 from spanver.errors import ArgumentError, BudgetExceededError, HandshakeError, ProtocolError, QuestionRefusedError
 from spanver.oracle import Budget
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.subjects import process
 from spanver.subjects.contract import Subject
 from spanver.subjects.process import process_subject

@@ -14,7 +14,7 @@ from transcripts import RUNS, page_transcripts, transcript
 
 from spanver.errors import ArgumentError
 from spanver.oracle import Ledger
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import FUNCTIONS, REMOTE, Kind
 from spanver.subjects.protocol import QUERIES, answer, decode, decoded, encoded

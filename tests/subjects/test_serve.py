@@ -15,7 +15,8 @@ from programs import call, small_problem
 
 from spanver.errors import ContractError
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.process import process_subject
 from spanver.subjects.reference import subject as reference

@@ -14,7 +14,7 @@ from spanver.learners.passive import passive_learner
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.xpo import xpo
 from spanver.oracle import Oracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray

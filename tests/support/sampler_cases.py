@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (

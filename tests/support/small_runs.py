@@ -18,7 +18,8 @@ from spanver.learners.spanner_sampling import (
 )
 from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle, Place, SamplingOracle
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.values import Response, Score

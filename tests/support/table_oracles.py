@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import UniformBuffer

@@ -21,7 +21,7 @@ import numpy as np
 from spanver.errors import BudgetExceededError
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.serve import serve

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spanver.errors import BudgetExceededError, ViolationError
 from spanver.oracle import Budget, Oracle
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check

@@ -7,7 +7,7 @@ import pytest
 
 from spanver.errors import BudgetExceededError
 from spanver.oracle import Budget, Ledger
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
 from spanver.verification.transcript import RecordingOracle, data_of, recount, rounds_of

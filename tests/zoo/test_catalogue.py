@@ -14,7 +14,8 @@ import spanver.zoo
 from spanver.errors import ArgumentError
 from spanver.guarantees import REGISTRY
 from spanver.oracle import Oracle
-from spanver.oracles import counted_oracle, literal_oracle
+from spanver.oracles.counted import counted_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.subjects.reference import subject as reference
 from spanver.verification.transcript import RecordingOracle
 from spanver.zoo.algebra import table_behind

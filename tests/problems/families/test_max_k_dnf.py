@@ -13,7 +13,7 @@ from laws import assert_law
 
 from spanver.errors import ArgumentError
 from spanver.exact.tabular import best_objective, log_coverage, log_optimal_law
-from spanver.oracles import literal_oracle
+from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray

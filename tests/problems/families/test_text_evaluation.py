@@ -15,7 +15,8 @@ from text_cases import ALPHA, race_by_quadrature
 
 from spanver.exact.samplers import race_law
 from spanver.oracle import Ledger, Oracle
-from spanver.oracles import literal_oracle, text_oracle
+from spanver.oracles.literal import literal_oracle
+from spanver.oracles.text import text_oracle
 from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families.text import TextProblem
 from spanver.problems.tabular import TabularProblem

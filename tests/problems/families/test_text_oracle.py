@@ -15,8 +15,8 @@ from text_cases import ALPHA, SILLY
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles import text as text_oracles
-from spanver.oracles import text_oracle
 from spanver.oracles.metered import MeteredOracle
+from spanver.oracles.text import text_oracle
 from spanver.problems.families import text
 from spanver.problems.families.text import TextProblem
 from spanver.values import LinearScore, RejectionRule, Rule, UncertainPairRule

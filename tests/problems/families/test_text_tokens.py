@@ -25,7 +25,7 @@ from token_tables import (
 from spanver.errors import ArgumentError
 from spanver.exact import tokens as exact_tokens
 from spanver.exact.realizability import realizability
-from spanver.guarantees import spanner_size_bound
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.kernels import elliptic_norms
 from spanver.learners.multi_turn import MultiTurnRun, multi_turn
 from spanver.learners.softmax_sampler import softmax_sample
