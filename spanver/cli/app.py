@@ -171,10 +171,10 @@ def certify(
     from spanver.guarantees import guarantee  # noqa: PLC0415
     from spanver.runs.certify import certify as certified  # noqa: PLC0415
     from spanver.runs.certify import uncertified  # noqa: PLC0415
-    from spanver.runs.records import load_any  # noqa: PLC0415
+    from spanver.runs.records import load_record  # noqa: PLC0415
     from spanver.runs.report import certificate_table  # noqa: PLC0415
 
-    loaded = load_any(record)
+    loaded = load_record(record)
     claims = certified(loaded)
     console.print(certificate_table(claims, {claim.id: guarantee(claim.id).title for claim in claims}))
     violated = [claim.id for claim in claims if claim.verdict is Verdict.VIOLATED]

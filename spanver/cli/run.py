@@ -89,8 +89,7 @@ def run(
     if figure is not None:
         check_figure(figure)
     start, plan, built = _resumed(context) if resume else _planned(context, chosen)
-    where = f", {plan.oracle} oracle" if hasattr(plan, "oracle") else ""
-    console.print(f"[bold]{chosen.title}[/bold] on [bold]{plan.problem}[/bold]{where}, seed {plan.seed}")
+    console.print(f"[bold]{chosen.title}[/bold] on [bold]{plan.problem}[/bold], {plan.oracle} oracle, seed {plan.seed}")
     if not chosen.resumable:
         console.print(settings_table(plan.settings, title="settings", note=chosen.note))
         summary = _carry_out(chosen, plan, out, built)
@@ -101,7 +100,7 @@ def run(
     for table in result_tables(summary):
         console.print(table)
     if figure is not None:
-        _draw(finished, out, figure)
+        _draw(finished, figure)
     plain(f"record: {out} (check it with: spanver certify {shlex.quote(str(out))})")
 
 
@@ -113,7 +112,7 @@ def _planned(context: typer.Context, learner: Learner) -> tuple[None, Any, Any]:
     options = dict(context.params)
     refuse_unfinished(options["out"])
     options["coverage"] = _coverage(options["coverage"], options["budget"])
-    overrides = parse_settings(options["settings"] or (), learner.settings)
+    overrides = parse_settings(options["settings"] or (), options["learner"])
     name, parameters = parse_problem_of(options["learner"], options["problem"])
     with status(f"building problem {name}"):
         built = learner.families[name].build(**parameters)
@@ -189,11 +188,10 @@ def _carry_out_in_rounds(learner: Learner, plan: Plan, out: Path, built: Any, st
         raise typer.Exit(Verdict.UNDECIDED.exit_code)
 
 
-def _draw(finished: Finished, out: Path, figure: Path) -> None:
+def _draw(finished: Finished, figure: Path) -> None:
     from spanver.runs.figures import draw_figure  # noqa: PLC0415
-    from spanver.runs.records import load_record  # noqa: PLC0415
 
-    draw_figure(load_record(out), finished.curves, figure)
+    draw_figure(finished.summary, finished.run.trace, finished.curves, figure)
     plain(f"figure: {figure}")
 
 

@@ -76,17 +76,6 @@ def write_whole(path: Path, content: bytes) -> None:
         raise RecordError(f"{path} cannot be written ({error})") from error
 
 
-def schema_of(path: Path) -> str:
-    """Schema that a record states.
-
-    Raises
-    ------
-    RecordError
-        If the file is missing or damaged.
-    """
-    return _schema(_parsed(path))
-
-
 def read_summary(path: Path, schema: str) -> dict[str, Any]:
     """Content of the JSON file of a record.
 
@@ -95,20 +84,13 @@ def read_summary(path: Path, schema: str) -> dict[str, Any]:
     RecordError
         If the file is missing or damaged, or has another schema.
     """
-    summary = _parsed(path)
-    if not isinstance(summary, dict) or _schema(summary) != schema:
-        raise RecordError(f"{path} has schema {_schema(summary)!r}, but it must be {schema!r}")
-    return summary
-
-
-def _parsed(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        summary = json.loads(path.read_text())
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} is not readable as JSON ({error})") from error
-
-
-def _schema(summary: Any) -> str:
-    return str(summary.get("schema") if isinstance(summary, dict) else type(summary).__name__)
+    found = str(summary.get("schema") if isinstance(summary, dict) else type(summary).__name__)
+    if found != schema:
+        raise RecordError(f"{path} has schema {found!r}, but it must be {schema!r}")
+    return dict(summary)

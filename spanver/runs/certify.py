@@ -26,7 +26,7 @@ from spanver.runs.costs import (
     sampler_cost,
     spanner_cost,
 )
-from spanver.runs.records import AnyRecord, BaselineRecord, Record, TokenRecord
+from spanver.runs.records import Layers, Record, Rounds, Sampled
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
@@ -40,12 +40,12 @@ class CertifiedClaim:
     finding: str
 
 
-def certify(record: AnyRecord) -> tuple[CertifiedClaim, ...]:
-    """Check a record of any kind.
+def certify(record: Record) -> tuple[CertifiedClaim, ...]:
+    """Check a record.
 
     Parameters
     ----------
-    record : Record, TokenRecord or BaselineRecord
+    record : Record
 
     Returns
     -------
@@ -56,10 +56,10 @@ def certify(record: AnyRecord) -> tuple[CertifiedClaim, ...]:
     broken = next((name for name, array in _numbers(record) if not np.isfinite(array).all()), None)
     if broken is not None:
         return tuple(CertifiedClaim(name, Verdict.VIOLATED, f"{broken} is not finite") for name in checks)
-    return tuple(_claim(name, findings(record)) for name, findings in checks.items())
+    return tuple(_claim(name, findings(record, record.did)) for name, findings in checks.items())
 
 
-def uncertified(record: AnyRecord) -> str:
+def uncertified(record: Record) -> str:
     """Name what a record alone cannot show, and what `certify` therefore does not check."""
     fits = "E6" not in _checks(record)
     return "problem, bounds, gap, evaluation, which responses were drawn" + (
@@ -81,13 +81,13 @@ def _claim(name: str, findings: Findings) -> CertifiedClaim:
     return CertifiedClaim(name, Verdict.VIOLATED, violations[0] + more)
 
 
-def _numbers(record: AnyRecord) -> Iterator[tuple[str, FloatArray]]:
+def _numbers(record: Record) -> Iterator[tuple[str, FloatArray]]:
     """Arrays of numbers that are not integers, by the names that the record's file has."""
-    parts: dict[str, Any] = {"": record}
-    if isinstance(record, Record):
-        parts |= {"spanner_": record.trace.spanner, "exploration_": record.trace.exploration}
-    if isinstance(record, TokenRecord):
-        parts |= {f"layer_{position}_": layer for position, layer in enumerate(record.layers, start=1)}
+    parts: dict[str, Any] = {"": record.did}
+    if isinstance(record.did, Sampled):
+        parts |= {"spanner_": record.did.trace.spanner, "exploration_": record.did.trace.exploration}
+    if isinstance(record.did, Layers):
+        parts |= {f"layer_{position}_": layer for position, layer in enumerate(record.did.layers, start=1)}
     for prefix, part in parts.items():
         yield from ((name, array) for name, array in to_arrays(part, prefix).items() if array.dtype.kind == "f")
 
@@ -111,22 +111,22 @@ class _Layer:
         return self.ridge * np.eye(self.vectors.shape[1]) + self.vectors.T @ self.vectors
 
 
-def _layers(record: Record | TokenRecord) -> list[_Layer]:
-    if isinstance(record, Record):
-        spanner = record.trace.spanner
-        return [_Layer("", spanner.vectors, spanner.nu, spanner.ridge, record.sigma, inverse=False)]
+def _layers(record: Record, did: Sampled | Layers) -> list[_Layer]:
+    if isinstance(did, Sampled):
+        spanner = did.trace.spanner
+        return [_Layer("", spanner.vectors, spanner.nu, spanner.ridge, did.sigma, inverse=False)]
     nu, ridge = record.plan.settings.nu, record.plan.settings.ridge
     return [
         _Layer(f"layer {position}: ", layer.vectors, nu, ridge, layer.precision, inverse=True)
-        for position, layer in enumerate(record.layers, start=1)
+        for position, layer in enumerate(did.layers, start=1)
     ]
 
 
-def _accepted_norms(record: Record | TokenRecord) -> Findings:
-    if isinstance(record, Record):
-        yield from _accepting_rounds(record)
+def _accepted_norms(record: Record, did: Sampled | Layers) -> Findings:
+    if isinstance(did, Sampled):
+        yield from _accepting_rounds(record, did)
     least, pairs = np.inf, 0
-    for layer in _layers(record):
+    for layer in _layers(record, did):
         norms, _ = growth(layer.vectors, layer.ridge)
         least, pairs = min(least, float(norms.min(initial=np.inf))), pairs + len(norms)
         for index in np.flatnonzero(~(norms > layer.nu * (1 - ROUNDING))):
@@ -134,9 +134,9 @@ def _accepted_norms(record: Record | TokenRecord) -> Findings:
     return f"{pairs} pairs, each uncertain when it came; least norm {least:.6g} above nu = {layer.nu:.6g}"
 
 
-def _accepting_rounds(record: Record) -> Iterator[str]:
+def _accepting_rounds(record: Record, did: Sampled) -> Iterator[str]:
     """What is wrong with the threshold, or with the prompt rounds that accepted the pairs."""
-    spanner = record.trace.spanner
+    spanner = did.trace.spanner
     if record.plan.budget is None:  # the nu of later stages may be smaller than that of the plan, which is the first's
         yield from agreeing(record, "nu")
     if spanner.nu != record.summary["settings"]["nu"]:
@@ -147,11 +147,11 @@ def _accepting_rounds(record: Record) -> Iterator[str]:
         yield "a pair was accepted in a round that did not take place"
 
 
-def _sigma_sum(record: Record | TokenRecord) -> Findings:
-    if isinstance(record, Record):
+def _sigma_sum(record: Record, did: Sampled | Layers) -> Findings:
+    if isinstance(did, Sampled):
         yield from agreeing(record, "ridge")
     worst, smallest = 0.0, np.inf
-    for layer in _layers(record):
+    for layer in _layers(record, did):
         if layer.inverse:  # rounding of an inverse grows with the condition of what is inverted
             name, expected = "the precision", "the inverse of lambda I + sum v v^T"
             product = layer.stated @ layer.sigma
@@ -170,9 +170,9 @@ def _sigma_sum(record: Record | TokenRecord) -> Findings:
     return f"{name} is {expected}, to {worst:.1g} relative; smallest eigenvalue {smallest:.6g}"
 
 
-def _log_determinant(record: Record | TokenRecord) -> Findings:
+def _log_determinant(record: Record, did: Sampled | Layers) -> Findings:
     total = 0.0
-    for layer in _layers(record):
+    for layer in _layers(record, did):
         _, gains = growth(layer.vectors, layer.ridge)
         gained = float(gains.sum())
         total += gained
@@ -183,11 +183,11 @@ def _log_determinant(record: Record | TokenRecord) -> Findings:
     return f"log det Sigma grew by {total:.6g}, the sum over the accepted norms"
 
 
-def _spanner_size(record: Record | TokenRecord) -> Findings:
-    layers = _layers(record)
+def _spanner_size(record: Record, did: Sampled | Layers) -> Findings:
+    layers = _layers(record, did)
     held = [len(layer.vectors) for layer in layers]
-    if isinstance(record, Record):
-        stated, further = [record.summary["spanner"]["size"]], [("exploration: ", record.trace.exploration.vectors)]
+    if isinstance(did, Sampled):
+        stated, further = [record.summary["spanner"]["size"]], [("exploration: ", did.trace.exploration.vectors)]
     else:
         stated, further = record.summary["spanner_sizes"], []
         yield from _restarts(record.summary["starts"], held)
@@ -217,8 +217,8 @@ def _restarts(starts: list[int], sizes: list[int]) -> Iterator[str]:
 # E6: fits, each to its data and the data of those before it
 
 
-def _run_fits(record: Record) -> Findings:
-    spanner, exploration, summary = record.trace.spanner, record.trace.exploration, record.summary
+def _run_fits(record: Record, did: Sampled) -> Findings:
+    spanner, exploration, summary = did.trace.spanner, did.trace.exploration, record.summary
     yield from _rewards_in_range(np.concatenate([spanner.targets, exploration.targets]), summary)
     sizes = exploration.spanner_sizes
     if record.plan.budget is None and np.any(sizes != spanner.size):
@@ -240,25 +240,25 @@ def _run_fits(record: Record) -> Findings:
     return (yield from _optimal((f"round {index}", residual) for index, residual in named))
 
 
-def _layer_fits(record: TokenRecord) -> Findings:
+def _layer_fits(record: Record, did: Layers) -> Findings:
     radius = float(record.summary["problem"]["radius"])
     return (
         yield from _optimal(
             (f"layer {position}", next(_residuals([(layer.theta, layer.vectors, layer.targets)], radius)))
-            for position, layer in enumerate(record.layers, start=1)
+            for position, layer in enumerate(did.layers, start=1)
         )
     )
 
 
-def _baseline_fits(record: BaselineRecord) -> Findings:
-    yield from _rewards_in_range(record.targets, record.summary)
-    if record.thetas[:1].any():
+def _baseline_fits(record: Record, did: Rounds) -> Findings:
+    yield from _rewards_in_range(did.targets, record.summary)
+    if did.thetas[:1].any():
         yield "theta of round 0 is not 0, though there were no data yet"
     none = slice(0)
-    parts = [none, *(slice(index, index + 1) for index in range(len(record.targets)))]
+    parts = [none, *(slice(index, index + 1) for index in range(len(did.targets)))]
     fits = (
-        (theta, record.vectors[part], record.targets[part])
-        for theta, part in zip([*record.thetas, record.theta], parts, strict=True)
+        (theta, did.vectors[part], did.targets[part])
+        for theta, part in zip([*did.thetas, did.theta], parts, strict=True)
     )
     named = enumerate(_residuals(fits, float(record.summary["problem"]["radius"])))
     return (yield from _optimal((f"round {index}", residual) for index, residual in named))
@@ -291,7 +291,7 @@ def _optimal(residuals: Iterable[tuple[str, float]]) -> Findings:
     return f"{count} fits meet the KKT conditions, to {worst:.1g} relative"
 
 
-_Checks = Mapping[str, Callable[[Any], Findings]]
+_Checks = Mapping[str, Callable[[Record, Any], Findings]]
 
 _SPANNER: _Checks = {
     "S1": _accepted_norms,
@@ -304,11 +304,11 @@ _MULTI_TURN: _Checks = {**_SPANNER, "E6": _layer_fits, "O1": phase_sums}
 _BASELINE: _Checks = {"E6": _baseline_fits, "O1": baseline_ledger}
 
 
-def _checks(record: AnyRecord) -> _Checks:
+def _checks(record: Record) -> _Checks:
     """Guarantees that this record shows, and what checks each."""
-    if isinstance(record, BaselineRecord):
+    if isinstance(record.did, Rounds):
         return _BASELINE if fits_least_squares(record.plan.settings) else {"O1": baseline_ledger}
-    return _RUN if isinstance(record, Record) else _MULTI_TURN
+    return _RUN if isinstance(record.did, Sampled) else _MULTI_TURN
 
 
 CERTIFIED = tuple(_RUN)

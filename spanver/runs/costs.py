@@ -10,8 +10,8 @@ import numpy as np
 
 from spanver.oracle import Ledger
 from spanver.runs.baselines import BASELINES
-from spanver.runs.plans import SAMPLERS
-from spanver.runs.records import BaselineRecord, Record, TokenRecord
+from spanver.runs.plans import Plan
+from spanver.runs.records import Layers, Record, Rounds, Sampled
 
 Findings: TypeAlias = Generator[str, None, str]
 """Yields a sentence for every violation, and returns the sentence for when there is none."""
@@ -25,9 +25,9 @@ def agreeing(record: Record, *names: str) -> Iterator[str]:
             yield f"{name} is {one} in the settings and {other} in the plan"
 
 
-def spanner_cost(record: Record) -> Findings:
+def spanner_cost(record: Record, did: Sampled) -> Findings:
     """S7: every prompt round tried as many pairs as its settings allow, until it accepted one."""
-    spanner, plan = record.trace.spanner, record.plan
+    spanner, plan = did.trace.spanner, record.plan
     accepted = np.zeros(len(spanner.tries), dtype=bool)
     accepted[spanner.rounds[(spanner.rounds >= 0) & (spanner.rounds < len(spanner.tries))]] = True
     if np.any(spanner.tries < 1):
@@ -46,11 +46,11 @@ def spanner_cost(record: Record) -> Findings:
     return f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
 
 
-def sampler_cost(record: Record) -> Findings:
+def sampler_cost(record: Record, did: Sampled) -> Findings:
     """R1: every round of phase 2 cost one sample and a call of the sampler."""
-    exploration, plan = record.trace.exploration, record.plan
+    exploration, plan = did.trace.exploration, record.plan
     arguments = (record.summary["settings"][name] for name in ("rejection_multiplier", "rejection_failure"))
-    fewest, most = _call(plan.sampler, *arguments)
+    fewest, most = _call(plan, *arguments)
     low, high = 1 + fewest, 1 + most
     if plan.budget is None:
         yield from agreeing(record, "rejection_multiplier", "rejection_failure")
@@ -63,9 +63,9 @@ def sampler_cost(record: Record) -> Findings:
     return f"every round of phase 2 cost from {low} to {high} samples"
 
 
-def ledger_sums(record: Record) -> Findings:
+def ledger_sums(record: Record, did: Sampled) -> Findings:
     """O1: the ledger is the sum over all rounds."""
-    spanner, exploration, ledger = record.trace.spanner, record.trace.exploration, record.ledger
+    spanner, exploration, ledger = did.trace.spanner, did.trace.exploration, record.ledger
     samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
     rewards = 2 * spanner.size + 2 * exploration.rounds
     if record.plan.budget is not None and ledger.samples > record.plan.budget:
@@ -78,36 +78,36 @@ def ledger_sums(record: Record) -> Findings:
     return f"{samples} samples and {rewards} rewards, the sums over all rounds"
 
 
-def phase_sums(record: TokenRecord) -> Findings:
+def phase_sums(record: Record, did: Layers) -> Findings:
     """O1: the ledger is the sum over phases, each of which is within what it takes."""
-    settings, phases = record.plan.settings, record.phases
+    settings, phases = record.plan.settings, did.phases
     samples, rewards = (sum(getattr(each, name) for each in phases.values()) for name in ("samples", "rewards"))
     yield from _adding_up(record.ledger, Ledger(samples, rewards))
     if rewards != phases["sweep"].rewards:
         yield "rewards were queried outside of sweeps"
-    pairs, sweeps = sum(len(layer.targets) for layer in record.layers), len(record.summary["starts"])
+    pairs, sweeps = sum(len(layer.targets) for layer in did.layers), len(record.summary["starts"])
     least, most = 2 * settings.rollouts * pairs, 2 * settings.rollouts * pairs * sweeps
     if not least <= rewards <= most:
         yield f"{rewards} rewards, but {pairs} pairs take from {least} to {most} in {sweeps} sweeps"
-    for phase, (fewest, largest) in _samples_of_phases(record).items():
+    for phase, (fewest, largest) in _samples_of_phases(record, did).items():
         if not fewest <= phases[phase].samples <= largest:
             yield f"{phases[phase].samples} samples of phase '{phase}', which takes from {fewest} to {largest}"
     return f"{samples} samples and {rewards} rewards, the sums over phases, each within what it takes"
 
 
-def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
+def _samples_of_phases(record: Record, did: Layers) -> Mapping[str, tuple[int, int]]:
     """Fewest and most samples of each phase.
 
     The last fit of every layer and the last tests met nothing uncertain: they made every check in full. A sweep that
     was restarted, and tests that were, took at most as much again.
     """
-    settings, horizon, sweeps = record.plan.settings, len(record.layers), len(record.summary["starts"])
-    fewest_calls, most_calls = _call(record.plan.sampler, settings.rejection_multiplier, settings.rejection_failure)
+    settings, horizon, sweeps = record.plan.settings, len(did.layers), len(record.summary["starts"])
+    fewest_calls, most_calls = _call(record.plan, settings.rejection_multiplier, settings.rejection_failure)
     check = 2 * settings.pairs_per_prefix
     tested = settings.tests * horizon
     rolled = sum(
         2 * settings.rollouts * len(layer.targets) * (horizon - position)
-        for position, layer in enumerate(record.layers, start=1)
+        for position, layer in enumerate(did.layers, start=1)
     )
     visits = settings.prompts * horizon
     # A token is drawn against a second one, and weighed with a normaliser in a sweep.
@@ -121,10 +121,10 @@ def _samples_of_phases(record: TokenRecord) -> Mapping[str, tuple[int, int]]:
     }
 
 
-def baseline_ledger(record: BaselineRecord) -> Findings:
+def baseline_ledger(record: Record, did: Rounds) -> Findings:
     """O1: as many rounds as planned, and the answers that they take."""
     plan, problem = record.plan, record.summary["problem"]
-    rounds = len(record.targets)
+    rounds = len(did.targets)
     if rounds != plan.settings.rounds:
         yield f"{rounds} rounds, but the settings ask for {plan.settings.rounds}"
     cost = asdict(BASELINES[plan.learner].cost(plan.settings, problem["prompts"], problem["responses"]))
@@ -136,10 +136,9 @@ def baseline_ledger(record: BaselineRecord) -> Findings:
     return f"what {rounds} rounds take: {ranges}"
 
 
-def _call(sampler: str, multiplier: float, failure: float) -> tuple[int, int]:
+def _call(plan: Plan, multiplier: float, failure: float) -> tuple[int, int]:
     """Fewest and most samples of one call of a sampler."""
-    spec = SAMPLERS[sampler]
-    return spec.fewest(multiplier, failure), spec.most(multiplier, failure)
+    return plan.sampler_spec.fewest(multiplier, failure), plan.sampler_spec.most(multiplier, failure)
 
 
 def _adding_up(stated: Ledger, summed: Ledger) -> Iterator[str]:

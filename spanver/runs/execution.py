@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from spanver.errors import ArgumentError, InterruptedRunError
 from spanver.learners.multi_turn import multi_turn
-from spanver.learners.spanner_sampling import Run, SamplingState, Trace, sampling_rounds
+from spanver.learners.spanner_sampling import Run, SamplingState, Trace, largest_cost, sampling_rounds
 from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
@@ -32,16 +32,18 @@ from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.runs.baselines import BASELINES, learn
+from spanver.runs.columns import Arrays
 from spanver.runs.evaluation import Evaluation, evaluate_table, evaluate_text
-from spanver.runs.plans import SAMPLERS, BaselinePlan, Plan, TokenPlan, largest_samples, stage_settings
+from spanver.runs.plans import SAMPLERS, Plan, stage_settings
 from spanver.runs.records import (
     Checkpoint,
     checkpoint_path,
-    save_baseline_record,
+    layer_arrays,
+    round_arrays,
     save_checkpoint,
     save_record,
-    save_token_record,
     times_path,
+    trace_arrays,
 )
 from spanver.runs.results import baseline_results, run_results, token_results
 
@@ -140,14 +142,8 @@ def _execute(
 
     evaluation, evaluation_ledger = _evaluate(problem, plan, run, on_step)
     results = run_results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
-    summary = save_record(
-        path,
-        plan=plan,
-        trace=run.trace,
-        ledger=oracle.ledger,
-        results=results,
-        curves=_curves(evaluation),
-    )
+    arrays = {**trace_arrays(run.trace), **_curves(evaluation)}
+    summary = save_record(path, plan=plan, ledger=oracle.ledger, results=results, arrays=arrays)
     checkpoint_path(path).unlink(missing_ok=True)
     seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": start is not None}
     times_path(path).write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
@@ -157,7 +153,7 @@ def _execute(
 def _rounds(
     problem: TabularProblem | TextProblem, plan: Plan, oracle: Oracle, start: Trace | None
 ) -> Iterator[SamplingState]:
-    seed, sampler = derived_seed(plan.seed, "learner"), SAMPLERS[plan.sampler].function
+    seed, sampler = derived_seed(plan.seed, "learner"), plan.sampler_spec.function
     if plan.budget is None:
         return sampling_rounds(oracle, seed=seed, settings=plan.settings, sampler=sampler, start=start)
     return staged_rounds(
@@ -166,7 +162,7 @@ def _rounds(
         budget=plan.budget,
         delta=plan.delta,
         settings=stage_settings(problem, plan),
-        cost=partial(largest_samples, plan.sampler),
+        cost=partial(largest_cost, call=plan.sampler_spec.most),
         sampler=sampler,
         start=start,
     )
@@ -215,21 +211,8 @@ def _evaluate(
     return evaluation, oracle.ledger
 
 
-def execute_tokens(plan: TokenPlan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:
-    """Carry out a multi-turn plan, write its record, and return the content of its JSON file.
-
-    Parameters
-    ----------
-    plan : TokenPlan
-    path : Path
-        Of the record.
-    problem : TokenProblem
-        The problem of the plan.
-
-    Returns
-    -------
-    dict
-    """
+def execute_tokens(plan: Plan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:
+    """Carry out a multi-turn plan on its problem, write its record at `path`, and return the content of `run.json`."""
     began = time.monotonic()
     with threadpool_limits(1):
         oracle = prefix_oracle(problem, seed=derived_seed(plan.seed, "oracle"))
@@ -238,29 +221,14 @@ def execute_tokens(plan: TokenPlan, path: Path, *, problem: TokenProblem) -> dic
             horizon=problem.horizon,
             settings=plan.settings,
             seed=derived_seed(plan.seed, "learner"),
-            sampler=SAMPLERS[plan.sampler].function,
+            sampler=plan.sampler_spec.function,
         )
         results = token_results(plan, problem, run)
-    summary = save_token_record(path, plan=plan, run=run, ledger=oracle.ledger, results=results)
-    times_path(path).write_text(f"seconds {time.monotonic() - began}\n")
-    return summary
+    return _recorded(plan, path, oracle.ledger, results, layer_arrays(run), began)
 
 
-def execute_baseline(plan: BaselinePlan, path: Path, *, problem: TabularProblem) -> dict[str, Any]:
-    """Carry out a plan of a baseline, write its record, and return the content of its JSON file.
-
-    Parameters
-    ----------
-    plan : BaselinePlan
-    path : Path
-        Of the record.
-    problem : TabularProblem
-        The problem of the plan.
-
-    Returns
-    -------
-    dict
-    """
+def execute_baseline(plan: Plan, path: Path, *, problem: TabularProblem) -> dict[str, Any]:
+    """Carry out a plan of a baseline on its problem, as `execute_tokens` does."""
     began = time.monotonic()
     baseline = BASELINES[plan.learner]
     make = counted_oracle if plan.oracle == "counted" else literal_oracle
@@ -268,7 +236,13 @@ def execute_baseline(plan: BaselinePlan, path: Path, *, problem: TabularProblem)
         oracle = make(problem, seed=derived_seed(plan.seed, "oracle"), full_table=baseline.full_table(plan.settings))
         run = learn(baseline, oracle, problem, plan.settings, seed=derived_seed(plan.seed, "learner"))
         results = baseline_results(plan, problem, run)
-    summary = save_baseline_record(path, plan=plan, run=run, ledger=oracle.ledger, results=results)
+    return _recorded(plan, path, oracle.ledger, results, round_arrays(run), began)
+
+
+def _recorded(
+    plan: Plan, path: Path, ledger: Ledger, results: dict[str, Any], arrays: Arrays, began: float
+) -> dict[str, Any]:
+    summary = save_record(path, plan=plan, ledger=ledger, results=results, arrays=arrays)
     times_path(path).write_text(f"seconds {time.monotonic() - began}\n")
     return summary
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spanver.errors import ArgumentError
-from spanver.runs.records import Record
+from spanver.learners.spanner_sampling import Trace
 from spanver.values import FloatArray
 
 _FORMATS = (".png", ".svg", ".pdf")
@@ -26,12 +26,14 @@ def check_figure(path: Path) -> None:
         raise ArgumentError("figure", path, f"a path that ends in one of {', '.join(_FORMATS)}")
 
 
-def draw_figure(record: Record, curves: Mapping[str, FloatArray], path: Path) -> None:
+def draw_figure(summary: Mapping[str, Any], trace: Trace, curves: Mapping[str, FloatArray], path: Path) -> None:
     """Draw gap and ledger against rounds; the suffix of the path (png, svg, pdf) says in which format.
 
     Parameters
     ----------
-    record : Record
+    summary : mapping
+        Content of `run.json`.
+    trace : Trace
     curves : mapping of array
         `rounds`, `round_gaps` and `mixture_gaps` of the record's arrays.
     path : Path
@@ -47,9 +49,8 @@ def draw_figure(record: Record, curves: Mapping[str, FloatArray], path: Path) ->
     check_figure(path)
     figure = Figure(figsize=(9.5, 4.0), layout="constrained")
     gaps, costs = figure.subplots(1, 2)
-    summary = record.summary
     _draw_gaps(gaps, summary, curves)
-    _draw_ledger(costs, record)
+    _draw_ledger(costs, trace)
     plan = summary["plan"]
     figure.suptitle(f"SpannerSampling on {plan['problem']} (seed {plan['seed']})")
     with mpl.rc_context({"svg.hashsalt": "spanver"}):
@@ -90,8 +91,8 @@ def _draw_gaps(axes: Any, summary: Mapping[str, Any], curves: Mapping[str, Float
     axes.grid(alpha=0.3)
 
 
-def _draw_ledger(axes: Any, record: Record) -> None:
-    spanner, exploration = record.trace.spanner, record.trace.exploration
+def _draw_ledger(axes: Any, trace: Trace) -> None:
+    spanner, exploration = trace.spanner, trace.exploration
     accepted = np.zeros(len(spanner.tries))
     accepted[spanner.rounds] = 2
     samples = np.cumsum(np.concatenate([2.0 * spanner.tries, exploration.samples.astype(np.float64)]))

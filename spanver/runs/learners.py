@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from spanver.learners.multi_turn import MultiTurnSettings
-from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES, parse_problem, parse_values
 from spanver.problems.family import Family
 from spanver.runs.baselines import BASELINES
 from spanver.runs.execution import execute, execute_baseline, execute_tokens
-from spanver.runs.plans import make_baseline_plan, make_plan, make_token_plan
+from spanver.runs.plans import SETTINGS, make_baseline_plan, make_plan, make_token_plan
 from spanver.validation import require
 
 
@@ -30,8 +28,6 @@ class Learner:
     Attributes
     ----------
     title : str
-    settings : type
-        Dataclass of its settings.
     families : mapping
         Problem families that it runs on, the default first.
     plan : callable
@@ -46,7 +42,6 @@ class Learner:
     """
 
     title: str
-    settings: type
     families: Mapping[str, Family[Any]]
     plan: Callable[..., Any]
     execute: Callable[..., Any]
@@ -63,17 +58,16 @@ class Learner:
 _TABLES = {name: family for name, family in FAMILIES.items() if name != "text"}
 
 LEARNERS: Mapping[str, Learner] = {
-    "spanner_sampling": Learner("SpannerSampling", Settings, FAMILIES, make_plan, execute, resumable=True),
+    "spanner_sampling": Learner("SpannerSampling", FAMILIES, make_plan, execute, resumable=True),
     "multi_turn": Learner(
         "multi-turn SpannerSampling",
-        MultiTurnSettings,
         TOKEN_FAMILIES,
         make_token_plan,
         execute_tokens,
         "practical, not proved safe: A4 is reconstructed in every detail [recon]",
     ),
     **{
-        name: Learner(row.title, row.settings, _TABLES, partial(make_baseline_plan, name), execute_baseline)
+        name: Learner(row.title, _TABLES, partial(make_baseline_plan, name), execute_baseline)
         for name, row in BASELINES.items()
     },
 }
@@ -106,12 +100,12 @@ def parse_problem_of(learner: str, text: str | None) -> tuple[str, dict[str, Any
     return parse_problem(text or family, families)
 
 
-def parse_settings(items: Iterable[str], settings: type) -> dict[str, Any]:
-    """Read settings as the command line writes them, `name=value`, by the types that their dataclass has for them.
+def parse_settings(items: Iterable[str], learner: str) -> dict[str, Any]:
+    """Read a learner's settings as the command line writes them, `name=value`, by the types of its settings' fields.
 
     Examples
     --------
-    >>> parse_settings(["nu=0.3", "exploration_rounds=2**10"], Settings)
+    >>> parse_settings(["nu=0.3", "exploration_rounds=2**10"], "spanner_sampling")
     {'nu': 0.3, 'exploration_rounds': 1024}
 
     Raises
@@ -119,4 +113,4 @@ def parse_settings(items: Iterable[str], settings: type) -> dict[str, Any]:
     ArgumentError
         For a setting that there is none of, or a value of the wrong type.
     """
-    return parse_values(items, typing.get_type_hints(settings), "a setting")
+    return parse_values(items, typing.get_type_hints(SETTINGS[learner]), "a setting")

@@ -50,8 +50,12 @@ SAMPLERS: Mapping[str, SamplerSpec] = {
 }
 
 
-def _require_sampler(name: str) -> None:
-    require(name in SAMPLERS, "sampler", name, f"one of {', '.join(SAMPLERS)}")
+SETTINGS: Mapping[str, type[Any]] = {
+    "spanner_sampling": Settings,
+    "multi_turn": MultiTurnSettings,
+    **{name: row.settings for name, row in BASELINES.items()},
+}
+"""Class of the settings of every learner that can be run, by the learner's name."""
 
 
 @dataclass(frozen=True)
@@ -60,99 +64,60 @@ class Plan:
 
     Attributes
     ----------
+    learner : str
+        A key of `SETTINGS`.
     problem : str
         Family.
     parameters : dict
         Of the family, all of them.
-    oracle : {"counted", "literal", "text"}
-    sampler : {"softmax", "race"}
+    oracle : {"counted", "literal", "text", "prefix"}
+    sampler : {"softmax", "race"} or None
+        None for baselines, which have none.
     seed : int
-    settings : Settings
+    settings : dataclass
         Of the run; for a staged run, of its first stage.
+    overrides : dict
+        Settings that were given, by name.
     settings_kind : {"practical", "derived"}
         Where the settings come from.
-    overrides : dict
-        Settings that were given, by name.
-    coverage : float
-        Coverage that the settings are for.
+    coverage : float or None
+        Coverage that the settings are for, where they are for one.
     eps, delta : float
-        Accuracy and failure probability of the derived settings.
+        Accuracy and failure probability of derived settings.
     budget : int or None
-        Samples of a staged run; None for a run whose coverage is given.
-    """
-
-    problem: str
-    parameters: dict[str, Any]
-    oracle: str
-    sampler: str
-    seed: int
-    settings: Settings
-    settings_kind: str
-    overrides: dict[str, Any]
-    coverage: float
-    eps: float
-    delta: float
-    budget: int | None
-
-    def __post_init__(self) -> None:
-        _require_sampler(self.sampler)
-
-
-@dataclass(frozen=True)
-class TokenPlan:
-    """What a multi-turn run is to do: enough to repeat it.
-
-    Attributes
-    ----------
-    problem : str
-        Family.
-    parameters : dict
-        Of the family, all of them.
-    sampler : {"softmax", "race"}
-    seed : int
-    settings : MultiTurnSettings
-    overrides : dict
-        Settings that were given, by name.
-    """
-
-    problem: str
-    parameters: dict[str, Any]
-    sampler: str
-    seed: int
-    settings: MultiTurnSettings
-    overrides: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        _require_sampler(self.sampler)
-
-
-@dataclass(frozen=True)
-class BaselinePlan:
-    """What a run of a baseline is to do: enough to repeat it.
-
-    Attributes
-    ----------
-    learner : str
-        A key of `BASELINES`.
-    problem : str
-        Family.
-    parameters : dict
-        Of the family, all of them.
-    oracle : {"counted", "literal"}
-    seed : int
-    settings
-        Of the class that the baseline states.
-    overrides : dict
-        Settings that were given, by name.
+        Samples of a staged run; None for every other.
     """
 
     learner: str
     problem: str
     parameters: dict[str, Any]
     oracle: str
+    sampler: str | None
     seed: int
     settings: Any
     overrides: dict[str, Any]
+    settings_kind: str = "practical"
+    coverage: float | None = None
+    eps: float = 0.1
+    delta: float = 0.1
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.learner in SETTINGS, "learner", self.learner, f"one of {', '.join(SETTINGS)}")
+        allowed = (None,) if self.learner in BASELINES else tuple(SAMPLERS)
+        require(self.sampler in allowed, "sampler", self.sampler, f"one of {', '.join(map(str, allowed))}")
+        require_count("seed", self.seed, least=0)
+
+    @property
+    def sampler_spec(self) -> SamplerSpec:
+        """The sampler of a learner that has one."""
+        assert self.sampler is not None
+        return SAMPLERS[self.sampler]
+
+
+def plan_from_json(data: Mapping[str, Any]) -> Plan:
+    """Return the plan that was written as `dataclasses.asdict` has it."""
+    return Plan(**{**data, "settings": SETTINGS[data["learner"]](**data["settings"])})
 
 
 def _oracle_named(name: str, allowed: tuple[str, ...], problem: str) -> str:
@@ -173,7 +138,7 @@ def make_plan(
     delta: float = 0.1,
     budget: int | None = None,
 ) -> Plan:
-    """Decide every parameter of a run.
+    """Decide every parameter of a run of SpannerSampling.
 
     Parameters
     ----------
@@ -197,7 +162,6 @@ def make_plan(
     -------
     Plan
     """
-    require_count("seed", seed, least=0)
     require_positive("eps", eps)
     require_probability("delta", delta)
     if budget is not None:
@@ -209,6 +173,7 @@ def make_plan(
         coverage = 1.0 if budget is not None else known_coverage(problem)
     settings = _settings(problem, settings_kind, coverage, eps, delta / 2 if budget is not None else delta)
     return Plan(
+        learner="spanner_sampling",
         problem=problem.name,
         parameters=dict(problem.parameters),
         oracle=oracle,
@@ -252,76 +217,51 @@ def derived_alternative(problem: TabularProblem | TextProblem, plan: Plan) -> Se
     """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
     try:
         delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
+        assert plan.coverage is not None
         return _settings(problem, "derived", plan.coverage, plan.eps, delta)
     except ArgumentError as error:
         return f"no derived settings: {error}"
 
 
 def planned_samples(plan: Plan) -> int:
-    """Most samples that a plan asks for: its budget, or what its settings can cost."""
-    if plan.budget is not None:
-        return plan.budget
-    return largest_samples(plan.sampler, plan.settings)
-
-
-def largest_samples(sampler: str, settings: Settings) -> int:
-    """Most samples that a run can draw with a sampler (S7, R1, R4)."""
-    return largest_cost(settings, SAMPLERS[sampler].most)
+    """Most samples that a plan asks for: its budget, or what its settings can cost (S7, R1, R4)."""
+    return largest_cost(plan.settings, plan.sampler_spec.most) if plan.budget is None else plan.budget
 
 
 def make_token_plan(
     problem: TokenProblem, *, seed: int, sampler: str | None = None, overrides: Mapping[str, Any]
-) -> TokenPlan:
-    """Decide every parameter of a multi-turn run.
-
-    Parameters
-    ----------
-    problem : TokenProblem
-        Of one of `TOKEN_FAMILIES`.
-    seed : int
-    sampler : {"softmax", "race"}, optional
-        Default: softmax.
-    overrides : mapping
-        Settings that are given, by name; the others are practical.
-
-    Returns
-    -------
-    TokenPlan
-    """
-    require_count("seed", seed, least=0)
-    name = "text" if problem.name == TEXT else problem.name
-    settings = replace(_practical(problem), **overrides)
-    return TokenPlan(name, dict(problem.parameters), sampler or "softmax", seed, settings, dict(overrides))
-
-
-def _practical(problem: TokenProblem) -> MultiTurnSettings:
-    if problem.name == TEXT:
-        return practical_text_token_settings(horizon=problem.horizon)
-    return practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
+) -> Plan:
+    """Decide every parameter of a multi-turn run, as `make_plan` does."""
+    text = problem.name == TEXT
+    practical = (
+        practical_text_token_settings(horizon=problem.horizon)
+        if text
+        else practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
+    )
+    return Plan(
+        learner="multi_turn",
+        problem="text" if text else problem.name,
+        parameters=dict(problem.parameters),
+        oracle="prefix",
+        sampler=sampler or "softmax",
+        seed=seed,
+        settings=replace(practical, **overrides),
+        overrides=dict(overrides),
+    )
 
 
 def make_baseline_plan(
     learner: str, problem: TabularProblem, *, seed: int, oracle: str | None = None, overrides: Mapping[str, Any]
-) -> BaselinePlan:
-    """Decide every parameter of a run of a baseline.
-
-    Parameters
-    ----------
-    learner : str
-        A key of `BASELINES`.
-    problem : TabularProblem
-    seed : int
-    oracle : {"counted", "literal"}, optional
-        Default: counted.
-    overrides : mapping
-        Settings that are given, by name; the others are the baseline's own.
-
-    Returns
-    -------
-    BaselinePlan
-    """
+) -> Plan:
+    """Decide every parameter of a run of a baseline, a key of `BASELINES`, as `make_plan` does."""
     require(learner in BASELINES, "learner", learner, f"one of {', '.join(BASELINES)}")
-    require_count("seed", seed, least=0)
-    oracle = _oracle_named(oracle or "counted", ("counted", "literal"), problem.name)
-    settings = BASELINES[learner].settings(**overrides)
-    return BaselinePlan(learner, problem.name, dict(problem.parameters), oracle, seed, settings, dict(overrides))
+    return Plan(
+        learner=learner,
+        problem=problem.name,
+        parameters=dict(problem.parameters),
+        oracle=_oracle_named(oracle or "counted", ("counted", "literal"), problem.name),
+        sampler=None,
+        seed=seed,
+        settings=BASELINES[learner].settings(**overrides),
+        overrides=dict(overrides),
+    )

@@ -1,9 +1,8 @@
 """Run records: `run.json` next to `run.npz`, and the checkpoint that an unfinished run can go on from.
 
-A record holds the plan of a run, what it did and what resulted, and nothing that differs between two runs of
-the same thing (wall times go to a log next to it), so records compare byte by byte. Files are written whole or not at
-all. There are three kinds, one a schema: of SpannerSampling, of its multi-turn form with a spanner a layer, and of the
-baselines.
+A record holds the plan of a run, what it did and what resulted, and nothing that differs between two runs of the same
+thing (wall times go to a log next to it), so records compare byte by byte. Files are written whole or not at all. What
+a run did has one of three forms: of SpannerSampling, of its multi-turn form with a spanner a layer, and of a baseline.
 """
 
 from __future__ import annotations
@@ -13,22 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from spanver.errors import RecordError
 from spanver.learners.exploration import Exploration
-from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings
+from spanver.learners.multi_turn import PHASES, MultiTurnRun
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Settings, Trace
 from spanver.oracle import Ledger
 from spanver.policies import TruncatedSoftmax
-from spanver.runs.archive import arrays_path, pack, read_summary, schema_of, sibling, unpack, versions, write_whole
-from spanver.runs.baselines import BASELINES
+from spanver.runs.archive import arrays_path, pack, read_summary, sibling, unpack, versions, write_whole
 from spanver.runs.columns import Arrays, to_arrays, to_fields
-from spanver.runs.plans import BaselinePlan, Plan, TokenPlan
+from spanver.runs.plans import Plan, plan_from_json
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray
 
@@ -45,29 +43,22 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """A finished run of SpannerSampling.
+class Sampled:
+    """What a run of SpannerSampling did.
 
     Attributes
     ----------
-    summary : dict
-        The content of `run.json`.
-    plan : Plan
     trace : Trace
-    ledger : Ledger
     sigma : array, shape (d, d)
         `Sigma` at the end of phase 1, as the run states it.
     """
 
-    summary: dict[str, Any]
-    plan: Plan
     trace: Trace
-    ledger: Ledger
     sigma: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class RecordedLayer:
+class Layer:
     """Spanner and fit of one layer of a multi-turn run.
 
     Attributes
@@ -95,38 +86,19 @@ class RecordedLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenRecord:
-    """A finished multi-turn run.
+class Layers:
+    """What a multi-turn run did: the ledger of each of `PHASES`, and its H layers, first token first."""
 
-    Attributes
-    ----------
-    summary : dict
-        The content of `run.json`.
-    plan : TokenPlan
-    ledger : Ledger
-    phases : mapping
-        Ledger of each of `PHASES`.
-    layers : tuple of H RecordedLayer
-        First token first.
-    """
-
-    summary: dict[str, Any]
-    plan: TokenPlan
-    ledger: Ledger
     phases: Mapping[str, Ledger]
-    layers: tuple[RecordedLayer, ...]
+    layers: tuple[Layer, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineRecord:
-    """A finished run of a baseline.
+class Rounds:
+    """What a baseline did.
 
     Attributes
     ----------
-    summary : dict
-        The content of `run.json`.
-    plan : BaselinePlan
-    ledger : Ledger
     thetas, vectors : array, shape (T, d)
     targets : array, shape (T,)
         As of `BaselineRun`.
@@ -134,22 +106,33 @@ class BaselineRecord:
         That of the policy, fitted to all data.
     """
 
-    summary: dict[str, Any]
-    plan: BaselinePlan
-    ledger: Ledger
     thetas: FloatArray
     vectors: FloatArray
     targets: FloatArray
     theta: FloatArray
 
 
-AnyRecord: TypeAlias = Record | TokenRecord | BaselineRecord
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A finished run.
 
-SCHEMAS: Mapping[type, str] = {
-    Record: "spanver.run/1",
-    TokenRecord: "spanver.multi_turn/1",
-    BaselineRecord: "spanver.baseline/1",
-}
+    Attributes
+    ----------
+    summary : dict
+        The content of `run.json`.
+    plan : Plan
+    ledger : Ledger
+    did : Sampled, Layers or Rounds
+        What the run did.
+    """
+
+    summary: dict[str, Any]
+    plan: Plan
+    ledger: Ledger
+    did: Sampled | Layers | Rounds
+
+
+SCHEMA = "spanver.run/2"
 
 
 def checkpoint_path(path: Path) -> Path:
@@ -166,13 +149,7 @@ def times_path(path: Path) -> Path:
 
 
 def save_record(
-    path: Path,
-    *,
-    plan: Plan,
-    trace: Trace,
-    ledger: Ledger,
-    results: dict[str, Any],
-    curves: dict[str, np.ndarray[Any, Any]],
+    path: Path, *, plan: Plan, ledger: Ledger, results: Mapping[str, Any], arrays: Arrays
 ) -> dict[str, Any]:
     """Write `run.json` and `run.npz`, and return the content of the former.
 
@@ -180,85 +157,49 @@ def save_record(
     ----------
     path : Path
         Of the JSON file.
-    plan, trace, ledger
-    results : dict
+    plan, ledger
+    results : mapping
         Further top-level keys, plain data.
-    curves : dict of array
-        Further arrays.
+    arrays : mapping of array
+        Those that `trace_arrays`, `layer_arrays` or `round_arrays` returns, and any further ones.
     """
-    spanner = trace.spanner
-    sizes = {"spanner": {"size": spanner.size, "dimension": spanner.dimension, "nu": spanner.nu}}
-    return _write(path, Record, plan, ledger, {**sizes, **results}, {**_trace_arrays(trace), **curves})
-
-
-def save_token_record(
-    path: Path, *, plan: TokenPlan, run: MultiTurnRun, ledger: Ledger, results: dict[str, Any]
-) -> dict[str, Any]:
-    """Write the record of a multi-turn run, as `save_record` does; `results` states `problem` among others."""
-    own = {
-        "phases": {phase: asdict(run.ledgers[phase]) for phase in PHASES},
-        "spanner_sizes": list(run.spanner_sizes),
-        "starts": list(run.starts),
-    }
-    return _write(path, TokenRecord, plan, ledger, {**own, **results}, _layer_arrays(run))
-
-
-def save_baseline_record(
-    path: Path, *, plan: BaselinePlan, run: BaselineRun, ledger: Ledger, results: dict[str, Any]
-) -> dict[str, Any]:
-    """Write the record of a baseline, as `save_record` does; `results` states `problem` among others."""
-    return _write(path, BaselineRecord, plan, ledger, results, {**to_arrays(run), "theta": run.policy.theta})
+    written = asdict(plan), asdict(ledger)
+    summary = {"schema": SCHEMA, "versions": _versions(plan), "plan": written[0], "ledger": written[1], **results}
+    write_whole(arrays_path(path), pack(arrays))
+    write_whole(path, (json.dumps(summary, indent=1) + "\n").encode())
+    return summary
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of the run whose record will be at `path`."""
     meta = {
-        "schema": SCHEMAS[Record],
+        "schema": SCHEMA,
         "versions": _versions(checkpoint.plan),
         "plan": asdict(checkpoint.plan),
         "ledger": asdict(checkpoint.ledger),
         "nu": checkpoint.trace.spanner.nu,
         "dimension": checkpoint.trace.spanner.dimension,
     }
-    arrays = {**_trace_arrays(checkpoint.trace), "meta": np.array(json.dumps(meta))}
-    write_whole(checkpoint_path(path), pack(arrays))
+    write_whole(checkpoint_path(path), pack({**trace_arrays(checkpoint.trace), "meta": np.array(json.dumps(meta))}))
 
 
-def _write(
-    path: Path,
-    kind: type,
-    plan: Plan | TokenPlan | BaselinePlan,
-    ledger: Ledger,
-    results: dict[str, Any],
-    arrays: Arrays,
-) -> dict[str, Any]:
-    summary = {
-        "schema": SCHEMAS[kind],
-        "versions": _versions(plan),
-        "plan": asdict(plan),
-        "ledger": asdict(ledger),
-        **results,
-    }
-    write_whole(arrays_path(path), pack(arrays))
-    write_whole(path, (json.dumps(summary, indent=1) + "\n").encode())
-    return summary
-
-
-def _versions(plan: Plan | TokenPlan | BaselinePlan) -> dict[str, str]:
+def _versions(plan: Plan) -> dict[str, str]:
     return versions(_TEXT_LIBRARIES if plan.problem == "text" else ())
 
 
-def _trace_arrays(trace: Trace) -> dict[str, np.ndarray[Any, Any]]:
+def trace_arrays(trace: Trace) -> Arrays:
+    """Arrays of a run of SpannerSampling."""
     arrays = to_arrays(trace.spanner, "spanner_") | to_arrays(trace.exploration, "exploration_")
     return {**arrays, "sigma": trace.spanner.sigma}
 
 
-def _layer_arrays(run: MultiTurnRun) -> dict[str, np.ndarray[Any, Any]]:
+def layer_arrays(run: MultiTurnRun) -> Arrays:
+    """Arrays of a multi-turn run."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for position, (pairs, targets, policy) in enumerate(zip(run.pairs, run.targets, run.policy.layers, strict=True)):
         assert isinstance(policy, TruncatedSoftmax)
         size, dimension = len(pairs), len(policy.theta)
-        layer = RecordedLayer(
+        layer = Layer(
             prompts=np.array([pair.prompt.prompt for pair in pairs], dtype=np.int64),
             prefixes=np.array([pair.prompt.tokens for pair in pairs], dtype=np.int64).reshape(size, position),
             first=np.array([pair.first.id for pair in pairs], dtype=np.int64),
@@ -272,66 +213,54 @@ def _layer_arrays(run: MultiTurnRun) -> dict[str, np.ndarray[Any, Any]]:
     return arrays
 
 
+def round_arrays(run: BaselineRun) -> Arrays:
+    """Arrays of a run of a baseline."""
+    return to_arrays(Rounds(run.thetas, run.vectors, run.targets, run.policy.theta))
+
+
 # Reading
 
 
-def load_any(path: Path) -> AnyRecord:
-    """Read a record of any kind back; raises as `load_record`."""
-    loaders: Mapping[str, Callable[[Path], AnyRecord]]
-    loaders = {SCHEMAS[TokenRecord]: load_token_record, SCHEMAS[BaselineRecord]: load_baseline_record}
-    return loaders.get(schema_of(path), load_record)(path)
-
-
 def load_record(path: Path) -> Record:
-    """Read a record of SpannerSampling back.
+    """Read a record back.
 
     Raises
     ------
     RecordError
         If a file is missing or damaged, or is not a record of this version.
     """
-    summary, arrays = read_summary(path, SCHEMAS[Record]), unpack(arrays_path(path))
+    summary, arrays = read_summary(path, SCHEMA), unpack(arrays_path(path))
     with _intact(path):
-        plan, ledger = _plan(summary["plan"]), Ledger(**summary["ledger"])
-        dimension = int(summary["spanner"]["dimension"])
-        trace = _trace(arrays, plan.settings, dimension, float(summary["spanner"]["nu"]))
-        Settings(**summary["settings"])
+        plan, ledger = plan_from_json(summary["plan"]), Ledger(**summary["ledger"])
         require_positive("problem.radius", summary["problem"]["radius"])
-        return Record(summary, plan, trace, ledger, **to_fields(Record, arrays, d=dimension))
+        require_positive("problem.reward_range", summary["problem"]["reward_range"])
+        readers: Mapping[str, Callable[..., Sampled | Layers]]
+        readers = {"spanner_sampling": _sampled, "multi_turn": _layers}
+        return Record(summary, plan, ledger, readers.get(plan.learner, _rounds)(summary, arrays, plan))
 
 
-def load_token_record(path: Path) -> TokenRecord:
-    """Read a record of a multi-turn run back; raises as `load_record`."""
-    summary, arrays = read_summary(path, SCHEMAS[TokenRecord]), unpack(arrays_path(path))
-    with _intact(path):
-        plan = TokenPlan(**{**summary["plan"], "settings": MultiTurnSettings(**summary["plan"]["settings"])})
-        require_positive("problem.radius", summary["problem"]["radius"])
-        dimension, horizon = int(summary["problem"]["dimension"]), int(summary["problem"]["horizon"])
-        require_count("problem.horizon", horizon)
-        sizes, starts = summary["spanner_sizes"], summary["starts"]
-        require(len(sizes) == horizon, "spanner_sizes", sizes, f"{horizon} numbers")
-        require(all(type(start) is int for start in starts), "starts", starts, "positions of layers")
-        layers = tuple(
-            RecordedLayer(**to_fields(RecordedLayer, arrays, f"layer_{position + 1}_", d=dimension, p=position))
-            for position in range(horizon)
-        )
-        phases = {phase: Ledger(**summary["phases"][phase]) for phase in PHASES}
-        return TokenRecord(summary, plan, Ledger(**summary["ledger"]), phases, layers)
+def _sampled(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Sampled:
+    Settings(**summary["settings"])
+    dimension = int(summary["spanner"]["dimension"])
+    trace = _trace(arrays, plan.settings, dimension, float(summary["spanner"]["nu"]))
+    return Sampled(trace, **to_fields(Sampled, arrays, d=dimension))
 
 
-def load_baseline_record(path: Path) -> BaselineRecord:
-    """Read a record of a baseline back; raises as `load_record`."""
-    summary, arrays = read_summary(path, SCHEMAS[BaselineRecord]), unpack(arrays_path(path))
-    with _intact(path):
-        settings = BASELINES[summary["plan"]["learner"]].settings(**summary["plan"]["settings"])
-        plan = BaselinePlan(**{**summary["plan"], "settings": settings})
-        problem = summary["problem"]
-        for name in ("radius", "reward_range"):
-            require_positive(f"problem.{name}", problem[name])
-        for name in ("dimension", "prompts", "responses"):
-            require_count(f"problem.{name}", problem[name])
-        fields = to_fields(BaselineRecord, arrays, d=problem["dimension"])
-        return BaselineRecord(summary, plan, Ledger(**summary["ledger"]), **fields)
+def _layers(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layers:
+    dimension, horizon = int(summary["problem"]["dimension"]), int(summary["problem"]["horizon"])
+    require_count("problem.horizon", horizon)
+    sizes, starts = summary["spanner_sizes"], summary["starts"]
+    require(len(sizes) == horizon, "spanner_sizes", sizes, f"{horizon} numbers")
+    require(all(type(start) is int for start in starts), "starts", starts, "positions of layers")
+    fields = (to_fields(Layer, arrays, f"layer_{h + 1}_", d=dimension, p=h) for h in range(horizon))
+    phases = {phase: Ledger(**summary["phases"][phase]) for phase in PHASES}
+    return Layers(phases, tuple(Layer(**each) for each in fields))
+
+
+def _rounds(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Rounds:
+    for name in ("dimension", "prompts", "responses"):
+        require_count(f"problem.{name}", summary["problem"][name])
+    return Rounds(**to_fields(Rounds, arrays, d=summary["problem"]["dimension"]))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -345,7 +274,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     arrays = unpack(checkpoint_path(path))
     with _intact(checkpoint_path(path)):
         meta = json.loads(str(arrays["meta"]))
-        plan = _plan(meta["plan"])
+        plan = plan_from_json(meta["plan"])
         if meta["versions"] != _versions(plan):
             found, here = (", ".join(f"{k} {v}" for k, v in d.items()) for d in (meta["versions"], _versions(plan)))
             msg = f"{checkpoint_path(path)} was written with {found}, and would not go on the same with {here}"
@@ -361,10 +290,6 @@ def _intact(path: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is damaged ({type(error).__name__}: {error})") from error
-
-
-def _plan(data: dict[str, Any]) -> Plan:
-    return Plan(**{**data, "settings": Settings(**data["settings"])})
 
 
 def _trace(arrays: Arrays, settings: Settings, dimension: int, nu: float) -> Trace:

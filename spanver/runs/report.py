@@ -14,7 +14,6 @@ from spanver.learners.multi_turn import PHASES
 from spanver.learners.spanner_sampling import Settings
 from spanver.runs.baselines import BASELINES
 from spanver.runs.certify import CertifiedClaim
-from spanver.runs.records import SCHEMAS, BaselineRecord, TokenRecord
 
 _SYMBOLS = {
     "prompts": "T_prompt",
@@ -81,9 +80,10 @@ def result_tables(summary: Mapping[str, Any]) -> list[Table]:
     summary : mapping
         Content of `run.json`.
     """
-    if summary["schema"] == SCHEMAS[BaselineRecord]:
+    learner = summary["plan"]["learner"]
+    if learner in BASELINES:
         return [_baseline_table(summary)]
-    if summary["schema"] == SCHEMAS[TokenRecord]:
+    if learner == "multi_turn":
         further, table = _sentences_table(summary), _token_table(summary)
     else:
         further, table = _responses_table(summary), _run_table(summary)

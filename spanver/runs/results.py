@@ -13,7 +13,7 @@ from spanver.exact.realizability import realizability
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees.exploration import confidence_radius
 from spanver.guarantees.spanner import spanner_size_bound
-from spanver.learners.multi_turn import MultiTurnRun
+from spanver.learners.multi_turn import PHASES, MultiTurnRun
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Run
 from spanver.oracle import Ledger
@@ -27,7 +27,7 @@ from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.runs.baselines import BASELINES
 from spanver.runs.evaluation import Estimate, Evaluation
-from spanver.runs.plans import SAMPLERS, BaselinePlan, Plan, TokenPlan
+from spanver.runs.plans import Plan
 from spanver.runs.settings import known_coverage
 from spanver.values import Outcome
 
@@ -53,6 +53,7 @@ def run_results(
     return {
         "problem": _facts(problem) | {"coverage": known_coverage(problem) if is_table else None},
         "settings": asdict(run.settings),
+        "spanner": {name: getattr(run.trace.spanner, name) for name in ("size", "dimension", "nu")},
         "coverage_reached": run.coverage,
         "gap": _estimate(evaluation.gap),
         "base_gap": evaluation.base_gap,
@@ -91,7 +92,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     settings, trace = run.settings, run.trace
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
     rounds = trace.exploration.rounds
-    call = SAMPLERS[plan.sampler].most(settings.rejection_multiplier, settings.rejection_failure)
+    call = plan.sampler_spec.most(settings.rejection_multiplier, settings.rejection_failure)
     largest = 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * (1 + call)
     data = np.concatenate([trace.spanner.vectors, trace.exploration.vectors])
     _, log_det = np.linalg.slogdet(settings.ridge * np.eye(trace.spanner.dimension) + data.T @ data)
@@ -111,7 +112,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     }
 
 
-def token_results(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, Any]:
+def token_results(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, Any]:
     """What the record of a multi-turn run states next to plan, ledger and layers: problem, exact gaps and bounds."""
     law, optimum = exact_tokens.log_token_law(problem, run.policy), exact_tokens.log_optimal_law(problem)
     size_bound = spanner_size_bound(problem.dimension, plan.settings.ridge, plan.settings.nu)
@@ -128,11 +129,14 @@ def token_results(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> 
         "gap": exact_tokens.gap(problem, law),
         "base_gap": exact_tokens.gap(problem, problem.log_base),
         "bounds": {"spanner_size": size_bound, "sweeps": 1 + problem.horizon * size_bound},
+        "phases": {phase: asdict(run.ledgers[phase]) for phase in PHASES},
+        "spanner_sizes": list(run.spanner_sizes),
+        "starts": list(run.starts),
         "sentences": _sentences(plan, problem, run) if problem.name == TEXT else None,
     }
 
 
-def _sentences(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, list[str]]:
+def _sentences(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, list[str]]:
     """Samples of the base policy and of what was learned, from the same prompts, drawn from an oracle of their own."""
     base = TokenPolicy(tuple(LinearSoftmax(np.zeros(problem.dimension)) for _ in range(problem.horizon)))
     drawn: dict[str, list[str]] = {}
@@ -145,7 +149,7 @@ def _sentences(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dic
                     policy,
                     oracle,
                     oracle.prompt(),
-                    sampler=SAMPLERS[plan.sampler].function,
+                    sampler=plan.sampler_spec.function,
                     multiplier=plan.settings.rejection_multiplier,
                     failure=plan.settings.rejection_failure,
                     seed=derived_seed(plan.seed, f"sentence {index}"),
@@ -156,7 +160,7 @@ def _sentences(plan: TokenPlan, problem: TokenProblem, run: MultiTurnRun) -> dic
     return drawn
 
 
-def baseline_results(plan: BaselinePlan, problem: TabularProblem, run: BaselineRun) -> dict[str, Any]:
+def baseline_results(plan: Plan, problem: TabularProblem, run: BaselineRun) -> dict[str, Any]:
     """What the record of a baseline states next to plan, ledger and rounds: problem, exact gaps and costs."""
     cost = BASELINES[plan.learner].cost(plan.settings, problem.prompts, problem.responses)
     return {

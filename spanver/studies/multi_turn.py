@@ -13,11 +13,11 @@ import numpy as np
 from spanver.evidence import Slope, compare_with_band, slope
 from spanver.exact import tokens as exact_tokens
 from spanver.learners.multi_turn import multi_turn
+from spanver.learners.spanner_sampling import largest_cost
 from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed
-from spanver.runs.plans import largest_samples
 from spanver.runs.settings import practical_multi_turn_settings
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
 from spanver.studies.engine.figures import draw_series, draw_theory
@@ -88,7 +88,7 @@ def _multi_turn(problem: TokenProblem, seed: int) -> tuple[Attempt, int]:
 
 def polynomial_factor(horizon: float) -> float:
     """Most samples of sequence-level SpannerSampling at effort 1: what its cost has besides coverage (S7, R1)."""
-    return float(largest_samples("softmax", spanner_settings(0, PROMPTS_PER_TOKEN * int(horizon))))
+    return float(largest_cost(spanner_settings(0, PROMPTS_PER_TOKEN * int(horizon))))
 
 
 def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:

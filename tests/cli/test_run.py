@@ -12,6 +12,7 @@ from command_line import TINY, Command, assert_refused, set_options
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
 from spanver.runs.learners import LEARNERS
+from spanver.runs.plans import SETTINGS
 from spanver.runs.records import checkpoint_path, load_record
 
 
@@ -125,7 +126,7 @@ def test_every_learner_runs_and_its_record_certifies(learner: str, spanver: Comm
     for words in (LEARNERS[learner].title, "gap J(pi*) - J(pi), exact", "base policy", "at most", "seed 0"):
         assert words in said.out
     plan = json.loads(Path("run.json").read_text())["plan"]
-    assert set(plan["settings"]) == {field.name for field in fields(LEARNERS[learner].settings)}
+    assert set(plan["settings"]) == {field.name for field in fields(SETTINGS[learner])}
     certified = spanver("certify", "run.json")
     assert (certified.code, "0 violated" in certified.out) == (0, True)
     assert ("fits (they minimise another loss" in certified.out) == (learner == "xpo")

@@ -17,8 +17,8 @@ from spanver.runs.archive import arrays_path
 from spanver.runs.baselines import BASELINES, Cost, OnlineDPOSettings, XPOSettings
 from spanver.runs.certify import certify, uncertified
 from spanver.runs.execution import execute_baseline
-from spanver.runs.plans import BaselinePlan, make_baseline_plan
-from spanver.runs.records import load_any, load_baseline_record
+from spanver.runs.plans import Plan, make_baseline_plan
+from spanver.runs.records import Rounds, load_record
 from spanver.verdicts import Verdict
 
 PROBLEM = random_problem(3, prompts=3, responses=8, dimension=3)
@@ -35,7 +35,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def plan_of(name: str, seed: int = 5) -> BaselinePlan:
+def plan_of(name: str, seed: int = 5) -> Plan:
     learner, overrides = RUNS[name]
     return make_baseline_plan(learner, PROBLEM, seed=seed, overrides={"rounds": 12, **overrides})
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def violated(path: Path) -> set[str]:
-    return {claim.id for claim in certify(load_any(path)) if claim.verdict is not Verdict.HOLDS}
+    return {claim.id for claim in certify(load_record(path)) if claim.verdict is not Verdict.HOLDS}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -61,18 +61,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_run(
     assert (tmp_path / "run.json").read_bytes() == (folder / f"{name}.json").read_bytes()
     assert arrays_path(tmp_path / "run.json").read_bytes() == arrays_path(folder / f"{name}.json").read_bytes()
     execute_baseline(plan_of(name, seed=6), tmp_path / "other.json", problem=PROBLEM)
-    one, other = (load_baseline_record(path) for path in (tmp_path / "run.json", tmp_path / "other.json"))
+    one, other = (load_record(path).did for path in (tmp_path / "run.json", tmp_path / "other.json"))
+    assert isinstance(one, Rounds)
+    assert isinstance(other, Rounds)
     assert not np.array_equal(one.targets, other.targets)
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_record_holds_the_plan_and_exact_gaps(folder: Path, name: str) -> None:
-    record = load_baseline_record(folder / f"{name}.json")
+    record = load_record(folder / f"{name}.json")
     assert record.plan == plan_of(name)
-    assert len(record.targets) == len(record.thetas) == 12
+    assert isinstance(record.did, Rounds)
+    assert len(record.did.targets) == len(record.did.thetas) == 12
     assert record.summary["base_gap"] == gap(PROBLEM, PROBLEM.log_base)
     if name != "best of n":
-        assert record.summary["gap"] == gap(PROBLEM, log_law(PROBLEM, LinearSoftmax(record.theta)))
+        assert record.summary["gap"] == gap(PROBLEM, log_law(PROBLEM, LinearSoftmax(record.did.theta)))
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -80,8 +83,8 @@ def test_a_genuine_record_holds_on_every_check_that_it_allows(folder: Path, name
     path = folder / f"{name}.json"
     assert violated(path) == set()
     least_squares = name not in ("preferences", "xpo", "enumerated")
-    assert [claim.id for claim in certify(load_any(path))] == (["E6", "O1"] if least_squares else ["O1"])
-    assert ("fits" in uncertified(load_any(path))) == (not least_squares)
+    assert [claim.id for claim in certify(load_record(path))] == (["E6", "O1"] if least_squares else ["O1"])
+    assert ("fits" in uncertified(load_record(path))) == (not least_squares)
 
 
 def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -138,7 +141,7 @@ def test_an_altered_record_is_caught_by_name(
 )
 def test_a_record_that_does_not_fit_together_is_damaged(folder: Path, tmp_path: Path, change: Change) -> None:
     with pytest.raises(RecordError, match=r"run\.json is damaged"):
-        load_baseline_record(altered_copy(folder / "rewards.json", tmp_path / "run.json", change))
+        load_record(altered_copy(folder / "rewards.json", tmp_path / "run.json", change))
 
 
 def test_what_is_asked_for_is_counted_by_hand() -> None:

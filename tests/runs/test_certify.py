@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from alterations import Change, add, altered_copy, assign, more, put, scale
+from alterations import Change, add, altered_copy, assign, more, put, scale, trace_of
 from faults import plant
 
 from spanver.errors import SpanverError
@@ -107,7 +107,7 @@ def test_the_checks_are_these(genuine: Path, altered: Callable[[Change], Path]) 
     assert list(verdicts(genuine)) == list(CERTIFIED)
     assert violated(altered(lambda summary, arrays: None)) == set()
     record = load_record(genuine)
-    assert record.trace.spanner.size >= 5  # enough for the alterations below to mean something
+    assert trace_of(record).spanner.size >= 5  # enough for the alterations below to mean something
     assert all(claim.finding for claim in certify(record))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from alterations import trace_of
 
 from spanver.errors import InterruptedRunError, RecordError
 from spanver.learners.spanner_sampling import Run, Settings, Trace, sampling_rounds, spanner_sampling
@@ -23,7 +24,16 @@ from spanver.runs.archive import arrays_path
 from spanver.runs.certify import certify
 from spanver.runs.execution import execute
 from spanver.runs.plans import Plan, make_plan
-from spanver.runs.records import Checkpoint, checkpoint_path, load_checkpoint, load_record, save_checkpoint, save_record
+from spanver.runs.records import (
+    Checkpoint,
+    Sampled,
+    checkpoint_path,
+    load_checkpoint,
+    load_record,
+    save_checkpoint,
+    save_record,
+    trace_arrays,
+)
 from spanver.values import Outcome
 
 SETTINGS = {
@@ -46,10 +56,12 @@ def learned(plan: Plan) -> tuple[Run, Ledger]:
     return spanner_sampling(oracle, seed=plan.seed, settings=plan.settings), oracle.ledger
 
 
-def stated(plan: Plan) -> dict[str, Any]:
+def stated(plan: Plan, trace: Trace) -> dict[str, Any]:
     """What a record says in addition to its plan and its rounds."""
     problem = {"name": "random", "dimension": 3, "beta": 0.25, "radius": 1.0, "reward_range": 2.0, "coverage": 4.0}
-    return {"problem": problem, "settings": dataclasses.asdict(plan.settings), "coverage_reached": None}
+    spanner = {name: getattr(trace.spanner, name) for name in ("size", "dimension", "nu")}
+    settings = dataclasses.asdict(plan.settings)
+    return {"problem": problem, "settings": settings, "spanner": spanner, "coverage_reached": None}
 
 
 def contents(value: object) -> object:
@@ -89,13 +101,14 @@ def test_a_record_comes_back_bit_for_bit(tmp_path: Path) -> None:
     run, ledger = learned(plan)
     path = tmp_path / "run.json"
     curves = {"rounds": np.array([1, 2]), "round_gaps": np.array([0.1, 1e-300])}
-    results = {**stated(plan), "note": ["plain", 0.1]}
-    summary = save_record(path, plan=plan, trace=run.trace, ledger=ledger, results=results, curves=curves)
+    results = {**stated(plan, run.trace), "note": ["plain", 0.1]}
+    summary = save_record(path, plan=plan, ledger=ledger, results=results, arrays={**trace_arrays(run.trace), **curves})
     loaded = load_record(path)
-    assert contents(loaded.trace) == contents(run.trace)
+    assert contents(trace_of(loaded)) == contents(run.trace)
     assert loaded.plan == plan
     assert loaded.ledger == ledger
-    assert loaded.sigma.tobytes() == run.trace.spanner.sigma.tobytes()
+    assert isinstance(loaded.did, Sampled)
+    assert loaded.did.sigma.tobytes() == run.trace.spanner.sigma.tobytes()
     assert loaded.summary == summary == json.loads(path.read_text())
     assert {key: loaded.summary[key] for key in results} == results
     assert summary["schema"].startswith("spanver.run/")
@@ -136,10 +149,9 @@ def test_text_prompts_unusual_outcomes_and_unbounded_ledgers_come_back(tmp_path:
     ledger = Ledger(samples=3 * 2**70, rewards=2**63, enumerated=1)
     path = tmp_path / "run.json"
     save_checkpoint(path, Checkpoint(plan, trace, ledger))
-    save_record(path, plan=plan, trace=trace, ledger=ledger, results=stated(plan), curves={})
-    for loaded in (load_checkpoint(path), load_record(path)):
-        assert contents(loaded.trace) == contents(trace)
-        assert loaded.ledger == ledger
+    save_record(path, plan=plan, ledger=ledger, results=stated(plan, trace), arrays=trace_arrays(trace))
+    assert contents(load_checkpoint(path).trace) == contents(trace_of(load_record(path))) == contents(trace)
+    assert load_checkpoint(path).ledger == load_record(path).ledger == ledger
 
 
 @pytest.mark.parametrize("oracle", ["counted", "literal"])
@@ -163,9 +175,9 @@ def test_a_finished_run_leaves_its_record_and_a_log_of_wall_times_alone(record: 
 def test_two_records_in_one_folder_do_not_share_arrays(tmp_path: Path) -> None:
     first, second = tmp_path / "run.seed5", tmp_path / "run.seed6"
     execute(small_plan(), first)
-    before = contents(load_record(first).trace)
+    before = contents(trace_of(load_record(first)))
     execute(dataclasses.replace(small_plan(), seed=6), second)
-    assert contents(load_record(first).trace) == before
+    assert contents(trace_of(load_record(first))) == before
 
 
 # What is damaged or foreign
@@ -244,7 +256,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(checkpoint: Path, damage: Calla
 def test_a_flipped_byte_anywhere_in_the_arrays_is_refused_or_changes_nothing(record: Path) -> None:
     path = arrays_path(record)
     content = path.read_bytes()
-    before = contents(load_record(record).trace)
+    before = contents(trace_of(load_record(record)))
     refused = 0
     for position in range(0, len(content), 7):
         damaged = bytearray(content)
@@ -255,7 +267,7 @@ def test_a_flipped_byte_anywhere_in_the_arrays_is_refused_or_changes_nothing(rec
         except RecordError:
             refused += 1
         else:
-            assert contents(loaded.trace) == before, f"byte {position}"
+            assert contents(trace_of(loaded)) == before, f"byte {position}"
     assert refused > len(content) / 7 / 2
 
 

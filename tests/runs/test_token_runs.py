@@ -19,7 +19,7 @@ from spanver.problems.tokens import TokenProblem
 from spanver.runs.certify import certify
 from spanver.runs.execution import execute_tokens
 from spanver.runs.plans import make_token_plan
-from spanver.runs.records import load_token_record
+from spanver.runs.records import Layers, load_record
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdicts(path: Path) -> dict[str, Verdict]:
-    return {claim.id: claim.verdict for claim in certify(load_token_record(path))}
+    return {claim.id: claim.verdict for claim in certify(load_record(path))}
 
 
 def test_the_same_plan_gives_the_same_bytes(folder: Path) -> None:
@@ -51,17 +51,20 @@ def test_the_same_plan_gives_the_same_bytes(folder: Path) -> None:
 def test_another_seed_gives_another_run(folder: Path) -> None:
     plan = make_token_plan(problem(), seed=8, overrides=SMALL)
     execute_tokens(plan, folder / "other.json", problem=problem())
-    one, other = (load_token_record(folder / f"{name}.json") for name in ("one", "other"))
+    one, other = (load_record(folder / f"{name}.json").did for name in ("one", "other"))
+    assert isinstance(one, Layers)
+    assert isinstance(other, Layers)
     assert not np.array_equal(one.layers[0].theta, other.layers[0].theta)
 
 
 def test_a_record_holds_everything_that_was_learned_and_asked(folder: Path) -> None:
-    record = load_token_record(folder / "one.json")
-    assert len(record.layers) == 3
-    assert [len(layer.targets) for layer in record.layers] == record.summary["spanner_sizes"]
-    assert record.ledger.samples == sum(each.samples for each in record.phases.values())
-    assert record.layers[2].prefixes.shape[1] == 2
-    for position, layer in enumerate(record.layers):
+    record = load_record(folder / "one.json")
+    assert isinstance(record.did, Layers)
+    assert len(record.did.layers) == 3
+    assert [len(layer.targets) for layer in record.did.layers] == record.summary["spanner_sizes"]
+    assert record.ledger.samples == sum(each.samples for each in record.did.phases.values())
+    assert record.did.layers[2].prefixes.shape[1] == 2
+    for position, layer in enumerate(record.did.layers):
         for pair in range(len(layer.targets)):
             row = int(layer.prompts[pair])
             for token in layer.prefixes[pair]:
@@ -71,7 +74,7 @@ def test_a_record_holds_everything_that_was_learned_and_asked(folder: Path) -> N
 
 
 def test_the_summary_states_exact_coverage_and_gaps(folder: Path) -> None:
-    summary = load_token_record(folder / "one.json").summary
+    summary = load_record(folder / "one.json").summary
     token = 2.0 / (1.0 + np.exp(-2.0))
     assert summary["problem"]["conditional_coverage"] == pytest.approx(token, rel=1e-12)
     assert summary["problem"]["coverage"] == pytest.approx(token**3, rel=1e-12)
@@ -184,7 +187,7 @@ def test_a_record_without_an_array_is_damaged(folder: Path, tmp_path: Path, miss
     with np.load(folder / "one.npz") as archive:
         np.savez(tmp_path / "run.npz", **{name: archive[name] for name in archive.files if name != missing})
     with pytest.raises(RecordError, match=r"run\.json is damaged.*" + missing):
-        load_token_record(tmp_path / "run.json")
+        load_record(tmp_path / "run.json")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ def test_a_summary_of_another_shape_is_damaged(folder: Path, tmp_path: Path, key
     (tmp_path / "run.json").write_text(json.dumps(summary))
     (tmp_path / "run.npz").write_bytes((folder / "one.npz").read_bytes())
     with pytest.raises(RecordError, match=r"run\.json is damaged"):
-        load_token_record(tmp_path / "run.json")
+        load_record(tmp_path / "run.json")
 
 
 def test_a_record_of_another_shape_is_damaged(folder: Path, tmp_path: Path) -> None:
@@ -205,7 +208,7 @@ def test_a_record_of_another_shape_is_damaged(folder: Path, tmp_path: Path) -> N
     arrays["layer_2_targets"] = arrays["layer_2_targets"][:-1]
     np.savez(tmp_path / "run.npz", **arrays)
     with pytest.raises(RecordError, match="layer_2"):
-        load_token_record(tmp_path / "run.json")
+        load_record(tmp_path / "run.json")
 
 
 @pytest.mark.parametrize(

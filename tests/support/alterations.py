@@ -9,10 +9,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from spanver.learners.spanner_sampling import Trace
 from spanver.runs.archive import arrays_path
+from spanver.runs.records import Record, Sampled
 
 Change: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], object]
 """Changes a summary and arrays in place."""
+
+
+def trace_of(record: Record) -> Trace:
+    """Trace of a record of SpannerSampling."""
+    assert isinstance(record.did, Sampled)
+    return record.did.trace
 
 
 def altered_copy(genuine: Path, path: Path, change: Change) -> Path:
