@@ -162,10 +162,6 @@ def sample_policy(
         `M` and `delta` of the sampler.
     seed : int
         Of this output: it draws the component of a mixture, and is passed to the sampler.
-
-    Returns
-    -------
-    Response
     """
     component: LinearSoftmax | TruncatedSoftmax
     match policy:

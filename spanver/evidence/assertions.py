@@ -30,10 +30,6 @@ def split_alpha(alpha: float, guarantees: int, instances: int) -> float:
     guarantees, instances : int
         Each guarantee is tested on each instance.
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     ArgumentError

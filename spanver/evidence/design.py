@@ -95,10 +95,6 @@ def min_samples_chances(discrepancy: float, *, alpha: float, power: float = 0.99
     alpha, power : float
         Level of the test, and the least probability of rejecting at the returned number of outcomes.
 
-    Returns
-    -------
-    int
-
     Raises
     ------
     ArgumentError

@@ -46,10 +46,6 @@ def log_e_mean(total: float, count: int, bound: float) -> float:
     bound : float
         At least 0. At 0 any positive total is impossible; from 1 on nothing is evidence.
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     ArgumentError
@@ -133,10 +129,6 @@ def log_e_uncovered(accepted: ArrayLike, q: ArrayLike) -> float:
     q : array_like, shape (n,)
         `q_{t-1}` in `[0, 1]`: the probability that a fresh pair is uncovered, before round `t`.
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     ArgumentError
@@ -206,10 +198,6 @@ def log_e_same_law(first: ArrayLike, second: ArrayLike, categories: int) -> floa
         Categories, in the order drawn.
     categories : int
         How many categories there are.
-
-    Returns
-    -------
-    float
 
     Raises
     ------

@@ -41,10 +41,6 @@ def slope(sizes: ArrayLike, values: ArrayLike, *, covariate: ArrayLike | None = 
     level : float
         Of the interval.
 
-    Returns
-    -------
-    Slope
-
     Raises
     ------
     ArgumentError

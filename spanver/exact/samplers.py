@@ -97,10 +97,6 @@ def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float,
     multiplier : float
         `M`.
     delta : float
-
-    Returns
-    -------
-    SamplerLaw
     """
     base, f = np.asarray(base, dtype=np.float64), np.asarray(f, dtype=np.float64)
     require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")

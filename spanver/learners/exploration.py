@@ -149,12 +149,7 @@ def explore(
     fit: Fit | None = None,
     start: Exploration | None = None,
 ) -> Exploration:
-    """Phase 2 of SpannerSampling (A2; `[FMR25]`): the last state of `exploration_rounds`, with its parameters.
-
-    Returns
-    -------
-    Exploration
-    """
+    """Phase 2 of SpannerSampling (A2; `[FMR25]`): the last state of `exploration_rounds`, with its parameters."""
     states = exploration_rounds(
         oracle,
         spanner,
@@ -202,10 +197,6 @@ def exploration_rounds(
         Default: least squares on the ball, from the moments of the data.
     start : Exploration, optional
         Where to go on from; its data count.
-
-    Yields
-    ------
-    ExplorationState
     """
     state = ExplorationState(spanner, start or Exploration.empty(oracle.dimension), rounds)
     yield state

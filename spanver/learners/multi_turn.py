@@ -137,10 +137,6 @@ def multi_turn(
     sampler : Sampler
         `softmax_sample`, `race_sample`, or any other function of this form.
 
-    Returns
-    -------
-    MultiTurnRun
-
     Raises
     ------
     BudgetExceededError

@@ -45,10 +45,6 @@ def race_sample(
         As for `softmax_sample`; the race takes `race_size(multiplier, failure)` samples.
     seed : int
         Of the uniform numbers `U_i`.
-
-    Returns
-    -------
-    Response
     """
     responses = oracle.sample(prompt, race_size(multiplier, failure))
     uniforms = 1.0 - stream(seed, "race").random(len(responses))

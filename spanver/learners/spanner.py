@@ -183,10 +183,6 @@ def build_spanner(
     seed : int
         Ignored: this phase has no randomness of its own. Accepted so that all spanner builders share one signature.
 
-    Returns
-    -------
-    Spanner
-
     Raises
     ------
     ArgumentError
@@ -226,10 +222,6 @@ def spanner_rounds(
         `lambda`, above 0.
     start : Spanner, optional
         Where to go on from. Its `nu` may not be smaller, so that its pairs count as accepted under this `nu` too.
-
-    Yields
-    ------
-    SpannerState
 
     Raises
     ------

@@ -165,10 +165,6 @@ def spanner_sampling(
     spanner : SpannerBuilder, optional
         Builds the spanner in place of phase 1.
 
-    Returns
-    -------
-    Run
-
     Raises
     ------
     BudgetExceededError
@@ -218,10 +214,6 @@ def sampling_rounds(
         Default: least squares on the ball, from the moments of the data.
     start : Trace, optional
         State to resume from, with an oracle that resumes from the same place.
-
-    Yields
-    ------
-    SamplingState
 
     Raises
     ------

@@ -105,10 +105,6 @@ def evaluate_table(
         Of (round, prompt, second response), when estimated.
     on_step : callable, optional
         Called with the number of rounds whose law is computed, when exact.
-
-    Returns
-    -------
-    Evaluation
     """
     base_gap = gap(problem, problem.log_base)
     if law_cost(problem, mixture) <= EXACT_LIMIT and problem.responses**2 <= _LARGEST_SQUARE:
@@ -199,10 +195,6 @@ def evaluate_text(
         How many outputs of base policy and mixture are shown.
     on_step : callable, optional
         Called after each prompt with the number of prompts done.
-
-    Returns
-    -------
-    Evaluation
     """
     beta = oracle.beta
     features = np.empty((prompts, pool + 1, oracle.dimension))

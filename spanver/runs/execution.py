@@ -92,10 +92,6 @@ def execute(
     problem : TabularProblem or TextProblem, optional
         The problem of the plan, if it is built already.
 
-    Returns
-    -------
-    Finished
-
     Raises
     ------
     InterruptedRunError

@@ -157,10 +157,6 @@ def make_plan(
         Of derived settings.
     budget : int, optional
         Samples of a staged run, which takes the coverage as unknown.
-
-    Returns
-    -------
-    Plan
     """
     require_positive("eps", eps)
     require_probability("delta", delta)

@@ -46,10 +46,6 @@ def settings_for(problem: TabularProblem | TextProblem, *, coverage: float | Non
     coverage : float, optional
         That they are for, at least 1; default: `known_coverage`.
 
-    Returns
-    -------
-    Settings
-
     Raises
     ------
     ArgumentError
@@ -70,10 +66,6 @@ def practical_settings(family: str, *, coverage: float, radius: float, reward_ra
         `C`, known or assumed, at least 1.
     radius, reward_range : float
         `B` and `R_max`, which give `lambda`.
-
-    Returns
-    -------
-    Settings
     """
     practical = {name: each.practical for name, each in FAMILIES.items()}.get(family)
     if practical is None:
@@ -99,10 +91,6 @@ def practical_multi_turn_settings(*, horizon: int, kappa: float) -> MultiTurnSet
         `H`. A longer sequence meets more prefixes, so warm start and test grow with it.
     kappa : float
         Above 0; the coverage of a token is `C_cond = 2/(1 + e^{-kappa})`.
-
-    Returns
-    -------
-    MultiTurnSettings
     """
     require_count("horizon", horizon)
     require_positive("kappa", kappa)
@@ -131,10 +119,6 @@ def practical_text_token_settings(*, horizon: int) -> MultiTurnSettings:
     ----------
     horizon : int
         `H`.
-
-    Returns
-    -------
-    MultiTurnSettings
     """
     require_count("horizon", horizon)
     return MultiTurnSettings(
@@ -170,10 +154,6 @@ def derived_settings(
         `beta` at most `reward_range`.
     coverage : float
         Upper bound on the coverage of the optimum.
-
-    Returns
-    -------
-    Settings
     """
     derived = derived_parameters(
         eps=eps,

@@ -75,10 +75,6 @@ def exhaustive(problem: TabularProblem, seed: int, exponent: float) -> Attempt:
     seed : int
     exponent : float
         Rounds are `2^exponent`.
-
-    Returns
-    -------
-    Attempt
     """
     oracle = counted_oracle(problem, seed=derived_seed(seed, "oracle"))
     candidates = np.array(list(itertools.product((1.0, -1.0), repeat=problem.dimension)))

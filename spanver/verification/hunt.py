@@ -189,10 +189,6 @@ def run_zoo(
     on_result : callable, optional
         Called with the name of each mutant when its result is available.
 
-    Returns
-    -------
-    ZooReport
-
     Raises
     ------
     ArgumentError

@@ -101,10 +101,6 @@ def verify(
         Part of the message, by guarantee (`read_expected_failures`).
     on_finding : callable, optional
         Called with the name of each property when it ends.
-
-    Returns
-    -------
-    Report
     """
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
     require_count("workers", workers)

@@ -124,10 +124,6 @@ def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerTrace:
         `lambda`, above 0.
     nu : float
         Above 0.
-
-    Returns
-    -------
-    SpannerTrace
     """
     xp = array_namespace(pairs)
     dimension = pairs.shape[2]

@@ -88,10 +88,6 @@ class TextProblem:
             Words of the model's vocabulary.
         uniforms : array, shape (n, uniforms_per_response)
             In [0, 1).
-
-        Returns
-        -------
-        list of str, length n
         """
         history = (self._model.start, *(self._model.index[word] for word in prompt.split()))
         rows = uniforms.reshape(-1, self.words, UNIFORMS_PER_WORD)
@@ -177,10 +173,6 @@ def text_problem(
         Number of openings, at most 512.
     words : int
         Most words of a response.
-
-    Returns
-    -------
-    TextProblem
 
     Raises
     ------

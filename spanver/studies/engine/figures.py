@@ -48,10 +48,6 @@ def draw_study(study: Study, measured: Sequence[Measurement], folder: Path) -> l
     study : Study
     measured : sequence of Measurement
     folder : Path
-
-    Returns
-    -------
-    list of Path
     """
     import matplotlib as mpl  # noqa: PLC0415 (slow to import, and only figures need it)
     from matplotlib.figure import Figure  # noqa: PLC0415

@@ -79,10 +79,6 @@ def run_studies(
     on_points : callable
         Told how many points are done, out of how many.
 
-    Returns
-    -------
-    tuple of Result
-
     Raises
     ------
     ArgumentError
