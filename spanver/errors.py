@@ -1,10 +1,10 @@
 """Every error that spanver raises on purpose: who raises which, and when.
 
 `ArgumentError` is raised on entry, by the checks of `spanver.validation`, and names the argument, its value and what
-is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; a run `InterruptedRunError`; readers of
-files `RecordError`; an assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form
-is a `ContractError`, a program that cannot be greeted a `HandshakeError`, one that misbehaves later a
-`ProtocolError`, and a property that fails, whatever the reason, a `ViolationError`.
+is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; readers of files `RecordError`; an
+assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form is a `ContractError`, a
+program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, and a property that
+fails, whatever the reason, a `ViolationError`.
 """
 
 from __future__ import annotations
@@ -92,10 +92,6 @@ class QuestionRefusedError(SpanverError):
 
 class RecordError(SpanverError):
     """A run record or checkpoint that cannot be read; the sentence says which file and why."""
-
-
-class InterruptedRunError(SpanverError):
-    """A run was stopped between two rounds, after writing its checkpoint."""
 
 
 class HandshakeError(SpanverError):

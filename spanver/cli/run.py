@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Container
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -14,7 +15,7 @@ import typer
 from typer import Option
 
 from spanver.cli.terminal import check_outputs, console, errors, plain, rounds_progress, status, stoppable
-from spanver.errors import ArgumentError, InterruptedRunError
+from spanver.errors import ArgumentError
 from spanver.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -174,24 +175,31 @@ def _carry_out_in_rounds(learner: Learner, plan: Plan, out: Path, built: Any, st
     }
     totals["evaluation"] = EVALUATION_PROMPTS if plan.oracle == "text" else totals["exploration"]
     how = f"    spanver run --resume --out {shlex.quote(str(out))}"
-    with stoppable() as stop, rounds_progress(totals) as on_round:
+    steps = learner.execute(plan, out, start=start, problem=built)
+    with stoppable() as stop, rounds_progress(totals) as show, closing(steps):
         try:
-            finished: Finished = learner.execute(plan, out, start=start, on_round=on_round, stop=stop, problem=built)
-            return finished
-        except InterruptedRunError as error:
-            errors.print(f"{error}. Continue with:", style="yellow", markup=False, highlight=False)
-            plain(how, errors)
+            for step in steps:
+                show(step)
+                if step.finished is not None:
+                    finished: Finished = step.finished
+                    return finished
+                if stop():
+                    break
         except KeyboardInterrupt:
             errors.print("stopped in the middle of a round.", style="yellow")
             if checkpoint_path(out).exists():
                 plain(f"Continue from the last checkpoint with:\n{how}", errors)
-        raise typer.Exit(Verdict.UNDECIDED.exit_code)
+            raise typer.Exit(Verdict.UNDECIDED.exit_code) from None
+    where = "in the evaluation" if step.phase == "evaluation" else f"after {step.phase} round {step.done}"
+    errors.print(f"stopped {where}; nothing is lost. Continue with:", style="yellow", highlight=False)
+    plain(how, errors)
+    raise typer.Exit(Verdict.UNDECIDED.exit_code)
 
 
 def _draw(finished: Finished, figure: Path) -> None:
     from spanver.runs.figures import draw_figure  # noqa: PLC0415
 
-    draw_figure(finished.summary, finished.run.trace, finished.curves, figure)
+    draw_figure(finished.summary, finished.run.trace, finished.evaluation.curves, figure)
     plain(f"figure: {figure}")
 
 

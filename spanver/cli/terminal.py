@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -27,6 +27,9 @@ from rich.progress import (
 from rich.text import Text
 
 from spanver.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from spanver.runs.execution import Step
 
 console = Console()
 errors = Console(stderr=True)
@@ -122,10 +125,10 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def rounds_progress(totals: dict[str, int | None]) -> Iterator[Callable[[str, int, Any], None] | None]:
-    """Show the phases with rate, time left and samples drawn."""
+def rounds_progress(totals: dict[str, int | None]) -> Iterator[Callable[[Step], None]]:
+    """Show the phases of a run with rate, time left and samples drawn."""
     if not console.is_terminal:
-        yield None
+        yield lambda step: None
         return
     columns = (
         TextColumn("{task.description:<12}"),
@@ -141,10 +144,10 @@ def rounds_progress(totals: dict[str, int | None]) -> Iterator[Callable[[str, in
             phase: progress.add_task(phase, total=total, start=False, samples="0") for phase, total in totals.items()
         }
 
-        def on_round(phase: str, done: int, ledger: Any) -> None:
-            task = tasks[phase]
+        def show(step: Step) -> None:
+            task = tasks[step.phase]
             if not progress.tasks[task].started:
                 progress.start_task(task)
-            progress.update(task, completed=done, samples=f"{ledger.samples:,}")
+            progress.update(task, completed=step.done, samples=f"{step.ledger.samples:,}")
 
-        yield on_round
+        yield show

@@ -6,8 +6,9 @@ evaluation prompts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -82,6 +83,11 @@ class Evaluation:
     after: tuple[Sample, ...]
     method: str
 
+    @property
+    def curves(self) -> dict[str, Any]:
+        """Arrays that the figure draws, by name."""
+        return {"rounds": self.rounds, "round_gaps": self.round_gaps, "mixture_gaps": self.mixture_gaps}
+
 
 def evaluate_table(
     problem: TabularProblem,
@@ -89,8 +95,7 @@ def evaluate_table(
     *,
     seed: int,
     draws: int = 2000,
-    on_step: Callable[[int], None] | None = None,
-) -> Evaluation:
+) -> Generator[int, None, Evaluation]:
     """Gap of a mixture on a table: from its exact law where `law_cost` is at most `EXACT_LIMIT`, else estimated.
 
     The estimate averages the exact gap given round, prompt and second response over draws of these; by convexity of the
@@ -103,8 +108,11 @@ def evaluate_table(
     seed : int
     draws : int
         Of (round, prompt, second response), when estimated.
-    on_step : callable, optional
-        Called with the number of rounds whose law is computed, when exact.
+
+    Yields
+    ------
+    int
+        When exact, the number of rounds whose law is computed; the evaluation is what the generator returns.
     """
     base_gap = gap(problem, problem.log_base)
     if law_cost(problem, mixture) <= EXACT_LIMIT and problem.responses**2 <= _LARGEST_SQUARE:
@@ -114,8 +122,7 @@ def evaluate_table(
             total = np.logaddexp(total, law)
             round_gaps.append(gap(problem, law))
             mixture_gaps.append(gap(problem, total - np.log(done)))
-            if on_step is not None:
-                on_step(done)
+            yield done
         value = mixture_gaps[-1]
         return Evaluation(
             gap=Estimate(value, value, value, exact=True),
@@ -169,8 +176,7 @@ def evaluate_text(
     pool: int,
     seed: int,
     shown: int = 5,
-    on_step: Callable[[int], None] | None = None,
-) -> Evaluation:
+) -> Generator[int, None, Evaluation]:
     """Objective of a mixture on a problem that is only sampled, as the race sampler with `pool` draws outputs it.
 
     For each of `prompts` prompts a second response and a pool of `pool` responses are drawn, and all rewards queried.
@@ -193,8 +199,11 @@ def evaluate_text(
         Of the outputs that are shown.
     shown : int
         How many outputs of base policy and mixture are shown.
-    on_step : callable, optional
-        Called after each prompt with the number of prompts done.
+
+    Yields
+    ------
+    int
+        Prompts done so far; the evaluation is what the generator returns.
     """
     beta = oracle.beta
     features = np.empty((prompts, pool + 1, oracle.dimension))
@@ -206,8 +215,7 @@ def evaluate_text(
         features[row] = responses.features
         rewards[row] = [oracle.reward(prompt, identity) for identity in responses.ids]
         drawn.append((prompt, responses.ids))
-        if on_step is not None:
-            on_step(row + 1)
+        yield row + 1
 
     objectives = np.empty((len(mixture), prompts))
     laws = np.zeros((prompts, pool))

@@ -9,7 +9,8 @@ and the same plan gives the same record.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from spanver.errors import ArgumentError, InterruptedRunError
+from spanver.errors import ArgumentError
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import Run, SamplingState, Trace, largest_cost, sampling_rounds
 from spanver.learners.staged import staged_rounds
@@ -61,22 +62,43 @@ class Finished:
     run: Run
     evaluation: Evaluation
 
-    @property
-    def curves(self) -> dict[str, Any]:
-        """Arrays that the figure draws: `rounds`, `round_gaps`, `mixture_gaps`."""
-        return _curves(self.evaluation)
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A run of SpannerSampling after a round, or after a step of its evaluation.
+
+    Attributes
+    ----------
+    phase : {"spanner", "exploration", "evaluation"}
+    done : int
+        Rounds of this phase so far, or steps of the evaluation.
+    ledger : Ledger
+        Of the learner.
+    finished : Finished or None
+        The result, once the record is written: in the last step alone.
+    """
+
+    phase: str
+    done: int
+    ledger: Ledger
+    finished: Finished | None = None
 
 
 def execute(
-    plan: Plan,
-    path: Path,
-    *,
-    start: Checkpoint | None = None,
-    on_round: Callable[[str, int, Ledger], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    problem: TabularProblem | TextProblem | None = None,
+    plan: Plan, path: Path, *, start: Checkpoint | None = None, problem: TabularProblem | TextProblem | None = None
 ) -> Finished:
-    """Carry out a plan and write its record.
+    """Carry out a plan and write its record: the last of `execution_steps`, with its parameters."""
+    (last,) = deque(execution_steps(plan, path, start=start, problem=problem), maxlen=1)
+    assert last.finished is not None
+    return last.finished
+
+
+def execution_steps(
+    plan: Plan, path: Path, *, start: Checkpoint | None = None, problem: TabularProblem | TextProblem | None = None
+) -> Generator[Step, None, None]:
+    """Carry out a plan step by step, and write its record before the last.
+
+    An iterator that is closed after a round has written a checkpoint from which the run goes on.
 
     Parameters
     ----------
@@ -85,65 +107,39 @@ def execute(
         Of the record; the checkpoint lies next to it until the run is complete.
     start : Checkpoint, optional
         To go on from.
-    on_round : callable, optional
-        Called after every step with phase (`spanner`, `exploration`, `evaluation`), steps done and ledger.
-    stop : callable
-        Called after every round: whether to stop, which first writes the checkpoint.
     problem : TabularProblem or TextProblem, optional
         The problem of the plan, if it is built already.
-
-    Raises
-    ------
-    InterruptedRunError
-        When `stop` said so.
     """
-    with threadpool_limits(1):
-        # Several threads inside small matrix products cost more than they give, and make sums depend on the machine.
-        return _execute(plan, path, start, on_round, stop, problem or make_problem(plan.problem, plan.parameters))
-
-
-def _execute(
-    plan: Plan,
-    path: Path,
-    start: Checkpoint | None,
-    on_round: Callable[[str, int, Ledger], None] | None,
-    stop: Callable[[], bool],
-    problem: TabularProblem | TextProblem,
-) -> Finished:
     began = time.monotonic()
+    problem = problem or make_problem(plan.problem, plan.parameters)
     done = {"spanner": 0, "exploration": 0}
     if start is not None:
         done = {"spanner": len(start.trace.spanner.tries), "exploration": start.trace.exploration.rounds}
     oracle = _oracle(problem, plan, start.ledger if start else None, sum(done.values()))
     checkpoints = _Checkpoints(plan, path, oracle)
-    for state in _rounds(problem, plan, oracle, start.trace if start else None):
-        if state.done == done[state.phase]:
-            continue  # where a phase begins, or goes on from
-        done[state.phase] = state.done
-        if on_round is not None:
-            on_round(state.phase, state.done, oracle.ledger)
-        if stop():
-            checkpoints.write(state.trace)
-            raise InterruptedRunError(f"stopped after round {state.done} of the {state.phase} phase; nothing is lost")
-        checkpoints.write_if_due(state)
-    run = state.run
-    learned = time.monotonic()
-    checkpoints.write(run.trace)
-
-    def on_step(done: int) -> None:
-        if on_round is not None:
-            on_round("evaluation", done, oracle.ledger)
-        if stop():
-            raise InterruptedRunError("stopped while evaluating what was learned; nothing is lost")
-
-    evaluation, evaluation_ledger = _evaluate(problem, plan, run, on_step)
-    results = run_results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
-    arrays = {**trace_arrays(run.trace), **_curves(evaluation)}
+    # Several threads inside small matrix products cost more than they give, and make sums depend on the machine.
+    with threadpool_limits(1):
+        for state in _rounds(problem, plan, oracle, start.trace if start else None):
+            if state.done == done[state.phase]:
+                continue  # where a phase begins, or goes on from
+            done[state.phase] = state.done
+            checkpoints.write_if_due(state)
+            try:
+                yield Step(state.phase, state.done, oracle.ledger)
+            except GeneratorExit:
+                checkpoints.write(state.trace)
+                raise
+        run = state.run
+        checkpoints.write(run.trace)
+        learned = time.monotonic()
+        evaluation, evaluation_ledger = yield from _evaluated(problem, plan, run, oracle.ledger)
+        results = run_results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
+    arrays = {**trace_arrays(run.trace), **evaluation.curves}
     summary = save_record(path, plan=plan, ledger=oracle.ledger, results=results, arrays=arrays)
     checkpoint_path(path).unlink(missing_ok=True)
     seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": start is not None}
     times_path(path).write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
-    return Finished(summary, run, evaluation)
+    yield Step("evaluation", len(evaluation.rounds), oracle.ledger, Finished(summary, run, evaluation))
 
 
 def _rounds(
@@ -162,10 +158,6 @@ def _rounds(
         sampler=sampler,
         start=start,
     )
-
-
-def _curves(evaluation: Evaluation) -> dict[str, Any]:
-    return {name: getattr(evaluation, name) for name in ("rounds", "round_gaps", "mixture_gaps")}
 
 
 def _oracle(problem: TabularProblem | TextProblem, plan: Plan, ledger: Ledger | None, prompts: int) -> Oracle:
@@ -194,17 +186,23 @@ class _Checkpoints:
         self._due = ended + max(_CHECKPOINT_SECONDS, (ended - began) / _CHECKPOINT_SHARE)
 
 
-def _evaluate(
-    problem: TabularProblem | TextProblem, plan: Plan, run: Run, on_step: Callable[[int], None]
-) -> tuple[Evaluation, Ledger]:
+def _evaluated(
+    problem: TabularProblem | TextProblem, plan: Plan, run: Run, ledger: Ledger
+) -> Generator[Step, None, tuple[Evaluation, Ledger]]:
+    """Evaluate a run step by step; returns the evaluation, and what it cost besides the run."""
     seed = derived_seed(plan.seed, "evaluation")
     if isinstance(problem, TabularProblem):
-        return evaluate_table(problem, run.policy, seed=seed, on_step=on_step), Ledger()
-    # A seed of its own: what was learned from is not what it is judged on.
-    oracle = text_oracle(problem, seed=seed)
-    pool = SAMPLERS["race"].most(run.settings.rejection_multiplier, run.settings.rejection_failure)
-    evaluation = evaluate_text(oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=seed, on_step=on_step)
-    return evaluation, oracle.ledger
+        oracle, evaluating = None, evaluate_table(problem, run.policy, seed=seed)
+    else:
+        # A seed of its own: what was learned from is not what it is judged on.
+        oracle = text_oracle(problem, seed=seed)
+        pool = SAMPLERS["race"].most(run.settings.rejection_multiplier, run.settings.rejection_failure)
+        evaluating = evaluate_text(oracle, run.policy, prompts=EVALUATION_PROMPTS, pool=pool, seed=seed)
+    while True:
+        try:
+            yield Step("evaluation", next(evaluating), ledger)
+        except StopIteration as end:
+            return end.value, Ledger() if oracle is None else oracle.ledger
 
 
 def execute_tokens(plan: Plan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:

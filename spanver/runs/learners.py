@@ -16,7 +16,7 @@ from typing import Any
 from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES, parse_problem, parse_values
 from spanver.problems.family import Family
 from spanver.runs.baselines import BASELINES
-from spanver.runs.execution import execute, execute_baseline, execute_tokens
+from spanver.runs.execution import execute_baseline, execute_tokens, execution_steps
 from spanver.runs.plans import SETTINGS, make_baseline_plan, make_plan, make_token_plan
 from spanver.validation import require
 
@@ -33,8 +33,8 @@ class Learner:
     plan : callable
         `plan(problem, *, seed, overrides, **options)`.
     execute : callable
-        `execute(plan, path, *, problem)`, which returns the content of the record; of a resumable learner it also
-        takes what `spanver.runs.execution.execute` does, and returns what that does.
+        `execute(plan, path, *, problem)`, which returns the content of the record; of a resumable learner
+        `execution_steps`, or a function like it.
     note : str
         What is shown below its settings where the theory derives none.
     resumable : bool
@@ -58,7 +58,7 @@ class Learner:
 _TABLES = {name: family for name, family in FAMILIES.items() if name != "text"}
 
 LEARNERS: Mapping[str, Learner] = {
-    "spanner_sampling": Learner("SpannerSampling", FAMILIES, make_plan, execute, resumable=True),
+    "spanner_sampling": Learner("SpannerSampling", FAMILIES, make_plan, execution_steps, resumable=True),
     "multi_turn": Learner(
         "multi-turn SpannerSampling",
         TOKEN_FAMILIES,

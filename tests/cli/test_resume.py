@@ -107,11 +107,11 @@ def test_a_terminated_run_says_how_to_go_on_in_one_line_however_long_the_path(tm
 STOPPED_AT_ONCE = """
 import os, signal
 from spanver.runs import execution as runs
-execute = runs.execute
+steps = runs.execution_steps
 def stopped(*positional, **named):
     os.kill(os.getpid(), signal.SIGTERM)
-    return execute(*positional, **named)
-runs.execute = stopped
+    yield from steps(*positional, **named)
+runs.execution_steps = stopped
 from spanver.cli.app import main
 main()
 """

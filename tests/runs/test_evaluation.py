@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluations import evaluate_table
 
 from spanver.exact.samplers import race_law
 from spanver.kernels import uncertain_mask
@@ -16,7 +17,7 @@ from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.runs import evaluation
-from spanver.runs.evaluation import Evaluation, evaluate_table
+from spanver.runs.evaluation import Evaluation
 from spanver.values import FloatArray
 
 NU = 0.5

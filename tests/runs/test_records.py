@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from alterations import trace_of
 
-from spanver.errors import InterruptedRunError, RecordError
+from spanver.errors import RecordError
 from spanver.learners.spanner_sampling import Run, Settings, Trace, sampling_rounds, spanner_sampling
 from spanver.oracle import Ledger
 from spanver.oracles.counted import counted_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.archive import arrays_path
 from spanver.runs.certify import certify
-from spanver.runs.execution import execute
+from spanver.runs.execution import execute, execution_steps
 from spanver.runs.plans import Plan, make_plan
 from spanver.runs.records import (
     Checkpoint,
@@ -440,24 +440,17 @@ def test_going_on_from_a_saved_checkpoint_writes_the_same_bytes(tmp_path: Path) 
     execute(plan, whole)
     stops = 0
     phases: list[str] = []
-
-    def noted(phase: str, done: int, ledger: Ledger) -> None:
-        phases.append(phase)
-
-    def stop() -> bool:
-        """Every fourth round of both phases, and once after them."""
-        if phases[-1] == "evaluation":
-            return phases.count("evaluation") == 1
-        return len(phases) % 4 == 3
-
     start: Checkpoint | None = None
     while not cut.exists():
         assert stops < 20
-        try:
-            execute(plan, cut, start=start, on_round=noted, stop=stop)
-        except InterruptedRunError:
-            stops += 1
-            start = load_checkpoint(cut)
+        steps = execution_steps(plan, cut, start=start)
+        for step in steps:
+            phases.append(step.phase)
+            # Every fourth round of both phases, and once in the evaluation.
+            if phases.count("evaluation") == 1 if step.phase == "evaluation" else len(phases) % 4 == 3:
+                steps.close()
+                stops, start = stops + 1, load_checkpoint(cut)
+                break
     assert stops >= 8
     assert cut.read_bytes() == whole.read_bytes()
     assert arrays_path(cut).read_bytes() == arrays_path(whole).read_bytes()

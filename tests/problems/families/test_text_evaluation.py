@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 import pytest
+from evaluations import evaluate_text, evaluated
 from scipy import stats
 from text_cases import ALPHA, race_by_quadrature
 
@@ -20,7 +21,8 @@ from spanver.oracles.text import text_oracle
 from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families.text import TextProblem
 from spanver.problems.tabular import TabularProblem
-from spanver.runs.evaluation import Evaluation, evaluate_text
+from spanver.runs import evaluation as runs_evaluation
+from spanver.runs.evaluation import Evaluation
 from spanver.values import FloatArray, ResponseId, Responses
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -180,9 +182,8 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_samples_that_are_shown_are_the_best_of_what_was_looked_at() -> None:
-    steps: list[int] = []
-    evaluation = evaluate_text(
-        literal_oracle(TABLE, seed=1), MIXTURE, prompts=30, pool=8, seed=0, shown=2, on_step=steps.append
+    evaluation, steps = evaluated(
+        runs_evaluation.evaluate_text(literal_oracle(TABLE, seed=1), MIXTURE, prompts=30, pool=8, seed=0, shown=2)
     )
     assert steps == list(range(1, 31))
     for samples in (evaluation.before, evaluation.after):
