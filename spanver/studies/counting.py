@@ -22,8 +22,8 @@ from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
-from spanver.studies.engine.figures import draw_theory
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study
+from spanver.studies.engine.figures import draw_theory, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, ladder
 from spanver.studies.entrants import STYLES
 from spanver.values import Counts, FloatArray, IntArray, Prompt, Responses, Rule, SearchResult
 from spanver.verdicts import Verdict
@@ -47,10 +47,7 @@ SEEN = ("samples", "spanner", "theta")
 def points(profile: str) -> tuple[Point, ...]:
     """Many points at coverages where both oracles run, one at each of the others."""
     both, many, alone = LADDERS[profile]
-    compared = (
-        Point("counting", oracle, float(size), seed) for oracle in ORACLES for size in both for seed in range(many)
-    )
-    return (*compared, *(Point("counting", "counted", float(size), 0) for size in alone))
+    return ladder("counting", ORACLES, both, many) + ladder("counting", ["counted"], alone, 1)
 
 
 def settings(coverage: float) -> Settings:
@@ -201,14 +198,9 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     if compared:
         last, end = 2.0 ** compared[-1], float(_runs(measured, "counted", compared[-1])[:, 0].mean())
         draw_theory(right, 2.0 ** np.array(compared), lambda c: end * c / last, "slope 1")
-    right.set_yscale("log")
     right.set_ylabel("answers a run")
-    for axes, title in ((left, "samples asked, $T_{comp}$, by both oracles"), (right, "charged, and really drawn")):
-        axes.set_xscale("log", base=2)
-        axes.set_xlabel("coverage $C(\\pi^*)$")
-        axes.set_title(title, fontsize=10)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    finish(left, "samples asked, $T_{comp}$, by both oracles", "coverage $C(\\pi^*)$", y="linear")
+    finish(right, "charged, and really drawn", "coverage $C(\\pi^*)$")
 
 
 def _is(measured: Measurement, oracle: str, size: float) -> bool:

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import compare_with_band, slope
+from spanver.evidence import slope
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.engine.effort import Attempt, smallest_sufficient
-from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, table
+from spanver.studies.engine.effort import Attempt, cost_of, smallest_sufficient
+from spanver.studies.engine.figures import draw_series, draw_theory, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, ladder, slope_claim, table
 from spanver.studies.entrants import ENTRANTS, known_coverage_attempt
 from spanver.verdicts import Verdict
 
@@ -35,13 +35,9 @@ LADDERS = MappingProxyType({"quick": (4, (4, 6, 8, 10), 5), "full": (1, range(4,
 def points(profile: str) -> tuple[Point, ...]:
     """Ladder of log2 coverages to 40; learners whose rounds grow with coverage stop where their runs get long."""
     step, few, seeds = LADDERS[profile]
-    ladder = range(4, 41, step)
-    return tuple(
-        Point("coverage", learner, float(size), seed)
-        for learner in (*ENTRANTS, KNOWN)
-        for size in (few if learner != KNOWN and ENTRANTS[learner].rounds_grow else ladder)
-        for seed in range(seeds)
-    )
+    growing = [learner for learner, entrant in ENTRANTS.items() if entrant.rounds_grow]
+    others = [learner for learner in (*ENTRANTS, KNOWN) if learner not in growing]
+    return ladder("coverage", growing, few, seeds) + ladder("coverage", others, range(4, 41, step), seeds)
 
 
 def measure(point: Point) -> Numbers:
@@ -56,18 +52,7 @@ def measure(point: Point) -> Numbers:
     else:
         largest = ENTRANTS[point.learner].largest_effort
         tried = partial(ENTRANTS[point.learner].attempt, problem, point.seed)
-    found = smallest_sufficient(tried, EPS, largest=largest)
-    if found is None:
-        return dict.fromkeys(("effort", "samples", "rewards", "enumerated", "gap"))
-    exponent, best = found
-    ledger, runs = best.ledger, RUNS if point.learner == KNOWN else 1
-    return {
-        "effort": exponent,
-        "samples": ledger.samples // runs,
-        "rewards": ledger.rewards / runs,
-        "enumerated": ledger.enumerated,
-        "gap": best.gap,
-    }
+    return cost_of(smallest_sufficient(tried, EPS, largest=largest), runs=RUNS if point.learner == KNOWN else 1)
 
 
 def noisy(problem: TabularProblem) -> TabularProblem:
@@ -93,12 +78,9 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
         series = table(measured, learner, name)
         reached = np.isfinite(series.values).all(axis=0)
         fitted = slope(2.0 ** series.sizes[reached], series.values[:, reached]) if reached.sum() >= 2 else None
-        is_long = reached.all() and np.ptp(series.sizes) >= 20
-        verdict = compare_with_band(fitted, band) if fitted and band and is_long else Verdict.UNDECIDED
+        is_long = bool(reached.all() and np.ptp(series.sizes) >= 20)
         left_out = f"{int((~reached).sum())} of {reached.size} sizes were not reached" if not reached.all() else ""
-        found.append(
-            Claim(guarantee, words, verdict, fitted, band, int(series.values.size), band is not None, left_out)
-        )
+        found.append(slope_claim(guarantee, words, fitted, band, int(series.values.size), left_out, premise=is_long))
     return (*found, _enumerated(measured))
 
 
@@ -128,12 +110,8 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     samples = table(measured, "spanner_sampling", "samples")
     sizes, anchor = 2.0**samples.sizes, float(np.nanmedian(samples.values[:, 0]))
     draw_theory(left, sizes, lambda c: anchor * c / sizes[0], "slope 1")
-    for axes, title in ((left, "samples asked, $T_{comp}$"), (right, "rewards asked, $T_{data}$")):
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xlabel("coverage $C(\\pi^*)$")
-        axes.set_title(title, fontsize=10)
-        axes.grid(alpha=0.3)
+    finish(left, "samples asked, $T_{comp}$", "coverage $C(\\pi^*)$", legend=False)
+    finish(right, "rewards asked, $T_{data}$", "coverage $C(\\pi^*)$", legend=False)
     handles, labels = left.get_legend_handles_labels()
     of_known = [each for each in zip(*right.get_legend_handles_labels(), strict=True) if each[1] not in labels][-1:]
     handles, labels = handles + [each for each, _ in of_known], labels + [each for _, each in of_known]

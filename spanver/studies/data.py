@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import Slope, compare_with_band, slope
+from spanver.evidence import Slope, slope
 from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
 from spanver.studies.engine.effort import Attempt, smallest_sufficient
-from spanver.studies.engine.figures import draw_theory
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, table
+from spanver.studies.engine.figures import draw_series, draw_theory, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, ladder, slope_claim, table
+from spanver.studies.engine.styles import Style
 from spanver.studies.entrants import known_coverage_attempt
 from spanver.values import FloatArray
-from spanver.verdicts import Verdict
 
 BETA, NOISE, RESPONSES = 0.1, 0.25, 32
 RUNS = 2  # of an attempt, whose gap is their mean
@@ -44,9 +44,7 @@ LADDERS: Mapping[str, tuple[tuple[int, ...], int]] = MappingProxyType(
 def points(profile: str) -> tuple[Point, ...]:
     """Ladder of dimensions."""
     dimensions, seeds = LADDERS[profile]
-    return tuple(
-        Point("data", "spanner_sampling", float(dimension), seed) for dimension in dimensions for seed in range(seeds)
-    )
+    return ladder("data", ["spanner_sampling"], dimensions, seeds)
 
 
 def measure(point: Point) -> Numbers:
@@ -84,22 +82,17 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
         return slope(inverse, np.exp(np.log(needed / np.log(needed) ** logs).mean(axis=1))) if is_complete else None
 
     count = int(needed.size)
-    below = "below beta"
-    return (
-        _claim("T_data grows at most like d^2", in_dimension, (-math.inf, 2.0), count, "mean over gaps below beta"),
-        _claim(
-            f"T_data / log^2 T_data grows at most like 1/eps {below}", in_gap(2), (-math.inf, 1.0), count,
+    rows = (
+        ("T_data grows at most like d^2", in_dimension, (-math.inf, 2.0), count, "mean over gaps below beta"),
+        (
+            "T_data / log^2 T_data grows at most like 1/eps below beta", in_gap(2), (-math.inf, 1.0), count,
             "log^2 T as in T3, and in the derived T_exp; on a ladder as short as this they look like a factor of "
             "eps^.4 or eps^.5",
         ),
-        _claim(f"T_data / log T_data grows like 1/eps {below}", in_gap(1), None, count, "with one logarithm"),
-        _claim(f"T_data grows with 1/eps {below}", in_gap(0), None, count, "with none"),
+        ("T_data / log T_data grows like 1/eps below beta", in_gap(1), None, count, "with one logarithm"),
+        ("T_data grows with 1/eps below beta", in_gap(0), None, count, "with none"),
     )  # fmt: skip
-
-
-def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, count: int, note: str) -> Claim:
-    verdict = compare_with_band(fitted, band) if fitted and band else Verdict.UNDECIDED
-    return Claim("T2", words, verdict, fitted, band, count, judged=band is not None, note=note)
+    return tuple(slope_claim("T2", *row) for row in rows)
 
 
 SHADES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#56B4E9", "D"), ("#D55E00", "X"))
@@ -112,9 +105,11 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     inverse = np.array([1.0 / eps for eps in GAPS.values()])
     for column, (name, eps) in enumerate(GAPS.items()):
         if name in BELOW:
-            _draw(left, column, sizes, needed[:, :, column], rf"$\varepsilon = {eps:.3g}$")
+            series, label = Series("spanner_sampling", sizes, needed[:, :, column]), rf"$\varepsilon = {eps:.3g}$"
+            draw_series(left, series, style=Style(*SHADES[column % len(SHADES)], label))
     for row, dimension in enumerate(sizes):
-        _draw(right, row, inverse, needed[:, row, :], f"$d = {dimension:.0f}$")
+        series, label = Series("spanner_sampling", inverse, needed[:, row, :]), f"$d = {dimension:.0f}$"
+        draw_series(right, series, style=Style(*SHADES[row % len(SHADES)], label))
     middle = np.nanmedian(needed, axis=0)
     if np.isfinite(middle).all():
         draw_theory(left, sizes, lambda d: 1.5 * middle[0, -1] * (d / sizes[0]) ** 2, "slope 2")
@@ -124,29 +119,13 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
             r"$1/\min(\varepsilon, \beta)$",
         )  # fmt: skip
     right.axvline(1.0 / BETA, color="0.6", linewidth=1.0, linestyle=":", label=r"$\varepsilon = \beta$")
-    left.set_xlabel("dimension $d$")
     left.set_ylabel("rewards asked, $T_{data}$")
-    right.set_xlabel(r"$1/\varepsilon$")
-    left.set_title("against the dimension", fontsize=10)
-    right.set_title("against the gap allowed", fontsize=10)
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.grid(alpha=0.3)
+    for axes, title, label in (
+        (left, "against the dimension", "dimension $d$"),
+        (right, "against the gap allowed", r"$1/\varepsilon$"),
+    ):
+        finish(axes, title, label, legend=False)
         axes.legend(fontsize=8, loc="lower right", ncols=2)
-
-
-def _draw(axes: Any, place: int, sizes: FloatArray, values: FloatArray, label: str) -> None:
-    """Medians, with bars that hold the middle half of the seeds."""
-    colour, marker = SHADES[place % len(SHADES)]
-    reached = np.isfinite(values).any(axis=0)
-    if not reached.any():
-        return
-    low, middle, high = np.nanpercentile(values[:, reached], [25, 50, 75], axis=0)
-    axes.errorbar(
-        sizes[reached], middle, yerr=[middle - low, high - middle], color=colour, marker=marker, markersize=4,
-        capsize=2, linewidth=1.2, label=label,
-    )  # fmt: skip
 
 
 STUDY = Study(

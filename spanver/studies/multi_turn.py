@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import Slope, compare_with_band, slope
+from spanver.evidence import Slope, slope
 from spanver.exact import tokens as exact_tokens
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import largest_cost
@@ -19,11 +19,10 @@ from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed
 from spanver.runs.settings import practical_multi_turn_settings
-from spanver.studies.engine.effort import Attempt, smallest_sufficient
-from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, table
+from spanver.studies.engine.effort import Attempt, cost_of, smallest_sufficient
+from spanver.studies.engine.figures import draw_series, draw_theory, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, ladder, slope_claim, table
 from spanver.studies.entrants import spanner_attempt, spanner_settings
-from spanver.verdicts import Verdict
 
 KAPPA = 2.0
 PER_TOKEN = math.log2(2.0 / (1.0 + math.exp(-KAPPA)))  # log2 C_cond
@@ -42,13 +41,9 @@ LADDERS: Mapping[str, Mapping[str, tuple[tuple[int, ...], int]]] = MappingProxyT
 
 
 def points(profile: str) -> tuple[Point, ...]:
-    """Depths; the sequence-level learner's table of 2^H responses ends its ladder."""
-    return tuple(
-        Point("multi-turn", learner, float(horizon), seed)
-        for learner, (horizons, seeds) in LADDERS[profile].items()
-        for horizon in horizons
-        for seed in range(seeds)
-    )
+    """Horizons; the sequence-level learner's table of 2^H responses ends its ladder."""
+    ladders = LADDERS[profile].items()
+    return sum((ladder("multi-turn", [learner], horizons, seeds) for learner, (horizons, seeds) in ladders), ())
 
 
 def measure(point: Point) -> Numbers:
@@ -58,7 +53,7 @@ def measure(point: Point) -> Numbers:
     base_gap = exact_tokens.gap(problem, problem.log_base)
     if point.learner == "multi_turn":
         reached, restarts = _multi_turn(problem, point.seed)
-        return _numbers((0.0, reached) if reached.gap <= TIGHT * base_gap else None) | {"restarts": restarts}
+        return cost_of((0.0, reached) if reached.gap <= TIGHT * base_gap else None) | {"restarts": restarts}
     view = sequence_view(problem)
 
     @cache
@@ -67,14 +62,7 @@ def measure(point: Point) -> Numbers:
 
     tight = smallest_sufficient(attempt, TIGHT * base_gap, largest=LARGEST_EFFORT)
     loose = smallest_sufficient(attempt, LOOSE * base_gap, largest=LARGEST_EFFORT)
-    return _numbers(tight) | {"loose_samples": loose and loose[1].ledger.samples}
-
-
-def _numbers(found: tuple[float, Attempt] | None) -> dict[str, float | int | None]:
-    if found is None:
-        return dict.fromkeys(("effort", "samples", "rewards", "gap"))
-    exponent, best = found
-    return {"effort": exponent, "samples": best.ledger.samples, "rewards": best.ledger.rewards, "gap": best.gap}
+    return cost_of(tight) | {"loose_samples": loose and loose[1].ledger.samples}
 
 
 def _multi_turn(problem: TokenProblem, seed: int) -> tuple[Attempt, int]:
@@ -128,14 +116,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
             f"for {LOOSE:.0%} of the base policy's gap it may clip the best sequences",
         ),
     )
-    return tuple(_claim(*row) for row in rows)
-
-
-def _claim(words: str, fitted: Slope | None, band: tuple[float, float] | None, count: int, note: str) -> Claim:
-    verdict = Verdict.UNDECIDED
-    if fitted is not None:
-        verdict = Verdict.HOLDS if band is None else compare_with_band(fitted, band)
-    return Claim("T5", words, verdict, fitted, band, count, judged=band is not None, note=note)
+    return tuple(slope_claim("T5", *row) for row in rows)
 
 
 def _growth(measured: Sequence[Measurement], name: str) -> Slope | None:
@@ -153,22 +134,16 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     for axes in (left, right):
         draw_series(axes, tokens)
         draw_series(axes, sequences, note="whole sequences")
-        axes.set_yscale("log")
-        axes.set_xlabel("horizon $H$")
-        axes.grid(alpha=0.3)
     middle, last = float(np.nanmedian(tokens.values[:, -1])), tokens.sizes[-1]
     draw_theory(left, tokens.sizes, lambda h: middle * (h / last) ** 3, "$H^3$")
-    left.set_xscale("log", base=2)
-    left.set_title("a power of $H$ is a straight line", fontsize=10)
     sizes = sequences.sizes
     first = float(np.nanmedian(sequences.values[:, 0])) / polynomial_factor(sizes[0])
     factors = np.array([polynomial_factor(horizon) for horizon in sizes])
     growth = first * factors * 2.0 ** (PER_TOKEN * (sizes - sizes[0]))
     draw_theory(right, sizes, lambda _: growth, "$C_{cond}^H$ times the cost at effort 1")
-    right.set_title("a factor for every token is a straight line", fontsize=10)
     left.set_ylabel("samples asked, $T_{comp}$")
-    for axes in (left, right):
-        axes.legend(fontsize=8)
+    finish(left, "a power of $H$ is a straight line", "horizon $H$")
+    finish(right, "a factor for every token is a straight line", "horizon $H$", x="linear")
 
 
 STUDY = Study(

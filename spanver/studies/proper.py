@@ -23,11 +23,10 @@ from spanver.policies import LinearSoftmax
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
-from spanver.studies.engine.effort import Attempt, smallest_sufficient
-from spanver.studies.engine.figures import draw_series
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, table
+from spanver.studies.engine.effort import Attempt, cost_of, smallest_sufficient
+from spanver.studies.engine.figures import draw_series, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, ladder, slope_claim, table
 from spanver.studies.entrants import ENTRANTS
-from spanver.verdicts import Verdict
 
 EPS, BETA = 0.02, 0.2
 PROPER = ("exhaustive", "online_dpo", "xpo")
@@ -38,12 +37,7 @@ LADDERS = MappingProxyType({"quick": ((4, 6, 8, 10), 4), "full": ((4, 5, 6, 7, 8
 def points(profile: str) -> tuple[Point, ...]:
     """Numbers of variables."""
     sizes, seeds = LADDERS[profile]
-    return tuple(
-        Point("proper", learner, float(size), seed)
-        for learner in (*PROPER, "spanner_sampling")
-        for size in sizes
-        for seed in range(seeds)
-    )
+    return ladder("proper", (*PROPER, "spanner_sampling"), sizes, seeds)
 
 
 def measure(point: Point) -> Numbers:
@@ -52,17 +46,8 @@ def measure(point: Point) -> Numbers:
     problem = max_k_dnf_problem(derived_seed(point.seed, "problem"), variables=variables, beta=BETA)
     run = exhaustive if point.learner == "exhaustive" else ENTRANTS[point.learner].attempt
     found = smallest_sufficient(partial(run, problem, point.seed), EPS, largest=LARGEST_EFFORT)
-    if found is None:
-        return dict.fromkeys(("effort", "samples", "rewards", "evaluated", "gap"))
-    exponent, best = found
-    evaluated = best.ledger.rewards // 2 * 2**variables if point.learner == "exhaustive" else 0
-    return {
-        "effort": exponent,
-        "samples": best.ledger.samples,
-        "rewards": best.ledger.rewards,
-        "evaluated": evaluated,
-        "gap": best.gap,
-    }
+    rounds = found[1].ledger.rewards // 2 if found and point.learner == "exhaustive" else 0
+    return {**cost_of(found), "evaluated": found and rounds * 2**variables}
 
 
 def exhaustive(problem: TabularProblem, seed: int, exponent: float) -> Attempt:
@@ -92,14 +77,15 @@ def exhaustive(problem: TabularProblem, seed: int, exponent: float) -> Attempt:
 
 def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
     """Growth in `n`, shown and not judged."""
-    found = []
-    for learner, name, words in (
-        ("spanner_sampling", "samples", "T_comp of SpannerSampling grows like n^slope"),
-        ("online_dpo", "rewards", "T_data of OnlineDPO grows like n^slope"),
-        ("xpo", "rewards", "T_data of XPO grows like n^slope"),
-        ("exhaustive", "rewards", "T_data of exhaustive search grows like n^slope"),
-    ):
-        found.append(_shown(table(measured, learner, name), words, lambda n: n))
+    found = [
+        _shown(table(measured, learner, name), f"{words} grows like n^slope", lambda n: n)
+        for learner, name, words in (
+            ("spanner_sampling", "samples", "T_comp of SpannerSampling"),
+            ("online_dpo", "rewards", "T_data of OnlineDPO"),
+            ("xpo", "rewards", "T_data of XPO"),
+            ("exhaustive", "rewards", "T_data of exhaustive search"),
+        )
+    ]
     evaluated = table(measured, "exhaustive", "evaluated")
     words = "a further variable multiplies the evaluations of exhaustive search by 2^slope"
     return (*found, _shown(evaluated, words, lambda n: 2.0**n))
@@ -108,8 +94,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
 def _shown(series: Series, words: str, scale: Any) -> Claim:
     reached = np.isfinite(series.values).all(axis=0)
     fitted = slope(scale(series.sizes[reached]), series.values[:, reached]) if reached.sum() >= 2 else None
-    verdict = Verdict.UNDECIDED if fitted is None else Verdict.HOLDS
-    return Claim("T4", words, verdict, fitted, points=int(series.values.size), judged=False, note="an illustration")
+    return slope_claim("T4", words, fitted, None, int(series.values.size), "an illustration")
 
 
 def draw(figure: Any, measured: Sequence[Measurement]) -> None:
@@ -120,11 +105,8 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
         draw_series(right, table(measured, learner, "samples"))
     evaluated = table(measured, "exhaustive", "evaluated")
     draw_series(right, Series("evaluated", evaluated.sizes, evaluated.values))
-    for axes, title in ((left, "rewards asked, $T_{data}$"), (right, "samples asked, $T_{comp}$, and evaluations")):
-        axes.set_yscale("log")
-        axes.set_xlabel("variables $n$")
-        axes.set_title(title, fontsize=10)
-        axes.grid(alpha=0.3)
+    finish(left, "rewards asked, $T_{data}$", "variables $n$", x="linear", legend=False)
+    finish(right, "samples asked, $T_{comp}$, and evaluations", "variables $n$", x="linear", legend=False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside right center", fontsize=8)
 
 

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from spanver.evidence import compare_with_band, slope
+from spanver.evidence import slope
 from spanver.exact.tabular import component_laws, gap, log_coverage, log_law, log_optimal_law
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracles.counted import counted_oracle
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.randomness import derived_seed
-from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study
-from spanver.verdicts import Verdict
+from spanver.studies.engine.figures import draw_series, draw_theory, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, ladder, slope_claim
 
 LADDERS = {"quick": (13, 20), "full": (15, 40)}  # exponent of the last T_exp, and seeds
 FIRST = 7  # exponent of the first T_exp that is judged
@@ -28,7 +27,7 @@ MOST_PHASE_ONE = 1 / 32  # of the first T_exp: beyond, what phase 1 knows alread
 def points(profile: str) -> tuple[Point, ...]:
     """One run a seed: every `T_exp` of the ladder is a beginning of it."""
     last, seeds = LADDERS[profile]
-    return tuple(Point("regret", "spanner_sampling", float(last), seed) for seed in range(seeds))
+    return ladder("regret", ["spanner_sampling"], [last], seeds)
 
 
 def measure(point: Point) -> Numbers:
@@ -80,8 +79,7 @@ def claims(measured: Sequence[Measurement]) -> tuple[Claim, ...]:
         ("T2", "average gap / log T_exp shrinks like 1 / T_exp", rate, (-1.15, -0.85), words),
         ("T3", "regret grows at most like log^2 T", growth, (-math.inf, 2.0), "slope against log T"),
     ):
-        verdict = compare_with_band(fitted, band) if premise else Verdict.UNDECIDED
-        found.append(Claim(name, claim, verdict, fitted, band, series.values.size, note=note))
+        found.append(slope_claim(name, claim, fitted, band, series.values.size, note, premise=premise))
     return tuple(found)
 
 
@@ -94,18 +92,12 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     anchor = float(np.median(average.values[:, -1]))
     last = series.sizes[-1]
     draw_theory(left, series.sizes, lambda t: anchor * (np.log(t) / t) / (np.log(last) / last), r"$\log T / T$")
-    left.set_title("average gap of the rounds so far", fontsize=10)
     draw_series(right, series)
     end = float(np.median(series.values[:, -1]))
     draw_theory(right, series.sizes, lambda t: end * (np.log(t) / np.log(last)) ** 2, r"$\log^2 T$")
     right.plot(series.sizes, end * np.sqrt(series.sizes / last), color="0.6", linestyle=":", label=r"$\sqrt{T}$")
-    right.set_title("regret: sum of their gaps", fontsize=10)
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xlabel("exploration rounds $T$")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    finish(left, "average gap of the rounds so far", "exploration rounds $T$")
+    finish(right, "regret: sum of their gaps", "exploration rounds $T$")
 
 
 STUDY = Study(

@@ -25,8 +25,8 @@ from spanver.kernels import elliptic_norms, fit
 from spanver.policies import LinearSoftmax, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
-from spanver.studies.engine.figures import draw_series, draw_theory
-from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, table
+from spanver.studies.engine.figures import draw_series, draw_theory, finish
+from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, ladder, table
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
@@ -41,7 +41,7 @@ def points(profile: str) -> tuple[Point, ...]:
     """Ladder of `log2 B/beta`."""
     step, seeds = LADDERS[profile]
     sizes = np.arange(0.0, LARGEST + step / 2, step)
-    return tuple(Point("truncation", "spanner_sampling", float(size), seed) for size in sizes for seed in range(seeds))
+    return ladder("truncation", ["spanner_sampling"], sizes, seeds)
 
 
 def witness(seed: int, ratio: float) -> TabularProblem:
@@ -147,19 +147,14 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
         draw_series(axes, Series(learner, sizes, values))
     draw_theory(left, sizes, lambda ratio: math.log(0.9) + ratio, "E4: more than log(.9 exp(osc/beta))")
     left.axhline(1.0, color="0.35", linestyle=":", linewidth=1.2, label="E3: at most log e")
-    left.set_yscale("log")
     left.set_ylim(0.003, 2.0 * float(sizes[-1]))
     left.set_ylabel("log of the coverage of the round's policy")
     right.axhline(math.e, color="0.35", linestyle=":", linewidth=1.2, label="E3: at most e")
     right.axhline(1.0, color="0.35", linestyle="-.", linewidth=1.0, label="C(pi*), the least there is")
     right.set_ylim(0.8, 3.0)
     right.set_ylabel("coverage of the round's policy")
-    for axes, title in ((left, "with and without truncation"), (right, "with truncation, on a linear scale")):
-        axes.set_xscale("log", base=2)
-        axes.set_xlabel("$B/\\beta$")
-        axes.set_title(title, fontsize=10)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    finish(left, "with and without truncation", "$B/\\beta$")
+    finish(right, "with truncation, on a linear scale", "$B/\\beta$", y="linear")
 
 
 STUDY = Study(

@@ -43,7 +43,7 @@ def coverages(
 
 
 def verdicts(claims: Sequence[Claim], guarantee: str) -> list[Verdict]:
-    return [claim.verdict for claim in claims if claim.guarantee == guarantee and claim.judged]
+    return [claim.verdict for claim in claims if claim.guarantee == guarantee and claim.verdict]
 
 
 @pytest.mark.parametrize(("power", "expected"), [(1.0, HOLDS), (1.2, VIOLATED), (0.8, VIOLATED)])
@@ -140,7 +140,7 @@ def test_the_degree_in_depth_is_stated() -> None:
     claims = multi_turn.claims(horizons(lambda h: h**3, lambda h: 2.0**h))
     assert claims[0].slope is not None
     assert claims[0].slope.estimate == pytest.approx(3.0)
-    assert not claims[0].judged
+    assert claims[0].verdict is None
     assert claims[0].note == "mean restarts by horizon 2: 3, 3: 4, 4: 5, 6: 7, 8: 9"
 
 
@@ -204,7 +204,7 @@ def test_an_illustration_is_never_judged() -> None:
         for seed in range(3)
     ]
     claims = proper.claims(measured)
-    assert not any(claim.judged for claim in claims)
+    assert not any(claim.verdict for claim in claims)
     assert [round(claim.slope.estimate, 6) for claim in claims if claim.slope] == [2.0, 1.0, 1.0, 1.0, 1.0]
     figure = Figure()
     proper.draw(figure, measured)

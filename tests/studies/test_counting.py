@@ -32,7 +32,7 @@ def synthetic(points: int, *, surplus: float = 0.0) -> list[Measurement]:
     return found
 
 
-def verdicts(measured: list[Measurement]) -> set[Verdict]:
+def verdicts(measured: list[Measurement]) -> set[Verdict | None]:
     return {claim.verdict for claim in STUDY.judge(measured)}
 
 

@@ -33,7 +33,7 @@ def synthetic(rewards: Callable[[int, float], float], dimensions: tuple[int, ...
 
 
 def verdicts(measured: list[Measurement]) -> list[Verdict]:
-    return [claim.verdict for claim in STUDY.judge(measured) if claim.judged]
+    return [claim.verdict for claim in STUDY.judge(measured) if claim.verdict]
 
 
 def solved(constant: float, power: float) -> float:
@@ -68,7 +68,7 @@ def test_ladders_that_are_too_short_decide_nothing() -> None:
 
 
 def test_slopes_for_comparison_are_not_judged() -> None:
-    compared = [claim for claim in STUDY.judge(synthetic(lambda _, eps: 50 / eps)) if not claim.judged]
+    compared = [claim for claim in STUDY.judge(synthetic(lambda _, eps: 50 / eps)) if claim.verdict is None]
     assert len(compared) == 2
     assert compared[1].slope is not None
     assert compared[1].slope.estimate == pytest.approx(1.0, abs=0.05)

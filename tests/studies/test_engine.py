@@ -265,7 +265,7 @@ def test_the_worst_claim_decides(verdicts: list[Verdict], worst: Verdict) -> Non
 
 
 def test_claims_that_are_only_shown_never_count() -> None:
-    illustration = (Claim("T4", "words", Verdict.VIOLATED, judged=False),)
+    illustration = (Claim("T4", "words", None),)
     result = conducting.Result("proper", illustration, 3, ())
     assert verdict_of([result]) is Verdict.HOLDS
     footer = as_json([result], profile="quick", seed=0)["footer"]

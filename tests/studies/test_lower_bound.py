@@ -31,7 +31,7 @@ def synthetic(reached: Callable[[str, int], int], *, points: int = 10) -> list[M
     return found
 
 
-def verdicts(measured: list[Measurement]) -> dict[str, Verdict]:
+def verdicts(measured: list[Measurement]) -> dict[str, Verdict | None]:
     return dict(zip(NEEDLES, (claim.verdict for claim in STUDY.judge(measured)), strict=True))
 
 

@@ -17,7 +17,7 @@ POINTS = [Point("truncation", "spanner_sampling", float(size), 7 + seed) for siz
 MEASURED = [Measurement(point, STUDY.measure(point)) for point in POINTS]
 
 
-def verdicts(measured: list[Measurement]) -> dict[str, Verdict]:
+def verdicts(measured: list[Measurement]) -> dict[str, Verdict | None]:
     return {claim.guarantee: claim.verdict for claim in STUDY.judge(measured)}
 
 

@@ -1,4 +1,4 @@
-"""The one rule by which every learner gets what it needs: effort is doubled until it suffices, then halved to quarters.
+"""The smallest effort at which a learner reaches a gap, found by one rule for all of them.
 
 Every learner has one number, its *effort* `k`, that scales what its theory says must grow. The smallest sufficient
 `k = 2^j`, `j` a multiple of 1/4, is found on one seed, from `j = 0` upwards: no learner is tuned more than another.
@@ -7,7 +7,7 @@ Every learner has one number, its *effort* `k`, that scales what its theory says
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from spanver.oracle import Ledger
 
@@ -25,7 +25,7 @@ def smallest_sufficient(
 ) -> tuple[float, Attempt] | None:
     """Find the smallest exponent `j`, to a quarter, whose effort `2^j` reaches a gap of `eps`.
 
-    Whole exponents are tried upwards; the last step is then halved twice, towards what suffices.
+    Whole exponents are tried upwards; the last step is then bisected twice.
 
     Parameters
     ----------
@@ -45,6 +45,15 @@ def smallest_sufficient(
         if found.gap <= eps:
             return _refined(attempt, eps, float(exponent), found) if exponent else (0.0, found)
     return None
+
+
+def cost_of(found: tuple[float, Attempt] | None, *, runs: int = 1) -> dict[str, float | int | None]:
+    """Numbers of a point: the effort that was found, its gap, and its cost a run; None where no effort sufficed."""
+    if found is None:
+        return dict.fromkeys(("effort", "gap", "samples", "rewards", "enumerated"))
+    exponent, best = found
+    cost = {name: number if runs == 1 else number / runs for name, number in asdict(best.ledger).items()}
+    return {"effort": exponent, "gap": best.gap, **cost}
 
 
 def _refined(attempt: Callable[[float], Attempt], eps: float, enough: float, found: Attempt) -> tuple[float, Attempt]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from spanver.studies.engine.study import Measurement, Series, Study
+from spanver.studies.engine.styles import Style
 from spanver.studies.entrants import STYLES
 
 
-def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
-    """Median over the seeds that reached it, with bars that hold the middle half of them."""
-    style = STYLES[series.learner]
+def draw_series(axes: Any, series: Series, *, note: str = "", style: Style | None = None) -> None:
+    """Median over the seeds that reached it, with bars that hold the middle half of them; the learner's own style."""
+    style = style or STYLES[series.learner]
     reached = np.isfinite(series.values).any(axis=0)
     if not reached.any():
         return
@@ -38,6 +39,17 @@ def draw_series(axes: Any, series: Series, *, note: str = "") -> None:
 def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) -> None:
     """Draw what theory says the growth is, as a dashed line."""
     axes.plot(sizes, value(np.asarray(sizes)), color="0.35", linestyle="--", linewidth=1.0, label=label, zorder=3)
+
+
+def finish(axes: Any, title: str, label: str, *, x: str = "log", y: str = "log", legend: bool = True) -> None:
+    """Scales (logarithmic in base 2 on the first axis), label of the first axis, title, grid and legend."""
+    axes.set_xscale(x, **({"base": 2} if x == "log" else {}))
+    axes.set_yscale(y)
+    axes.set_xlabel(label)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    if legend:
+        axes.legend(fontsize=8)
 
 
 def draw_study(study: Study, measured: Sequence[Measurement], folder: Path) -> list[Path]:

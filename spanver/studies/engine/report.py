@@ -26,7 +26,7 @@ def claims_table(result: Result) -> Table:
     for column in ("slope", "95 % interval", "band") if has_slopes else ():
         table.add_column(column, justify="right", no_wrap=True)
     for claim in result.claims:
-        verdict = Text(claim.verdict.value, claim.verdict.colour) if claim.judged else Text("shown", "cyan")
+        verdict = Text(claim.verdict.value, claim.verdict.colour) if claim.verdict else Text("shown", "cyan")
         words = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
         table.add_row(claim.guarantee, Text(words), verdict, *(_numbers(claim) if has_slopes else ()))
     return table
@@ -47,10 +47,10 @@ def _edge(value: float) -> str:
 
 def footer_line(results: Sequence[Result]) -> str:
     """Verdicts of all claims, in one sentence."""
-    judged = [claim.verdict for result in results for claim in result.claims if claim.judged]
-    shown = sum(not claim.judged for result in results for claim in result.claims)
-    counts = ", ".join(f"{judged.count(verdict)} {_WORDS[verdict]}" for verdict in Verdict)
-    return f"{len(judged)} claims judged: {counts}; {shown} shown without a verdict"
+    verdicts = [claim.verdict for result in results for claim in result.claims]
+    counts = ", ".join(f"{verdicts.count(verdict)} {_WORDS[verdict]}" for verdict in Verdict)
+    shown = verdicts.count(None)
+    return f"{len(verdicts) - shown} claims judged: {counts}; {shown} shown without a verdict"
 
 
 _WORDS = {Verdict.HOLDS: "hold", Verdict.UNDECIDED: "undecided", Verdict.VIOLATED: "violated"}

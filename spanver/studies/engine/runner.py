@@ -131,7 +131,7 @@ def _judged(name: str, measured: Sequence[Measurement], out: Path) -> Result:
 
 def verdict_of(results: Sequence[Result]) -> Verdict:
     """The worst verdict of all claims that are judged."""
-    return worst(claim.verdict for result in results for claim in result.claims if claim.judged)
+    return worst(claim.verdict for result in results for claim in result.claims if claim.verdict)
 
 
 def as_json(results: Sequence[Result], *, profile: str, seed: int) -> dict[str, Any]:
@@ -144,16 +144,14 @@ def as_json(results: Sequence[Result], *, profile: str, seed: int) -> dict[str, 
             "slope": claim.slope and claim.slope.estimate,
             "interval": claim.slope and [claim.slope.low, claim.slope.high],
             "band": claim.band and [None if abs(edge) == float("inf") else edge for edge in claim.band],
-            "verdict": claim.verdict.value,
-            "judged": claim.judged,
+            "verdict": claim.verdict and claim.verdict.value,
             "points": claim.points,
             "note": claim.note,
         }
         for result in results
         for claim in result.claims
     ]
-    judged = [claim for claim in claims if claim["judged"]]
     footer = {"profile": profile, "seed": seed, "points": sum(result.points for result in results)} | {
-        verdict.value: sum(claim["verdict"] == verdict.value for claim in judged) for verdict in Verdict
+        verdict.value: sum(claim["verdict"] == verdict.value for claim in claims) for verdict in Verdict
     }
     return {"schema": "spanver.study/1", "claims": claims, "footer": footer}

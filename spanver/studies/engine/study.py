@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from spanver.evidence import Slope
+from spanver.evidence import Slope, compare_with_band
 from spanver.studies.entrants import STYLES
 from spanver.validation import require
 from spanver.values import FloatArray
@@ -44,6 +44,14 @@ class Point:
         require(self.learner in STYLES, "learner", self.learner, f"one of {', '.join(STYLES)}")
 
 
+def ladder(study: str, learners: Iterable[str], sizes: Iterable[float], seeds: int) -> tuple[Point, ...]:
+    """Points of a study: every learner at every size, with as many seeds."""
+    sizes = tuple(sizes)
+    return tuple(
+        Point(study, learner, float(size), seed) for learner in learners for size in sizes for seed in range(seeds)
+    )
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A point with what was measured there."""
@@ -61,26 +69,41 @@ class Claim:
     guarantee : str
         Id in mathematics.md.
     claim : str
-    verdict : Verdict
+    verdict : Verdict or None
+        None for what is only shown, which never counts.
     slope : Slope or None
         With its interval, where the claim is about one.
     band : tuple of float or None
         Slopes that the claim allows.
     points : int
         Points that it rests on.
-    judged : bool
-        False for illustrations, which never count.
     note : str
     """
 
     guarantee: str
     claim: str
-    verdict: Verdict
+    verdict: Verdict | None
     slope: Slope | None = None
     band: tuple[float, float] | None = None
     points: int = 0
-    judged: bool = True
     note: str = ""
+
+
+def slope_claim(
+    guarantee: str,
+    claim: str,
+    fitted: Slope | None,
+    band: tuple[float, float] | None,
+    points: int,
+    note: str = "",
+    *,
+    premise: bool = True,
+) -> Claim:
+    """Claim about a slope: compared with its band, only shown where it has none, undecided without slope or premise."""
+    verdict = None
+    if band is not None:
+        verdict = compare_with_band(fitted, band) if fitted and premise else Verdict.UNDECIDED
+    return Claim(guarantee, claim, verdict, fitted, band, points, note)
 
 
 @dataclass(frozen=True)
