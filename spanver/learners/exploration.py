@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from spanver.kernels import fit_moments
+from spanver.learners.completed import completed
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
 from spanver.oracle import Oracle
@@ -137,34 +137,6 @@ class ExplorationState:
         self._outcomes.append(one.outcome)
 
 
-def explore(
-    oracle: Oracle,
-    spanner: Spanner,
-    *,
-    rounds: int,
-    multiplier: float,
-    failure: float,
-    seed: int,
-    sampler: Sampler = softmax_sample,
-    fit: Fit | None = None,
-    start: Exploration | None = None,
-) -> Exploration:
-    """Phase 2 of SpannerSampling (A2; `[FMR25]`): the last state of `exploration_rounds`, with its parameters."""
-    states = exploration_rounds(
-        oracle,
-        spanner,
-        rounds=rounds,
-        multiplier=multiplier,
-        failure=failure,
-        seed=seed,
-        sampler=sampler,
-        fit=fit,
-        start=start,
-    )
-    (last,) = deque(states, maxlen=1)
-    return last.exploration
-
-
 def exploration_rounds(
     oracle: Oracle,
     spanner: Spanner,
@@ -203,6 +175,10 @@ def exploration_rounds(
     while state.done < rounds:
         state.advance(oracle, multiplier=multiplier, failure=failure, seed=seed, sampler=sampler, fit=fit)
         yield state
+
+
+explore = completed("explore", exploration_rounds, lambda state: state.exploration)
+"""Phase 2 of SpannerSampling (A2; `[FMR25]`): the last state of `exploration_rounds`, with its parameters."""
 
 
 class _Data:

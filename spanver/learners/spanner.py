@@ -9,7 +9,6 @@ The whole phase is one query per prompt round, `sample_until(UncertainPairRule)`
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -17,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from spanver.kernels import update_inverse_factor
+from spanver.learners.completed import last
 from spanver.oracle import Oracle
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPairRule
@@ -191,8 +191,7 @@ def build_spanner(
         When the oracle's budget ends first.
     """
     rounds = spanner_rounds(oracle, prompts=prompts, pairs_per_prompt=pairs_per_prompt, nu=nu, ridge=ridge, start=start)
-    (last,) = deque(rounds, maxlen=1)
-    return last.spanner
+    return last(rounds).spanner
 
 
 def spanner_rounds(

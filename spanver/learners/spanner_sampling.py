@@ -9,12 +9,12 @@ Where the coverage is not known, `staged_spanner_sampling` doubles its guess unt
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from spanver.learners.completed import last
 from spanver.learners.exploration import Exploration, ExplorationState, Fit, exploration_rounds
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, SpannerState, spanner_rounds
@@ -184,8 +184,7 @@ def spanner_sampling(
         )
         empty = Exploration.empty(oracle.dimension)
         states = _phase_two(oracle, built, empty, seed, settings, settings.exploration_rounds, sampler, fit)
-    (last,) = deque(states, maxlen=1)
-    return last.run
+    return last(states).run
 
 
 def sampling_rounds(

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from spanver.errors import ArgumentError
+from spanver.learners.completed import completed
 from spanver.learners.exploration import Fit
 from spanver.learners.softmax_sampler import softmax_sample
-from spanver.learners.spanner_sampling import Run, SamplingState, Settings, Trace, largest_cost, sampling_rounds
+from spanver.learners.spanner_sampling import SamplingState, Settings, Trace, largest_cost, sampling_rounds
 from spanver.oracle import Oracle
 from spanver.policies import Sampler
 from spanver.validation import require, require_count, require_probability
-
-
-def staged_spanner_sampling(
-    oracle: Oracle,
-    *,
-    seed: int,
-    budget: int,
-    delta: float,
-    settings: Callable[[float, float], Settings],
-    cost: Callable[[Settings], int] = largest_cost,
-    sampler: Sampler = softmax_sample,
-    fit: Fit | None = None,
-    start: Trace | None = None,
-) -> Run:
-    """SpannerSampling when no bound on the coverage is known `[ext]`: the result of the last of `staged_rounds`.
-
-    Returns
-    -------
-    Run
-        With the coverage that its last complete stage was built for.
-    """
-    states = staged_rounds(
-        oracle,
-        seed=seed,
-        budget=budget,
-        delta=delta,
-        settings=settings,
-        cost=cost,
-        sampler=sampler,
-        fit=fit,
-        start=start,
-    )
-    (last,) = deque(states, maxlen=1)
-    return last.run
 
 
 def staged_rounds(
@@ -111,6 +77,13 @@ def staged_rounds(
         totals, stage = grown, stage + 1
     if not has_run:
         raise ArgumentError("budget", budget, f"at least the largest cost of the first stage, {cost(current)}")
+
+
+staged_spanner_sampling = completed("staged_spanner_sampling", staged_rounds, lambda state: state.run)
+"""SpannerSampling when no bound on the coverage is known `[ext]`: the result of the last of `staged_rounds`.
+
+It has the coverage that its last complete stage was built for.
+"""
 
 
 def _grown(totals: Settings, current: Settings) -> Settings:

@@ -9,7 +9,6 @@ and the same plan gives the same record.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from spanver.errors import ArgumentError
+from spanver.learners.completed import completed
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import Run, SamplingState, Trace, largest_cost, sampling_rounds
 from spanver.learners.staged import staged_rounds
@@ -84,15 +84,6 @@ class Step:
     finished: Finished | None = None
 
 
-def execute(
-    plan: Plan, path: Path, *, start: Checkpoint | None = None, problem: TabularProblem | TextProblem | None = None
-) -> Finished:
-    """Carry out a plan and write its record: the last of `execution_steps`, with its parameters."""
-    (last,) = deque(execution_steps(plan, path, start=start, problem=problem), maxlen=1)
-    assert last.finished is not None
-    return last.finished
-
-
 def execution_steps(
     plan: Plan, path: Path, *, start: Checkpoint | None = None, problem: TabularProblem | TextProblem | None = None
 ) -> Generator[Step, None, None]:
@@ -140,6 +131,15 @@ def execution_steps(
     seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": start is not None}
     times_path(path).write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
     yield Step("evaluation", len(evaluation.rounds), oracle.ledger, Finished(summary, run, evaluation))
+
+
+def _finished(step: Step) -> Finished:
+    assert step.finished is not None
+    return step.finished
+
+
+execute = completed("execute", execution_steps, _finished)
+"""Carry out a plan and write its record: the last of `execution_steps`, with its parameters."""
 
 
 def _rounds(
