@@ -7,6 +7,7 @@ Each refuses with `ArgumentError`, which names the argument, its value and what 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -26,6 +27,12 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
     """Raise `ArgumentError` unless `condition` holds."""
     if not condition:
         raise ArgumentError(name, value, allowed)
+
+
+def require_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Refuse what is none of some values."""
+    known = tuple(allowed)
+    require(value in known, name, value, f"one of {', '.join(map(str, known))}")
 
 
 def require_positive(name: str, value: float) -> None:

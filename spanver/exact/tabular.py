@@ -71,19 +71,6 @@ def component_laws(problem: TabularProblem, mixture: TruncatedMixture) -> Iterat
         yield np.stack(laws)
 
 
-def law_cost(problem: TabularProblem, policy: Policy) -> int:
-    """Number of scores that `log_law` evaluates: `T_exp |X| |Y|^2` for the output of A2."""
-    match policy:
-        case LinearSoftmax():
-            return problem.prompts * problem.responses
-        case BestOfN():
-            return problem.prompts * problem.responses
-        case TruncatedSoftmax():
-            return problem.prompts * problem.responses**2
-        case TruncatedMixture():
-            return len(policy) * problem.prompts * problem.responses**2
-
-
 def log_laws_given_anchors(
     problem: TabularProblem, policy: TruncatedSoftmax, prompt: int, anchors: IntArray
 ) -> FloatArray:

@@ -96,7 +96,7 @@ def best_objective(problem: TokenProblem) -> float:
     return _over_prompts(problem, soft_values(problem)[0])
 
 
-def gap(problem: TokenProblem, law: TokenLaw) -> float:
+def token_gap(problem: TokenProblem, law: TokenLaw) -> float:
     """`J(pi*) - J(pi) = beta E_pi sum_h KL(pi_h || pi*_h)` (I5): small gaps keep their digits."""
     return _over_prompts(problem, problem.beta * kl_divergence(problem, law, log_optimal_law(problem)))
 

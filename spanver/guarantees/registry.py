@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.errors import ArgumentError
 from spanver.guarantees import exploration, headline, identities, oracle, sampler, spanner, spanning_sets
 from spanver.guarantees.guarantee import Guarantee
+from spanver.validation import require_one_of
 
 _GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline)
 
@@ -36,6 +36,5 @@ def guarantee(name: str) -> Guarantee:
     >>> guarantee("S4").statement[:20]
     'K log(1+nu^2) <= d l'
     """
-    if name not in REGISTRY:
-        raise ArgumentError("the id of a guarantee", name, f"one of {', '.join(REGISTRY)}")
+    require_one_of("the id of a guarantee", name, REGISTRY)
     return REGISTRY[name]

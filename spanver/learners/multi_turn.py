@@ -106,11 +106,6 @@ class MultiTurnRun:
         return tuple(map(len, self.pairs))
 
     @property
-    def sweeps(self) -> int:
-        """Number of sweeps begun."""
-        return len(self.starts)
-
-    @property
     def restarts(self) -> int:
         """How often an uncovered prefix restarted a sweep, test rollouts included."""
         return len(self.starts) - 1
@@ -145,13 +140,12 @@ def multi_turn(
     Examples
     --------
     >>> from spanver.oracles.prefix import prefix_oracle
-    >>> from spanver.exact.tokens import gap, log_token_law
+    >>> from spanver.exact.tokens import log_token_law, token_gap
     >>> from spanver.problems.families.tokens import token_problem
-    >>> from spanver.runs.settings import practical_multi_turn_settings
+    >>> from spanver.runs.settings import settings_for
     >>> problem = token_problem(0, horizon=2)
-    >>> settings = practical_multi_turn_settings(horizon=2, kappa=2.0)
-    >>> run = multi_turn(prefix_oracle(problem, seed=1), horizon=2, settings=settings, seed=2)
-    >>> gap(problem, log_token_law(problem, run.policy)) < 1e-4
+    >>> run = multi_turn(prefix_oracle(problem, seed=1), horizon=2, settings=settings_for(problem), seed=2)
+    >>> token_gap(problem, log_token_law(problem, run.policy)) < 1e-4
     True
     """
     require_count("horizon", horizon)

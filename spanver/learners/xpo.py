@@ -10,7 +10,7 @@ import numpy as np
 from spanver.learners.losses import LogLikelihood, Loss, optimistic
 from spanver.learners.rounds import BaselineRun, Feedback, run_rounds
 from spanver.oracle import Oracle
-from spanver.validation import require, require_count, require_finite
+from spanver.validation import require, require_at_least, require_count
 from spanver.values import FloatArray, Pair, Prompt
 
 LogBase: TypeAlias = Callable[[Prompt], FloatArray]
@@ -74,8 +74,7 @@ def xpo(
     >>> oracle.ledger  # two samples a round, and 64 of each prompt for its log-partition
     Ledger(samples=328, rewards=200, enumerated=0)
     """
-    require_finite("alpha", alpha)
-    require(alpha >= 0.0, "alpha", alpha, "at least 0")
+    require_at_least("alpha", alpha, 0.0)
     require(partition in ("enumerate", "sample"), "partition", partition, "'enumerate' or 'sample'")
     require_count("partition_samples", partition_samples)
     known = log_base is not None

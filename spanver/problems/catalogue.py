@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from spanver.errors import ArgumentError
 from spanver.problems.families import covered_needle, max_k_dnf, needle, random_tables, text, text_tokens, tokens
@@ -14,6 +14,7 @@ from spanver.problems.families.text import TextProblem
 from spanver.problems.family import Family
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
+from spanver.validation import require_one_of
 
 FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
     each.FAMILY.name: each.FAMILY for each in (text, random_tables, needle, covered_needle, max_k_dnf)
@@ -22,8 +23,6 @@ FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
 
 TOKEN_FAMILIES: Mapping[str, Family[TokenProblem]] = {each.FAMILY.name: each.FAMILY for each in (text_tokens, tokens)}
 """What multi-turn learners run on: sequences token by token. Their `text` is the text problem word by word."""
-
-_Problem = TypeVar("_Problem")
 
 _POWER = re.compile(r"(\d+)\*\*(\d{1,4})")
 
@@ -43,22 +42,11 @@ def make_problem(name: str, parameters: Mapping[str, Any]) -> TabularProblem | T
     ArgumentError
         For an unknown family or key, or a value that the family refuses.
     """
-    return _made(FAMILIES, name, parameters)
-
-
-def make_token_problem(name: str, parameters: Mapping[str, Any]) -> TokenProblem:
-    """Build a problem of one of `TOKEN_FAMILIES`, as `make_problem` does of the others."""
-    return _made(TOKEN_FAMILIES, name, parameters)
-
-
-def _made(families: Mapping[str, Family[_Problem]], name: str, parameters: Mapping[str, Any]) -> _Problem:
-    if name not in families:
-        raise ArgumentError("problem", name, f"one of {', '.join(families)}")
-    allowed = inspect.signature(families[name].build).parameters
+    require_one_of("problem", name, FAMILIES)
+    allowed = inspect.signature(FAMILIES[name].build).parameters
     for key in parameters:
-        if key not in allowed:
-            raise ArgumentError(f"a key of problem {name}", key, f"one of {', '.join(allowed)}")
-    return families[name].build(**parameters)
+        require_one_of(f"a key of problem {name}", key, allowed)
+    return FAMILIES[name].build(**parameters)
 
 
 def parse_problem(text: str, families: Mapping[str, Family[Any]] = FAMILIES) -> tuple[str, dict[str, Any]]:
@@ -75,8 +63,7 @@ def parse_problem(text: str, families: Mapping[str, Family[Any]] = FAMILIES) -> 
         For an unknown family or key, or a value of the wrong type.
     """
     name, _, rest = text.partition(":")
-    if name not in families:
-        raise ArgumentError("problem", name, f"one of {', '.join(families)}")
+    require_one_of("problem", name, families)
     types = typing.get_type_hints(families[name].build)
     types.pop("return")
     return name, parse_values(filter(None, rest.split(",")), types, f"a key of problem {name}")

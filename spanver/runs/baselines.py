@@ -19,7 +19,7 @@ from spanver.learners.rounds import BaselineRun, Feedback
 from spanver.learners.xpo import xpo
 from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.validation import require, require_count, require_finite, require_positive
+from spanver.validation import require_at_least, require_count, require_one_of, require_positive
 
 
 def _require_fields(settings: Any) -> None:
@@ -29,7 +29,7 @@ def _require_fields(settings: Any) -> None:
         if hint is int:
             require_count(name, value)
         if typing.get_origin(hint) is Literal:
-            require(value in typing.get_args(hint), name, value, f"one of {', '.join(typing.get_args(hint))}")
+            require_one_of(name, value, typing.get_args(hint))
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class XPOSettings:
 
     def __post_init__(self) -> None:
         _require_fields(self)
-        require_finite("alpha", self.alpha)
-        require(self.alpha >= 0.0, "alpha", self.alpha, "at least 0")
+        require_at_least("alpha", self.alpha, 0.0)
 
 
 @dataclass(frozen=True)

@@ -40,18 +40,6 @@ def _kinds(owner: type) -> Mapping[str, str]:
     return {name: _KINDS[hint] for name, hint in typing.get_type_hints(owner).items() if hint in _KINDS}
 
 
-def array_names(owner: type) -> tuple[str, ...]:
-    """Names of the fields of a dataclass that are arrays of its record, in order.
-
-    Examples
-    --------
-    >>> from spanver.learners.spanner import Spanner
-    >>> array_names(Spanner)
-    ('prompts', 'first', 'second', 'vectors', 'targets', 'rounds', 'tries')
-    """
-    return tuple(_kinds(owner))
-
-
 def to_arrays(value: Any, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a dataclass as a record stores them, each under `prefix` and its field's name."""
     return {prefix + name: _to_array(getattr(value, name), kinds) for name, kinds in _kinds(type(value)).items()}

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from spanver.exact.samplers import race_law
-from spanver.exact.tabular import component_laws, gap, kl_divergence, law_cost, log_laws_given_anchors, log_optimal_law
+from spanver.exact.tabular import component_laws, gap, kl_divergence, log_laws_given_anchors, log_optimal_law
 from spanver.kernels import truncated_scores
 from spanver.oracle import Oracle
 from spanver.policies import TruncatedMixture
@@ -96,7 +96,7 @@ def evaluate_table(
     seed: int,
     draws: int = 2000,
 ) -> Generator[int, None, Evaluation]:
-    """Gap of a mixture on a table: from its exact law where `law_cost` is at most `EXACT_LIMIT`, else estimated.
+    """Gap of a mixture on a table: from its exact law where that is cheap (`EXACT_LIMIT`), else estimated.
 
     The estimate averages the exact gap given round, prompt and second response over draws of these; by convexity of the
     KL divergence it is not below the gap of the mixture.
@@ -115,7 +115,8 @@ def evaluate_table(
         When exact, the number of rounds whose law is computed; the evaluation is what the generator returns.
     """
     base_gap = gap(problem, problem.log_base)
-    if law_cost(problem, mixture) <= EXACT_LIMIT and problem.responses**2 <= _LARGEST_SQUARE:
+    square = problem.responses**2
+    if len(mixture) * problem.prompts * square <= EXACT_LIMIT and square <= _LARGEST_SQUARE:
         round_gaps, mixture_gaps = [], []
         total = np.full(problem.log_base.shape, -np.inf)
         for done, law in enumerate(component_laws(problem, mixture), start=1):

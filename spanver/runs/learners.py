@@ -18,7 +18,7 @@ from spanver.problems.family import Family
 from spanver.runs.baselines import BASELINES
 from spanver.runs.execution import execute_baseline, execute_tokens, execution_steps
 from spanver.runs.plans import SETTINGS, make_baseline_plan, make_plan, make_token_plan
-from spanver.validation import require
+from spanver.validation import require, require_one_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def learner_named(name: str) -> Learner:
     ArgumentError
         If there is none of this name.
     """
-    require(name in LEARNERS, "learner", name, f"one of {', '.join(LEARNERS)}")
+    require_one_of("learner", name, LEARNERS)
     return LEARNERS[name]
 
 

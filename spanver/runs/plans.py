@@ -21,11 +21,9 @@ from spanver.runs.baselines import BASELINES
 from spanver.runs.settings import (
     derived_settings,
     known_coverage,
-    practical_multi_turn_settings,
-    practical_text_token_settings,
     settings_for,
 )
-from spanver.validation import require, require_count, require_positive, require_probability
+from spanver.validation import require, require_count, require_one_of, require_positive, require_probability
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,9 @@ class Plan:
     budget: int | None = None
 
     def __post_init__(self) -> None:
-        require(self.learner in SETTINGS, "learner", self.learner, f"one of {', '.join(SETTINGS)}")
+        require_one_of("learner", self.learner, SETTINGS)
         allowed = (None,) if self.learner in BASELINES else tuple(SAMPLERS)
-        require(self.sampler in allowed, "sampler", self.sampler, f"one of {', '.join(map(str, allowed))}")
+        require_one_of("sampler", self.sampler, allowed)
         require_count("seed", self.seed, least=0)
 
     @property
@@ -228,20 +226,14 @@ def make_token_plan(
     problem: TokenProblem, *, seed: int, sampler: str | None = None, overrides: Mapping[str, Any]
 ) -> Plan:
     """Decide every parameter of a multi-turn run, as `make_plan` does."""
-    text = problem.name == TEXT
-    practical = (
-        practical_text_token_settings(horizon=problem.horizon)
-        if text
-        else practical_multi_turn_settings(horizon=problem.horizon, kappa=float(problem.parameters["kappa"]))
-    )
     return Plan(
         learner="multi_turn",
-        problem="text" if text else problem.name,
+        problem="text" if problem.name == TEXT else problem.name,
         parameters=dict(problem.parameters),
         oracle="prefix",
         sampler=sampler or "softmax",
         seed=seed,
-        settings=replace(practical, **overrides),
+        settings=replace(settings_for(problem), **overrides),
         overrides=dict(overrides),
     )
 
@@ -250,7 +242,7 @@ def make_baseline_plan(
     learner: str, problem: TabularProblem, *, seed: int, oracle: str | None = None, overrides: Mapping[str, Any]
 ) -> Plan:
     """Decide every parameter of a run of a baseline, a key of `BASELINES`, as `make_plan` does."""
-    require(learner in BASELINES, "learner", learner, f"one of {', '.join(BASELINES)}")
+    require_one_of("learner", learner, BASELINES)
     return Plan(
         learner=learner,
         problem=problem.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from typing import overload
 
 import numpy as np
 
@@ -19,9 +20,12 @@ from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
 from spanver.problems.families.text import TextProblem
+from spanver.problems.families.text_tokens import NAME as TEXT
+from spanver.problems.families.tokens import NAME as TOKENS
 from spanver.problems.family import ROOT_E
 from spanver.problems.tabular import TabularProblem
-from spanver.validation import require_at_least, require_count, require_positive
+from spanver.problems.tokens import TokenProblem
+from spanver.validation import require_at_least
 
 SETTING_NAMES = tuple(field.name for field in fields(Settings))
 
@@ -36,65 +40,65 @@ def known_coverage(problem: TabularProblem | TextProblem) -> float:
     return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
 
 
-def settings_for(problem: TabularProblem | TextProblem, *, coverage: float | None = None) -> Settings:
-    """Practical settings of SpannerSampling for a problem: those of its family.
+@overload
+def settings_for(problem: TabularProblem | TextProblem, *, coverage: float | None = None) -> Settings: ...
+@overload
+def settings_for(problem: TokenProblem) -> MultiTurnSettings: ...
+def settings_for(
+    problem: TabularProblem | TextProblem | TokenProblem, *, coverage: float | None = None
+) -> Settings | MultiTurnSettings:
+    """Practical settings for a problem, those of its family: of SpannerSampling, and of MTSS on tokens.
 
     Parameters
     ----------
-    problem : TabularProblem or TextProblem
-        Of a family that has practical settings.
+    problem : TabularProblem, TextProblem or TokenProblem
     coverage : float, optional
-        That they are for, at least 1; default: `known_coverage`.
+        That settings of SpannerSampling are for, at least 1; default: `known_coverage`.
 
     Raises
     ------
     ArgumentError
         If the coverage is below 1, or the problem is of no family.
     """
-    known = known_coverage(problem) if coverage is None else coverage
-    return practical_settings(problem.name, coverage=known, radius=problem.radius, reward_range=problem.reward_range)
-
-
-def practical_settings(family: str, *, coverage: float, radius: float, reward_range: float) -> Settings:
-    """Practical settings of a family.
-
-    Parameters
-    ----------
-    family : str
-        A family that has practical settings.
-    coverage : float
-        `C`, known or assumed, at least 1.
-    radius, reward_range : float
-        `B` and `R_max`, which give `lambda`.
-    """
-    practical = {name: each.practical for name, each in FAMILIES.items()}.get(family)
+    if isinstance(problem, TokenProblem):
+        return _multi_turn_settings(problem)
+    practical = FAMILIES[problem.name].practical if problem.name in FAMILIES else None
     if practical is None:
-        raise ArgumentError("family", family, f"one of {', '.join(FAMILIES)}")
+        raise ArgumentError("the family of the problem", problem.name, f"one of {', '.join(FAMILIES)}")
+    coverage = known_coverage(problem) if coverage is None else coverage
     require_at_least("coverage", coverage, 1.0)
     return Settings(
         prompts=practical.prompts,
         pairs_per_prompt=math.ceil(practical.pairs_factor * coverage),
         nu=practical.nu,
-        ridge=reward_range**2 / radius**2,
+        ridge=problem.reward_range**2 / problem.radius**2,
         exploration_rounds=practical.exploration_rounds,
         rejection_multiplier=practical.multiplier_factor * coverage,
         rejection_failure=practical.failure,
     )
 
 
-def practical_multi_turn_settings(*, horizon: int, kappa: float) -> MultiTurnSettings:
-    """Practical settings of multi-turn SpannerSampling (A4) on the family `tokens`.
-
-    Parameters
-    ----------
-    horizon : int
-        `H`. A longer sequence meets more prefixes, so warm start and test grow with it.
-    kappa : float
-        Above 0; the coverage of a token is `C_cond = 2/(1 + e^{-kappa})`.
-    """
-    require_count("horizon", horizon)
-    require_positive("kappa", kappa)
-    coverage = 2.0 / (1.0 + math.exp(-kappa))
+def _multi_turn_settings(problem: TokenProblem) -> MultiTurnSettings:
+    """A longer sequence meets more prefixes, so warm start and test grow with the horizon."""
+    horizon = problem.horizon
+    if problem.name == TEXT:
+        # The values of beginnings of sentences are not linear in the features. The error of the linear model averages
+        # out over pairs, not over rollouts from one pair: so many pairs and few rollouts. Words are many, so that the
+        # coverage of a token is larger than in the family `tokens`.
+        return MultiTurnSettings(
+            nu=0.5,
+            ridge=0.3,
+            rollouts=4,
+            pairs_per_prefix=24,
+            tests=10 * horizon,
+            prompts=700 * horizon,
+            rejection_multiplier=8.0,
+            rejection_failure=0.2,
+            partition_samples=64,
+        )
+    if problem.name != TOKENS:
+        raise ArgumentError("the family of the problem", problem.name, f"{TOKENS} or {TEXT}")
+    coverage = 2.0 / (1.0 + math.exp(-float(problem.parameters["kappa"])))  # C_cond
     return MultiTurnSettings(
         nu=0.3,
         ridge=1.0,
@@ -105,32 +109,6 @@ def practical_multi_turn_settings(*, horizon: int, kappa: float) -> MultiTurnSet
         rejection_multiplier=1.5 * coverage,
         rejection_failure=0.1,
         partition_samples=16,
-    )
-
-
-def practical_text_token_settings(*, horizon: int) -> MultiTurnSettings:
-    """Practical settings of multi-turn SpannerSampling (A4) on real text, word by word.
-
-    The values of beginnings of sentences are not linear in the features, so what is left of every difference does not
-    average out over rollouts from one pair, but over pairs: there are many pairs and few rollouts. Words are many, so
-    that the coverage of a token is larger than in the family `tokens`.
-
-    Parameters
-    ----------
-    horizon : int
-        `H`.
-    """
-    require_count("horizon", horizon)
-    return MultiTurnSettings(
-        nu=0.5,
-        ridge=0.3,
-        rollouts=4,
-        pairs_per_prefix=24,
-        tests=10 * horizon,
-        prompts=700 * horizon,
-        rejection_multiplier=8.0,
-        rejection_failure=0.2,
-        partition_samples=64,
     )
 
 

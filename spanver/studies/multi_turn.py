@@ -18,7 +18,7 @@ from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, sequence_view
 from spanver.randomness import derived_seed
-from spanver.runs.settings import practical_multi_turn_settings
+from spanver.runs.settings import settings_for
 from spanver.studies.engine.effort import Attempt, cost_of, smallest_sufficient
 from spanver.studies.engine.figures import draw_series, draw_theory, finish
 from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study, ladder, slope_claim, table
@@ -50,7 +50,7 @@ def measure(point: Point) -> Numbers:
     """Cost of reaching the same share of the base policy's gap."""
     horizon = int(point.size)
     problem = token_problem(derived_seed(point.seed, "problem"), horizon=horizon, kappa=KAPPA)
-    base_gap = exact_tokens.gap(problem, problem.log_base)
+    base_gap = exact_tokens.token_gap(problem, problem.log_base)
     if point.learner == "multi_turn":
         reached, restarts = _multi_turn(problem, point.seed)
         return cost_of((0.0, reached) if reached.gap <= TIGHT * base_gap else None) | {"restarts": restarts}
@@ -68,9 +68,9 @@ def measure(point: Point) -> Numbers:
 def _multi_turn(problem: TokenProblem, seed: int) -> tuple[Attempt, int]:
     """Practical settings: nothing in them depends on the coverage of sequences, so nothing is searched for."""
     oracle = prefix_oracle(problem, seed=derived_seed(seed, "oracle"))
-    settings = practical_multi_turn_settings(horizon=problem.horizon, kappa=KAPPA)
+    settings = settings_for(problem)
     run = multi_turn(oracle, horizon=problem.horizon, settings=settings, seed=derived_seed(seed, "learner"))
-    gap = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, run.policy))
+    gap = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, run.policy))
     return Attempt(gap, oracle.ledger), run.restarts
 
 

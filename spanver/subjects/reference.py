@@ -31,7 +31,7 @@ from spanver.oracles.literal import literal_oracle
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import invert, stream
 from spanver.subjects.contract import FUNCTIONS, Subject
-from spanver.validation import require
+from spanver.validation import require_one_of
 from spanver.values import FloatArray, IntArray
 
 KERNELS: dict[str, Callable[..., Any]] = {name: getattr(kernels, name) for name in kernels.__all__ if name in FUNCTIONS}
@@ -85,7 +85,7 @@ def on(library: str) -> Subject:
     MissingExtraError
         If the library, or a device for it, is missing and an extra has it.
     """
-    require(library in BACKENDS, "library", library, f"one of {', '.join(BACKENDS)}")
+    require_one_of("library", library, BACKENDS)
     backend = BACKENDS[library]
     try:
         to_library, to_numpy = backend.conversions()

@@ -18,7 +18,7 @@ from typing import Any
 from scipy.stats import beta
 
 from spanver.guarantees import REGISTRY, Kind
-from spanver.validation import require, require_count
+from spanver.validation import require_count, require_one_of
 from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.finding import Finding
@@ -194,7 +194,7 @@ def run_zoo(
     ArgumentError
         If a number is not positive, or there is no such profile.
     """
-    require(profile in PROFILES, "profile", profile, f"one of {', '.join(PROFILES)}")
+    require_one_of("profile", profile, PROFILES)
     require_count("repeats", repeats)
     require_count("workers", workers)
     started = time.perf_counter()

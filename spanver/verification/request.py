@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spanver.guarantees import REGISTRY
-from spanver.validation import require, require_count, require_probability
+from spanver.validation import require, require_count, require_one_of, require_probability
 from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import is_selected
 
@@ -45,7 +45,7 @@ class Request:
     functions: str = ""
 
     def __post_init__(self) -> None:
-        require(self.profile in PROFILES, "profile", self.profile, f"one of {', '.join(PROFILES)}")
+        require_one_of("profile", self.profile, PROFILES)
         require_probability("alpha", self.alpha)
         require_count("seed", self.seed, least=0)
         is_selected((), self.only)  # refuses what names no guarantee

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from spanver.errors import ArgumentError
 from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY, guarantee
 from spanver.subjects.contract import Subject
-from spanver.validation import require, require_probability
+from spanver.validation import require, require_one_of, require_probability
 from spanver.verification.check import Check
 from spanver.verification.collection import Property, find_properties
 from spanver.verification.profiles import DEMANDS, PROFILES, RARE_DEMANDS
@@ -68,8 +67,7 @@ def make_check(
         False-alarm budget of the whole run.
     seed : int
     """
-    if profile not in PROFILES:
-        raise ArgumentError("profile", profile, f"one of {', '.join(PROFILES)}")
+    require_one_of("profile", profile, PROFILES)
     require_probability("alpha", alpha)
     demand = (RARE_DEMANDS if guarantee(guarantees[0]).rare else DEMANDS)[profile]
     return Check(

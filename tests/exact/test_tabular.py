@@ -17,7 +17,6 @@ from spanver.exact.tabular import (
     component_laws,
     gap,
     kl_divergence,
-    law_cost,
     log_coverage,
     log_law,
     log_laws_given_anchors,
@@ -262,14 +261,6 @@ def test_a_mixture_has_the_average_law_of_its_components(seed: int, beta: float)
         for rows in zip(*references, strict=True)
     ]
     assert_is_law(log_law(problem, mixture), mean, problem)
-
-
-def test_the_cost_of_a_law_is_the_number_of_scores() -> None:
-    problem = table(0)
-    linear, truncated = LinearSoftmax(np.zeros(2)), TruncatedSoftmax(np.zeros(2), np.eye(2), 1.0)
-    assert law_cost(problem, linear) == 3 * 5
-    assert law_cost(problem, truncated) == 3 * 5 * 5
-    assert law_cost(problem, TruncatedMixture(np.zeros((3, 2)), np.eye(2), 1.0)) == 3 * 75
 
 
 @pytest.mark.parametrize("seed", SEEDS)

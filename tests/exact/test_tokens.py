@@ -90,7 +90,7 @@ def test_gap_is_the_sum_of_token_divergences_and_the_difference_of_objectives(ca
         probabilities = sequence_probabilities(problem, law)
         best = objective_by_listing(problem, optimal_probabilities(problem))
         expected = best - objective_by_listing(problem, probabilities)
-        assert exact_tokens.gap(problem, law) == pytest.approx(expected, abs=1e-12)
+        assert exact_tokens.token_gap(problem, law) == pytest.approx(expected, abs=1e-12)
         assert exact_tokens.objective(problem, law) == pytest.approx(best - expected, abs=1e-12)
         divergence = (best - expected - float(problem.prompt_law @ (probabilities * problem.reward).sum(axis=1))) / -(
             problem.beta
@@ -102,7 +102,7 @@ def test_gap_is_the_sum_of_token_divergences_and_the_difference_of_objectives(ca
 def test_mass_outside_the_base_support_costs_infinitely_much() -> None:
     problem = random_tokens(2, horizon=3, vocabulary_size=2, zeros=True)
     uniform = [np.full_like(log_base, -math.log(2.0)) for log_base in problem.log_base]
-    assert exact_tokens.gap(problem, uniform) == math.inf
+    assert exact_tokens.token_gap(problem, uniform) == math.inf
     assert exact_tokens.objective(problem, uniform) == -math.inf
     assert exact_tokens.log_coverage(problem, uniform).max() == math.inf
     assert exact_tokens.log_conditional_coverage(problem, uniform) == math.inf
@@ -156,8 +156,8 @@ def test_a_policy_of_the_true_parameters_is_the_optimum() -> None:
     problem = random_tokens(1, horizon=3, vocabulary_size=3, realizable=True)
     assert problem.theta_star is not None
     policy = TokenPolicy(tuple(map(LinearSoftmax, problem.theta_star)))
-    assert exact_tokens.gap(problem, exact_tokens.log_token_law(problem, policy)) < 1e-14
-    assert exact_tokens.gap(problem, problem.log_base) > 1e-2
+    assert exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, policy)) < 1e-14
+    assert exact_tokens.token_gap(problem, problem.log_base) > 1e-2
     with pytest.raises(ArgumentError, match="layers of policy is 2"):
         exact_tokens.log_token_law(problem, TokenPolicy(policy.layers[:2]))
 

@@ -24,10 +24,10 @@ from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, soft_q
-from spanver.runs.settings import practical_multi_turn_settings
+from spanver.runs.settings import settings_for
 from spanver.values import Prefix, Response, Responses, Rule, SearchResult, UncertainPairRule
 
-SETTINGS = practical_multi_turn_settings(horizon=2, kappa=2.0)
+SETTINGS = settings_for(token_problem(0, horizon=2, kappa=2.0))
 EXACT = MultiTurnSettings(  # hardly random: normalisers are exact, and every uncertain prefix is noticed
     nu=0.3,
     ridge=0.1,
@@ -42,7 +42,7 @@ EXACT = MultiTurnSettings(  # hardly random: normalisers are exact, and every un
 
 
 def gap(problem: TokenProblem, policy: TokenPolicy) -> float:
-    return exact_tokens.gap(problem, exact_tokens.log_token_law(problem, policy))
+    return exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, policy))
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 3])
@@ -50,9 +50,8 @@ def gap(problem: TokenProblem, policy: TokenPolicy) -> float:
 def test_practical_settings_reach_a_small_gap_on_the_family(horizon: int, noise: float) -> None:
     problem = token_problem(horizon, horizon=horizon, noise=noise)
     oracle = prefix_oracle(problem, seed=5)
-    settings = practical_multi_turn_settings(horizon=horizon, kappa=2.0)
-    run = multi_turn(oracle, horizon=horizon, settings=settings, seed=6)
-    assert exact_tokens.gap(problem, problem.log_base) > 0.1 * horizon
+    run = multi_turn(oracle, horizon=horizon, settings=settings_for(problem), seed=6)
+    assert exact_tokens.token_gap(problem, problem.log_base) > 0.1 * horizon
     assert gap(problem, run.policy) < (4e-4 if noise == 0.0 else 0.01 * horizon)
     assert oracle.ledger.samples < 5e4 * horizon**2
 
@@ -75,7 +74,7 @@ def test_without_noise_targets_are_differences_of_optimal_values(problem: TokenP
             row = problem.row(int(pair.prompt.prompt), [int(token) for token in pair.prompt.tokens])
             expected = q[layer][row, int(pair.first.id)] - q[layer][row, int(pair.second.id)]
             assert target == pytest.approx(expected, abs=1e-5)
-    assert exact_tokens.gap(problem, problem.log_base) > 1e-2
+    assert exact_tokens.token_gap(problem, problem.log_base) > 1e-2
     assert gap(problem, run.policy) < 1e-6
 
 
@@ -135,7 +134,7 @@ def test_pairs_were_uncertain_when_found_and_the_policy_knows_the_spanner() -> N
 def test_the_ledger_is_the_sum_of_the_phases_and_rewards_are_asked_in_sweeps_alone() -> None:
     problem = token_problem(2, horizon=3)
     oracle = prefix_oracle(problem, seed=3)
-    settings = practical_multi_turn_settings(horizon=3, kappa=2.0)
+    settings = settings_for(problem)
     run = multi_turn(oracle, horizon=3, settings=settings, seed=4)
     assert tuple(run.ledgers) == PHASES
     assert sum(ledger.samples for ledger in run.ledgers.values()) == oracle.ledger.samples
@@ -198,7 +197,7 @@ def test_a_sweep_restarts_at_the_layer_that_fired_and_layers_above_keep_their_pa
     oracle = Scripted(problem, {1: {1}, 2: {1}, 0: {2}})
     run = multi_turn(oracle, horizon=3, settings=settings, seed=1)
     assert run.starts == (2, 1, 2, 0)
-    assert (run.restarts, run.sweeps) == (3, 4)
+    assert (run.restarts, len(run.starts)) == (3, 4)
     assert run.spanner_sizes == (1, 1, 1)
     rewards = ("reward", 3)
     # Layer 2, 1: two rollouts from each of two tokens; layer 0 alone after it fired.
@@ -230,7 +229,7 @@ def test_where_nothing_is_uncertain_the_base_policy_is_returned_and_no_reward_as
     assert oracle.ledger.rewards == 0
     assert (run.thetas == 0.0).all()
     assert run.starts == (2,)
-    assert gap(problem, run.policy) == pytest.approx(exact_tokens.gap(problem, problem.log_base), rel=1e-12)
+    assert gap(problem, run.policy) == pytest.approx(exact_tokens.token_gap(problem, problem.log_base), rel=1e-12)
 
 
 def test_parameters_stay_in_the_ball() -> None:
@@ -290,16 +289,19 @@ def test_bad_settings_are_refused_by_name(name: str, value: float) -> None:
         dataclasses.replace(SETTINGS, **{name: value})  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_a_depth_below_one_is_refused() -> None:
+def test_a_horizon_below_one_is_refused() -> None:
     oracle: MeteredPrefixOracle = prefix_oracle(token_problem(1), seed=1)
     with pytest.raises(ArgumentError, match="horizon"):
         multi_turn(oracle, horizon=0, settings=SETTINGS, seed=1)
-    with pytest.raises(ArgumentError, match="kappa"):
-        practical_multi_turn_settings(horizon=1, kappa=math.inf)
 
 
-def test_practical_settings_follow_the_coverage_of_a_token_and_the_depth() -> None:
-    one, more = practical_multi_turn_settings(horizon=2, kappa=2.0), practical_multi_turn_settings(horizon=6, kappa=6.0)
+def test_a_token_problem_of_no_family_has_no_practical_settings() -> None:
+    with pytest.raises(ArgumentError, match="family of the problem is 'mine'"):
+        settings_for(dataclasses.replace(token_problem(0), name="mine"))
+
+
+def test_practical_settings_follow_the_coverage_of_a_token_and_the_horizon() -> None:
+    one, more = (settings_for(token_problem(0, horizon=h, kappa=k)) for h, k in ((2, 2.0), (6, 6.0)))
     coverage = 2 / (1 + math.exp(-2.0))
     assert one.pairs_per_prefix == math.ceil(2 * math.exp(0.5) * coverage)
     assert one.rejection_multiplier == pytest.approx(1.5 * coverage)

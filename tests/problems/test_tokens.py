@@ -43,7 +43,7 @@ def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
     assert np.exp(view.log_base) == pytest.approx(sequence_probabilities(problem, problem.log_base))
     law = exact_tokens.log_optimal_law(problem)
     assert np.exp(exact.log_optimal_law(view)) == pytest.approx(np.exp(log_sequence_law(law)), abs=1e-14)
-    base = exact_tokens.gap(problem, problem.log_base)
+    base = exact_tokens.token_gap(problem, problem.log_base)
     assert base == pytest.approx(exact.gap(view, view.log_base), rel=1e-12)
 
 

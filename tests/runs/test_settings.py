@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +15,8 @@ from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
 from spanver.problems.families.covered_needle import covered_needle_problem
-from spanver.runs.settings import SETTING_NAMES, derived_settings, practical_settings, settings_for
+from spanver.problems.tabular import TabularProblem
+from spanver.runs.settings import SETTING_NAMES, derived_settings, settings_for
 
 GIVEN: dict[str, Any] = {
     "eps": 0.05,
@@ -32,6 +34,11 @@ def test_every_family_has_practical_settings_and_no_other_has() -> None:
     assert tuple(field.name for field in dataclasses.fields(Settings)) == SETTING_NAMES
 
 
+def stand_in(family: str, radius: float = 1.0, reward_range: float = 1.0) -> TabularProblem:
+    """All of a problem that its practical settings depend on."""
+    return cast(TabularProblem, SimpleNamespace(name=family, radius=radius, reward_range=reward_range))
+
+
 WORKED = {
     ("text", 1.0): Settings(150, 1, 0.4, 2.25, 200, 4.0, 0.225),
     ("text", 3.7): Settings(150, 4, 0.4, 2.25, 200, 14.8, 0.225),
@@ -46,7 +53,7 @@ WORKED = {
 
 @pytest.mark.parametrize(("family", "coverage"), WORKED)
 def test_practical_settings_are_those_worked_out_by_hand(family: str, coverage: float) -> None:
-    settings = practical_settings(family, coverage=coverage, radius=2.0, reward_range=3.0)
+    settings = settings_for(stand_in(family, 2.0, 3.0), coverage=coverage)
     expected = WORKED[family, coverage]
     assert settings.rejection_multiplier == pytest.approx(expected.rejection_multiplier, rel=1e-12)
     assert dataclasses.replace(settings, rejection_multiplier=expected.rejection_multiplier) == expected
@@ -54,7 +61,7 @@ def test_practical_settings_are_those_worked_out_by_hand(family: str, coverage: 
 
 @pytest.mark.parametrize("family", ["random", "needle", "covered_needle", "max_k_dnf"])
 def test_practical_settings_of_tables_keep_the_derived_factors_of_the_coverage(family: str) -> None:
-    practical = practical_settings(family, coverage=16.0, radius=1.0, reward_range=1.0)
+    practical = settings_for(stand_in(family), coverage=16.0)
     derived = derived_settings(**GIVEN)
     assert practical.pairs_per_prompt == derived.pairs_per_prompt == math.ceil(2 * math.exp(0.5) * 16)
     assert practical.rejection_multiplier == pytest.approx(derived.rejection_multiplier)
@@ -66,7 +73,7 @@ def test_practical_settings_of_tables_keep_the_derived_factors_of_the_coverage(f
 
 
 def test_the_text_row_costs_at_most_thirty_thousand_samples_with_the_race() -> None:
-    settings = practical_settings("text", coverage=16.0, radius=1.0, reward_range=1.0)
+    settings = settings_for(stand_in("text"), coverage=16.0)
     race = math.ceil(settings.rejection_multiplier / 4 * math.log(1 / settings.rejection_failure))
     samples = 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * (1 + race)
     assert samples <= 30_000
@@ -88,12 +95,12 @@ def test_derived_settings_are_the_fixed_point_of_section_3_worked_out_by_hand() 
 @pytest.mark.parametrize("coverage", [0.99, 0.0, -3.0, math.nan, math.inf])
 def test_a_coverage_below_1_or_not_finite_is_refused(coverage: float) -> None:
     with pytest.raises(ArgumentError, match=f"coverage is {coverage}"):
-        practical_settings("random", coverage=coverage, radius=1.0, reward_range=1.0)
+        settings_for(stand_in("random"), coverage=coverage)
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ArgumentError, match=r"family is 'haystack'.*text.*random.*needle"):
-        practical_settings("haystack", coverage=2.0, radius=1.0, reward_range=1.0)
+    with pytest.raises(ArgumentError, match=r"family of the problem is 'haystack'.*text.*random.*needle"):
+        settings_for(stand_in("haystack"), coverage=2.0)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,7 @@ def test_derived_settings_need_a_beta_of_at_most_the_reward_range() -> None:
 
 def test_settings_for_a_problem_are_those_of_its_family_at_its_exact_coverage() -> None:
     problem = covered_needle_problem(1, coverage=64.0)
-    expected = practical_settings("covered_needle", coverage=64.0, radius=1.0, reward_range=problem.reward_range)
+    expected = settings_for(stand_in("covered_needle", reward_range=problem.reward_range), coverage=64.0)
     found = settings_for(problem)
     assert found.rejection_multiplier == pytest.approx(expected.rejection_multiplier, rel=1e-9)
     assert settings_for(problem, coverage=64.0) == expected

