@@ -178,12 +178,11 @@ def certify(
     claims = certified(loaded)
     console.print(certificate_table(claims, {claim.id: guarantee(claim.id).title for claim in claims}))
     violated = [claim.id for claim in claims if claim.verdict is Verdict.VIOLATED]
-    undecided = [claim.id for claim in claims if claim.verdict is Verdict.UNDECIDED]
-    footer = {"expected": len(claims), "executed": len(claims), "violated": violated, "undecided": undecided}
     if json_file is not None:
         rows = [{"id": claim.id, "verdict": claim.verdict.value, "finding": claim.finding} for claim in claims]
-        write_json(json_file, {"schema": "spanver.certificate/1", "guarantees": rows, "footer": footer})
-    console.print(f"{len(claims)} guarantees checked, {len(violated)} violated")
+        content = {"schema": "spanver.certificate/1", "guarantees": rows, "footer": {"violated": violated}}
+        write_json(json_file, content)
+    console.print(f"{len(claims)} guarantee{'s' * (len(claims) > 1)} checked, {len(violated)} violated")
     console.print(f"not certified, as a record alone cannot show it: {uncertified(loaded)}")
     raise typer.Exit(worst(claim.verdict for claim in claims).exit_code)
 

@@ -13,9 +13,20 @@ from spanver.verification.collection import checked_by
 
 
 def print_registry(json_file: Path | None) -> None:
-    """Print the registry, and write it to a file if one is given."""
+    """Print the registry with the names of its checks, and write it to a file if one is given."""
     checks = checked_by()
-    console.print(guarantee_table())
+    table = Table(show_lines=True)
+    for heading in ("id", "statement", "kind", "from", "checked by"):
+        table.add_column(heading, overflow="fold", ratio={"statement": 4, "checked by": 2}.get(heading))
+    for entry in REGISTRY.values():
+        table.add_row(
+            entry.id,
+            f"[bold]{escape(entry.title)}[/bold]\n{escape(entry.statement)}",
+            entry.kind_text,
+            entry.source_text,
+            "\n".join(checks.get(entry.id, ("[yellow]no check yet[/yellow]",))),
+        )
+    console.print(table)
     unchecked = sum(name not in checks for name in REGISTRY)
     console.print(f"{len(REGISTRY)} guarantees, {unchecked} without a check yet")
     if json_file is not None:
@@ -31,20 +42,3 @@ def print_registry(json_file: Path | None) -> None:
             for entry in REGISTRY.values()
         ]
         write_json(json_file, {"schema": "spanver.guarantees/1", "guarantees": rows})
-
-
-def guarantee_table() -> Table:
-    """Table of all guarantees for the terminal: id, title and statement, kind, source, names of its checks."""
-    table = Table(show_lines=True)
-    for heading in ("id", "statement", "kind", "from", "checked by"):
-        table.add_column(heading, overflow="fold", ratio={"statement": 4, "checked by": 2}.get(heading))
-    checks = checked_by()
-    for entry in REGISTRY.values():
-        table.add_row(
-            entry.id,
-            f"[bold]{escape(entry.title)}[/bold]\n{escape(entry.statement)}",
-            entry.kind_text,
-            entry.source_text,
-            "\n".join(checks.get(entry.id, ("[yellow]no check yet[/yellow]",))),
-        )
-    return table

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.random import Generator
 
 from spanver.kernels import precision_norms, uncertain_mask
-from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle, PromptStreams
-from spanver.oracles.table import Table, TableOptions, table_oracle
+from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle, Options, PromptStreams
+from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import invert
 from spanver.values import (
@@ -33,12 +33,23 @@ from spanver.values import (
 _BLOCK_ROWS = 256
 
 
-def counted_oracle(problem: TabularProblem, *, seed: int, **options: Unpack[TableOptions]) -> MeteredOracle:
+def counted_oracle(
+    problem: TabularProblem, *, seed: int, full_table: bool = False, **options: Unpack[Options]
+) -> MeteredOracle:
     """Oracle of a table whose compressed queries cost the same whatever they stand for; offers strong sampling.
 
-    The problem, the seed and the options are those of `table_oracle`.
+    Parameters
+    ----------
+    problem : TabularProblem
+    seed : int
+        Of the oracle's randomness; the learner has its own.
+    full_table : bool
+        Whether it answers `enumerate` (T6 only).
+    **options
+        As of `spanver.oracles.metered.Options`: `budget`, `ledger`, `prompts`.
     """
-    return table_oracle(problem, CountedDraws, seed=seed, **options)
+    table = Table(problem, full_table=full_table)
+    return MeteredOracle(table, CountedDraws(table), seed=seed, **options)
 
 
 class CountedDraws:

@@ -10,9 +10,9 @@ from typing import Unpack
 import numpy as np
 
 from spanver.kernels import precision_norms
-from spanver.oracles.metered import MeteredOracle, PromptStreams
+from spanver.oracles.metered import MeteredOracle, Options, PromptStreams
 from spanver.oracles.rejection import accepted, first_accepted
-from spanver.oracles.table import Table, TableOptions, table_oracle
+from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
@@ -29,12 +29,23 @@ _COUNTED_TOGETHER = 1 << 16  # draws that are only counted need not be in memory
 _WHITEN_FROM = 256  # pairs in a block, from which whitening the whole table of a prompt pays
 
 
-def literal_oracle(problem: TabularProblem, *, seed: int, **options: Unpack[TableOptions]) -> MeteredOracle:
+def literal_oracle(
+    problem: TabularProblem, *, seed: int, full_table: bool = False, **options: Unpack[Options]
+) -> MeteredOracle:
     """Oracle of a table that draws every answer; offers strong sampling.
 
-    The problem, the seed and the options are those of `table_oracle`.
+    Parameters
+    ----------
+    problem : TabularProblem
+    seed : int
+        Of the oracle's randomness; the learner has its own.
+    full_table : bool
+        Whether it answers `enumerate` (T6 only).
+    **options
+        As of `spanver.oracles.metered.Options`: `budget`, `ledger`, `prompts`.
     """
-    return table_oracle(problem, LiteralDraws, seed=seed, **options)
+    table = Table(problem, full_table=full_table)
+    return MeteredOracle(table, LiteralDraws(table), seed=seed, **options)
 
 
 class LiteralDraws:

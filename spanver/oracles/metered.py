@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 from numpy.random import Generator
@@ -123,6 +123,23 @@ class CompressedDraws(Protocol):
         ...
 
 
+class Options(TypedDict, total=False):
+    """What every oracle may be given apart from its problem and its seed.
+
+    Attributes
+    ----------
+    budget : Budget
+    ledger : Ledger
+        What was answered before, for an oracle that goes on.
+    prompts : int
+        How many prompts were issued before, likewise.
+    """
+
+    budget: Budget | None
+    ledger: Ledger | None
+    prompts: int
+
+
 class MeteredOracle:
     """An `Oracle` over the answers of a problem.
 
@@ -132,13 +149,10 @@ class MeteredOracle:
     draws : CompressedDraws
     seed : int
         Of the oracle's randomness; the learner has its own.
-    budget : Budget, optional
-    ledger : Ledger, optional
-        What was answered before, for an oracle that goes on.
-    prompts : int
-        How many prompts were issued before.
+    budget, ledger, prompts
+        As of `Options`.
     visits : dict, optional
-        The randomness of every place that may be queried, for an oracle around this one that adds places.
+        Random streams by prompt, to which a wrapping oracle may add its own.
     """
 
     def __init__(

@@ -40,6 +40,8 @@ class MeteredPrefixOracle:
         self._visits: dict[Prompt, PromptStreams] = {}
         table = Table(problem.table)
         self._rows = MeteredOracle(table, CountedDraws(table), seed=seed, budget=budget, visits=self._visits)
+        self.dimension, self.beta = self._rows.dimension, self._rows.beta
+        self.radius, self.reward_range = self._rows.radius, self._rows.reward_range
         self._seed = seed
         self._vocabulary_size, self._horizon = problem.vocabulary_size, problem.horizon
         self._offsets = [
@@ -48,26 +50,6 @@ class MeteredPrefixOracle:
         self._issued = 0
         self._latest: dict[Prompt, int] = {}  # when each prompt was last issued
         self._visited: dict[Prompt, list[int]] = {}  # rows with buffers, by prompt
-
-    @property
-    def dimension(self) -> int:
-        """Dimension `d` of the features of every layer."""
-        return self._rows.dimension
-
-    @property
-    def beta(self) -> float:
-        """Weight of the KL term in the objective."""
-        return self._rows.beta
-
-    @property
-    def radius(self) -> float:
-        """Radius `B` of the parameter ball of every layer."""
-        return self._rows.radius
-
-    @property
-    def reward_range(self) -> float:
-        """Length `R_max` of an interval that holds the rewards of one prompt."""
-        return self._rows.reward_range
 
     @property
     def ledger(self) -> Ledger:

@@ -1,4 +1,4 @@
-"""What the literal and the counted oracle of a table share: everything but the answers that stand for many draws.
+"""Shared by both oracles of a table: single draws, rewards and listings; compressed queries differ.
 
 Prompts, single draws, rewards and labels are drawn by inversion of the cumulative distribution, from the same streams
 in both. They differ in their `CompressedDraws`: `LiteralDraws` draws every try, `CountedDraws` does not.
@@ -6,63 +6,13 @@ in both. They differ in their `CompressedDraws`: `LiteralDraws` draws every try,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypedDict
-
 import numpy as np
 
 from spanver.kernels import log_softmax
-from spanver.oracle import Budget, Ledger
-from spanver.oracles.metered import CompressedDraws, Facts, MeteredOracle, PromptStreams
+from spanver.oracles.metered import Facts, PromptStreams
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import invert
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, Responses
-
-
-class TableOptions(TypedDict, total=False):
-    """What an oracle of a table may be given apart from its problem and its seed.
-
-    Attributes
-    ----------
-    budget : Budget
-    full_table : bool
-        Answer `enumerate` (T6 only).
-    ledger : Ledger
-        What was answered before, for an oracle that goes on.
-    prompts : int
-        How many prompts were issued before, likewise.
-    """
-
-    budget: Budget | None
-    full_table: bool
-    ledger: Ledger | None
-    prompts: int
-
-
-def table_oracle(
-    problem: TabularProblem,
-    draws: Callable[[Table], CompressedDraws],
-    *,
-    seed: int,
-    budget: Budget | None = None,
-    full_table: bool = False,
-    ledger: Ledger | None = None,
-    prompts: int = 0,
-) -> MeteredOracle:
-    """Oracle of a table; offers strong sampling.
-
-    Parameters
-    ----------
-    problem : TabularProblem
-    draws : callable
-        From the table: how queries that stand for many draws are answered.
-    seed : int
-        Of the oracle's randomness; the learner has its own.
-    budget, full_table, ledger, prompts
-        See `TableOptions`.
-    """
-    table = Table(problem, full_table=full_table)
-    return MeteredOracle(table, draws(table), seed=seed, budget=budget, ledger=ledger, prompts=prompts)
 
 
 class Table:

@@ -8,12 +8,12 @@ batches. They are stored until the next prompt, and the same queries always give
 from __future__ import annotations
 
 from collections import Counter
+from typing import Unpack
 
 import numpy as np
 
 from spanver.kernels import precision_norms
-from spanver.oracle import Budget, Ledger
-from spanver.oracles.metered import LARGEST_LIST, Facts, MeteredOracle, PromptStreams
+from spanver.oracles.metered import LARGEST_LIST, Facts, MeteredOracle, Options, PromptStreams
 from spanver.oracles.rejection import accepted, first_accepted
 from spanver.problems.families.text import TextProblem
 from spanver.randomness import invert
@@ -32,21 +32,10 @@ from spanver.values import (
 _BLOCK = 32  # texts are expensive, so blocks that read ahead start at what a round of phase 1 draws
 
 
-def text_oracle(
-    problem: TextProblem, *, seed: int, budget: Budget | None = None, ledger: Ledger | None = None, prompts: int = 0
-) -> MeteredOracle:
-    """Oracle of the text problem; weak sampling only.
-
-    Parameters
-    ----------
-    problem : TextProblem
-    seed : int
-    budget : Budget, optional
-    ledger, prompts
-        What was answered, and how many prompts were issued, before; for an oracle that goes on.
-    """
+def text_oracle(problem: TextProblem, *, seed: int, **options: Unpack[Options]) -> MeteredOracle:
+    """Oracle of the text problem, with seed and options as of `counted_oracle`; weak sampling only."""
     source = TextSource(problem)
-    return MeteredOracle(source, source, seed=seed, budget=budget, ledger=ledger, prompts=prompts)
+    return MeteredOracle(source, source, seed=seed, **options)
 
 
 class TextSource:

@@ -7,34 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 
-@dataclass(frozen=True)
-class Profile:
-    """How hard a run looks.
-
-    Attributes
-    ----------
-    name : str
-    examples : int
-        Instances that Hypothesis searches for each exact property.
-    shrinks : int
-        After a failure, the largest number of further instances among which a smaller one is searched.
-    """
-
-    name: str
-    examples: int
-    shrinks: int
-
-
-PROFILES: Mapping[str, Profile] = MappingProxyType(
-    {
-        "quick": Profile("quick", examples=30, shrinks=200),
-        "ci": Profile("ci", examples=200, shrinks=200),
-        "deep": Profile("deep", examples=3000, shrinks=2000),
-    }
-)
-"""By name. `DEMANDS` and `RARE_DEMANDS` say what statistical tests must detect in each."""
-
-
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a statistical test of a guarantee must detect.
@@ -51,12 +23,33 @@ class Demand:
     instances: int
 
 
-DEMANDS: Mapping[str, Demand] = MappingProxyType(
-    {"quick": Demand(0.10, 8), "ci": Demand(0.03, 8), "deep": Demand(0.01, 16)}
-)
-"""By profile, in total variation (mathematics.md, section 6)."""
+@dataclass(frozen=True)
+class Profile:
+    """How hard a run looks.
 
-RARE_DEMANDS: Mapping[str, Demand] = MappingProxyType(
-    {"quick": Demand(0.25, 8), "ci": Demand(0.10, 8), "deep": Demand(0.03, 16)}
+    Attributes
+    ----------
+    examples : int
+        Instances that Hypothesis searches for each exact property.
+    shrinks : int
+        After a failure, the largest number of further instances among which a smaller one is searched.
+    demand : Demand
+        In total variation (mathematics.md, section 6).
+    rare_demand : Demand
+        In probability, for rare failures whose observation costs a whole run.
+    """
+
+    examples: int
+    shrinks: int
+    demand: Demand
+    rare_demand: Demand
+
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        "quick": Profile(30, 200, Demand(0.10, 8), Demand(0.25, 8)),
+        "ci": Profile(200, 200, Demand(0.03, 8), Demand(0.10, 8)),
+        "deep": Profile(3000, 2000, Demand(0.01, 16), Demand(0.03, 16)),
+    }
 )
-"""By profile, in probability, for what fails rarely if at all and costs a whole run to observe."""
+"""By name."""

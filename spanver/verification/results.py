@@ -17,7 +17,7 @@ from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property
 from spanver.verification.finding import Finding
-from spanver.verification.profiles import DEMANDS
+from spanver.verification.profiles import PROFILES
 from spanver.verification.request import Request
 from spanver.verification.selection import statistical_properties
 
@@ -168,7 +168,8 @@ class Report:
     @property
     def alpha_of_one_test(self) -> float:
         """Share of `alpha` for one instance of one statistical property."""
-        return split_alpha(self.request.alpha, statistical_properties(), DEMANDS[self.request.profile].instances)
+        instances = PROFILES[self.request.profile].demand.instances
+        return split_alpha(self.request.alpha, statistical_properties(), instances)
 
 
 def judge(

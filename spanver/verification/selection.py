@@ -11,7 +11,7 @@ from spanver.subjects.contract import Subject
 from spanver.validation import require, require_one_of, require_probability
 from spanver.verification.check import Check
 from spanver.verification.collection import Property, find_properties
-from spanver.verification.profiles import DEMANDS, PROFILES, RARE_DEMANDS
+from spanver.verification.profiles import PROFILES
 
 
 def is_selected(guarantees: Iterable[str], only: str) -> bool:
@@ -69,12 +69,13 @@ def make_check(
     """
     require_one_of("profile", profile, PROFILES)
     require_probability("alpha", alpha)
-    demand = (RARE_DEMANDS if guarantee(guarantees[0]).rare else DEMANDS)[profile]
+    chosen = PROFILES[profile]
+    demand = chosen.rare_demand if guarantee(guarantees[0]).rare else chosen.demand
     return Check(
         subject=subject,
         name=name,
         guarantees=guarantees,
-        profile=PROFILES[profile],
+        profile=chosen,
         run_seed=seed,
         alpha=split_alpha(alpha, statistical_properties(), demand.instances),
         discrepancy=demand.discrepancy,

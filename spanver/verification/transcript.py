@@ -82,32 +82,14 @@ class _Recording(Generic[Place, Recorded]):
 
     def __init__(self, oracle: Recorded) -> None:
         self._oracle = oracle
+        self.dimension, self.beta = oracle.dimension, oracle.beta
+        self.radius, self.reward_range = oracle.radius, oracle.reward_range
         self._queries: list[Query] = []
 
     @property
     def queries(self) -> list[Query]:
         """All queries so far, in order."""
         return list(self._queries)
-
-    @property
-    def dimension(self) -> int:
-        """As of the recorded oracle."""
-        return self._oracle.dimension
-
-    @property
-    def beta(self) -> float:
-        """As of the recorded oracle."""
-        return self._oracle.beta
-
-    @property
-    def radius(self) -> float:
-        """As of the recorded oracle."""
-        return self._oracle.radius
-
-    @property
-    def reward_range(self) -> float:
-        """As of the recorded oracle."""
-        return self._oracle.reward_range
 
     @property
     def ledger(self) -> Ledger:

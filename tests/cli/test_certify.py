@@ -20,8 +20,7 @@ def test_certify_writes_verdicts_and_a_footer_as_json(spanver: Command) -> None:
     assert content["schema"].startswith("spanver.certificate/")
     assert [row["id"] for row in content["guarantees"]] == list(CERTIFIED)
     assert all(row["verdict"] == "holds" and row["finding"] for row in content["guarantees"])
-    footer = content["footer"]
-    assert (footer["expected"], footer["executed"], footer["violated"]) == (len(CERTIFIED), len(CERTIFIED), [])
+    assert content["footer"] == {"violated": []}
 
 
 def test_certify_exits_1_and_names_what_is_violated(spanver: Command) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from spanver.errors import ArgumentError, MissingExtraError
 from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
+from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.catalogue import LIBRARIES
 from spanver.subjects.libraries.library import Library
 from spanver.subjects.libraries.numpy_choice import numpy_draw
@@ -26,8 +27,8 @@ from spanver.subjects.libraries.scipy_qr import scipy_pivoted_diagonal, scipy_pi
 from spanver.subjects.libraries.vowpal_wabbit import vowpal_wabbit_spanner
 
 FINDINGS = Path(__file__).parents[2] / "docs" / "findings"
-SPANNERS = [name for name, subject in LIBRARIES.items() if "barycentric_spanner" in subject.functions]
-RIDGES = [name for name, subject in LIBRARIES.items() if "ridge_regression" in subject.functions]
+SPANNERS = [name for name, each in LIBRARIES.items() if "barycentric_spanner" in each.subject.functions]
+RIDGES = [name for name, each in LIBRARIES.items() if "ridge_regression" in each.subject.functions]
 # The module whose absence makes a subject unusable, and of a batch what it comes in.
 MODULES = {
     "vowpalwabbit": "vowpalwabbit",
@@ -53,11 +54,11 @@ def needs_of(name: str) -> None:
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_subject_names_its_library_its_version_and_what_it_promises(name: str) -> None:
     needs_of(name)
-    subject = LIBRARIES[name]
-    assert subject.name == name
-    assert subject.promises
-    assert subject.functions
-    assert (subject.version() or "")[0].isdigit()
+    library = LIBRARIES[name]
+    assert library.subject.name == name
+    assert library.promises
+    assert library.subject.functions
+    assert (library.version() or "")[0].isdigit()
 
 
 def test_a_library_that_is_missing_is_named_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,13 +68,13 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_has_it(monkeypat
 
 
 def test_a_distribution_that_is_not_installed_has_no_version() -> None:
-    assert Library("none", "no-such-distribution-of-ours", {}, {}).version() is None
+    assert Library(Subject("none", {}), "no-such-distribution-of-ours", {}).version() is None
 
 
 @pytest.mark.parametrize("name", SPANNERS)
 def test_of_long_axes_and_a_short_sum_the_axes_are_chosen(name: str) -> None:
     needs_of(name)
-    chosen = LIBRARIES[name].functions["barycentric_spanner"]([[0.1, 0.1], [1.0, 0.0], [0.0, 0.9]], 2.0)
+    chosen = LIBRARIES[name].subject.functions["barycentric_spanner"]([[0.1, 0.1], [1.0, 0.0], [0.0, 0.9]], 2.0)
     assert sorted(chosen) == [1, 2]
     assert barycentric_coefficient([[0.1, 0.1], [1.0, 0.0], [0.0, 0.9]], chosen) == 1.0
 
@@ -81,7 +82,7 @@ def test_of_long_axes_and_a_short_sum_the_axes_are_chosen(name: str) -> None:
 @pytest.mark.parametrize("name", SPANNERS)
 def test_a_set_of_zero_vectors_needs_no_spanner(name: str) -> None:
     needs_of(name)
-    assert LIBRARIES[name].functions["barycentric_spanner"]([[0.0, 0.0]], 2.0) == []
+    assert LIBRARIES[name].subject.functions["barycentric_spanner"]([[0.0, 0.0]], 2.0) == []
 
 
 @pytest.mark.parametrize("vectors", [[1.0, 2.0], [[math.nan, 1.0]], np.zeros((0, 2))])
@@ -99,15 +100,15 @@ def test_scipy_puts_the_longest_column_first_and_its_diagonal_does_not_increase(
     for _ in range(200):
         vectors = random.normal(size=tuple(random.integers(1, 9, 2)))
         diagonal = scipy_pivoted_diagonal(vectors)
-        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + LIBRARIES["scipy"].rounding))
+        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + LIBRARIES["scipy"].subject.rounding))
 
 
 @pytest.mark.parametrize("name", RIDGES)
 def test_ridge_regression_of_one_feature_is_the_shrunk_quotient(name: str) -> None:
     needs_of(name)
     # ridge 1: (1*2 + 2*3) / (1 + 4 + 1); the batch of river knows this value alone.
-    theta = LIBRARIES[name].functions["ridge_regression"]([[1.0], [2.0]], [2.0, 3.0], 1.0)
-    assert theta == pytest.approx([8.0 / 6.0], rel=LIBRARIES[name].rounding)
+    theta = LIBRARIES[name].subject.functions["ridge_regression"]([[1.0], [2.0]], [2.0, 3.0], 1.0)
+    assert theta == pytest.approx([8.0 / 6.0], rel=LIBRARIES[name].subject.rounding)
 
 
 @pytest.mark.parametrize("name", [name for name in RIDGES if name != "river-batch"])
@@ -118,10 +119,10 @@ def test_ridge_regression_solves_its_normal_equations(name: str) -> None:
         rows, columns = random.integers(1, 9, 2)
         features, targets = random.normal(size=(rows, columns)), random.normal(size=rows)
         ridge = float(10.0 ** random.uniform(-2, 1))
-        theta = LIBRARIES[name].functions["ridge_regression"](features, targets, ridge)
+        theta = LIBRARIES[name].subject.functions["ridge_regression"](features, targets, ridge)
         residual = features.T @ (features @ theta - targets) + ridge * theta
         scale = np.abs(features).T @ np.abs(targets)
-        assert np.max(np.abs(residual) / scale) <= LIBRARIES[name].rounding
+        assert np.max(np.abs(residual) / scale) <= LIBRARIES[name].subject.rounding
 
 
 def test_a_ridge_regression_refuses_targets_that_do_not_fit() -> None:

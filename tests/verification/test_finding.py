@@ -8,16 +8,16 @@ import numpy as np
 
 from spanver.verdicts import Verdict
 from spanver.verification.finding import Finding, finding_from_json, finding_to_json, plain
-from spanver.verification.profiles import PROFILES
+from spanver.verification.profiles import Demand
 
 
 def test_instances_are_shown_as_json_has_them() -> None:
-    shown = plain({"a": np.array([1.0, -np.inf]), "b": (1, "x"), "c": Verdict.HOLDS, "d": PROFILES["quick"]})
+    shown = plain({"a": np.array([1.0, -np.inf]), "b": (1, "x"), "c": Verdict.HOLDS, "d": Demand(0.1, 8)})
     assert json.loads(json.dumps(shown)) == {
         "a": [1.0, "-inf"],
         "b": [1, "x"],
         "c": "holds",
-        "d": {"name": "quick", "examples": PROFILES["quick"].examples, "shrinks": PROFILES["quick"].shrinks},
+        "d": {"discrepancy": 0.1, "instances": 8},
     }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from spanver.guarantees import REGISTRY
-from spanver.verification.profiles import DEMANDS
+from spanver.verification.profiles import PROFILES
 
 
 def test_demands_are_those_of_the_mathematics() -> None:
-    assert {name: demand.discrepancy for name, demand in DEMANDS.items()} == {"quick": 0.1, "ci": 0.03, "deep": 0.01}
-    assert DEMANDS["quick"].instances == 8
+    found = {name: each.demand.discrepancy for name, each in PROFILES.items()}
+    assert found == {"quick": 0.1, "ci": 0.03, "deep": 0.01}
+    assert PROFILES["quick"].demand.instances == 8
     assert all("statistical" in entry.kind_text for entry in REGISTRY.values() if entry.rare)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from checks import NUMBERS, a_check, coin
@@ -11,7 +13,7 @@ from spanver.errors import ProtocolError, ViolationError
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment
-from spanver.verification.profiles import PROFILES, Profile
+from spanver.verification.profiles import PROFILES
 from spanver.verification.search import experiments, instances
 
 
@@ -154,7 +156,7 @@ def test_a_search_that_has_had_its_turns_gives_the_shortest_failure_so_far() -> 
         seen.append(number)
         assert number < 5, "too large"
 
-    check = a_check(profile=Profile("hasty", examples=30, shrinks=4))
+    check = a_check(profile=replace(PROFILES["quick"], examples=30, shrinks=4))
     with pytest.raises(ViolationError):
         instances(number=NUMBERS)(body)(check)
     failed = [number for number in seen if number >= 5]

@@ -14,7 +14,7 @@ from spanver.subjects.libraries.library import Library
 
 LIBRARIES: Mapping[str, Library] = MappingProxyType(
     {
-        each.name: each
+        each.subject.name: each
         for module in (numpy_choice, scipy_qr, scikit_learn, river, vowpal_wabbit)
         for each in module.LIBRARIES
     }

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType, ModuleType
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
 
 from numpy.typing import ArrayLike
 
@@ -23,36 +22,17 @@ class Library:
 
     Attributes
     ----------
-    name : str
-        Of the subject.
+    subject : Subject
+        Adapters to its code, and at what they are judged.
     library : str
         The distribution that has the code.
-    functions : mapping of str to callable
-        Adapters to its code, by their names in the contract.
     promises : mapping of str to str
         For each guarantee that is judged, the promise in the library's words, and where it is made.
-    approximation : float
-        `C` of B1 and B2, at which its barycentric spanners are judged.
-    rounding : float
-        Relative error that its own precision, or its tolerance, needs.
-    may_fall_short : bool
-        Whether its spanners may have fewer members than the rank.
-    unpromised : frozenset of str
-        Functions for which it promises nothing: their guarantees are measured and not judged.
     """
 
-    name: str
+    subject: Subject
     library: str
-    functions: Mapping[str, Callable[..., Any]]
     promises: Mapping[str, str]
-    approximation: float = Subject.approximation
-    rounding: float = Subject.rounding
-    may_fall_short: bool = Subject.may_fall_short
-    unpromised: frozenset[str] = Subject.unpromised
-
-    def __post_init__(self) -> None:
-        for mapping in ("functions", "promises"):
-            object.__setattr__(self, mapping, MappingProxyType(dict(getattr(self, mapping))))
 
     def version(self) -> str | None:
         """Return the installed version of the library, or `None`."""
@@ -92,14 +72,7 @@ def subject_of(library: Library) -> Subject:
     MissingExtraError
         If it is not installed.
     """
-    version = library.version()
+    version, name = library.version(), library.subject.name
     if version is None:
-        raise MissingExtraError(f"the subject {library.name}", library.library, "third-party")
-    return Subject(
-        name=f"{library.name} ({library.library} {version})",
-        functions=library.functions,
-        approximation=library.approximation,
-        rounding=library.rounding,
-        may_fall_short=library.may_fall_short,
-        unpromised=library.unpromised,
-    )
+        raise MissingExtraError(f"the subject {name}", library.library, "third-party")
+    return replace(library.subject, name=f"{name} ({library.library} {version})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.library import Library
 from spanver.validation import require_count
 from spanver.values import IntArray
@@ -34,9 +35,8 @@ def numpy_draw(probabilities: ArrayLike, count: int, seed: int) -> IntArray:
 
 LIBRARIES = (
     Library(
+        Subject("numpy", {"draw": numpy_draw}),
         "numpy",
-        "numpy",
-        {"draw": numpy_draw},
         {"R6": 'numpy.random.Generator.choice, docstring, `p`: "The probabilities associated with each entry in a."'},
     ),
 )

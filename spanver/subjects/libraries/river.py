@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.library import Library, import_library, regression_data
 from spanver.values import FloatArray
 
@@ -67,7 +68,7 @@ _RIVER_PROMISE = (
 )
 
 
-LIBRARIES = (
-    Library("river", "river", {"ridge_regression": river_ridge}, {"E7": _RIVER_PROMISE}, rounding=1e-6),
-    Library("river-batch", "river", {"ridge_regression": river_batch_ridge}, {"E7": _RIVER_PROMISE}, rounding=1e-6),
+LIBRARIES = tuple(
+    Library(Subject(name, {"ridge_regression": function}, rounding=1e-6), "river", {"E7": _RIVER_PROMISE})
+    for name, function in (("river", river_ridge), ("river-batch", river_batch_ridge))
 )

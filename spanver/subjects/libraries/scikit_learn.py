@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.library import Library, import_library, regression_data
 from spanver.values import FloatArray
 
@@ -50,13 +51,9 @@ _SCIKIT_PROMISE = (
 
 
 def _scikit_learn(solver: Solver, promise: str, rounding: float) -> Library:
-    return Library(
-        name=f"scikit-learn-{solver.replace('_', '-')}",
-        library="scikit-learn",
-        functions={"ridge_regression": partial(scikit_learn_ridge, solver=solver)},
-        promises={"E7": _SCIKIT_PROMISE + promise},
-        rounding=rounding,
-    )
+    functions = {"ridge_regression": partial(scikit_learn_ridge, solver=solver)}
+    subject = Subject(f"scikit-learn-{solver.replace('_', '-')}", functions, rounding=rounding)
+    return Library(subject, "scikit-learn", {"E7": _SCIKIT_PROMISE + promise})
 
 
 LIBRARIES = (

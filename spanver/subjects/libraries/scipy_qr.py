@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.library import Library, finite_matrix, import_library
 from spanver.values import FloatArray
 
@@ -59,16 +60,18 @@ def scipy_pivoted_diagonal(vectors: ArrayLike) -> FloatArray:
 
 LIBRARIES = (
     Library(
+        Subject(
+            "scipy",
+            {"barycentric_spanner": scipy_pivoted_spanner, "pivoted_diagonal": scipy_pivoted_diagonal},
+            rounding=1e-12,
+            unpromised=frozenset({"barycentric_spanner"}),
+        ),
         "scipy",
-        "scipy",
-        {"barycentric_spanner": scipy_pivoted_spanner, "pivoted_diagonal": scipy_pivoted_diagonal},
         {
             "pivoted diagonal": (
                 'scipy.linalg.qr, docstring, `pivoting`: "P is chosen such that the diagonal of R is non-increasing", '
                 "shown there of absolute values"
             )
         },
-        rounding=1e-12,
-        unpromised=frozenset({"barycentric_spanner"}),
     ),
 )

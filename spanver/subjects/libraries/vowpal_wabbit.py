@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.library import Library, finite_matrix, import_library
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
@@ -76,13 +77,15 @@ _SPANNER_PROMISE = (
 
 LIBRARIES = tuple(
     Library(
-        name,
+        Subject(
+            name,
+            {"barycentric_spanner": function},
+            approximation=2.0,
+            rounding=1e-4,
+            may_fall_short=True,  # as its wiki says
+        ),
         "vowpalwabbit",
-        {"barycentric_spanner": function},
         {"B1": _SPANNER_PROMISE, "B2": _SPANNER_PROMISE},
-        approximation=2.0,
-        rounding=1e-4,
-        may_fall_short=True,  # as its wiki says
     )
     for name, function in (
         ("vowpal-wabbit", vowpal_wabbit_spanner),  # of a fresh workspace
