@@ -194,7 +194,7 @@ def result_of(name: str, value: Any) -> Any:
     """
     try:
         return FUNCTIONS[name].form(value)
-    except (ArgumentError, OverflowError, TypeError, ValueError) as error:
+    except (ArgumentError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ContractError(f"{name} broke the contract: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -183,10 +183,7 @@ def multi_turn(value: Any) -> MultiTurnResult:
         prefixes=tuple(tuple(_part(pair, "prompt") for pair in layer) for layer in pairs),
         first=tuple(tuple(identity(_part(pair, "first")) for pair in layer) for layer in pairs),
         second=tuple(tuple(identity(_part(pair, "second")) for pair in layer) for layer in pairs),
-        vectors=tuple(
-            read_only(np.array([pair.difference for pair in layer]).reshape(-1, thetas.shape[1]), ndim=2, name="pairs")
-            for layer in pairs
-        ),
+        vectors=tuple(_differences(layer, thetas.shape[1]) for layer in pairs),
         targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(value, "targets")),
     )
     for name in ("precisions", "vectors", "targets"):
@@ -195,6 +192,13 @@ def multi_turn(value: Any) -> MultiTurnResult:
     sizes, fitted = [len(each) for each in result.vectors], [len(each) for each in result.targets]
     require(sizes == fitted, "the lengths of targets", fitted, f"{sizes}, as of pairs")
     return result
+
+
+def _differences(pairs: Sequence[Any], dimension: int) -> FloatArray:
+    """Relative features of pairs, shape (n, d)."""
+    features = [[_part(_part(pair, name), "features") for name in ("first", "second")] for pair in pairs]
+    first, second = np.moveaxis(np.asarray(features, dtype=np.float64).reshape(-1, 2, dimension), 1, 0)
+    return read_only(first - second, ndim=2, name="pairs")
 
 
 def policy(value: Any) -> TruncatedMixture:

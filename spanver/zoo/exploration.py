@@ -124,14 +124,7 @@ def phase_two(
         pass
     if final_fit:
         thetas = [*thetas[1:], least_squares(*data(progress), radius(oracle.radius))]
-    return Policies(output(thetas, progress))
-
-
-@dataclass(frozen=True)
-class Policies:
-    """Result of a run."""
-
-    policy: TruncatedMixture
+    return output(thetas, progress)
 
 
 def _growing(progress: Progress) -> FloatArray:

@@ -47,23 +47,6 @@ class UncoveredError(Exception):
 
 
 @dataclass
-class Result:
-    """What is judged of a run."""
-
-    thetas: FloatArray
-    pairs: list[list[Pair[Prefix]]]
-    targets: list[FloatArray]
-    policy: Any
-
-
-@dataclass
-class Policy:
-    """Its layers."""
-
-    layers: list[TruncatedSoftmax]
-
-
-@dataclass
 class Exploration:
     """A run of A4 so far, and the parts that mutants replace."""
 
@@ -170,7 +153,7 @@ class Parts:
     weight: float = 1.0
 
 
-def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, **parts: Any) -> Result:
+def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, **parts: Any) -> Any:
     """A4, with some of its `Parts` replaced."""
     sigma = settings.ridge * np.eye(oracle.dimension)
     layers = [Layer(sigma, np.zeros(oracle.dimension)) for _ in range(horizon)]
@@ -198,15 +181,15 @@ def explore(oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, 
     return _result(run)
 
 
-def _result(run: Exploration) -> Result:
+def _result(run: Exploration) -> dict[str, Any]:
     for layer in run.layers:  # a mutant that does not restart has pairs that were never fitted to
         layer.targets += [0.0] * (len(layer.pairs) - len(layer.targets))
-    return Result(
-        thetas=np.array([layer.theta for layer in run.layers]),
-        pairs=[layer.pairs for layer in run.layers],
-        targets=[np.array(layer.targets) for layer in run.layers],
-        policy=Policy([run.policy(layer) for layer in range(len(run.layers))]),
-    )
+    return {
+        "thetas": np.array([layer.theta for layer in run.layers]),
+        "pairs": [layer.pairs for layer in run.layers],
+        "targets": [np.array(layer.targets) for layer in run.layers],
+        "policy": {"layers": [run.policy(layer) for layer in range(len(run.layers))]},
+    }
 
 
 def _soft(base: FloatArray, q: FloatArray, beta: float) -> FloatArray:
