@@ -392,8 +392,7 @@ def faint(problem: TabularProblem) -> TabularProblem:
 
 
 CONFIDENT = st.one_of(
-    st.just(witness()),
-    tabular_problems(min_responses=2, betas=(1.0, 0.25), weights=(1.0, 0.25, 1e-3)).map(faint),
+    st.just(witness()), tabular_problems(min_responses=2, betas=(1.0, 0.25), weights=(1.0, 0.25, 1e-3)).map(faint)
 )
 
 

@@ -142,10 +142,7 @@ def budget_holds(
         assert after.rewards <= rewards, f"{after.rewards} rewards on a budget of {rewards}"
 
 
-(
-    test_a_literal_oracle_keeps_its_budget,
-    test_a_counted_oracle_keeps_its_budget,
-) = of_both_oracles(
+(test_a_literal_oracle_keeps_its_budget, test_a_counted_oracle_keeps_its_budget) = of_both_oracles(
     "O3",
     instances(problem=tabular_problems(), samples=st.integers(0, 12), rewards=st.integers(0, 3), script=SCRIPTS),
     budget_holds,
@@ -242,13 +239,12 @@ def _shown(law: Any) -> list[float]:
     return [round(float(share), 3) for share in law]
 
 
-(
-    test_strong_samples_of_a_literal_oracle_follow_theta,
-    test_strong_samples_of_a_counted_oracle_follow_theta,
-) = of_both_oracles(
-    "O2",
-    instances(problem=tabular_problems(max_prompts=1, min_responses=2, betas=(1e-4,), weights=(1.0, 0.25, 1e-12))),
-    strong_samples_are_the_best,
+(test_strong_samples_of_a_literal_oracle_follow_theta, test_strong_samples_of_a_counted_oracle_follow_theta) = (
+    of_both_oracles(
+        "O2",
+        instances(problem=tabular_problems(max_prompts=1, min_responses=2, betas=(1e-4,), weights=(1.0, 0.25, 1e-12))),
+        strong_samples_are_the_best,
+    )
 )
 
 
@@ -260,10 +256,7 @@ def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experime
     return check.law_experiment(observe, problem.prompt_law)
 
 
-(
-    test_prompts_of_a_literal_oracle_have_their_law,
-    test_prompts_of_a_counted_oracle_have_their_law,
-) = of_both_oracles(
+(test_prompts_of_a_literal_oracle_have_their_law, test_prompts_of_a_counted_oracle_have_their_law) = of_both_oracles(
     "O2",
     experiments(problem=tabular_problems(max_responses=1, max_dimension=1).filter(lambda problem: problem.prompts > 1)),
     prompts_law,

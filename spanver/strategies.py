@@ -167,11 +167,7 @@ def relative_features(
     ----------
     max_prompts, max_pairs, max_dimension : int
     """
-    shape = (
-        draw(st.integers(1, max_prompts)),
-        draw(st.integers(1, max_pairs)),
-        draw(st.integers(1, max_dimension)),
-    )
+    shape = (draw(st.integers(1, max_prompts)), draw(st.integers(1, max_pairs)), draw(st.integers(1, max_dimension)))
     pairs: FloatArray = draw(arrays(np.float64, shape, elements=_GRID))
     return pairs * (2.0 / np.sqrt(shape[2]))
 

@@ -116,7 +116,7 @@ def test_every_value_of_the_module_goes_through_these_tests() -> None:
             RejectionRule,
             TruncatedScore,
             UncertainPairRule,
-        ),
+        )
     }
 
 

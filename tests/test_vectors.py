@@ -288,14 +288,8 @@ COUNT_TOLERANCE = 1e-6
 CLOSED_FORMS: dict[str, tuple[Callable[..., float], set[str]]] = {
     "spanner_size_bound": (spanner_size_bound, {"dimension", "lam", "nu"}),
     "sampler_trials": (sampler_trials, {"multiplier", "delta"}),
-    "confidence_radius": (
-        confidence_radius,
-        {"lam", "radius", "reward_range", "delta", "log_det_ratio"},
-    ),
-    "needle_met_strong": (
-        needle_met_strong,
-        {"samples", "rewards", "responses", "coverage", "beta", "dimension"},
-    ),
+    "confidence_radius": (confidence_radius, {"lam", "radius", "reward_range", "delta", "log_det_ratio"}),
+    "needle_met_strong": (needle_met_strong, {"samples", "rewards", "responses", "coverage", "beta", "dimension"}),
     "needle_met_weak_exact": (needle_met_weak_exact, {"samples", "rewards", "responses", "coverage"}),
 }
 COUNT_ARGUMENTS = {"dimension", "samples", "rewards", "responses"}
@@ -407,14 +401,8 @@ CHECKS: dict[str, tuple[Callable[[Case], None], set[str]]] = {
         {"base", "f", "beta", "multiplier", "delta", "n", "law", "target", "coverage", "tv"}
         | {"fallback_probability", "expected_trials"},
     ),
-    "spanner.json": (
-        check_spanner,
-        {"dimension", "lam", "nu", "pairs", "accepted", "norms", "sigma", "log_det"},
-    ),
-    "regression.json": (
-        check_regression,
-        {"features", "targets", "radius", "theta", "unique", "multiplier", "loss"},
-    ),
+    "spanner.json": (check_spanner, {"dimension", "lam", "nu", "pairs", "accepted", "norms", "sigma", "log_det"}),
+    "regression.json": (check_regression, {"features", "targets", "radius", "theta", "unique", "multiplier", "loss"}),
     "bounds.json": (check_bounds, set()),  # keys depend on the quantity
     "tokens.json": (
         check_tokens,

@@ -17,15 +17,7 @@ from typer.core import TyperCommand
 
 from spanver import __version__
 from spanver.cli.run import run
-from spanver.cli.terminal import (
-    check_outputs,
-    console,
-    counting,
-    counting_points,
-    errors,
-    plain,
-    write_json,
-)
+from spanver.cli.terminal import check_outputs, console, counting, counting_points, errors, plain, write_json
 from spanver.errors import ArgumentError, SpanverError
 from spanver.verdicts import Verdict, worst
 

@@ -10,13 +10,7 @@ import math
 
 from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, RECON, STANDARD, STATISTICAL, Guarantee
 from spanver.guarantees.identities import kl_bound, log_coverage_bound
-from spanver.validation import (
-    ROUNDING,
-    require_positive,
-    require_probability,
-    require_real,
-    require_share,
-)
+from spanver.validation import ROUNDING, require_positive, require_probability, require_real, require_share
 
 
 def confidence_radius(ridge: float, radius: float, reward_range: float, delta: float, log_det_ratio: float) -> float:

@@ -9,12 +9,7 @@ import math
 import operator
 
 from spanver.guarantees.guarantee import EXACT, FMR25, NONE, RECON, STANDARD, Guarantee
-from spanver.validation import (
-    ROUNDING,
-    require_count,
-    require_positive,
-    require_real,
-)
+from spanver.validation import ROUNDING, require_count, require_positive, require_real
 
 
 def log_coverage_bound(oscillation: float, beta: float) -> float:

@@ -9,14 +9,7 @@ from __future__ import annotations
 import math
 
 from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Guarantee
-from spanver.validation import (
-    LARGEST,
-    require_count,
-    require_coverage,
-    require_probability,
-    require_real,
-    to_float,
-)
+from spanver.validation import LARGEST, require_count, require_coverage, require_probability, require_real, to_float
 
 
 def sampler_trials(multiplier: float, delta: float) -> int:

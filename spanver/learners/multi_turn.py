@@ -112,12 +112,7 @@ class MultiTurnRun:
 
 
 def multi_turn(
-    oracle: PrefixOracle,
-    *,
-    horizon: int,
-    settings: MultiTurnSettings,
-    seed: int,
-    sampler: Sampler = softmax_sample,
+    oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, sampler: Sampler = softmax_sample
 ) -> MultiTurnRun:
     """Multi-turn SpannerSampling with warm start (A4; `[FMR25]` by name and rate, `[recon]` in every detail).
 

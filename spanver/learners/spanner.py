@@ -91,15 +91,7 @@ class SpannerBuilder(Protocol):
     """A function that builds a spanner for A2: `build_spanner`, or any other of this form."""
 
     def __call__(
-        self,
-        oracle: Oracle,
-        /,
-        *,
-        prompts: int,
-        pairs_per_prompt: int,
-        nu: float,
-        ridge: float,
-        seed: int,
+        self, oracle: Oracle, /, *, prompts: int, pairs_per_prompt: int, nu: float, ridge: float, seed: int
     ) -> Spanner:
         """Return the spanner after `prompts` rounds."""
         ...
@@ -195,13 +187,7 @@ def build_spanner(
 
 
 def spanner_rounds(
-    oracle: Oracle,
-    *,
-    prompts: int,
-    pairs_per_prompt: int,
-    nu: float,
-    ridge: float,
-    start: Spanner | None = None,
+    oracle: Oracle, *, prompts: int, pairs_per_prompt: int, nu: float, ridge: float, start: Spanner | None = None
 ) -> Iterator[SpannerState]:
     """Run phase 1 of SpannerSampling round by round: yield its state before the first round and after each.
 

@@ -19,16 +19,7 @@ from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle, Options, Promp
 from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import invert
-from spanver.values import (
-    Counts,
-    FloatArray,
-    IntArray,
-    Prompt,
-    RejectionRule,
-    Rule,
-    SearchResult,
-    UncertainPairRule,
-)
+from spanver.values import Counts, FloatArray, IntArray, Prompt, RejectionRule, Rule, SearchResult, UncertainPairRule
 
 _BLOCK_ROWS = 256
 

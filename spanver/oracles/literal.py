@@ -14,16 +14,7 @@ from spanver.oracles.metered import MeteredOracle, Options, PromptStreams
 from spanver.oracles.rejection import accepted, first_accepted
 from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
-from spanver.values import (
-    Counts,
-    FloatArray,
-    IntArray,
-    Prompt,
-    RejectionRule,
-    Rule,
-    SearchResult,
-    UncertainPairRule,
-)
+from spanver.values import Counts, FloatArray, IntArray, Prompt, RejectionRule, Rule, SearchResult, UncertainPairRule
 
 _COUNTED_TOGETHER = 1 << 16  # draws that are only counted need not be in memory at once
 _WHITEN_FROM = 256  # pairs in a block, from which whitening the whole table of a prompt pays

@@ -161,11 +161,7 @@ BASELINES: Mapping[str, Baseline] = {
     "online_dpo": Baseline("OnlineDPO", online_dpo, OnlineDPOSettings, _pairs),
     "xpo": Baseline("XPO", xpo, XPOSettings, _xpo_cost, lambda settings: settings.partition == "enumerate"),
     "elliptical_enumeration": Baseline(
-        "Elliptical enumeration",
-        elliptical_enumeration,
-        EllipticalEnumerationSettings,
-        _listed,
-        lambda settings: True,
+        "Elliptical enumeration", elliptical_enumeration, EllipticalEnumerationSettings, _listed, lambda settings: True
     ),
     "best_of_n": Baseline("Best-of-N", best_of_n, BestOfNSettings, _pairs),
 }

@@ -17,15 +17,7 @@ from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.runs.baselines import fits_least_squares
 from spanver.runs.columns import to_arrays
-from spanver.runs.costs import (
-    Findings,
-    agreeing,
-    baseline_ledger,
-    ledger_sums,
-    phase_sums,
-    sampler_cost,
-    spanner_cost,
-)
+from spanver.runs.costs import Findings, agreeing, baseline_ledger, ledger_sums, phase_sums, sampler_cost, spanner_cost
 from spanver.runs.records import Layers, Record, Rounds, Sampled
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
@@ -293,12 +285,7 @@ def _optimal(residuals: Iterable[tuple[str, float]]) -> Findings:
 
 _Checks = Mapping[str, Callable[[Record, Any], Findings]]
 
-_SPANNER: _Checks = {
-    "S1": _accepted_norms,
-    "S2": _sigma_sum,
-    "S3": _log_determinant,
-    "S4": _spanner_size,
-}
+_SPANNER: _Checks = {"S1": _accepted_norms, "S2": _sigma_sum, "S3": _log_determinant, "S4": _spanner_size}
 _RUN: _Checks = {**_SPANNER, "S7": spanner_cost, "E6": _run_fits, "R1": sampler_cost, "O1": ledger_sums}
 _MULTI_TURN: _Checks = {**_SPANNER, "E6": _layer_fits, "O1": phase_sums}
 _BASELINE: _Checks = {"E6": _baseline_fits, "O1": baseline_ledger}

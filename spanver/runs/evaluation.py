@@ -90,11 +90,7 @@ class Evaluation:
 
 
 def evaluate_table(
-    problem: TabularProblem,
-    mixture: TruncatedMixture,
-    *,
-    seed: int,
-    draws: int = 2000,
+    problem: TabularProblem, mixture: TruncatedMixture, *, seed: int, draws: int = 2000
 ) -> Generator[int, None, Evaluation]:
     """Gap of a mixture on a table: from its exact law where that is cheap (`EXACT_LIMIT`), else estimated.
 
@@ -170,13 +166,7 @@ def _sampled_gaps(
 
 
 def evaluate_text(
-    oracle: Oracle,
-    mixture: TruncatedMixture,
-    *,
-    prompts: int,
-    pool: int,
-    seed: int,
-    shown: int = 5,
+    oracle: Oracle, mixture: TruncatedMixture, *, prompts: int, pool: int, seed: int, shown: int = 5
 ) -> Generator[int, None, Evaluation]:
     """Objective of a mixture on a problem that is only sampled, as the race sampler with `pool` draws outputs it.
 

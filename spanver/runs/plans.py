@@ -18,11 +18,7 @@ from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.runs.baselines import BASELINES
-from spanver.runs.settings import (
-    derived_settings,
-    known_coverage,
-    settings_for,
-)
+from spanver.runs.settings import derived_settings, known_coverage, settings_for
 from spanver.validation import require, require_count, require_one_of, require_positive, require_probability
 
 

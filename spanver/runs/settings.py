@@ -113,14 +113,7 @@ def _multi_turn_settings(problem: TokenProblem) -> MultiTurnSettings:
 
 
 def derived_settings(
-    *,
-    eps: float,
-    delta: float,
-    dimension: int,
-    beta: float,
-    radius: float,
-    reward_range: float,
-    coverage: float,
+    *, eps: float, delta: float, dimension: int, beta: float, radius: float, reward_range: float, coverage: float
 ) -> Settings:
     """Settings that the theory derives, for which `P(gap > eps) <= delta` is proved `[recon]`.
 

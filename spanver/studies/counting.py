@@ -35,10 +35,7 @@ ORACLES = MappingProxyType({"counted": counted_oracle, "literal": literal_oracle
 # log2 coverages of both oracles, points at each, log2 coverages of the counted one alone; a total variation that has to
 # be caught with probability .99.
 LADDERS: Mapping[str, tuple[tuple[int, ...], int, tuple[int, ...]]] = MappingProxyType(
-    {
-        "quick": ((1, 4, 8), 18, (16, 24, 32, 40)),
-        "full": (tuple(range(1, 9)), 96, tuple(range(10, 41, 2))),
-    }
+    {"quick": ((1, 4, 8), 18, (16, 24, 32, 40)), "full": (tuple(range(1, 9)), 96, tuple(range(10, 41, 2)))}
 )
 DISCREPANCY = 0.25
 SEEN = ("samples", "spanner", "theta")

@@ -74,9 +74,7 @@ def test_the_installed_script_refuses_with_a_sentence_and_2(tmp_path: Path) -> N
     assert done.stderr.startswith("spanver: problem is 'haystack'")
 
 
-REFUSALS = [
-    (["guarantees", "--json", "nowhere/all.json"], ["nowhere", "folder"]),
-]
+REFUSALS = [(["guarantees", "--json", "nowhere/all.json"], ["nowhere", "folder"])]
 
 
 @pytest.mark.parametrize(("arguments", "words"), REFUSALS, ids=[" ".join(row[0][-2:]) for row in REFUSALS])

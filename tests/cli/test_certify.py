@@ -44,9 +44,7 @@ def test_certify_refuses_what_is_no_record_with_2(spanver: Command, content: str
     assert "run.json" in said.err or "run.npz" in said.err
 
 
-REFUSALS = [
-    (["certify", "missing.json"], ["missing.json", "not exist"]),
-]
+REFUSALS = [(["certify", "missing.json"], ["missing.json", "not exist"])]
 
 
 @pytest.mark.parametrize(("arguments", "words"), REFUSALS, ids=[" ".join(row[0][-2:]) for row in REFUSALS])

@@ -7,14 +7,7 @@ from collections.abc import Callable
 import pytest
 from samples import UNIFORM_9, generator
 
-from spanver.evidence import (
-    EvidenceError,
-    assert_law,
-    assert_mean_at_most,
-    assert_same_law,
-    assert_slope,
-    split_alpha,
-)
+from spanver.evidence import EvidenceError, assert_law, assert_mean_at_most, assert_same_law, assert_slope, split_alpha
 
 # Assertions
 

@@ -17,10 +17,7 @@ from text_cases import race_by_quadrature
 
 from spanver.errors import ArgumentError
 from spanver.exact.samplers import log_law_of_best, race_law, sampler_law
-from spanver.exact.tabular import (
-    gap,
-    log_law,
-)
+from spanver.exact.tabular import gap, log_law
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles.literal import literal_oracle

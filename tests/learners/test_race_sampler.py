@@ -32,12 +32,7 @@ from sampler_cases import (
 from spanver.learners import race_sampler
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.oracle import Ledger
-from spanver.values import (
-    FloatArray,
-    LinearScore,
-    Outcome,
-    Responses,
-)
+from spanver.values import FloatArray, LinearScore, Outcome, Responses
 
 
 @each_oracle

@@ -39,16 +39,7 @@ from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles.counted import counted_oracle
-from spanver.values import (
-    Counts,
-    LinearScore,
-    Outcome,
-    RejectionRule,
-    Responses,
-    Score,
-    SearchResult,
-    TruncatedScore,
-)
+from spanver.values import Counts, LinearScore, Outcome, RejectionRule, Responses, Score, SearchResult, TruncatedScore
 
 each_sampler = pytest.mark.parametrize("sampler", [softmax_sample, race_sample])
 

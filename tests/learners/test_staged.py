@@ -11,10 +11,7 @@ from small_runs import BUDGET, ORACLES, STAGED, MakeOracle, after_each_round, re
 
 from spanver.errors import ArgumentError
 from spanver.kernels import fit
-from spanver.learners.spanner_sampling import (
-    Settings,
-    largest_cost,
-)
+from spanver.learners.spanner_sampling import Settings, largest_cost
 from spanver.learners.staged import staged_rounds, staged_spanner_sampling
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.counted import counted_oracle

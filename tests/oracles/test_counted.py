@@ -37,13 +37,7 @@ from spanver.oracles.counted import CountedDraws, counted_oracle, geometric
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import LARGEST_COUNT
 from spanver.oracles.table import Table
-from spanver.values import (
-    FloatArray,
-    LinearScore,
-    RejectionRule,
-    Rule,
-    UncertainPairRule,
-)
+from spanver.values import FloatArray, LinearScore, RejectionRule, Rule, UncertainPairRule
 
 
 @pytest.mark.parametrize("probability", [1e-300, 1e-12, 1e-3, 0.3, 0.5, 0.9, 1.0 - 1e-12])

@@ -14,13 +14,7 @@ from spanver.errors import SpanverError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import (
-    Counts,
-    FloatArray,
-    Response,
-    Responses,
-    SearchResult,
-)
+from spanver.values import Counts, FloatArray, Response, Responses, SearchResult
 
 
 def reachable(root: Any) -> Iterator[Any]:

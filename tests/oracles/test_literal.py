@@ -14,10 +14,7 @@ from table_oracles import NO_PAIR, PRECISION, PROBLEM, RULE, TRIAL, at_both, at_
 
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import (
-    RejectionRule,
-    UncertainPairRule,
-)
+from spanver.values import RejectionRule, UncertainPairRule
 
 
 @pytest.mark.parametrize("batches", [[1] * 60, [60], [7, 1, 40, 12], [59, 1]])

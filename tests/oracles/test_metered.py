@@ -34,13 +34,7 @@ from spanver.oracles.counted import CountedDraws, counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import LARGEST_COUNT, MeteredOracle
 from spanver.oracles.table import Table
-from spanver.values import (
-    FloatArray,
-    LinearScore,
-    RejectionRule,
-    Response,
-    UncertainPairRule,
-)
+from spanver.values import FloatArray, LinearScore, RejectionRule, Response, UncertainPairRule
 
 
 @each_oracle
@@ -346,9 +340,7 @@ def test_budgets_beyond_64_bits_are_kept_to_the_last_pair(budget: int) -> None:
 
 
 @pytest.mark.parametrize("ask", [lambda oracle: oracle.sample(0, 2**62), lambda oracle: oracle.sample_counts(0, 2**62)])
-def test_a_query_that_cannot_be_drawn_is_a_typed_error_and_charges_nothing(
-    ask: Callable[[MeteredOracle], Any],
-) -> None:
+def test_a_query_that_cannot_be_drawn_is_a_typed_error_and_charges_nothing(ask: Callable[[MeteredOracle], Any]) -> None:
     oracle = at_prompt(literal_oracle)
     with pytest.raises(SpanverError):
         ask(oracle)

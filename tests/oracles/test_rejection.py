@@ -29,11 +29,7 @@ from table_oracles import (
 
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.problems.tabular import TabularProblem
-from spanver.values import (
-    LinearScore,
-    RejectionRule,
-    UncertainPairRule,
-)
+from spanver.values import LinearScore, RejectionRule, UncertainPairRule
 
 
 def until_law(masses: Mapping[tuple[int, ...], float], limit: int) -> dict[Hashable, float]:

@@ -27,9 +27,7 @@ from table_oracles import (
 from spanver.errors import ArgumentError
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.table import Inversion, Table
-from spanver.values import (
-    FloatArray,
-)
+from spanver.values import FloatArray
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -12,9 +12,7 @@ from spanver.errors import QuestionRefusedError
 from spanver.oracle import Ledger
 from spanver.oracles.metered import MeteredOracle
 from spanver.oracles.text import text_oracle
-from spanver.values import (
-    FloatArray,
-)
+from spanver.values import FloatArray
 
 
 class TextOfOneLetter:

@@ -12,12 +12,7 @@ from spanver.exact.tabular import best_objective, gap, log_coverage, log_optimal
 from spanver.problems.tabular import TabularProblem
 
 SHIFT = np.array([[0.5], [-0.25]])  # reward = <theta, phi> + a shift per prompt
-FEATURES = np.array(
-    [
-        [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]],
-        [[0.6, 0.8], [-0.6, 0.0], [0.0, -1.0]],
-    ]
-)
+FEATURES = np.array([[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [[0.6, 0.8], [-0.6, 0.0], [0.0, -1.0]]])
 THETA = np.array([0.5, -0.5])
 REWARD = FEATURES @ THETA + SHIFT
 LOG_BASE = np.log([[0.5, 0.25, 0.25], [0.125, 0.375, 0.5]])

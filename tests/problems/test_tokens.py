@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from token_tables import (
-    random_tokens,
-    sequence_probabilities,
-    sequences,
-)
+from token_tables import random_tokens, sequence_probabilities, sequences
 
 from spanver.errors import ArgumentError
 from spanver.exact import tabular as exact

@@ -270,14 +270,7 @@ def test_an_alteration_is_caught_by_name(altered: Callable[[Change], Path], chan
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     "name",
-    [
-        "spanner_vectors",
-        "spanner_targets",
-        "exploration_vectors",
-        "exploration_targets",
-        "exploration_thetas",
-        "sigma",
-    ],
+    ["spanner_vectors", "spanner_targets", "exploration_vectors", "exploration_targets", "exploration_thetas", "sigma"],
 )
 def test_a_number_that_is_not_finite_violates_every_check(
     altered: Callable[[Change], Path], name: str, value: float

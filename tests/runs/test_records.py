@@ -273,13 +273,7 @@ def test_a_flipped_byte_anywhere_in_the_arrays_is_refused_or_changes_nothing(rec
 
 @pytest.mark.parametrize(
     "content",
-    [
-        "[]",
-        "null",
-        "{}",
-        '{"schema": "spanver.run/999"}',
-        '{"schema": "spanver.certificate/1", "guarantees": []}',
-    ],
+    ["[]", "null", "{}", '{"schema": "spanver.run/999"}', '{"schema": "spanver.certificate/1", "guarantees": []}'],
 )
 def test_json_that_is_no_record_of_this_version_is_refused_by_name(record: Path, content: str) -> None:
     record.write_text(content)

@@ -108,8 +108,7 @@ def test_a_line_that_is_no_message_is_refused(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "array",
-    [np.array([1.0, np.inf]), np.array(-np.inf), np.zeros((0, 3)), np.array([[0.1, 1 / 3], [1e-300, -0.0]])],
+    "array", [np.array([1.0, np.inf]), np.array(-np.inf), np.zeros((0, 3)), np.array([[0.1, 1 / 3], [1e-300, -0.0]])]
 )
 def test_an_array_comes_back_to_the_bit(array: Any) -> None:
     back = np.asarray(decoded(json.loads(json.dumps(encoded(array), allow_nan=False))), dtype=np.float64)

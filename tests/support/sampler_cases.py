@@ -15,12 +15,7 @@ from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import (
-    FloatArray,
-    LinearScore,
-    Response,
-    Score,
-)
+from spanver.values import FloatArray, LinearScore, Response, Score
 
 MakeOracle: TypeAlias = Callable[..., MeteredOracle]
 

@@ -11,11 +11,7 @@ from typing import Any, Protocol
 import pytest
 
 from spanver.learners.spanner import Spanner, build_spanner
-from spanver.learners.spanner_sampling import (
-    Run,
-    SamplingState,
-    Settings,
-)
+from spanver.learners.spanner_sampling import Run, SamplingState, Settings
 from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle, Place, SamplingOracle
 from spanver.oracles.counted import counted_oracle

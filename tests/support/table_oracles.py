@@ -21,14 +21,7 @@ from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import UniformBuffer
-from spanver.values import (
-    FloatArray,
-    LinearScore,
-    RejectionRule,
-    SearchResult,
-    TruncatedScore,
-    UncertainPairRule,
-)
+from spanver.values import FloatArray, LinearScore, RejectionRule, SearchResult, TruncatedScore, UncertainPairRule
 
 MakeOracle: TypeAlias = Callable[..., MeteredOracle]
 

@@ -100,10 +100,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "spanner_sampling": ("spanner_sampling", lambda run: run(_oracle(), seed=7, settings=_SETTINGS)),
     "passive_learner": ("passive_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
     "online_dpo": ("online_dpo", lambda run: run(_oracle(), rounds=2, seed=7, feedback="preference")),
-    "xpo": (
-        "xpo",
-        lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4),
-    ),
+    "xpo": ("xpo", lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4)),
     "soft_q": (
         "soft_q",
         lambda run: run([_BASE[None], _BASE[None].repeat(2, axis=0)], np.array([[0.0, 1.0, 0.0, 0.5]]), 0.5),

@@ -23,13 +23,7 @@ def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violati
     request = Request(subject=broken, only="E6,S8,R6,T4,O1", seed=5)
     report = verify(request, workers=1)
     verdicts = {row.id: row.status.value for row in report.rows}
-    assert verdicts == {
-        "O1": "not provided",
-        "R6": "holds",
-        "S8": "violated",
-        "E6": "holds",
-        "T4": "not in profile",
-    }
+    assert verdicts == {"O1": "not provided", "R6": "holds", "S8": "violated", "E6": "holds", "T4": "not in profile"}
     assert report.verdict is Verdict.VIOLATED
     assert report.expected == report.executed == 4
     data = json.loads(json.dumps(report.to_json()))

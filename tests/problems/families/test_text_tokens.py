@@ -13,13 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from token_tables import (
-    objective_by_listing,
-    optimal_probabilities,
-    random_law,
-    sequence_probabilities,
-    sequences,
-)
+from token_tables import objective_by_listing, optimal_probabilities, random_law, sequence_probabilities, sequences
 
 from spanver.errors import ArgumentError
 from spanver.exact import tokens as exact_tokens

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from token_tables import (
-    sequences,
-)
+from token_tables import sequences
 
 from spanver.errors import ArgumentError
 from spanver.exact import tokens as exact_tokens
