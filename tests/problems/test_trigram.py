@@ -19,7 +19,8 @@ import pytest
 from scipy import stats
 
 from spanver.errors import MissingExtraError, SpanverError
-from spanver.problems.trigram import UNIFORMS_PER_WORD, NGrams, TrigramModel, load_trigram_model
+from spanver.problems.trigram import UNIFORMS_PER_WORD, NGrams, TrigramModel
+from spanver.problems.trigram_file import load_trigram_model
 from spanver.values import FloatArray, IntArray
 
 History: TypeAlias = tuple[int, ...]

@@ -21,7 +21,8 @@ import numpy as np
 from spanver.errors import MissingExtraError
 from spanver.kernels import fit
 from spanver.problems.family import Family, Practical, family
-from spanver.problems.trigram import UNIFORMS_PER_WORD, TrigramModel, load_trigram_model
+from spanver.problems.trigram import UNIFORMS_PER_WORD, TrigramModel
+from spanver.problems.trigram_file import load_trigram_model
 from spanver.randomness import stream
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray
