@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from spanver.guarantees.headline import multi_turn_cost
 from spanver.guarantees.identities import log_sequence_coverage
-from spanver.guarantees.residuals import ROUNDING, fit_residual, growth
+from spanver.guarantees.residuals import fit_residual, growth
 from spanver.guarantees.sampler import sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnSettings
@@ -25,6 +25,7 @@ from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.strategies import token_problems
 from spanver.subjects.results import MultiTurnResult
+from spanver.validation import ROUNDING
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.search import instances

@@ -9,15 +9,23 @@ no largest value (O1). A budget is never exceeded: a query that does not fit rai
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 from spanver.validation import require_count
-from spanver.values import Counts, FloatArray, Prefix, Prompt, Response, ResponseId, Responses, Rule, SearchResult
+from spanver.values import (
+    Counts,
+    FloatArray,
+    Place,
+    Prefix,
+    Prompt,
+    Response,
+    ResponseId,
+    Responses,
+    Rule,
+    SearchResult,
+)
 
 AnyResponse: TypeAlias = Response | ResponseId
-
-Place = TypeVar("Place")
-"""What an oracle is queried about: a prompt, or a prefix."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from spanver.oracle import Place, PrefixOracle, SamplingOracle
+from spanver.oracle import PrefixOracle, SamplingOracle
 from spanver.randomness import derived_seed, stream
 from spanver.validation import freeze, require, require_count, require_positive
-from spanver.values import FloatArray, LinearScore, Prefix, Response, Score, TruncatedScore
+from spanver.values import FloatArray, LinearScore, Place, Prefix, Response, Score, TruncatedScore
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -20,7 +20,7 @@ from spanver.loading import load_subject
 from spanver.oracle import AnyResponse, Budget, Ledger
 from spanver.subjects.contract import FUNCTIONS, REMOTE, Kind, Subject, result_of
 from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
-from spanver.values import Counts, FloatArray, Prompt, Response, Responses, Rule, Score, SearchResult, from_json
+from spanver.values import Counts, FloatArray, Prompt, Responses, Rule, Score, SearchResult, from_json, identity_of
 
 
 class RemoteOracle:
@@ -68,11 +68,11 @@ class RemoteOracle:
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward."""
-        return float(self._ask("reward", prompt=prompt, response=_identity(response)))
+        return float(self._ask("reward", prompt=prompt, response=identity_of(response)))
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
         """Draw a label."""
-        return bool(self._ask("compare", prompt=prompt, first=_identity(first), second=_identity(second)))
+        return bool(self._ask("compare", prompt=prompt, first=identity_of(first), second=identity_of(second)))
 
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all responses."""
@@ -85,10 +85,6 @@ class RemoteOracle:
         if "refused" in message:
             raise QuestionRefusedError(message["reason"])
         return message["answer"]
-
-
-def _identity(response: AnyResponse) -> Any:
-    return response.id if isinstance(response, Response) else response
 
 
 def serve(subject: Subject, source: BinaryIO, sink: BinaryIO) -> None:

@@ -20,7 +20,7 @@ LARGEST = 1e300
 """The largest number taken, so that a constant times it is still a float."""
 
 ROUNDING = 1e-9
-"""How far a number that was computed as a sum may lie outside its range."""
+"""How far a number that was computed as a sum may lie outside its range; ties within it are free (S1)."""
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:

@@ -84,8 +84,12 @@ class Prefix:
 
     def extended(self, token: Response | ResponseId) -> Prefix:
         """Prefix with one more token."""
-        identity = token.id if isinstance(token, Response) else token
-        return Prefix(self.prompt, (*self.tokens, identity))
+        return Prefix(self.prompt, (*self.tokens, identity_of(token)))
+
+
+def identity_of(response: Response | ResponseId) -> ResponseId:
+    """The id of a response, from the response or the id itself."""
+    return response.id if isinstance(response, Response) else response
 
 
 @dataclass(frozen=True, eq=False, slots=True)

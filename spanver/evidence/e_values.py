@@ -25,7 +25,8 @@ from spanver.validation import (
 MOST_ENUMERATED = 8
 """Categories up to which all events are tested; beyond, one event is chosen on half of the sample."""
 TILTS = tuple(sign * 2.0**power for power in range(-6, 10) for sign in (-1.0, 1.0))
-_FRACTION_FIRED = -math.expm1(-1.0)  # 1 - 1/e, the constant of S5
+FRACTION_FIRED = -math.expm1(-1.0)
+"""`1 - 1/e`, the constant of S5 and S6."""
 
 
 def log_e_mean(total: float, count: int, bound: float) -> float:
@@ -140,7 +141,7 @@ def log_e_uncovered(accepted: ArrayLike, q: ArrayLike) -> float:
     1.14
     """
     came, uncovered = to_outcomes("accepted", accepted, "q", q)
-    return float(-came.sum() - np.log1p(-_FRACTION_FIRED * uncovered).sum())
+    return float(-came.sum() - np.log1p(-FRACTION_FIRED * uncovered).sum())
 
 
 def log_e_law(observations: ArrayLike, law: ArrayLike, *, tolerated: float = 0.0) -> float:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spanver.validation import to_array
+from spanver.validation import ROUNDING, to_array
 from spanver.values import FloatArray
 
 
@@ -138,10 +138,6 @@ def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.
     if rank and np.linalg.svd(basis, compute_uv=False)[-1] <= threshold:
         return None
     return coordinates, basis
-
-
-ROUNDING = 1e-9
-"""Relative; mathematics.md frees ties within it (S1)."""
 
 
 def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:

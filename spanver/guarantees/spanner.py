@@ -10,6 +10,7 @@ import math
 import operator
 from decimal import Context, Decimal, localcontext
 
+from spanver.evidence.e_values import FRACTION_FIRED
 from spanver.guarantees.guarantee import EXACT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Guarantee
 from spanver.validation import (
     require_count,
@@ -20,8 +21,6 @@ from spanver.validation import (
     to_float,
 )
 
-FRACTION_FIRED = -math.expm1(-1.0)
-"""`1 - 1/e`, the constant of S5 and S6."""
 DIGITS = 80
 """Of the arithmetic that decides S4."""
 

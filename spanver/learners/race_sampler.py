@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from spanver.oracle import Place, SamplingOracle
+from spanver.oracle import SamplingOracle
 from spanver.randomness import stream
 from spanver.validation import require_at_least, require_probability
-from spanver.values import Response, Score
+from spanver.values import Place, Response, Score
 
 
 def race_size(multiplier: float, failure: float) -> int:

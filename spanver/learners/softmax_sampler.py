@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from spanver.kernels import log_normaliser
-from spanver.oracle import Place, SamplingOracle
+from spanver.oracle import SamplingOracle
 from spanver.validation import require_at_least, require_probability
-from spanver.values import Outcome, RejectionRule, Response, Score
+from spanver.values import Outcome, Place, RejectionRule, Response, Score
 
 
 def sampler_trials(multiplier: float, failure: float) -> int:

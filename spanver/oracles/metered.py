@@ -27,12 +27,12 @@ from spanver.values import (
     FloatArray,
     Prompt,
     RejectionRule,
-    Response,
     ResponseId,
     Responses,
     Rule,
     SearchResult,
     UncertainPairRule,
+    identity_of,
 )
 
 LARGEST_COUNT = 2**60  # of one query: the spread of NumPy's binomial is off above; sums have no limit
@@ -285,7 +285,7 @@ class MeteredOracle:
             raise ArgumentError("prompt", prompt, "one that this oracle has issued") from None
 
     def _response(self, prompt: Prompt, name: str, response: AnyResponse) -> ResponseId:
-        identity = response.id if isinstance(response, Response) else response
+        identity = identity_of(response)
         is_id = isinstance(identity, int | str) and not isinstance(identity, bool)
         require(is_id and self._source.known(prompt, identity), name, identity, "the id of a response of this problem")
         return identity

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from spanver.guarantees.residuals import ROUNDING, growth, kkt_residual, moment_size
+from spanver.guarantees.residuals import growth, kkt_residual, moment_size
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.runs.baselines import fits_least_squares
 from spanver.runs.columns import to_arrays
 from spanver.runs.costs import Findings, agreeing, baseline_ledger, ledger_sums, phase_sums, sampler_cost, spanner_cost
 from spanver.runs.records import Layers, Record, Rounds, Sampled
+from spanver.validation import ROUNDING
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 

@@ -12,21 +12,22 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, Place, PrefixOracle, SamplingOracle
+from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, SamplingOracle
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,
+    Place,
     Prefix,
     Prompt,
-    Response,
     ResponseId,
     Responses,
     Rule,
     SearchResult,
     UncertainPairRule,
+    identity_of,
 )
 
 Answer = TypeVar("Answer")
@@ -133,12 +134,12 @@ class RecordingOracle(_Recording[Prompt, Oracle]):
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward."""
-        return self._record("reward", prompt, (_identity(response),), self._oracle.reward(prompt, response))
+        return self._record("reward", prompt, (identity_of(response),), self._oracle.reward(prompt, response))
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
         """Draw a label."""
         answer = self._oracle.compare(prompt, first, second)
-        return self._record("compare", prompt, (_identity(first), _identity(second)), answer)
+        return self._record("compare", prompt, (identity_of(first), identity_of(second)), answer)
 
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all responses."""
@@ -175,10 +176,6 @@ def issued(queries: list[Query]) -> set[tuple[Prompt, ResponseId]]:
 def _ids(answer: Responses | Counts | SearchResult) -> tuple[ResponseId, ...]:
     responses = answer if isinstance(answer, Responses) else answer.responses
     return () if responses is None else responses.ids
-
-
-def _identity(response: AnyResponse) -> ResponseId:
-    return response.id if isinstance(response, Response) else response
 
 
 def recount(queries: list[Query]) -> Ledger:

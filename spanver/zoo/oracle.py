@@ -18,7 +18,7 @@ from spanver.oracle import Budget, Ledger
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import Counts, Responses, SearchResult, UncertainPairRule
+from spanver.values import Counts, Responses, SearchResult, UncertainPairRule, identity_of
 from spanver.zoo.mutant import Mutant, mutants_of
 
 Change = Callable[..., Any]
@@ -95,10 +95,6 @@ def _uncharged(query: str, samples: Callable[..., int] = lambda *_: 0, *, reward
         return given
 
     return _after(query, answer)
-
-
-def _identity(response: Any) -> Any:
-    return getattr(response, "id", response)
 
 
 def _charged_when_refused(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> Any:
@@ -215,11 +211,11 @@ def _prompts_in_turn(self: Altered) -> Any:
 
 
 def _persistent(self: Altered, value: float, prompt: Any, response: Any) -> float:
-    return float(self.memory.setdefault((prompt, _identity(response)), value))
+    return float(self.memory.setdefault((prompt, identity_of(response)), value))
 
 
 def _half_noise(self: Altered, value: float, prompt: Any, response: Any) -> float:
-    return (value + float(self.problem.reward[int(prompt), int(_identity(response))])) / 2
+    return (value + float(self.problem.reward[int(prompt), int(identity_of(response))])) / 2
 
 
 def _highest(self: Altered, prompt: Any, response: Any) -> float:
@@ -237,7 +233,7 @@ def _any_noise(self: Altered, value: float, prompt: Any, response: Any) -> float
 
 
 def _sure_label(self: Altered, _: bool, prompt: Any, first: Any, second: Any) -> bool:
-    one, two = (self.problem.reward[int(prompt), int(_identity(each))] for each in (first, second))
+    one, two = (self.problem.reward[int(prompt), int(identity_of(each))] for each in (first, second))
     return bool(one > two)
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from spanver.kernels import log_normaliser
 from spanver.learners.race_sampler import race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
-from spanver.oracle import Oracle, Place, SamplingOracle
+from spanver.oracle import Oracle, SamplingOracle
 from spanver.randomness import stream
 from spanver.subjects.reference import draw
-from spanver.values import Counts, FloatArray, IntArray, Prompt, RejectionRule, Response, Score
+from spanver.values import Counts, FloatArray, IntArray, Place, Prompt, RejectionRule, Response, Score
 from spanver.zoo.algebra import base_response
 from spanver.zoo.mutant import Mutant, mutants_of
 

@@ -13,9 +13,9 @@ from spanver.learners.exploration import exploration_rounds, explore
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
-from spanver.oracle import Ledger, Place, SamplingOracle
+from spanver.oracle import Ledger, SamplingOracle
 from spanver.oracles.literal import literal_oracle
-from spanver.values import FloatArray, Response, Score, TruncatedScore
+from spanver.values import FloatArray, Place, Response, Score, TruncatedScore
 
 
 @ORACLES

@@ -13,12 +13,12 @@ import pytest
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Run, SamplingState, Settings
 from spanver.learners.staged import staged_rounds
-from spanver.oracle import Budget, Ledger, Oracle, Place, SamplingOracle
+from spanver.oracle import Budget, Ledger, Oracle, SamplingOracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.values import Response, Score
+from spanver.values import Place, Response, Score
 
 RIDGE = 4.0
 
