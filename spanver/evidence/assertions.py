@@ -30,11 +30,6 @@ def split_alpha(alpha: float, guarantees: int, instances: int) -> float:
     guarantees, instances : int
         Each guarantee is tested on each instance.
 
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
     Examples
     --------
     >>> split_alpha(1e-6, 10, 8)

@@ -1,6 +1,7 @@
 """The e-values, as functions of all observations so far. Each docstring has the proof that the mean is at most 1.
 
-Everything is computed in log space; what is impossible under the hypothesis gives `inf`.
+Everything is computed in log space; what is impossible under the hypothesis gives `inf`. Every argument is validated on
+entry: one out of range raises `ArgumentError`.
 """
 
 from __future__ import annotations
@@ -46,11 +47,6 @@ def log_e_mean(total: float, count: int, bound: float) -> float:
         Their number.
     bound : float
         At least 0. At 0 any positive total is impossible; from 1 on nothing is evidence.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
 
     Examples
     --------
@@ -165,11 +161,6 @@ def log_e_law(observations: ArrayLike, law: ArrayLike, *, tolerated: float = 0.0
     -------
     float
         `inf` if something impossible was seen.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     p = to_law(law)
     require_tolerance("tolerated", tolerated)

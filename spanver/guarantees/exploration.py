@@ -1,7 +1,7 @@
 """Exploration with truncated policies (E1 to E7) and its bounds, as functions of numbers.
 
 Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
-entry. All constants are reconstructed (`[recon]`): they are not the paper's.
+entry: one out of range raises `ArgumentError`. All constants are reconstructed (`[recon]`): they are not the paper's.
 """
 
 from __future__ import annotations
@@ -31,11 +31,6 @@ def confidence_radius(ridge: float, radius: float, reward_range: float, delta: f
         Strictly between 0 and 1.
     log_det_ratio : float
         `log det(Sigma/lambda)`, at least 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_positive("ridge", ridge)
     require_positive("radius", radius)
@@ -55,11 +50,6 @@ def score_error(nu: float, gamma: float) -> float:
         Above 0.
     gamma : float
         The largest confidence radius so far, above 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_positive("nu", nu)
     require_positive("gamma", gamma)
@@ -75,11 +65,6 @@ def score_error_premise(nu: float, gamma: float, beta: float) -> bool:
         As for `score_error`.
     beta : float
         Above 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_positive("beta", beta)
     return score_error(nu, gamma) <= beta / 2.0 * (1.0 + ROUNDING)
@@ -99,11 +84,6 @@ def log_truncated_coverage(log_coverage: float, covered_probability: float) -> f
     -------
     float
         Infinity where nothing is covered.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_real("log_coverage", log_coverage, rounding=ROUNDING)
     require_share("covered_probability", covered_probability)
@@ -119,11 +99,6 @@ def log_untruncated_coverage(oscillation: float, beta: float) -> float:
         `osc(f_t)`, at least 0.
     beta : float
         Above 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     return math.log(0.9) + log_coverage_bound(oscillation, beta)
 
@@ -145,11 +120,6 @@ def truncated_gap(
         `pi_t(uncovered|x,y')`.
     optimal_uncovered : float
         `u = pi*(uncovered|x,y')`, at most 1/2.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     by_scores = kl_bound(beta, 0.5, squared_error)
     require_positive("reward_range", reward_range)
@@ -174,11 +144,6 @@ def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
     -------
     float
         Minus infinity where the base policy covers everything.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_real("log_coverage", log_coverage, rounding=ROUNDING)
     require_share("base_uncovered", base_uncovered)

@@ -6,7 +6,8 @@ these functions give the two numbers and no verdict. The family and the constant
 term of the strong oracle's is an extension (`[ext]`); the theorem is FMR25's (Thm 2.1).
 
 `samples` counts sampling queries, those that the returned policy makes for one output included; `rewards` counts reward
-queries; `responses` is `|Y|`; `coverage` is `C = 1/pi_ref(y*)`.
+queries; `responses` is `|Y|`; `coverage` is `C = 1/pi_ref(y*)`. Every argument is validated on entry: one out of range
+raises `ArgumentError`.
 """
 
 from __future__ import annotations
@@ -43,11 +44,6 @@ def needle_met_weak_exact(samples: int, rewards: int, responses: int, coverage: 
     coverage : float
         `C`, at least 1.
 
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
     Examples
     --------
     >>> needle_met_weak_exact(1, 1, 3, 2.0)
@@ -76,11 +72,6 @@ def needle_strong_chance(coverage: float, beta: float, dimension: int) -> float:
         Above 0.
     dimension : int
         `d`, at least 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_coverage("coverage", coverage)
     require_positive("beta", beta)
@@ -111,11 +102,6 @@ def needle_met_strong(
     -------
     float
         As stated: above 1 it says nothing.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     _require_queries(samples, rewards, responses)
     chance = needle_strong_chance(coverage, beta, dimension)
@@ -138,11 +124,6 @@ def needle_output_ceiling(samples: int, rewards: int, responses: int, chance: fl
     -------
     float
         As stated: above 1 it says nothing.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     _require_queries(samples, rewards, responses)
     require_real("chance", chance)
@@ -161,11 +142,6 @@ def needle_success_floor(eps: float, delta: float, optimal_value: float) -> floa
         The failure allowed, strictly between 0 and 1.
     optimal_value : float
         `J*`, from 0 to 1; at least 1/2 on the family.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_positive("eps", eps)
     require_probability("delta", delta)
@@ -202,11 +178,6 @@ def multi_turn_cost(
         `T_prompt`, `N_roll`, `N_check`, `N_test`, samples of each normaliser.
     per_token : int
         Most samples of drawing one token: the second one, and the sampler's (R1).
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Identities (I1 to I7) and the bounds that go with them, as functions of numbers.
 
-Where a value can pass `1e308` the function returns its logarithm and its name says so.
+Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
+entry: one out of range raises `ArgumentError`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,6 @@ def log_coverage_bound(oscillation: float, beta: float) -> float:
         `osc(r*)`, the largest minus the smallest mean reward of one prompt; at least 0.
     beta : float
         Above 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
 
     Examples
     --------
@@ -67,11 +63,6 @@ def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
     float
         Infinity where it passes the largest float.
 
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
     Examples
     --------
     >>> kl_bound(0.5, 0.0, 0.25)
@@ -90,11 +81,6 @@ def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> floa
         `log C_cond`, at least 0.
     horizon : int
         `H`, at least 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_real("log_conditional_coverage", log_conditional_coverage, rounding=ROUNDING)
     require_count("horizon", horizon)

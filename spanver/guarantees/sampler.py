@@ -1,7 +1,7 @@
 """Samplers (R1 to R6) and their bounds, as functions of numbers.
 
-Counts are Python integers and may pass `2**63`. Every argument is validated on entry. The constants of R4 are an
-extension (`[ext]`): they are not the paper's.
+Counts are Python integers and may pass `2**63`. Every argument is validated on entry: one out of range raises
+`ArgumentError`. The constants of R4 are an extension (`[ext]`): they are not the paper's.
 """
 
 from __future__ import annotations
@@ -23,11 +23,6 @@ def sampler_trials(multiplier: float, delta: float) -> int:
         `M`, at least 1.
     delta : float
         Strictly between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
 
     Examples
     --------
@@ -77,11 +72,6 @@ def race_total_variation(coverage: float, draws: int) -> float:
     draws : int
         `N`, at least 1.
 
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
     Examples
     --------
     >>> round(race_total_variation(2.0, 3), 9)
@@ -101,11 +91,6 @@ def race_draws(coverage: float, delta: float) -> int:
         `C(pi_f|x)`, at least 1.
     delta : float
         Strictly between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_coverage("coverage", coverage)
     require_probability("delta", delta)

@@ -1,7 +1,7 @@
 """The spanner of A2 (S1 to S8) and its bounds, as functions of numbers.
 
-Counts are Python integers and may pass `2**63`. Every argument is validated on entry. The constants of S4, S5 and S6
-are reconstructed (`[recon]`): they are not the paper's.
+Counts are Python integers and may pass `2**63`. Every argument is validated on entry: one out of range raises
+`ArgumentError`. The constants of S4, S5 and S6 are reconstructed (`[recon]`): they are not the paper's.
 """
 
 from __future__ import annotations
@@ -45,11 +45,6 @@ def spanner_size_bound(dimension: int, ridge: float, nu: float) -> int:
     int
         0 where not even one pair can be accepted.
 
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
-
     Examples
     --------
     >>> spanner_size_bound(1, 1.0, 0.5)
@@ -91,11 +86,6 @@ def uncovered_budget(spanner_size: int, delta: float) -> float:
         `K`, at least 0.
     delta : float
         Strictly between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_count("spanner_size", spanner_size, least=0)
     require_probability("delta", delta)
@@ -118,11 +108,6 @@ def uncovered_probability(coverage: float, pairs_per_prompt: int, q: float) -> f
     -------
     float
         As stated: above 1 it says nothing.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_coverage("coverage", coverage)
     require_count("pairs_per_prompt", pairs_per_prompt)
@@ -139,11 +124,6 @@ def spanner_cost(tries: int, spanner_size: int) -> tuple[int, int]:
         Pairs tried in all prompts, at least `spanner_size`.
     spanner_size : int
         `K`, at least 0.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range.
     """
     require_count("spanner_size", spanner_size, least=0)
     require_count("tries", tries, least=operator.index(spanner_size))

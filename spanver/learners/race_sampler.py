@@ -36,13 +36,8 @@ def race_sample(
 
     Parameters
     ----------
-    oracle : SamplingOracle
-        Anything that answers `sample`.
-    prompt : Prompt or Prefix
-    score : Score
-        `f`.
-    multiplier, failure : float
-        As for `softmax_sample`; the race takes `race_size(multiplier, failure)` samples.
+    oracle, prompt, score, multiplier, failure
+        As for `softmax_sample`; the oracle need answer `sample` alone, `race_size(multiplier, failure)` times.
     seed : int
         Of the uniform numbers `U_i`.
     """

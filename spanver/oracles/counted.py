@@ -27,18 +27,7 @@ _BLOCK_ROWS = 256
 def counted_oracle(
     problem: TabularProblem, *, seed: int, full_table: bool = False, **options: Unpack[Options]
 ) -> MeteredOracle:
-    """Oracle of a table whose compressed queries cost the same whatever they stand for; offers strong sampling.
-
-    Parameters
-    ----------
-    problem : TabularProblem
-    seed : int
-        Of the oracle's randomness; the learner has its own.
-    full_table : bool
-        Whether it answers `enumerate` (T6 only).
-    **options
-        As of `spanver.oracles.metered.Options`: `budget`, `ledger`, `prompts`.
-    """
+    """Oracle of a table whose compressed queries cost the same whatever they stand for; else as `literal_oracle`."""
     table = Table(problem, full_table=full_table)
     return MeteredOracle(table, CountedDraws(table), seed=seed, **options)
 
