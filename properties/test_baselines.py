@@ -136,7 +136,7 @@ def assert_ledger(run: Learned, samples: int, rewards: int, enumerated: int = 0)
 
 @pytest.mark.guarantee("O1", needs=["passive_learner"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
-def test_the_reference_learner_asks_two_base_responses_and_two_rewards_a_round(
+def test_the_passive_learner_asks_two_base_responses_and_two_rewards_a_round(
     check: Check, problem: TabularProblem, rounds: int
 ) -> None:
     run = learn(check, "passive_learner", problem, rounds)
@@ -224,7 +224,7 @@ def assert_least_squares(problem: TabularProblem, run: Learned) -> None:
 
 @pytest.mark.guarantee("E6", needs=["passive_learner"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
-def test_the_reference_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
+def test_the_passive_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_least_squares(problem, learn(check, "passive_learner", problem, rounds))
 
 

@@ -124,7 +124,7 @@ def queried(played: Round) -> set[object]:
 
 @pytest.mark.guarantee("T1", needs=["passive_learner"])
 @experiments(log_coverage=st.integers(16, 30), dimension=st.integers(1, 8), rounds=st.integers(1, 3))
-def test_the_reference_learner_finds_the_needle_no_more_often(
+def test_the_passive_learner_finds_the_needle_no_more_often(
     check: Check, log_coverage: int, dimension: int, rounds: int
 ) -> Experiment:
     def run(oracle: RecordingOracle, own: int) -> Policy:

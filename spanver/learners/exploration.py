@@ -76,7 +76,7 @@ class Fit(Protocol):
 
 
 class ExplorationState:
-    """Phase 2 after some of its rounds: `exploration` is what it did so far, built when it is read.
+    """Running state of phase 2; `exploration` is a snapshot.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def exploration_rounds(
 ) -> Iterator[ExplorationState]:
     """Run phase 2 of SpannerSampling round by round: yield its state before the first round and after each.
 
-    It is one state that grows: read it before you advance the iterator.
+    The state is mutable: read it before the next step.
 
     Parameters
     ----------

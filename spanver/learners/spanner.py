@@ -98,7 +98,7 @@ class SpannerBuilder(Protocol):
 
 
 class SpannerState:
-    """Phase 1 after some of its rounds: `spanner` is the spanner so far, built when it is read.
+    """Running state of phase 1; `spanner` is a snapshot.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def spanner_rounds(
 ) -> Iterator[SpannerState]:
     """Run phase 1 of SpannerSampling round by round: yield its state before the first round and after each.
 
-    It is one state that grows: read it before you advance the iterator.
+    The state is mutable: read it before the next step.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ class SamplingState:
     done : int
         Rounds of this phase so far.
     snapshot : callable
-        Builds the trace. Everything done so far is in it, so call it before you advance the iterator.
+        Builds the trace so far. The state is mutable: call it before the next step.
     settings : Settings
         For a staged run, those of the stage.
     coverage : float or None

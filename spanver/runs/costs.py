@@ -18,7 +18,7 @@ Findings: TypeAlias = Generator[str, None, str]
 
 
 def agreeing(record: Record, *names: str) -> Iterator[str]:
-    """Settings that a record states in two ways, and differently, so that it is unclear which to check."""
+    """Settings on which record and plan disagree."""
     for name in names:
         one, other = record.summary["settings"][name], getattr(record.plan.settings, name)
         if one != other:
@@ -98,8 +98,8 @@ def phase_sums(record: Record, did: Layers) -> Findings:
 def _samples_of_phases(record: Record, did: Layers) -> Mapping[str, tuple[int, int]]:
     """Fewest and most samples of each phase.
 
-    The last fit of every layer and the last tests met nothing uncertain: they made every check in full. A sweep that
-    was restarted, and tests that were, took at most as much again.
+    The last sweep and the last tests ran every check to its end; each earlier sweep, with its tests, cost at most as
+    much.
     """
     settings, horizon, sweeps = record.plan.settings, len(did.layers), len(record.summary["starts"])
     fewest_calls, most_calls = _call(record.plan, settings.rejection_multiplier, settings.rejection_failure)

@@ -1,7 +1,7 @@
 """Every learner that `spanver run` knows, by name: what it runs on, how a run is planned and carried out.
 
 The command line reads all that differs between learners off this table: settings from the fields of the settings class,
-further options from the arguments of `plan`. A baseline joins it with its row in `spanver.runs.baselines`.
+further options from the arguments of `plan`. Baselines come from `BASELINES`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a person sees of runs and certificates: tables for the terminal."""
+"""Terminal tables of runs and certificates."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from spanver.verdicts import Verdict
 RESPONSES, EPS, DELTA = 2**14, 0.1, 0.1
 RUNS = 10  # of a point
 ALPHA = 1e-6  # of the study, divided over its tests
-# Efforts of at most this ceiling have to be decided; near what success means, no feasible number of runs would do it.
+# Efforts of at most this ceiling have to be decided; close to the success level no feasible number of runs decides.
 DECIDED = 0.5
 
 

@@ -79,7 +79,7 @@ def measure(point: Point) -> Numbers:
     gamma = confidence_radius(ridge, problem.radius, problem.reward_range, DELTA, log_det_ratio)
     nu = problem.beta / (2.0 * gamma)
     precision = np.eye(2) / ridge
-    # The pair was in no need of phase 1: it is certain under lambda I, which is Sigma_span then.
+    # The pair is certain under lambda I, so phase 1 accepts nothing and Sigma_span = lambda I.
     spanner_is_empty = float(elliptic_norms(vector, ridge * np.eye(2))) <= nu
     is_confident = math.sqrt(theta @ sigma @ theta) <= gamma
 

@@ -1,4 +1,4 @@
-"""The form of every result: dataclasses, mappings and nested lists, from any subject, are brought into one form."""
+"""The results of any subject (dataclasses, mappings, nested lists) in one form, that of these dataclasses."""
 
 from __future__ import annotations
 

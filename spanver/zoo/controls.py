@@ -128,7 +128,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("sampler", "writes A1 anew with every step in the open", "R1 R2 R3 R5", softmax_sample=sampler),
     _control("own-trials", "accepts plain draws of A1 by its own random numbers", "R1 R2 R3 R5",
         softmax_sample=drawn_sampler),
-    _control("reused-pilot", "takes the pilot's draws for the trials: seen in the ledger alone", "R1 R2 R3",
+    _control("reused-pilot", "reuses the draws of the pilot as trials, which only the ledger shows", "R1 R2 R3",
         softmax_sample=partial(drawn_sampler, reuse=True)),
     _control("blocks-of-trials", "draws trials of A1 in blocks of three, so that they cost what is drawn ahead",
         "R1 R2 R3 R5", softmax_sample=partial(drawn_sampler, block=3)),

@@ -284,7 +284,7 @@ MUTANTS: tuple[Mutant, ...] = (
         sample_until=_after("sample_until", _longest)),
     _counted("expected-counts", "returns the expectation of counts, rounded", "O2",
         sample_counts=_after("sample_counts", _expected)),
-    _counted("same-luck", "repeats the random numbers of the first search at a prompt in every one", "O2",
+    _counted("same-randomness", "repeats the random numbers of the first search at a prompt in every one", "O2",
         sample_until=_after("sample_until", _same_randomness)),
     _literal("repeated", "repeats one response throughout a batch", "O2", sample=_after("sample", _repeated)),
     _literal("in-turn", "returns responses in turn", "O2", sample=_after("sample", _in_turn)),

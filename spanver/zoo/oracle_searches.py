@@ -134,7 +134,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _searching("each-pair-once", "counts pairs in one order alone", "O2", pairs=lambda masses, _: np.triu(masses)),
     _searching("distinct-pairs", "draws the two responses of a pair without replacement", "O2",
         pairs=lambda masses, base: masses / max(1e-300, 1.0 - float(base @ base))),
-    _searching("uniform-partners", "draws the second response alike from those that are uncertain with the first", "O2",
+    _searching("uniform-partners", "draws the second response uniformly among those that make an uncertain pair", "O2",
         pairs=_uniform_partners),
     _searching("any-partner", "draws the second response afresh", "O2",
         pairs=lambda masses, base: np.outer(masses.sum(axis=1), base)),
