@@ -14,7 +14,7 @@ from spanver.problems.families.text import TextProblem
 from spanver.problems.family import Family
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
-from spanver.validation import require_one_of
+from spanver.validation import require, require_one_of
 
 FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
     each.FAMILY.name: each.FAMILY for each in (text, random_tables, needle, covered_needle, max_k_dnf)
@@ -96,6 +96,7 @@ def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> d
         key = key.strip()
         if not separator or key not in types:
             raise ArgumentError(what, item, f"key=value with one of {', '.join(types)}")
+        require(key not in values, what, item, f"the only value of {key}")
         values[key] = _value(key, value.strip(), types[key])
     return values
 

@@ -17,7 +17,16 @@ from spanver.guarantees.residuals import growth, kkt_residual, moment_size
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.runs.baselines import fits_least_squares
 from spanver.runs.columns import to_arrays
-from spanver.runs.costs import Findings, agreeing, baseline_ledger, ledger_sums, phase_sums, sampler_cost, spanner_cost
+from spanver.runs.costs import (
+    Findings,
+    agreeing,
+    baseline_ledger,
+    ledger_sums,
+    phase_sums,
+    sampler_cost,
+    spanner_cost,
+    stating,
+)
 from spanver.runs.records import Layers, Record, Rounds, Sampled
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray
@@ -54,10 +63,12 @@ def certify(record: Record) -> tuple[CertifiedClaim, ...]:
 
 def uncertified(record: Record) -> str:
     """Name what a record alone cannot show, and what `certify` therefore does not check."""
-    fits = "E6" not in _checks(record)
-    return "problem, bounds, gap, evaluation, which responses were drawn" + (
-        ", fits (they minimise another loss than least squares)" if fits else ""
-    )
+    names = ["problem", "gap", "which responses were drawn"]
+    if isinstance(record.did, Sampled):
+        names += ["evaluation", "premise of E2"]
+    if "E6" not in _checks(record):
+        names += ["fits (they minimise another loss than least squares)"]
+    return ", ".join(names)
 
 
 def _claim(name: str, findings: Findings) -> CertifiedClaim:
@@ -191,6 +202,9 @@ def _spanner_size(record: Record, did: Sampled | Layers) -> Findings:
         if not longest <= 2 * (1 + ROUNDING):
             yield f"{where}a relative feature has norm {longest:.6g}, but those of the unit ball differ by at most 2"
     bound = spanner_size_bound(len(layers[0].stated), layers[0].ridge, layers[0].nu)
+    yield from stating(record, "spanner_size", bound)
+    if isinstance(did, Layers):
+        yield from stating(record, "sweeps", 1 + len(held) * bound)
     for layer, size in zip(layers, held, strict=True):
         if size > bound:
             yield f"{layer.where}{size} pairs, but S4 allows at most {bound}"

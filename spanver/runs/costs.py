@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict
 from typing import TypeAlias
 
 import numpy as np
 
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.oracle import Ledger
 from spanver.runs.baselines import BASELINES
 from spanver.runs.plans import Plan
 from spanver.runs.records import Layers, Record, Rounds, Sampled
+from spanver.values import Outcome
 
 Findings: TypeAlias = Generator[str, None, str]
 """Yields a sentence for every violation, and returns the sentence for when there is none."""
@@ -23,6 +26,13 @@ def agreeing(record: Record, *names: str) -> Iterator[str]:
         one, other = record.summary["settings"][name], getattr(record.plan.settings, name)
         if one != other:
             yield f"{name} is {one} in the settings and {other} in the plan"
+
+
+def stating(record: Record, name: str, bound: int) -> Iterator[str]:
+    """What is wrong with a bound that a record states."""
+    stated = record.summary["bounds"][name]
+    if stated != bound:
+        yield f"the record states {stated} as the bound on {name}, but it is {bound}"
 
 
 def spanner_cost(record: Record, did: Sampled) -> Findings:
@@ -57,6 +67,9 @@ def sampler_cost(record: Record, did: Sampled) -> Findings:
     else:
         low = 2  # earlier stages ran with smaller multipliers
     wrong = (exploration.samples < low) | (exploration.samples > high)
+    drawn = Counter(outcome.value for outcome in exploration.outcomes)
+    if record.summary["outcomes"] != {outcome.value: drawn[outcome.value] for outcome in Outcome}:
+        yield f"the record states outcomes {record.summary['outcomes']}, but holds {dict(drawn)}"
     if np.any(wrong):
         index = int(np.argmax(wrong))
         yield f"round {index} cost {int(exploration.samples[index])} samples, but it takes from {low} to {high}"
@@ -75,7 +88,18 @@ def ledger_sums(record: Record, did: Sampled) -> Findings:
         if exploration.rounds != record.plan.settings.exploration_rounds:
             yield f"{exploration.rounds} rounds of phase 2, not {record.plan.settings.exploration_rounds} as planned"
     yield from _adding_up(ledger, Ledger(samples, rewards))
+    yield from _largest_costs(record, did)
     return f"{samples} samples and {rewards} rewards, the sums over all rounds"
+
+
+def _largest_costs(record: Record, did: Sampled) -> Iterator[str]:
+    """What is wrong with the bounds on samples and rewards that a record states (S4, S7, R1)."""
+    settings, budget, rounds = record.summary["settings"], record.plan.budget, did.trace.exploration.rounds
+    _, call = _call(record.plan, settings["rejection_multiplier"], settings["rejection_failure"])
+    samples = 2 * len(did.trace.spanner.tries) * settings["pairs_per_prompt"] + rounds * (1 + call)
+    yield from stating(record, "samples", samples if budget is None else min(samples, budget))
+    size = spanner_size_bound(did.trace.spanner.dimension, settings["ridge"], settings["nu"])
+    yield from stating(record, "rewards", 2 * (size + rounds))
 
 
 def phase_sums(record: Record, did: Layers) -> Findings:
@@ -129,6 +153,7 @@ def baseline_ledger(record: Record, did: Rounds) -> Findings:
         yield f"{rounds} rounds, but the settings ask for {plan.settings.rounds}"
     cost = asdict(BASELINES[plan.learner].cost(plan.settings, problem["prompts"], problem["responses"]))
     for name, (fewest, most) in cost.items():
+        yield from stating(record, name, most)
         stated = getattr(record.ledger, name)
         if not fewest <= stated <= most:
             yield f"the ledger states {stated} {name}, but {rounds} rounds take from {fewest} to {most}"

@@ -232,6 +232,9 @@ def load_record(path: Path) -> Record:
     summary, arrays = read_summary(path, SCHEMA), unpack(arrays_path(path))
     with _intact(path):
         plan, ledger = plan_from_json(summary["plan"]), Ledger(**summary["ledger"])
+        for name in (plan.parameters.keys() & summary["problem"].keys()) - {"coverage"}:  # which is computed
+            one, other = summary["problem"][name], plan.parameters[name]
+            require(one == other, f"problem.{name}", one, f"{other}, as in the plan")
         require_positive("problem.radius", summary["problem"]["radius"])
         require_positive("problem.reward_range", summary["problem"]["reward_range"])
         readers: Mapping[str, Callable[..., Sampled | Layers]]

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from command_line import TINY, Command, assert_refused, set_options
+from command_line import TINY, TINY_PROBLEM, Command, assert_refused, set_options
 
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
@@ -58,7 +58,7 @@ def test_every_setting_can_be_given(spanver: Command) -> None:
     }
     assert (
         spanver(
-            "run", *TINY, *set_options(given), "--sampler", "race", "--oracle", "literal", "--out", "other.json"
+            "run", *TINY_PROBLEM, *set_options(given), "--sampler", "race", "--oracle", "literal", "--out", "other.json"
         ).code
         == 0
     )
@@ -79,7 +79,8 @@ def test_a_run_of_unknown_coverage_names_the_coverage_it_reached(spanver: Comman
 
 
 def test_a_long_drawing_run_says_what_it_is_about_to_spend_and_a_short_one_does_not(spanver: Command) -> None:
-    long = spanver("run", *TINY, "--oracle", "literal", "--set", "prompts=100", "--set", "pairs_per_prompt=10000")
+    settings = set_options({"prompts": 100, "pairs_per_prompt": 10000, "exploration_rounds": 20})
+    long = spanver("run", *TINY_PROBLEM, "--oracle", "literal", *settings)
     assert "about to draw up to 2," in long.out
     short = spanver("run", *TINY, "--oracle", "literal", "--out", "short.json")
     assert "about to draw" not in short.out
@@ -150,12 +151,12 @@ REFUSALS = [
     (["run", *TINY, "--sampler", "dice"], ["sampler", "'dice'", "softmax", "race"]),
     (["run", *TINY, "--settings", "guessed"], ["settings", "'guessed'", "practical", "derived"]),
     (["run", *TINY, "--seed=-1"], ["seed", "-1", "at least 0"]),
-    (["run", *TINY, "--set", "prompts=0"], ["prompts", "0", "at least 1"]),
+    (["run", *TINY_PROBLEM, "--set", "prompts=0"], ["prompts", "0", "at least 1"]),
     (["run", *TINY, "--set", "pairs_per_prompt=-3"], ["pairs_per_prompt", "-3", "at least 1"]),
     (["run", *TINY, "--set", "nu=0"], ["nu", "0.0", "above 0"]),
     (["run", *TINY, "--set", "nu=nan"], ["nu", "nan", "above 0"]),
     (["run", *TINY, "--set", "ridge=-1"], ["ridge", "-1.0", "above 0"]),
-    (["run", *TINY, "--set", "exploration_rounds=0"], ["exploration_rounds", "0", "at least 1"]),
+    (["run", *TINY_PROBLEM, "--set", "exploration_rounds=0"], ["exploration_rounds", "0", "at least 1"]),
     (["run", *TINY, "--set", "rejection_multiplier=0.5"], ["rejection_multiplier", "0.5", "at least 1"]),
     (["run", *TINY, "--set", "rejection_failure=1"], ["rejection_failure", "1.0", "between 0 and 1"]),
     (["run", *TINY, "--delta", "2"], ["delta", "2.0", "between 0 and 1"]),
@@ -172,7 +173,9 @@ REFUSALS = [
     (["run", "--problem", "tokens:horizon=2"], ["learner", "spanner_sampling", "multi_turn"]),
     (["run", *TINY, "--set", "rollouts=3"], ["setting", "rollouts=3", "exploration_rounds"]),
     (["run", *TINY, "--set", "nu=wide"], ["nu", "'wide'", "number"]),
-    (["run", *TINY, "--set", "prompts=2.5"], ["prompts", "'2.5'", "integer"]),
+    (["run", *TINY_PROBLEM, "--set", "prompts=2.5"], ["prompts", "'2.5'", "integer"]),
+    (["run", *TINY, "--set", "prompts=31"], ["setting", "prompts=31", "the only value of prompts"]),
+    (["run", "--problem", "random:beta=0.1,beta=0.2"], ["key of problem random", "beta=0.2", "the only value of beta"]),
     (["run", *TINY, "--set", "nu"], ["setting", "'nu'", "key=value"]),
     (["run", "--learner", "xpo", "--problem", "text"], ["learner", "'xpo'", "spanner_sampling or multi_turn", "text"]),
     (["run", "--learner", "xpo", "--set", "nu=0.3"], ["setting", "nu=0.3", "rounds, alpha"]),

@@ -111,6 +111,8 @@ ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("xpo", put("plan", "settings", "rounds", value=11), {"O1"}),
     ("enumerated", put("ledger", "enumerated", value=25), {"O1"}),
     ("passive", put("plan", "learner", value="elliptical_enumeration"), {"O1"}),
+    ("best of n", put("bounds", "samples", value=25), {"O1"}),
+    ("enumerated", put("bounds", "enumerated", value=25), {"O1"}),
     ("xpo", add("theta", 0, np.nan), {"O1"}),
     ("best of n", add("vectors", (0, 0), np.inf), {"E6", "O1"}),
 ]

@@ -257,6 +257,10 @@ ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("the failure probability of the settings", put("settings", "rejection_failure", value=1e-9), {"R1"}),
     ("the sampler of the plan", put("plan", "sampler", value="race"), {"R1"}),
     ("the radius lowered", put("problem", "radius", value=0.5), {"E6"}),
+    ("the bound on the size", more("bounds", "spanner_size", by=-1), {"S4"}),
+    ("the bound on samples", more("bounds", "samples", by=1), {"O1"}),
+    ("the bound on rewards", more("bounds", "rewards", by=2), {"O1"}),
+    ("an outcome that is stated", more("outcomes", "fallback", by=1), {"R1"}),
 ]
 
 
@@ -308,6 +312,7 @@ def refused_or_violated(path: Path) -> set[str] | None:
         more("settings", "exploration_rounds", by=1),
         more("plan", "settings", "exploration_rounds", by=1),
         put("plan", "settings", "rejection_multiplier", value=32.0),
+        put("problem", "beta", value=0.7),
     ],
     ids=[
         "nu of the plan raised",
@@ -319,6 +324,7 @@ def refused_or_violated(path: Path) -> set[str] | None:
         "rounds of phase 2 in the settings",
         "rounds of phase 2 in the plan",
         "multiplier of the plan",
+        "beta of the problem",
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused_or_violates_something(

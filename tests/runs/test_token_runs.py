@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alterations import Change, altered_copy, scale
+from alterations import Change, altered_copy, put, scale
 from faults import plant
 
 from spanver.errors import ArgumentError, RecordError
@@ -167,6 +167,8 @@ def _not_a_number(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         (_warm, {"O1"}),
         (_nu, {"S1", "S4"}),
         (_sizes, {"S4"}),
+        (put("bounds", "spanner_size", value=1), {"S4"}),
+        (put("bounds", "sweeps", value=1), {"S4"}),
         (_sweeps, {"S4"}),
         (_elsewhere, {"S4"}),
         (_free("sweep"), {"O1"}),

@@ -16,10 +16,8 @@ def set_options(settings: Mapping[str, object]) -> list[str]:
     return [text for name, value in settings.items() for text in ("--set", f"{name}={value}")]
 
 
-TINY = [
-    *("--problem", "random:prompts=2,responses=6,dimension=2"),
-    *set_options({"prompts": 30, "exploration_rounds": 20}),
-]
+TINY_PROBLEM = ("--problem", "random:prompts=2,responses=6,dimension=2")
+TINY = [*TINY_PROBLEM, *set_options({"prompts": 30, "exploration_rounds": 20})]
 
 # Some seconds of literal drawing in short rounds: time for a checkpoint, and to stop in mid-run.
 LONG = [
