@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 import shlex
 import sys
+from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,17 +65,32 @@ def _options(
 Option = typer.Option
 
 
-class _HelpWithNames(TyperCommand):
-    """A command whose help ends with the names of all subjects; they are imported for it alone."""
+def _help_with(names: Callable[[], str]) -> type[TyperCommand]:
+    """Return the class of a command whose help ends with names, which are imported for it alone."""
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        from spanver.loading import NAMED  # noqa: PLC0415 (keeps the start quick)
+    class Command(TyperCommand):
+        def format_epilog(self, ctx: Any, formatter: Any) -> None:
+            self.epilog = names()
+            super().format_epilog(ctx, formatter)
 
-        self.epilog = f"Subjects by name: {', '.join(NAMED)}."
-        super().format_epilog(ctx, formatter)
+    return Command
 
 
-@app.command(cls=_HelpWithNames)
+def _subjects() -> str:
+    from spanver.loading import NAMED  # noqa: PLC0415 (keeps the start quick)
+
+    return f"Subjects by name: {', '.join(NAMED)}."
+
+
+def _learners() -> str:
+    from spanver.runs.learners import LEARNERS  # noqa: PLC0415 (likewise)
+
+    groups = groupby(LEARNERS, key=lambda name: ", ".join(LEARNERS[name].families))
+    rows = (f"{', '.join(learners)} on {families}" for families, learners in groups)
+    return f"Learners, and the problems that they run on: {'; '.join(rows)}."
+
+
+@app.command(cls=_help_with(_subjects))
 def verify(
     subject: Annotated[
         str, typer.Argument(help="What to verify: module:attribute, zoo:NAME, or one of the names below.")
@@ -151,7 +168,7 @@ def zoo(
     raise typer.Exit(found.verdict.exit_code)
 
 
-app.command()(run)
+app.command(cls=_help_with(_learners))(run)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """`spanver run`: a learner on a problem, what it learned, and what it cost next to its bounds.
 
-What differs between learners is read off the table of `spanver.runs.learners`; no learner is named here but in help.
+What differs between learners is read off the table of `spanver.runs.learners`; no learner is named here.
 """
 
 from __future__ import annotations
@@ -26,14 +26,11 @@ if TYPE_CHECKING:
 
 LONG_RUN = 10**6  # samples of a drawing oracle, or rounds, from which a run says what it is about to spend
 
-_PROBLEM = """text, random, needle, covered_needle, max_k_dnf or tokens, then :key=value,.. (2**40 is a number).
-[default: text; random for learners of tables]"""
-_LEARNER = """spanner_sampling; multi_turn, for text (word by word) and tokens; or a baseline, for tables: passive,
-online_dpo, xpo, elliptical_enumeration, best_of_n."""
+_PROBLEM = "By name, see below; then :key=value,.. (2**40 is a number). [default: the learner's first]"
 
 # Options that every learner has.
 ProblemOption: TypeAlias = Annotated[str | None, Option(help=_PROBLEM)]
-LearnerOption: TypeAlias = Annotated[str, Option(help=_LEARNER)]
+LearnerOption: TypeAlias = Annotated[str, Option(help="By name, see below.")]
 SettingsOption: TypeAlias = Annotated[
     list[str] | None, Option("--set", help="A setting of the learner, such as nu=0.3; may be repeated.")
 ]
