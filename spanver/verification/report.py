@@ -52,9 +52,10 @@ def footer_lines(report: Report) -> Iterator[str]:
     """Yield counts of properties that ran and of verdicts, and the false-alarm budget."""
     if report.expected == 0:
         yield "nothing was checked: the subject provides no function that these guarantees need"
+    held, violated, undecided = (len(report.ids(each)) for each in (Status.HOLDS, Status.VIOLATED, Status.UNDECIDED))
+    noun = "guarantee holds" if held == 1 else "guarantees hold"
     yield (
-        f"{report.executed} of {report.expected} properties ran: {len(report.ids(Status.HOLDS))} guarantees hold, "
-        f"{len(report.ids(Status.VIOLATED))} violated, {len(report.ids(Status.UNDECIDED))} undecided"
+        f"{report.executed} of {report.expected} properties ran: {held} {noun}, {violated} violated, {undecided} undecided"
     )
     for words, status in (
         ("not provided by the subject", Status.NOT_PROVIDED),

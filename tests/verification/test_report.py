@@ -45,7 +45,7 @@ def test_a_violation_is_a_sentence_with_its_cause_instance_and_replay() -> None:
 
 def test_the_footer_counts_what_ran_and_names_what_did_not() -> None:
     counts, missing, budget = footer_lines(REPORT)
-    assert counts == "2 of 3 properties ran: 1 guarantees hold, 1 violated, 0 undecided"
+    assert counts == "2 of 3 properties ran: 1 guarantee holds, 1 violated, 0 undecided"
     assert missing == "not in this profile, checked by no property: T4"
     assert "seed 7" in budget
 

@@ -1,4 +1,4 @@
-"""Family `covered_needle`: any coverage up to `2^41`, while nothing else of the problem changes (T2, T6)."""
+"""Family `covered_needle`: any coverage below `exp(1/beta)`, while nothing else changes (T2, T6)."""
 
 from __future__ import annotations
 
