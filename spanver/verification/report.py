@@ -53,10 +53,8 @@ def footer_lines(report: Report) -> Iterator[str]:
     if report.expected == 0:
         yield "nothing was checked: the subject provides no function that these guarantees need"
     held, violated, undecided = (len(report.ids(each)) for each in (Status.HOLDS, Status.VIOLATED, Status.UNDECIDED))
-    noun = "guarantee holds" if held == 1 else "guarantees hold"
-    yield (
-        f"{report.executed} of {report.expected} properties ran: {held} {noun}, {violated} violated, {undecided} undecided"
-    )
+    hold = f"{held} guarantee holds" if held == 1 else f"{held} guarantees hold"
+    yield f"{report.executed} of {report.expected} properties ran: {hold}, {violated} violated, {undecided} undecided"
     for words, status in (
         ("not provided by the subject", Status.NOT_PROVIDED),
         ("not in this profile, checked by no property", Status.NOT_IN_PROFILE),
