@@ -37,6 +37,8 @@ DECIDED = 0.5
 
 NEEDLES: Mapping[str, Needle] = MappingProxyType({name: each.needle for name, each in ENTRANTS.items() if each.needle})
 """Where each learner is watched."""
+PANELS = MappingProxyType({10: "pairs of the base policy", 14: "strong oracle", 20: "weak oracle"})
+"""Of the figure, by log2 of the coverage at which learners are watched."""
 POINTS = MappingProxyType({"quick": (6, 10), "full": (40, 80)})  # of SpannerSampling, and of each other
 
 
@@ -128,10 +130,9 @@ def _claim(measured: Sequence[Measurement], learner: str, alpha: float) -> Claim
 
 def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Chance of success against the most samples that the effort may ask for, beside T1's ceiling."""
-    axes_of = dict(zip(("base", "strong", "spanner"), figure.subplots(1, 3, sharey=True), strict=True))
-    places = {"passive": "base", "best_of_n": "base", "online_dpo": "strong", "xpo": "strong"}
+    axes_of = dict(zip(PANELS, figure.subplots(1, 3, sharey=True), strict=True))
     for learner, ladder in NEEDLES.items():
-        axes = axes_of[places.get(learner, "spanner")]
+        axes = axes_of[ladder.log_coverage]
         costs = [ladder.most(exponent) for exponent in ladder.efforts]
         sizes = np.array([cost.weak + cost.strong for cost in costs], dtype=np.float64)
         counts = np.array([_successes(measured, learner, exponent) for exponent in ladder.efforts])
@@ -142,12 +143,7 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
             sizes, bounds, color=style.colour, linestyle="--", linewidth=1.0, marker=style.marker, markersize=4,
             markerfacecolor="white", label=f"T1's ceiling, {style.label}",
         )  # fmt: skip
-    for name, title in (
-        ("base", "pairs of the base policy, $C = 2^{10}$"),
-        ("strong", "strong oracle, $C = 2^{14}$"),
-        ("spanner", "weak oracle, $C = 2^{20}$"),
-    ):
-        axes = axes_of[name]
+    for log_coverage, axes in axes_of.items():
         axes.axhline(1.0 - DELTA, color="0.35", linestyle=":", linewidth=1.2, label="what success means")
         axes.set_xscale("log", base=2)
         # Roots show small chances beside large ones, and have a place for none.
@@ -155,11 +151,11 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
         axes.set_ylim(0.0, 1.05)
         axes.set_yticks([0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0])
         axes.set_xlabel("samples allowed, with one output")
-        axes.set_title(title, fontsize=10)
+        axes.set_title(f"{PANELS[log_coverage]}, $C = 2^{{{log_coverage}}}$", fontsize=10)
         axes.grid(alpha=0.3)
-        corner = ("center right", (1.0, 0.4)) if name == "spanner" else ("upper left", (0.0, 0.92))
+        corner = ("center right", (1.0, 0.4)) if log_coverage == max(PANELS) else ("upper left", (0.0, 0.92))
         axes.legend(fontsize=7, loc=corner[0], bbox_to_anchor=corner[1])
-    axes_of["base"].set_ylabel(f"chance of a gap of at most {EPS}\n(square-root scale)")
+    axes_of[min(PANELS)].set_ylabel(f"chance of a gap of at most {EPS}\n(square-root scale)")
 
 
 def _draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: Any) -> None:

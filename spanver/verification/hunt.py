@@ -7,6 +7,7 @@ several times with fresh seeds, and the frequency of kills is measured.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -233,10 +234,18 @@ def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tupl
     # A mutant killed under a gentler profile need not be run under a harder one, which detects more.
     for hardness in dict.fromkeys([profile] if matrix else ["quick", profile]):
         findings = run_properties(_request(mutant, hardness, matrix, seed), stop_at_first=not matrix)
-        violated = tuple(each for each in findings if each.verdict is Verdict.VIOLATED)
+        violated = tuple(each for each in findings if each.verdict is Verdict.VIOLATED and not is_stale(each))
         if violated:
             return violated
     return ()
+
+
+_STALE = re.compile(r" raised (AttributeError|ImportError|NameError|TypeError): ")
+
+
+def is_stale(finding: Finding) -> bool:
+    """Whether a mutant failed because it no longer fits the package, which is no kill."""
+    return finding.cause == "raised" and _STALE.search(finding.message) is not None
 
 
 def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:

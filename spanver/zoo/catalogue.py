@@ -6,10 +6,12 @@ that was never seen to fail is not known to check anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
+from spanver.validation import require
 from spanver.zoo import (
     baselines,
     exploration,
@@ -29,10 +31,19 @@ _FILES = (
     identities, oracle, oracle_searches, sampler, spanner, spanning_sets, regressions, exploration, baselines, tokens,
 )  # fmt: skip
 
-MUTANTS: dict[str, Mutant] = {each.name: each for file in _FILES for each in file.MUTANTS}
+
+def _by_name(rows: Iterable[Mutant]) -> dict[str, Mutant]:
+    found: dict[str, Mutant] = {}
+    for each in rows:
+        require(each.name not in found, "the name of a mutant", each.name, "that of no other")
+        found[each.name] = each
+    return found
+
+
+MUTANTS = _by_name(each for file in _FILES for each in file.MUTANTS)
 """Mutants by name."""
 
-CONTROLS: dict[str, Mutant] = {each.name: each for each in _CONTROLS}
+CONTROLS = _by_name(_CONTROLS)
 """Controls by name."""
 
 

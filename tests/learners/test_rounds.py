@@ -25,6 +25,7 @@ from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.policies import BestOfN, LinearSoftmax
 from spanver.problems.families.random_tables import random_problem
+from spanver.runs.baselines import BASELINES
 from spanver.values import FloatArray, Response, Responses
 from spanver.verification.transcript import Query, RecordingOracle, recount
 
@@ -86,6 +87,7 @@ def test_learners_are_proper_or_not_as_stated(name: str) -> None:
 
 def test_every_learner_says_whether_it_is_proper() -> None:
     assert set(PROPER) == {learn.__name__ for learn, _ in LEARNERS.values()}
+    assert set(PROPER) == {each.learner.__name__ for each in BASELINES.values()}
 
 
 @EVERY

@@ -7,7 +7,7 @@ import pytest
 from spanver.errors import ArgumentError
 from spanver.verdicts import Verdict
 from spanver.verification.finding import Finding
-from spanver.verification.hunt import MutantResult, ZooReport, interval, run_zoo
+from spanver.verification.hunt import MutantResult, ZooReport, interval, is_stale, run_zoo
 from spanver.verification.report import zoo_lines
 from spanver.zoo.catalogue import MUTANTS
 from spanver.zoo.mutant import Mutant
@@ -26,6 +26,19 @@ def test_a_kill_by_another_guarantee_than_the_expected_ones_does_not_count() -> 
     assert result.all_killers == {"S1": 2, "S8": 1}
     assert result.first_kill is not None
     assert result.to_json()["message"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("cause", "message", "stale"),
+    [
+        ("raised", "fit raised AttributeError: no 'spanner'", True),
+        ("raised", "fit raised TypeError: unexpected keyword", True),
+        ("raised", "fit raised LinAlgError: Singular matrix", False),
+        ("guarantee", "a message that says: raised TypeError: ", False),
+    ],
+)
+def test_a_mutant_that_no_longer_fits_the_package_is_not_killed(cause: str, message: str, stale: bool) -> None:
+    assert is_stale(Finding("test_property", ("S8",), Verdict.VIOLATED, cause=cause, message=message)) is stale
 
 
 def test_a_survivor_a_false_kill_and_an_exact_guarantee_without_kills_fail_the_zoo() -> None:

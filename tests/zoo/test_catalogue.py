@@ -19,10 +19,16 @@ from spanver.oracles.literal import literal_oracle
 from spanver.subjects.reference import subject as reference
 from spanver.verification.transcript import RecordingOracle
 from spanver.zoo.algebra import table_behind
-from spanver.zoo.catalogue import CONTROLS, MUTANTS, find, mutant
+from spanver.zoo.catalogue import CONTROLS, MUTANTS, _by_name, find, mutant
 from spanver.zoo.mutant import mutants_of
 
 ALL = [*MUTANTS.values(), *CONTROLS.values()]
+
+
+def test_two_rows_of_one_name_are_refused() -> None:
+    row = next(iter(MUTANTS.values()))
+    with pytest.raises(ArgumentError, match="that of no other"):
+        _by_name([row, row])
 
 
 def test_no_row_of_any_file_is_lost() -> None:

@@ -1,0 +1,77 @@
+"""A recorded run of SpannerSampling, what its rounds drew, and whether its confidence ellipsoids hold (E1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from spanver.guarantees.exploration import confidence_radius
+from spanver.learners.spanner_sampling import Settings
+from spanver.oracle import Oracle
+from spanver.oracles.literal import literal_oracle
+from spanver.policies import TruncatedSoftmax
+from spanver.problems.tabular import TabularProblem
+from spanver.strategies import realizing, tabular_problems
+from spanver.values import FloatArray
+from spanver.verification.check import Check
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, rounds_of
+
+ROUNDING = 1e-9
+
+
+DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
+
+
+# All of the base policy can be drawn, and scores tell responses apart.
+SAMPLED = tabular_problems(
+    max_prompts=2, min_responses=3, max_responses=3, max_dimension=2, betas=(0.5, 2.0), weights=(1.0, 0.5, 2.0)
+).filter(lambda problem: float(np.ptp(problem.reward, axis=1).min()) >= 0.25)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A run: its record and its policy."""
+
+    components: tuple[TruncatedSoftmax, ...]
+    spanner: list[Round]
+    rounds: list[Round]
+
+
+def explore(
+    check: Check, problem: TabularProblem, settings: Settings, seed: int, shared: Oracle | None = None
+) -> Explored:
+    """Run the subject on an oracle of its own, or on one that it shares with other runs."""
+    oracle = RecordingOracle(shared or literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
+    policy = check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings)
+    rounds = rounds_of(oracle.queries)
+    expected = settings.prompts + settings.exploration_rounds
+    assert len(rounds) == expected, f"{len(rounds)} prompts were drawn, the settings have {expected} rounds"
+    components = policy.components
+    assert len(components) == settings.exploration_rounds, f"a mixture of {len(components)} policies"
+    return Explored(components, rounds[: settings.prompts], rounds[settings.prompts :])
+
+
+def sigma_of(problem: TabularProblem, rounds: list[Round], ridge: float) -> FloatArray:
+    vectors, _ = data_of(problem, rounds)
+    return ridge * np.eye(problem.dimension) + vectors.T @ vectors
+
+
+def confident(problem: TabularProblem, run: Explored, ridge: float) -> list[tuple[bool, float]]:
+    """Of every round: whether `theta_t` is within E1's ellipsoid, and its radius `gamma_t`."""
+    found = []
+    for t, component in enumerate(run.components):
+        sigma = sigma_of(problem, run.spanner + run.rounds[:t], ridge)
+        log_det = float(np.linalg.slogdet(sigma)[1]) - problem.dimension * math.log(ridge)
+        gamma = confidence_radius(ridge, problem.radius, problem.reward_range, DELTA, log_det)
+        error = component.theta - realizing(problem)
+        found.append((math.sqrt(max(0.0, float(error @ sigma @ error))) <= gamma * (1 + ROUNDING), gamma))
+    return found
+
+
+def first_and_second(played: Round) -> tuple[int, int]:
+    """Response of the sampler, and the second one: it is the round's only plain draw, or else was rewarded second."""
+    assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in an exploration round"
+    (one, _), (two, _) = played.rewards
+    return (int(two), int(one)) if played.drawn == [one] else (int(one), int(two))
