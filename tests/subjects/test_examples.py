@@ -1,7 +1,8 @@
-"""The example programs in C and JavaScript do what the reference does."""
+"""The example programs in C and JavaScript do what the reference does, and the one in Python is verified."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import PROGRAM
 from programs import ROOT, OneText, call, small_problem
 
 from spanver.errors import BudgetExceededError
@@ -221,3 +223,12 @@ def test_an_example_whose_query_is_refused_goes_on_with_the_next_run(example: Su
     with pytest.raises(BudgetExceededError, match="only 5 are left"):
         call(example, "softmax_sample", oracle, prompt, LinearScore(np.ones(3)), multiplier=2.0, failure=0.1, seed=0)
     assert call(example, "fit", np.ones((1, 1)), np.ones(1), 2.0) == pytest.approx([1.0])
+
+
+def test_the_example_in_python_is_verified(tmp_path: Path) -> None:
+    only = "I1,O3,R1,R2,R5,S,E1,E2,E6"
+    command = [*PROGRAM, "verify", "subject:subject", "--only", only, "--json", str(tmp_path / "it.json")]
+    finished = subprocess.run(command, cwd=ROOT / "examples", capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    footer = json.loads((tmp_path / "it.json").read_text())["footer"]
+    assert (footer["violated"], footer["undecided"], footer["not_provided"]) == ([], [], [])
