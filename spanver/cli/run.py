@@ -203,7 +203,7 @@ def _draw(finished: Finished, figure: Path) -> None:
 def _coverage(text: str | None, budget: int | None) -> float | None:
     if text == "unknown":
         if budget is None:
-            raise ArgumentError("coverage", text, "a number where no budget of samples is given")
+            raise ArgumentError("coverage", text, "a number, unless --budget gives the samples that may be drawn")
         return None
     if budget is not None:
         raise ArgumentError("budget", budget, "left out where the coverage is not 'unknown'")

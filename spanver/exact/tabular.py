@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from spanver.errors import ArgumentError
 from spanver.exact.samplers import law_given_pilot, log_law_of_best
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
 from spanver.learners.softmax_sampler import sampler_trials
@@ -51,6 +52,8 @@ def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
             scores = policy.scores(problem.features)
             rows = zip(problem.log_base, scores, strict=True)
             return np.stack([log_law_of_best(log_base, row, policy.count) for log_base, row in rows])
+        case _:
+            raise ArgumentError("policy", policy, "LinearSoftmax, TruncatedSoftmax, TruncatedMixture or BestOfN")
 
 
 def component_laws(problem: TabularProblem, mixture: TruncatedMixture) -> Iterator[FloatArray]:

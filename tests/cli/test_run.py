@@ -164,7 +164,7 @@ REFUSALS = [
     (["run", *TINY, "--settings", "derived", "--eps", "0"], ["eps", "0.0"]),
     (["run", *TINY, "--coverage", "0.5"], ["coverage", "0.5", "at least 1"]),
     (["run", *TINY, "--coverage", "wide"], ["coverage", "'wide'", "number"]),
-    (["run", *TINY, "--coverage", "unknown"], ["coverage", "unknown", "budget of samples"]),
+    (["run", *TINY, "--coverage", "unknown"], ["coverage", "unknown", "--budget"]),
     (["run", *TINY, "--budget", "1000"], ["budget", "1000", "unknown"]),
     (["run", *TINY, "--coverage", "unknown", "--budget", "10"], ["budget", "10", "first stage"]),
     (["run", *TINY, "--coverage", "unknown", "--budget=-10"], ["budget", "-10", "at least 1"]),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from spanver.errors import ArgumentError
 from spanver.exact.tabular import (
     best_objective,
     component_laws,
@@ -479,3 +480,8 @@ def test_rare_uncertain_pairs_keep_their_probability() -> None:
     )
     assert uncertain_probability(problem, np.eye(1), 0.5)[0] == pytest.approx(2e-300, rel=1e-12, abs=0.0)
     assert uncertain_probability(problem, np.eye(1), 1.5)[0] == 0.0
+
+
+def test_what_is_no_policy_has_no_law() -> None:
+    with pytest.raises(ArgumentError, match="policy is None"):
+        log_law(table(0), None)  # type: ignore[arg-type]
