@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
@@ -40,15 +40,15 @@ class Exploration:
         How the sampler came by `first`.
     """
 
-    prompts: tuple[Prompt, ...]
-    first: tuple[ResponseId, ...]
-    second: tuple[ResponseId, ...]
-    vectors: FloatArray
-    targets: FloatArray
-    thetas: FloatArray
-    spanner_sizes: IntArray
-    samples: IntArray
-    outcomes: tuple[Outcome, ...]
+    prompts: Annotated[tuple[Prompt, ...], "n"]
+    first: Annotated[tuple[ResponseId, ...], "n"]
+    second: Annotated[tuple[ResponseId, ...], "n"]
+    vectors: Annotated[FloatArray, "nd"]
+    targets: Annotated[FloatArray, "n"]
+    thetas: Annotated[FloatArray, "nd"]
+    spanner_sizes: Annotated[IntArray, "n"]
+    samples: Annotated[IntArray, "n"]
+    outcomes: Annotated[tuple[Outcome, ...], "n"]
 
     @property
     def rounds(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
@@ -47,13 +47,13 @@ class Spanner:
     dimension: int
     ridge: float
     nu: float
-    prompts: tuple[Prompt, ...]
-    first: tuple[ResponseId, ...]
-    second: tuple[ResponseId, ...]
-    vectors: FloatArray
-    targets: FloatArray
-    rounds: IntArray
-    tries: IntArray
+    prompts: Annotated[tuple[Prompt, ...], "n"]
+    first: Annotated[tuple[ResponseId, ...], "n"]
+    second: Annotated[tuple[ResponseId, ...], "n"]
+    vectors: Annotated[FloatArray, "nd"]
+    targets: Annotated[FloatArray, "n"]
+    rounds: Annotated[IntArray, "n"]
+    tries: Annotated[IntArray, "t"]
 
     @property
     def size(self) -> int:

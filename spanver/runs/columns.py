@@ -1,7 +1,8 @@
-"""The arrays of a record, read off the dataclasses that hold them: name, kind and shape of each stand in one table.
+"""The arrays of a record, read off the fields of the dataclasses that hold them.
 
-A field is an array of a record where its type is one of `_KINDS`; all other fields are plain data. Ids and outcomes are
-tuples in memory and arrays on disk.
+A field is an array of a record where its type is annotated with a letter an axis, as `Annotated[FloatArray, "nd"]` is:
+`n` rows, as many as targets; `d` the dimension; `p` tokens of a prefix; `t` any number. Other fields are plain data.
+Ids and outcomes are tuples in memory and arrays on disk.
 """
 
 from __future__ import annotations
@@ -23,26 +24,18 @@ _KINDS: Mapping[Any, str] = {  # f numbers, i integers, U texts
     tuple[Outcome, ...]: "U",
 }
 
-_SHAPES = {
-    "vectors": "nd",
-    "thetas": "nd",
-    "theta": "d",
-    "sigma": "dd",
-    "precision": "dd",
-    "prefixes": "np",
-    "tries": "t",
-}
-"""A letter an axis, `n` where a field is not named: `n` rows, as many as targets; `d` the dimension; `p` tokens of a
-prefix; `t` any number."""
 
-
-def _kinds(owner: type) -> Mapping[str, str]:
-    return {name: _KINDS[hint] for name, hint in typing.get_type_hints(owner).items() if hint in _KINDS}
+def _columns(owner: type) -> Mapping[str, tuple[str, str]]:
+    """Kinds and letters of the axes of every array of a dataclass, by field."""
+    hints = typing.get_type_hints(owner, include_extras=True)
+    marked = {name: hint for name, hint in hints.items() if typing.get_origin(hint) is typing.Annotated}
+    return {name: (_KINDS[hint.__origin__], hint.__metadata__[0]) for name, hint in marked.items()}
 
 
 def to_arrays(value: Any, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a dataclass as a record stores them, each under `prefix` and its field's name."""
-    return {prefix + name: _to_array(getattr(value, name), kinds) for name, kinds in _kinds(type(value)).items()}
+    columns = _columns(type(value)).items()
+    return {prefix + name: _to_array(getattr(value, name), kinds) for name, (kinds, _) in columns}
 
 
 def to_fields(owner: type, arrays: Arrays, prefix: str = "", **lengths: int) -> dict[str, Any]:
@@ -56,7 +49,7 @@ def to_fields(owner: type, arrays: Arrays, prefix: str = "", **lengths: int) -> 
         Of the record.
     prefix : str
     **lengths : int
-        Of axes, by the letters of `_SHAPES`.
+        Of axes, by their letters: `d` the dimension, `p` tokens of a prefix.
 
     Raises
     ------
@@ -66,8 +59,8 @@ def to_fields(owner: type, arrays: Arrays, prefix: str = "", **lengths: int) -> 
         If one is of another kind or shape than the field has.
     """
     fields: dict[str, Any] = {}
-    for name, kinds in _kinds(owner).items():
-        array, letters = arrays[prefix + name], _SHAPES.get(name, "n")
+    for name, (kinds, letters) in _columns(owner).items():
+        array = arrays[prefix + name]
         known = {**lengths, "t": array.size} | ({"n": len(arrays[prefix + "targets"])} if "n" in letters else {})
         shape = tuple(known[letter] for letter in letters)
         if array.dtype.kind not in kinds or array.shape != shape:

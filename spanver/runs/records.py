@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Sampled:
     """
 
     trace: Trace
-    sigma: FloatArray
+    sigma: Annotated[FloatArray, "dd"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +75,14 @@ class Layer:
         `Sigma_h^-1`, as the run states it.
     """
 
-    prompts: IntArray
-    prefixes: IntArray
-    first: IntArray
-    second: IntArray
-    vectors: FloatArray
-    targets: FloatArray
-    theta: FloatArray
-    precision: FloatArray
+    prompts: Annotated[IntArray, "n"]
+    prefixes: Annotated[IntArray, "np"]
+    first: Annotated[IntArray, "n"]
+    second: Annotated[IntArray, "n"]
+    vectors: Annotated[FloatArray, "nd"]
+    targets: Annotated[FloatArray, "n"]
+    theta: Annotated[FloatArray, "d"]
+    precision: Annotated[FloatArray, "dd"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +106,10 @@ class Rounds:
         That of the policy, fitted to all data.
     """
 
-    thetas: FloatArray
-    vectors: FloatArray
-    targets: FloatArray
-    theta: FloatArray
+    thetas: Annotated[FloatArray, "nd"]
+    vectors: Annotated[FloatArray, "nd"]
+    targets: Annotated[FloatArray, "n"]
+    theta: Annotated[FloatArray, "d"]
 
 
 @dataclass(frozen=True, eq=False)
