@@ -51,13 +51,7 @@ def load_subject(name: str) -> Subject:
 
 
 def open_subject(name: str, command: str | None) -> Subject:
-    """Return the program that a command starts as a subject, or without a command the subject of a name.
-
-    Parameters
-    ----------
-    name : str
-    command : str or None
-    """
+    """Return the program that a command starts as a subject, or without a command the subject of a name."""
     if not command:
         return load_subject(name)
     from spanver.subjects.process import process_subject  # noqa: PLC0415 (imported if needed)

@@ -88,13 +88,7 @@ class RemoteOracle:
 
 
 def serve(subject: Subject, source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer runs until the source ends.
-
-    Parameters
-    ----------
-    subject : Subject
-    source, sink : binary streams
-    """
+    """Answer runs until the source ends."""
     decode(source.readline())
     provides = sorted(subject.provides & REMOTE)
     _write(sink, {"hello": {"protocol": PROTOCOL, "name": subject.name, "provides": provides}})

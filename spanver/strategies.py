@@ -161,12 +161,7 @@ def run_settings(draw: st.DrawFn, *, exploration_rounds: int = 4) -> Settings:
 def relative_features(
     draw: st.DrawFn, *, max_prompts: int = 12, max_pairs: int = 4, max_dimension: int = 4
 ) -> FloatArray:
-    """Relative features of pairs for the spanner scan, shape (T, n, d), each of norm at most 2.
-
-    Parameters
-    ----------
-    max_prompts, max_pairs, max_dimension : int
-    """
+    """Relative features of pairs for the spanner scan, shape (T, n, d), each of norm at most 2."""
     shape = (draw(st.integers(1, max_prompts)), draw(st.integers(1, max_pairs)), draw(st.integers(1, max_dimension)))
     pairs: FloatArray = draw(arrays(np.float64, shape, elements=_GRID))
     return pairs * (2.0 / np.sqrt(shape[2]))
@@ -174,12 +169,7 @@ def relative_features(
 
 @st.composite
 def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -> tuple[FloatArray, FloatArray, float]:
-    """Features, targets and radius of a least squares problem on the ball, of any rank and of very different scales.
-
-    Parameters
-    ----------
-    max_rows, max_dimension : int
-    """
+    """Features, targets and radius of a least squares problem on the ball, of any rank and of very different scales."""
     # A row is an observation with its target, so that a failing problem loses one after another.
     width = draw(st.integers(1, max_dimension)) + 1
     rows = draw(st.lists(st.lists(_GRID, min_size=width, max_size=width), min_size=1, max_size=max_rows))
@@ -190,12 +180,7 @@ def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -
 
 @st.composite
 def laws(draw: st.DrawFn, *, min_size: int = 2, max_size: int = 4) -> FloatArray:
-    """Finite laws with at least two outcomes of positive probability, shape (n,); others may be impossible.
-
-    Parameters
-    ----------
-    min_size, max_size : int
-    """
+    """Finite laws with at least two outcomes of positive probability, shape (n,); others may be impossible."""
     size = draw(st.integers(min_size, max_size))
     weights: FloatArray = draw(arrays(np.float64, size, elements=st.integers(0, 4).map(float), fill=st.nothing()))
     weights[:2] += 1.0

@@ -28,11 +28,6 @@ def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
     For truncated policies this is the law with exact sampling of `pi_f`; A1's own law is within total variation
     `delta_rej` of it (R3). The law of `BestOfN` is that of its draws, for any number of them.
 
-    Parameters
-    ----------
-    problem : TabularProblem
-    policy : Policy
-
     Returns
     -------
     array, shape (X, Y)

@@ -26,11 +26,6 @@ def log_token_law(problem: TokenProblem, policy: TokenPolicy) -> tuple[FloatArra
 
     This is the law with exact sampling of `pi_f` (as `exact.log_law`).
 
-    Parameters
-    ----------
-    problem : TokenProblem
-    policy : TokenPolicy
-
     Returns
     -------
     tuple of H arrays, of shapes (X A^{h-1}, A)

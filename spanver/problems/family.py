@@ -62,12 +62,7 @@ class Family(Generic[Problem]):
 
 
 def family(name: str) -> Callable[[Callable[P, Problem]], Callable[P, Problem]]:
-    """Make a function build problems that say their family and all of its parameters, so that it can build them again.
-
-    Parameters
-    ----------
-    name : str
-    """
+    """Make a function build problems that say their family and all of its parameters, enough to build them again."""
 
     def decorate(build: Callable[P, Problem]) -> Callable[P, Problem]:
         signature = inspect.signature(build)

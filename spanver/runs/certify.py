@@ -45,10 +45,6 @@ class CertifiedClaim:
 def certify(record: Record) -> tuple[CertifiedClaim, ...]:
     """Check a record.
 
-    Parameters
-    ----------
-    record : Record
-
     Returns
     -------
     tuple of CertifiedClaim

@@ -77,12 +77,6 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[str, Any]:
     """Bounds on what a run may cost, and the premise of E2-E5, from its settings and what it observed.
 
-    Parameters
-    ----------
-    problem : TabularProblem or TextProblem
-    plan : Plan
-    run : Run
-
     Returns
     -------
     dict

@@ -74,12 +74,7 @@ class Query:
 
 
 class _Recording(Generic[Place, Recorded]):
-    """A `SamplingOracle` that records the queries to another and its answers.
-
-    Parameters
-    ----------
-    oracle : SamplingOracle
-    """
+    """A `SamplingOracle` that records the queries to another and its answers."""
 
     def __init__(self, oracle: Recorded) -> None:
         self._oracle = oracle
@@ -121,12 +116,7 @@ class _Recording(Generic[Place, Recorded]):
 
 
 class RecordingOracle(_Recording[Prompt, Oracle]):
-    """An `Oracle` that records the queries to another and its answers.
-
-    Parameters
-    ----------
-    oracle : Oracle
-    """
+    """An `Oracle` that records the queries to another and its answers."""
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
@@ -147,12 +137,7 @@ class RecordingOracle(_Recording[Prompt, Oracle]):
 
 
 class RecordingPrefixOracle(_Recording[Prefix, PrefixOracle]):
-    """A `PrefixOracle` that records the queries to another and its answers.
-
-    Parameters
-    ----------
-    oracle : PrefixOracle
-    """
+    """A `PrefixOracle` that records the queries to another and its answers."""
 
     def sample(self, prefix: Prefix, count: int) -> Responses:
         """Draw tokens."""

@@ -53,14 +53,7 @@ def finish(axes: Any, title: str, label: str, *, x: str = "log", y: str = "log",
 
 
 def draw_study(study: Study, measured: Sequence[Measurement], folder: Path) -> list[Path]:
-    """Draw a study as SVG and PNG, the same bytes for the same data.
-
-    Parameters
-    ----------
-    study : Study
-    measured : sequence of Measurement
-    folder : Path
-    """
+    """Draw a study as SVG and PNG, the same bytes for the same data."""
     import matplotlib as mpl  # noqa: PLC0415 (slow to import, and only figures need it)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
