@@ -1,16 +1,20 @@
-"""B1 and B2 against enumeration, against each other, and against spanners that must not pass."""
+"""B1 and B2 against enumeration, each other, and spanners that must not pass; the least right divergence (I2)."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp, rel_entr
 
 from spanver.errors import ArgumentError
-from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
+from spanver.guarantees.residuals import barycentric_coefficient, least_divergence, swap_factor
+from spanver.values import FloatArray
 
 MEASURES = (barycentric_coefficient, swap_factor)
 PLANE = [[1.0, 0.0], [0.0, 1.0], [3.0, -1.0], [0.5, 0.5]]
@@ -131,3 +135,42 @@ def test_what_is_no_finite_matrix_is_refused(vectors: ArrayLike) -> None:
     for measure in MEASURES:
         with pytest.raises(ArgumentError, match=r"vectors is .* (finite|2 dimensions)"):
             measure(vectors, [0])
+
+
+# Divergence of rounded laws
+
+DIVERGENCES: dict[str, Callable[[FloatArray, FloatArray], float]] = {
+    "of differences of logs": lambda law, other: float(np.sum(np.exp(law) * (law - other))),
+    "of two sums": lambda law, other: float(np.exp(law) @ law - np.exp(law) @ other),
+    "of logs of quotients": lambda law, other: float(rel_entr(np.exp(law), np.exp(other)).sum()),
+    "term by term": lambda law, other: sum(math.exp(p) * (p - q) for p, q in zip(law, other, strict=True)),
+}
+
+
+def near_laws(seed: int) -> tuple[FloatArray, FloatArray]:
+    """Two laws in logs that differ by rounding or by little, with rare outcomes, normalised up to rounding."""
+    generator = np.random.default_rng(seed)
+    exponents = generator.normal(size=generator.integers(2, 9)) * generator.choice([0.1, 3.0, 40.0])
+    moved = exponents + generator.choice([0.0, 1e-17, 1e-12]) * generator.normal(size=len(exponents))
+    return exponents - logsumexp(exponents), moved - logsumexp(moved)
+
+
+@pytest.mark.parametrize("formula", DIVERGENCES)
+def test_no_right_formula_of_the_divergence_is_below_the_least(formula: str) -> None:
+    found = [(DIVERGENCES[formula](*laws), least_divergence(*laws)) for laws in map(near_laws, range(3000))]
+    assert all(divergence >= least for divergence, least in found)
+    assert sum(divergence < 0.0 for divergence, _ in found) > 20  # which 0 as the bound would accuse
+
+
+def test_the_true_divergence_of_rounded_laws_is_not_below_the_least_and_a_wrong_one_is() -> None:
+    wrong = 0
+    for seed in range(300):
+        law, other = near_laws(seed)
+        with localcontext(Context(prec=60)):
+            pairs = [(Decimal(float(p)), Decimal(float(q))) for p, q in zip(law, other, strict=True)]
+            true = sum((p.exp() * (p - q) for p, q in pairs), Decimal(0))
+        least = least_divergence(law, other)
+        assert true >= Decimal(least)
+        assert -1e-12 < least <= 0.0
+        wrong += float(np.sum(law - other)) < least  # without the outer probability
+    assert wrong > 30
