@@ -3,8 +3,8 @@
 `ArgumentError` is raised on entry, by the checks of `spanver.validation`, and names the argument, its value and what
 is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; readers of files `RecordError`; an
 assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form is a `ContractError`, a
-program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, and a property that
-fails, whatever the reason, a `ViolationError`.
+program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, a property that fails,
+whatever the reason, a `ViolationError`, and one that cannot be judged a `NotJudgedError`.
 """
 
 from __future__ import annotations
@@ -119,6 +119,10 @@ class ContractError(SpanverError):
 
 class EvidenceError(SpanverError, AssertionError):
     """The data are evidence against the claim (or, for a slope, no sufficient evidence for it)."""
+
+
+class NotJudgedError(SpanverError):
+    """A property that cannot be judged on this subject; the sentence says why."""
 
 
 class ViolationError(AssertionError):

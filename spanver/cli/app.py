@@ -120,7 +120,7 @@ def verify(
     with counting("verifying") as tick:
         report = runner.verify(request, workers=workers, junit=junit, expected_failures=known, on_finding=tick)
     console.print(tables.verdict_table(report))
-    for line in tables.footer_lines(report):
+    for line in (*tables.undecided_lines(report), *tables.footer_lines(report)):
         plain(line)
     also = f" --expected-failures {shlex.quote(str(expected_failures))}" if expected_failures is not None else ""
     for sentence, replay in tables.violation_lines(report):

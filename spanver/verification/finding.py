@@ -40,6 +40,8 @@ class Finding:
     counterexample : mapping or None
         The smallest failing instance found, as plain data.
     seconds : float
+    not_judged : str
+        Why the property was not judged on this subject; empty if it was.
     """
 
     property: str
@@ -54,6 +56,7 @@ class Finding:
     message: str = ""
     counterexample: Mapping[str, Any] | None = None
     seconds: float = 0.0
+    not_judged: str = ""
 
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)

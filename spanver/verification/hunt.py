@@ -253,7 +253,7 @@ def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) ->
     findings = run_properties(_request(control, profile, matrix, seed))
     if not findings:
         return (Finding("none", control.breaks, message="nothing ran"),)
-    return tuple(each for each in findings if each.verdict is not Verdict.HOLDS)
+    return tuple(each for each in findings if each.verdict is not Verdict.HOLDS and not each.not_judged)
 
 
 def _request(mutant: Mutant, profile: str, matrix: bool, seed: int) -> Request:

@@ -48,6 +48,15 @@ def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
         yield f"{row.id} is violated{by}: {row.message}{shown}", report.request.replay(row.id)
 
 
+def undecided_lines(report: Report) -> Iterator[str]:
+    """Yield a sentence for what was undecided, and for each property that was not judged."""
+    for row in report.rows:
+        if row.status is Status.UNDECIDED:
+            yield f"{row.id} is undecided: {row.message}"
+        for finding in row.not_judged:
+            yield f"{row.id} is not judged by {finding.property}: {finding.not_judged}"
+
+
 def footer_lines(report: Report) -> Iterator[str]:
     """Yield counts of properties that ran and of verdicts, and the false-alarm budget."""
     if report.expected == 0:
@@ -59,6 +68,7 @@ def footer_lines(report: Report) -> Iterator[str]:
         ("not provided by the subject", Status.NOT_PROVIDED),
         ("not in this profile, checked by no property", Status.NOT_IN_PROFILE),
         ("measured and not judged, as nothing is promised", Status.MEASURED),
+        ("not judged", Status.NOT_JUDGED),
         ("failed as expected", Status.EXPECTED_FAILURE),
     ):
         if report.ids(status):

@@ -1,7 +1,7 @@
 """Verdicts of a verification: the status of each guarantee, from the findings of its properties.
 
 A guarantee is `violated` if one of its properties is, else `undecided` if one of them did not decide or did not run,
-else `holds`.
+else `holds`. Properties that cannot be judged on the subject do not count; a guarantee of such alone is `not judged`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Status(Enum):
     """No property checks it."""
     MEASURED = "measured"
     """The subject makes no promise about it: findings are shown, and not judged."""
+    NOT_JUDGED = "not judged"
+    """No property can be judged on this subject."""
     EXPECTED_FAILURE = "expected failure"
     """It failed, as the file of expected failures says."""
 
@@ -45,7 +47,7 @@ class Status(Enum):
     @property
     def colour(self) -> str:
         """Colour at the terminal; none for what was not run or is expected."""
-        if self is Status.MEASURED:
+        if self in (Status.MEASURED, Status.NOT_JUDGED):
             return "cyan"
         return "" if self.verdict is None else self.verdict.colour
 
@@ -73,6 +75,11 @@ class Row:
     def violation(self) -> Finding | None:
         """The first finding that is a violation."""
         return next((each for each in self.findings if each.verdict is Verdict.VIOLATED), None)
+
+    @property
+    def not_judged(self) -> tuple[Finding, ...]:
+        """Findings of properties that were not judged."""
+        return tuple(each for each in self.findings if each.not_judged)
 
     @property
     def examples(self) -> int:
@@ -110,7 +117,12 @@ class Row:
             "counterexample": violation and violation.counterexample,
             "replay": request.replay(self.id) if self.findings else None,
             "seconds": self.seconds,
-            "properties": [{"name": each.property, "verdict": each.verdict.value} for each in self.findings],
+            "properties": [
+                {"name": each.property, "verdict": Status.NOT_JUDGED.value, "why": each.not_judged}
+                if each.not_judged
+                else {"name": each.property, "verdict": each.verdict.value}
+                for each in self.findings
+            ],
         }
 
 
@@ -141,8 +153,9 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict; at best undecided where a property that had to run did not, or none had to."""
-        complete = self.executed == self.expected and self.executed > 0
+        """The worst verdict; at best undecided where a property that had to run did not, or none was judged."""
+        all_unjudged = all(row.status is Status.NOT_JUDGED for row in self.rows if row.findings)
+        complete = self.executed == self.expected and self.executed > 0 and not all_unjudged
         judged = [row.status.verdict for row in self.rows if row.status.verdict is not None]
         return worst([*judged, Verdict.HOLDS if complete else Verdict.UNDECIDED])
 
@@ -156,6 +169,7 @@ class Report:
             "not_provided": self.ids(Status.NOT_PROVIDED),
             "not_in_profile": self.ids(Status.NOT_IN_PROFILE),
             "measured": self.ids(Status.MEASURED),
+            "not_judged": self.ids(Status.NOT_JUDGED),
             "expected_failures": self.ids(Status.EXPECTED_FAILURE),
             "alpha": self.request.alpha,
             "alpha_of_one_test": self.alpha_of_one_test,
@@ -199,22 +213,26 @@ def judge(
     # Exact findings first, as they say more; then by name, since the order in which they end depends on the workers.
     mine = sorted((each for each in findings if name in each.guarantees), key=lambda each: (each.kind, each.property))
     measured = {each.name for each in expected if each.needs & subject.unpromised}
-    judged = [each for each in mine if each.property not in measured]
+    judged = [each for each in mine if each.property not in measured and not each.not_judged]
     if len(measured) == len(expected) == len(mine):
         violated = [each.message for each in mine if each.verdict is Verdict.VIOLATED]
         return Row(name, Status.MEASURED, tuple(mine), violated[0] if violated else "")
+    if mine and not judged and len(mine) == len(expected):
+        return Row(name, Status.NOT_JUDGED, tuple(mine), next(each.not_judged for each in mine if each.not_judged))
     verdict, message = _judged(judged, len(expected) - len(mine))
     known = expected_failures.get(name)
     if known is None:
         return Row(name, Status(verdict.value), tuple(mine), message)
     failed = [each.message for each in judged if each.verdict is Verdict.VIOLATED]
+    status = Status.VIOLATED
     if failed and all(known in each for each in failed):
-        return Row(name, Status.EXPECTED_FAILURE, tuple(mine), known)
-    if verdict is Verdict.UNDECIDED:
-        return Row(name, Status.UNDECIDED, tuple(mine), message)
-    occurred = next((each for each in failed if known not in each), "it holds")
-    message = f"expected to fail with: {known}; instead: {occurred}"
-    return Row(name, Status.VIOLATED, tuple(mine), message)
+        status, message = Status.EXPECTED_FAILURE, known
+    elif verdict is Verdict.UNDECIDED:
+        status = Status.UNDECIDED
+    else:
+        occurred = next((each for each in failed if known not in each), "it holds")
+        message = f"expected to fail with: {known}; instead: {occurred}"
+    return Row(name, status, tuple(mine), message)
 
 
 def _judged(findings: Sequence[Finding], missing: int) -> tuple[Verdict, str]:

@@ -138,7 +138,7 @@ class _Collector:
             return
         attached = dict(report.user_properties).get(ATTACHED)
         found = finding_from_json(str(attached)) if attached is not None else None
-        if found is not None and (found.verdict is not Verdict.UNDECIDED or found.message):
+        if found is not None and (found.verdict is not Verdict.UNDECIDED or found.message or found.not_judged):
             self.findings.append(found)
             if self._on_finding is not None:
                 self._on_finding(found.property)

@@ -17,10 +17,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import hypothesis
+import pytest
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
-from spanver.errors import ViolationError
+from spanver.errors import NotJudgedError, ViolationError
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
 from spanver.verification.experiment import ExperimentLoop
@@ -197,6 +198,9 @@ def _run(search: _Search, strategies: Strategies) -> None:
         finding.cause, finding.message = failing.violation.cause, str(failing.violation)
         finding.counterexample = failing.instance
         raise ViolationError(f"{failing.violation}; smallest instance: {json.dumps(failing.instance)}") from None
+    except NotJudgedError as error:
+        finding.not_judged = str(error)
+        pytest.skip(f"not judged: {error}")
     except Exception as error:
         # Nobody is accused: the subject did what the property does not foresee, or the property is wrong.
         finding.message = f"the property ended in {type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ import pytest
 from checks import NUMBERS, a_check, coin
 from hypothesis import strategies as st
 
-from spanver.errors import ProtocolError, ViolationError
+from spanver.errors import NotJudgedError, ProtocolError, ViolationError
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment
@@ -163,3 +163,13 @@ def test_a_search_that_has_had_its_turns_gives_the_shortest_failure_so_far() -> 
     assert len(seen) == check.finding.examples + 4  # the turns, and no more
     assert check.finding.counterexample is not None
     assert len(str(check.finding.counterexample["number"])) == min(len(str(number)) for number in failed)
+
+
+def test_a_property_that_cannot_be_judged_is_skipped_and_says_why() -> None:
+    def body(check: Check, number: int) -> None:
+        raise NotJudgedError("out of reach")
+
+    check = a_check()
+    with pytest.raises(pytest.skip.Exception, match="not judged: out of reach"):
+        instances(number=NUMBERS)(body)(check)
+    assert (check.finding.not_judged, check.finding.verdict) == ("out of reach", Verdict.UNDECIDED)
