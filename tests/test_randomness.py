@@ -86,7 +86,7 @@ PROGRAM = """
 from spanver.randomness import UniformBuffer, stream
 print(stream(7, "prompt", 3).random(5).tobytes().hex())
 print(stream(10**30, "pairs").integers(1000, size=5).tolist())
-print(UniformBuffer(stream(7, "tape")).take(5).tobytes().hex())
+print(UniformBuffer(stream(7, "uniforms")).take(5).tobytes().hex())
 """
 
 
@@ -99,7 +99,7 @@ def test_another_process_draws_the_same(hash_seed: str) -> None:
     assert finished.stdout.splitlines() == [
         stream(7, "prompt", 3).random(5).tobytes().hex(),
         str(stream(10**30, "pairs").integers(1000, size=5).tolist()),
-        stream(7, "tape").random(5).tobytes().hex(),
+        stream(7, "uniforms").random(5).tobytes().hex(),
     ]
 
 

@@ -109,12 +109,12 @@ class TabularProblem:
             # Where no rewards differ any length holds them.
             object.__setattr__(self, "reward_range", float((reward.max(axis=1) - low).max()) or 1.0)
         require_positive("reward_range", self.reward_range)
-        slack = 1e-12 * max(1.0, float(np.abs(reward).max()))
+        rounding = 1e-12 * max(1.0, float(np.abs(reward).max()))
         below = float((low[:, None] - reward).max())
         above = float((reward - low[:, None]).max()) - self.reward_range
-        require(below <= slack, "reward", f"{below:.3g} below reward_low", "at least reward_low at every prompt")
+        require(below <= rounding, "reward", f"{below:.3g} below reward_low", "at least reward_low at every prompt")
         require(
-            above <= slack,
+            above <= rounding,
             "reward",
             f"{above:.3g} above reward_low + reward_range",
             "inside its interval of reward_range",

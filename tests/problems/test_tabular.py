@@ -1,4 +1,4 @@
-"""Tables are refused at the door with one sentence, are copies that nobody can write to, and take legal extremes."""
+"""Tables are refused on entry in one sentence, are copies that nobody can write to, and take legal extremes."""
 
 from __future__ import annotations
 

@@ -139,13 +139,13 @@ def test_the_expected_estimate_is_the_enumerated_bound_and_below_the_objective_o
 
 
 def test_the_bound_comes_close_to_the_objective_given_the_second_response_as_pools_grow() -> None:
-    slack = []
+    margins = []
     for pool in (4, 12, 36):
         laws, bound = enumerated(MIXTURE.components[0], pool, lambda weights: race_law(np.log(weights)).tolist())
         given = sum(p * true_objective(law) for p, law in zip(BASE_LAW, laws, strict=True))
-        slack.append(given - bound)
-    assert slack[0] > 2 * slack[1] > 4 * slack[2] > 0.0
-    assert slack[2] < 0.1 * (given - BASE_OBJECTIVE)
+        margins.append(given - bound)
+    assert margins[0] > 2 * margins[1] > 4 * margins[2] > 0.0
+    assert margins[2] < 0.1 * (given - BASE_OBJECTIVE)
 
 
 def test_the_estimate_of_large_pools_is_the_objective_given_the_second_response() -> None:
