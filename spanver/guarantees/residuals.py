@@ -143,12 +143,12 @@ def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.
     return coordinates, basis
 
 
-def least_divergence(law: FloatArray, reference: FloatArray, unit: float = UNIT) -> float:
+def least_divergence(law: FloatArray, reference: FloatArray) -> float:
     """Return the least number that is a right `KL(law || reference)` of two laws in logs, each of shape (n,) (I2).
 
     The divergence of two laws is not negative, but these are rounded: their masses `P` and `Q` are only near 1. By the
-    log-sum inequality `sum p log(p/q) >= P log(P/Q)`. Computed with the unit roundoff `u`, as a sum of `n` products of
-    exponentials with differences of logarithms or with the logarithm of a quotient, it is off by at most
+    log-sum inequality `sum p log(p/q) >= P log(P/Q)`. Computed in float64, of unit roundoff `u`, as a sum of `n`
+    products of exponentials with differences of logarithms or with the logarithm of a quotient, it is off by at most
     `(n + 8) u / (1 - (n + 8) u) sum p (1 + abs(log p) + abs(log q))`.
 
     Examples
@@ -160,7 +160,7 @@ def least_divergence(law: FloatArray, reference: FloatArray, unit: float = UNIT)
     masses = np.exp(law[held])
     mass, other = math.fsum(masses), math.fsum(np.exp(reference[held]))
     size = math.fsum(masses * (1.0 + np.abs(law[held]) + np.abs(reference[held])))
-    steps = (len(masses) + 8) * unit
+    steps = (len(masses) + 8) * UNIT
     exact = mass * math.log(mass / other) if other > 0.0 else 0.0
     return min(0.0, exact) - steps / (1.0 - steps) * size
 

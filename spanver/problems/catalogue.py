@@ -110,8 +110,8 @@ def _value(key: str, text: str, kind: Any) -> int | float | str:
             return int(power[1]) ** int(power[2]) if power else int(text)
         except ValueError:
             raise ArgumentError(key, text, "an integer, such as 16 or 2**4") from None
-    if typing.get_origin(kind) is typing.Literal and text not in typing.get_args(kind):
-        raise ArgumentError(key, text, f"one of {', '.join(typing.get_args(kind))}")
+    if typing.get_origin(kind) is typing.Literal:
+        require_one_of(key, text, typing.get_args(kind))
     return text
 
 

@@ -66,10 +66,10 @@ def sampler_cost(record: Record, did: Sampled) -> Findings:
         yield from agreeing(record, "rejection_multiplier", "rejection_failure")
     else:
         low = 2  # earlier stages ran with smaller multipliers
-    wrong = (exploration.samples < low) | (exploration.samples > high)
     drawn = Counter(outcome.value for outcome in exploration.outcomes)
     if record.summary["outcomes"] != {outcome.value: drawn[outcome.value] for outcome in Outcome}:
         yield f"the record states outcomes {record.summary['outcomes']}, but holds {dict(drawn)}"
+    wrong = (exploration.samples < low) | (exploration.samples > high)
     if np.any(wrong):
         index = int(np.argmax(wrong))
         yield f"round {index} cost {int(exploration.samples[index])} samples, but it takes from {low} to {high}"

@@ -163,8 +163,8 @@ def save_record(
     arrays : mapping of array
         Those that `trace_arrays`, `layer_arrays` or `round_arrays` returns, and any further ones.
     """
-    written = asdict(plan), asdict(ledger)
-    summary = {"schema": SCHEMA, "versions": _versions(plan), "plan": written[0], "ledger": written[1], **results}
+    stated = {"schema": SCHEMA, "versions": _versions(plan), "plan": asdict(plan), "ledger": asdict(ledger)}
+    summary = {**stated, **results}
     write_whole(arrays_path(path), pack(arrays))
     write_whole(path, (json.dumps(summary, indent=1) + "\n").encode())
     return summary

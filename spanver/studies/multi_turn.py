@@ -42,8 +42,11 @@ LADDERS: Mapping[str, Mapping[str, tuple[tuple[int, ...], int]]] = MappingProxyT
 
 def points(profile: str) -> tuple[Point, ...]:
     """Horizons; the sequence-level learner's table of 2^H responses ends its ladder."""
-    ladders = LADDERS[profile].items()
-    return sum((ladder("multi-turn", [learner], horizons, seeds) for learner, (horizons, seeds) in ladders), ())
+    return tuple(
+        point
+        for learner, (horizons, seeds) in LADDERS[profile].items()
+        for point in ladder("multi-turn", [learner], horizons, seeds)
+    )
 
 
 def measure(point: Point) -> Numbers:

@@ -16,7 +16,7 @@ import numpy as np
 
 from spanver.errors import ArgumentError
 from spanver.oracle import Oracle, SamplingOracle
-from spanver.validation import read_only, require
+from spanver.validation import read_only, require, require_one_of
 from spanver.values import (
     Counts,
     FloatArray,
@@ -129,8 +129,7 @@ def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
     """
     arguments = {key: value for key, value in message.items() if key not in ("seq", "ask")}
     query = message["ask"]
-    if not isinstance(query, str) or query not in QUERIES:
-        raise ArgumentError("ask", query, f"one of {', '.join(QUERIES)}")
+    require_one_of("ask", query, QUERIES)
     required = [each.name for each in QUERIES[query] if each.default is Parameter.empty]
     fits = set(required) <= set(arguments) <= {each.name for each in QUERIES[query]}
     require(fits, f"the arguments of {query}", sorted(arguments), ", ".join(sorted(required)) or "none")
