@@ -28,7 +28,15 @@ from spanver.subjects.results import (
     spanner,
     vector,
 )
-from spanver.validation import require
+from spanver.validation import require, require_one_of, require_probability
+
+CLAIMS = ("A1", "A1r", "A2")
+"""Algorithms of mathematics.md that a subject may claim to be to the letter."""
+
+PRECISIONS: Mapping[str, float] = MappingProxyType(
+    {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+)
+"""Unit roundoff by the name of a precision."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,10 @@ class Subject:
         Whether its barycentric spanners may have fewer members than the rank. Then only complete ones are judged.
     unpromised : frozenset of str
         Functions that promise nothing: their guarantees are measured and not judged.
+    claims : frozenset of str
+        Algorithms out of `CLAIMS` that it claims to be to the letter: their conformance is then judged too.
+    precision : str or float
+        Of its arithmetic: one of `PRECISIONS`, or a unit roundoff. Bounds of exact checks are derived from it.
     close : callable
         Called when it is no longer needed.
     """
@@ -58,12 +70,25 @@ class Subject:
     rounding: float = 1e-9
     may_fall_short: bool = False
     unpromised: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
+    precision: str | float = "float64"
     close: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.functions) - set(FUNCTIONS))
         require(not unknown, "provides", unknown, f"some of: {', '.join(FUNCTIONS)}")
         object.__setattr__(self, "functions", MappingProxyType(dict(self.functions)))
+        claimed = sorted(self.claims - set(CLAIMS))
+        require(not claimed, "claims", claimed, f"some of: {', '.join(CLAIMS)}")
+        if isinstance(self.precision, str):
+            require_one_of("precision", self.precision, PRECISIONS)
+        else:
+            require_probability("precision", self.precision)
+
+    @property
+    def unit(self) -> float:
+        """Unit roundoff of its arithmetic."""
+        return PRECISIONS[self.precision] if isinstance(self.precision, str) else self.precision
 
     @property
     def provides(self) -> frozenset[str]:
@@ -228,4 +253,6 @@ def subject_from(value: Any, name: str) -> Subject:
         rounding=float(getattr(value, "rounding", Subject.rounding)),
         may_fall_short=bool(getattr(value, "may_fall_short", False)),
         unpromised=frozenset(getattr(value, "unpromised", ())),
+        claims=frozenset(getattr(value, "claims", ())),
+        precision=getattr(value, "precision", Subject.precision),
     )

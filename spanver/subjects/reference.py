@@ -30,7 +30,7 @@ from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tokens import soft_q_of
 from spanver.randomness import invert, stream
-from spanver.subjects.contract import FUNCTIONS, Subject
+from spanver.subjects.contract import CLAIMS, FUNCTIONS, Subject
 from spanver.validation import require_one_of
 from spanver.values import FloatArray, IntArray
 
@@ -69,6 +69,7 @@ subject = Subject(
             counted_oracle,
         )
     },
+    claims=frozenset(CLAIMS),
 )
 
 
