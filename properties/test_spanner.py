@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from spanver.errors import BudgetExceededError
-from spanver.evidence import log_e_chances, log_e_uncovered, min_samples_chances
+from spanver.evidence import log_e_chances, log_e_uncovered, log_e_violated_chances, min_samples_chances
 from spanver.guarantees.spanner import spanner_cost, spanner_size_bound, uncovered_probability
 from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
@@ -31,7 +31,7 @@ from spanver.subjects.results import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import POWER, Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
@@ -262,7 +262,12 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         accepted, chances, _ = np.mean(seen, axis=0)
         return f"rounds with a mean chance of {chances:.3g} to accept a pair did with frequency {accepted:.3g}"
 
-    return Experiment(observe, log_e, min_samples_chances(check.discrepancy, alpha=check.alpha / 2), words)
+    def log_e_violated(seen: Sequence[tuple[int, float, float]]) -> float:
+        accepted, chances, _ = (list(column) for column in zip(*seen, strict=True))
+        return log_e_violated_chances(accepted, chances, check.discrepancy)
+
+    samples = min_samples_chances(check.discrepancy, alpha=check.alpha / 2, power=POWER)
+    return Experiment(observe, log_e, samples, words, log_e_violated)
 
 
 @pytest.mark.guarantee("S6", needs=["build_spanner", "elliptic_norms"])

@@ -37,6 +37,10 @@ categories, half of the sample chooses the event and the other half tests it: th
 in advance. A law at total variation `D` gives some event an excess of exactly `D`, which is why a test of events is a
 test of laws.
 
+**Stopping early.** Evidence works both ways: `log_e_violated_law` and `log_e_violated_chances` are e-values of the
+claim that a violation of the size demanded *is* there. A test may stop without a finding as soon as one reaches `1/a`,
+and then misses such a violation with probability at most `a`, which is a part of `1 - power`.
+
 Scaling claims are no e-values: `slope` fits a power law for each independent seed and takes Student's interval over the
 seeds (level 0.95 by default; it supposes that the seeds' slopes are about normal), and `compare_with_band` compares the
 *whole* interval with a band. A ladder that is too short comes out `UNDECIDED`, which `assert_slope` does not let pass.
@@ -55,7 +59,15 @@ from spanver.evidence.design import (
     min_samples_mean,
     min_samples_same_law,
 )
-from spanver.evidence.e_values import log_e_chances, log_e_law, log_e_mean, log_e_same_law, log_e_uncovered
+from spanver.evidence.e_values import (
+    log_e_chances,
+    log_e_law,
+    log_e_mean,
+    log_e_same_law,
+    log_e_uncovered,
+    log_e_violated_chances,
+    log_e_violated_law,
+)
 from spanver.evidence.slopes import Slope, compare_with_band, slope
 
 __all__ = [
@@ -71,6 +83,8 @@ __all__ = [
     "log_e_mean",
     "log_e_same_law",
     "log_e_uncovered",
+    "log_e_violated_chances",
+    "log_e_violated_law",
     "min_discrepancy_law",
     "min_discrepancy_mean",
     "min_discrepancy_same_law",

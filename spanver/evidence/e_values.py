@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincc, betaln
 
 from spanver.validation import (
+    ROUNDING,
     require,
     require_count,
     require_finite,
+    require_real,
     require_tolerance,
     to_categories,
     to_law,
@@ -82,17 +84,20 @@ def log_e_means(
     return np.where(decided, np.where((bounds <= 0) & (totals > 0), np.inf, 0.0), evidence)
 
 
-def log_e_chances(outcomes: ArrayLike, chances: ArrayLike) -> float:
-    """Return the log e-value of the claim that outcome `t` has conditional probability exactly `chances[t]`.
+def log_e_chances(outcomes: ArrayLike, chances: ArrayLike, *, tolerated: float = 0.0) -> float:
+    """Return the log e-value of the claim that outcome `t` has conditional probability `chances[t]`.
 
     For every tilt `a` the product of `e^{a A_t} / (1 - q_t + q_t e^a)` is a martingale of mean 1, as the denominator is
-    the conditional mean of the numerator. The value is the average over a fixed grid, `a = +-2^-6 ... +-2^9`.
+    the conditional mean of the numerator. The value is the average over a fixed grid, `a = +-2^-6 ... +-2^9`. What is
+    tolerated is added to the chances for tilts above 0, and subtracted for those below: supermartingales then.
 
     Parameters
     ----------
     outcomes : array_like of 0 or 1, shape (n,)
     chances : array_like, shape (n,)
         In `[0, 1]`; each may depend on the outcomes before it.
+    tolerated : float
+        How far each conditional probability may be from its chance, in `[0, 1)`.
 
     Returns
     -------
@@ -105,12 +110,45 @@ def log_e_chances(outcomes: ArrayLike, chances: ArrayLike) -> float:
         If an argument is out of range, or the lengths differ.
     """
     came, q = to_outcomes("outcomes", outcomes, "chances", chances)
-    if bool((((q == 0) & (came == 1)) | ((q == 1) & (came == 0))).any()):
+    require_tolerance("tolerated", tolerated)
+    above, below = np.minimum(q + tolerated, 1.0), np.maximum(q - tolerated, 0.0)
+    if bool((((above == 0) & (came == 1)) | ((below == 1) & (came == 0))).any()):
         return math.inf
+    return _log_mean([_tilted(came, above if tilt > 0 else below, tilt) for tilt in TILTS])
+
+
+def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy: float) -> float:
+    """Return the log e-value of the claim that conditional probabilities are as far as `discrepancy` from `chances`.
+
+    The claim is that of a violation: all are at least `chances[t] + D`, or all are at most `chances[t] - D` (at most 1,
+    at least 0). The averages over the tilts below 0, and over those above 0, of the products of `log_e_chances` at
+    these bounds are supermartingales under the one and the other claim. The value is the smaller one, as for
+    `log_e_violated_law`.
+
+    Parameters
+    ----------
+    outcomes : array_like of 0 or 1, shape (n,)
+    chances : array_like, shape (n,)
+        In `[0, 1]`; each may depend on the outcomes before it.
+    discrepancy : float
+        `D`, above 0 and at most 1.
+    """
+    came, q = to_outcomes("outcomes", outcomes, "chances", chances)
+    require_real("discrepancy", discrepancy, least=0.0, most=1.0)
+    more, less = np.minimum(q + discrepancy, 1.0), np.maximum(q - discrepancy, 0.0)
+    # What is certain under the claim and did not come excludes it; the tilts stay finite without these outcomes.
+    against_more = bool(((more == 1.0) & (came == 0)).any())
+    against_less = bool(((less == 0.0) & (came == 1)).any())
+    rising = math.inf if against_more else _log_mean([_tilted(came, more, tilt) for tilt in TILTS if tilt < 0])
+    falling = math.inf if against_less else _log_mean([_tilted(came, less, tilt) for tilt in TILTS if tilt > 0])
+    return min(rising, falling)
+
+
+def _tilted(came: NDArray[np.float64], chances: NDArray[np.float64], tilt: float) -> float:
+    """Return the log of the product of `e^{a A_t} / (1 - q_t + q_t e^a)`."""
     with np.errstate(divide="ignore"):
-        log_q, log_rest = np.log(q), np.log1p(-q)
-    hits = float(came.sum())
-    return _log_mean([tilt * hits - float(np.logaddexp(log_rest, log_q + tilt).sum()) for tilt in TILTS])
+        log_q, log_rest = np.log(chances), np.log1p(-chances)
+    return tilt * float(came.sum()) - float(np.logaddexp(log_rest, log_q + tilt).sum())
 
 
 def log_e_uncovered(accepted: ArrayLike, q: ArrayLike) -> float:
@@ -174,6 +212,46 @@ def log_e_law(observations: ArrayLike, law: ArrayLike, *, tolerated: float = 0.0
     half = drawn.size // 2
     event = np.bincount(drawn[:half], minlength=p.size) > half * p
     return log_e_mean(int(event[drawn[half:]].sum()), drawn.size - half, float(p[event].sum()) + tolerated)
+
+
+def log_e_violated_law(observations: ArrayLike, law: ArrayLike, discrepancy: float) -> float:
+    """Return the log e-value of the claim that independent observations follow a law *as far as* `discrepancy` off.
+
+    The claim is that of a violation: total variation at least `D` from `law`. Then some event `A` has probability at
+    least `law(A) + D`, so the complement of `A` has at most `1 - law(A) - D` and `log_e_mean` of its indicator is a log
+    e-value. The value is the least of these over all events that can be meant: whichever it is, this is no larger. So a
+    test that stops as soon as the value reaches `1/a` misses a violation with probability at most `a`, by Ville's
+    inequality, however many categories there are.
+
+    Parameters
+    ----------
+    observations : array_like of int, shape (n,)
+        Categories, in the order drawn.
+    law : array_like, shape (k,)
+        Probabilities of at most 8 categories; zeros are allowed.
+    discrepancy : float
+        `D`, above 0 and at most 1.
+
+    Returns
+    -------
+    float
+        `inf` if no law is that far from `law`, or the observations are impossible under every such law.
+
+    Examples
+    --------
+    >>> log_e_violated_law([0, 1] * 500, [0.5, 0.5], 0.1) > 5.0
+    True
+    """
+    p = to_law(law)
+    require(p.size <= MOST_ENUMERATED, "the number of categories", p.size, f"at most {MOST_ENUMERATED}")
+    require_real("discrepancy", discrepancy, least=0.0, most=1.0)
+    drawn = to_categories("observations", observations, p.size)
+    counts = np.bincount(drawn, minlength=p.size).astype(float)
+    every = events(p.size)
+    rest = 1.0 - every @ p - discrepancy
+    possible = rest >= -ROUNDING
+    misses, rest = (1.0 - every[possible]) @ counts, np.maximum(rest[possible], 0.0)
+    return float(log_e_means(misses, np.full(len(rest), counts.sum()), rest).min(initial=math.inf))
 
 
 def log_e_same_law(first: ArrayLike, second: ArrayLike, categories: int) -> float:

@@ -18,14 +18,14 @@ import hypothesis
 import numpy as np
 
 from spanver.errors import BudgetExceededError, ContractError, ProtocolError, ViolationError
-from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
+from spanver.evidence import log_e_law, log_e_mean, log_e_violated_law, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.results import SpannerResult
 from spanver.validation import require
 from spanver.values import FloatArray
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import POWER, Experiment
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import Profile
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, issued
@@ -121,10 +121,18 @@ class Check:
         """Store the tightness of an instance that passed, and steer the search towards tighter ones."""
         if self._ratio is not None:
             self.finding.tightness = max(self._ratio, self.finding.tightness or 0.0)
-            hypothesis.target(self._ratio)
+            if hypothesis.currently_in_test_context():  # designed instances are not searched
+                hypothesis.target(self._ratio)
 
-    def law_experiment(self, observe: Callable[[int, int], Sequence[Any]], law: FloatArray) -> Experiment:
-        """Experiment: observations, which are indices, are independent and have this law, up to the discrepancy.
+    def law_experiment(
+        self,
+        observe: Callable[[int, int], Sequence[Any]],
+        law: FloatArray,
+        *,
+        tolerated: float = 0.0,
+        discrepancy: float | None = None,
+    ) -> Experiment:
+        """Experiment: observations, which are indices, are independent and have this law, up to what is tolerated.
 
         Parameters
         ----------
@@ -132,24 +140,42 @@ class Check:
             `observe(count, seed)`: that many further observations.
         law : array, shape (k,)
             Probabilities of at most 8 outcomes, so that the e-value may be looked at any time.
+        tolerated : float
+            Total variation from the law that the guarantee allows.
+        discrepancy : float, optional
+            Total variation beyond the tolerated one that must be detected. Default: that of the check.
         """
         require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
-        samples = min_samples_law(law, self.discrepancy, alpha=self.alpha)
+        demanded = tolerated + (self.discrepancy if discrepancy is None else discrepancy)
+        samples = min_samples_law(law, demanded, alpha=self.alpha, tolerated=tolerated, power=POWER)
 
         def seen(drawn: Sequence[Any]) -> str:
             shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
             return f"shares {_rounded(shares)}, and not {_rounded(law)}"
 
-        return Experiment(observe, lambda drawn: log_e_law(drawn, law), samples, seen)
+        return Experiment(
+            observe,
+            lambda drawn: log_e_law(drawn, law, tolerated=tolerated),
+            samples,
+            seen,
+            lambda drawn: log_e_violated_law(drawn, law, demanded),
+        )
 
     def mean_experiment(self, observe: Callable[[int, int], Sequence[Any]], bound: float) -> Experiment:
         """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy."""
-        samples = min_samples_mean(bound, min(self.discrepancy, 1.0 - bound), alpha=self.alpha)
+        excess = min(self.discrepancy, 1.0 - bound)
+        samples = min_samples_mean(bound, excess, alpha=self.alpha, power=POWER)
 
         def seen(drawn: Sequence[Any]) -> str:
             return f"a mean of {float(np.mean(drawn)):.3g}, and not at most {bound:.3g}"
 
-        return Experiment(observe, lambda drawn: log_e_mean(float(np.sum(drawn)), len(drawn), bound), samples, seen)
+        def log_e_violated(drawn: Sequence[Any]) -> float:
+            return log_e_mean(len(drawn) - float(np.sum(drawn)), len(drawn), max(0.0, 1.0 - bound - excess))
+
+        def log_e(drawn: Sequence[Any]) -> float:
+            return log_e_mean(float(np.sum(drawn)), len(drawn), bound)
+
+        return Experiment(observe, log_e, samples, seen, log_e_violated)
 
 
 def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, ...]) -> None:

@@ -9,7 +9,7 @@ many properties have to run, independently of those that do.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 
 from spanver.runs.certify import CERTIFIED
 from spanver.studies.catalogue import STUDIES
+from spanver.verification.design import Design, design_of
 from spanver.verification.search import is_statistical
 
 PACKAGE = "spanver.properties"
@@ -24,12 +25,13 @@ PACKAGE = "spanver.properties"
 
 @dataclass(frozen=True)
 class Property:
-    """One property: its name, guarantees, the functions it needs, and whether it is statistical."""
+    """One property: its name, guarantees, needed functions, whether it is statistical, and what it is to catch."""
 
     name: str
     guarantees: tuple[str, ...]
     needs: frozenset[str]
     statistical: bool
+    design: Design = field(default_factory=Design)
 
 
 @cache
@@ -61,7 +63,9 @@ def checked_by() -> dict[str, tuple[str, ...]]:
 
 def _properties_of(module: ModuleType) -> list[Property]:
     return [
-        Property(name, mark.args, frozenset(mark.kwargs.get("needs", ())), is_statistical(function))
+        Property(
+            name, mark.args, frozenset(mark.kwargs.get("needs", ())), is_statistical(function), design_of(function)
+        )
         for name, function in vars(module).items()
         if isinstance(function, FunctionType)
         for mark in getattr(function, "pytestmark", ())

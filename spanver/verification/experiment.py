@@ -1,7 +1,9 @@
-"""Statistical claims: an experiment on one instance, and when its e-value is looked at.
+"""Statistical claims: an experiment on one instance, and when its e-values are looked at.
 
-The sample size of an experiment is the one that its discrepancy needs. An e-value may be looked at any time, so the
-sample grows in steps, and a gross fault is decided early.
+The sample size of an experiment is the one that its discrepancy needs. E-values may be looked at any time, so the
+sample grows in steps: a gross fault is decided early, and so is that there is no violation of the size demanded. Of
+the probability 1 - POWER of missing such a violation, one half belongs to each way of ending without a finding: early,
+and with all samples drawn.
 """
 
 from __future__ import annotations
@@ -13,7 +15,12 @@ from typing import Any
 
 from spanver.errors import ViolationError
 
-FIRST_LOOK = 64  # observations; every later look has four times as many
+FIRST_LOOK = 64  # observations
+GROWTH = (
+    2  # an experiment that may end early either way is looked at again with 1/GROWTH more, others with 3 times more
+)
+MISSED = 0.005  # probability of missing a violation of the discrepancy demanded, by each of the two ways
+POWER = 1.0 - MISSED
 SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which no further one is begun
 
 
@@ -31,12 +38,16 @@ class Experiment:
         Observations after which a violation of the discrepancy demanded has been seen with probability 0.99.
     seen : callable
         What was observed and what was claimed, in words.
+    log_e_violated : callable, optional
+        Logarithm of the e-value of all observations so far, against a violation of the discrepancy demanded. Without
+        it a test that finds nothing draws all samples.
     """
 
     observe: Callable[[int, int], Sequence[Any]]
     log_e: Callable[[Sequence[Any]], float]
     samples: int
     seen: Callable[[Sequence[Any]], str]
+    log_e_violated: Callable[[Sequence[Any]], float] | None = None
 
 
 @dataclass
@@ -51,7 +62,7 @@ class ExperimentLoop:
     while_shrinking: int = 0
 
     def test(self, experiment: Experiment, seed: Callable[[str, int], int]) -> None:
-        """Observe until a violation is decided, or all samples are drawn.
+        """Observe until a violation is decided, or excluded, or all samples are drawn.
 
         Parameters
         ----------
@@ -79,7 +90,11 @@ class ExperimentLoop:
                     f"{experiment.seen(observations)}, after {len(observations)} observations (e-value "
                     f"e^{evidence:.1f}, above 1/alpha = e^{threshold:.1f})"
                 )
-            count, look = min(3 * len(observations), most - len(observations)), look + 1
+            violated = experiment.log_e_violated
+            if violated is not None and violated(observations) >= -math.log(MISSED):
+                return
+            more = 3 * len(observations) if violated is None else len(observations) // GROWTH
+            count, look = min(more, most - len(observations)), look + 1
 
     def is_exhausted(self) -> bool:
         """Whether the search for a smaller instance has used up its observations."""

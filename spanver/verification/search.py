@@ -3,6 +3,8 @@
 *Exact* properties (`@instances`) assert. *Statistical* ones (`@experiments`) return an `Experiment`; a fixed number of
 instances is tested, each with its part of the false-alarm budget. Only when a violation is decided does Hypothesis look
 for a smaller instance, with fresh randomness.
+
+A property is run on its designed instances first (`spanver.verification.design`), and then on what Hypothesis finds.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from hypothesis import strategies as st
 from spanver.errors import NotJudgedError, ViolationError
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
+from spanver.verification.design import Design, design_of
 from spanver.verification.experiment import ExperimentLoop
 from spanver.verification.finding import plain
 
@@ -56,7 +59,7 @@ def instances(effort: int = 1, /, **strategies: st.SearchStrategy[Any]) -> Calla
             __tracebackhide__ = True  # a violation is about the subject, and not about this frame
             examples = effort * check.profile.examples
             test = partial(body, check)
-            _run(_Search(check, test, examples, check.profile.shrinks), strategies)
+            _run(_Search(check, test, examples, check.profile.shrinks), design_of(searched), strategies)
 
         return _named_as(body, searched)
 
@@ -83,7 +86,7 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
             def test(**instance: Any) -> None:
                 loop.test(body(check, **instance), check.seed)
 
-            _run(_Search(check, test, check.tested, SHRINKS, loop.is_exhausted), strategies)
+            _run(_Search(check, test, check.tested, SHRINKS, loop.is_exhausted), design_of(tested), strategies)
             if finding.examples < check.tested and finding.verdict is Verdict.HOLDS:
                 finding.verdict = Verdict.UNDECIDED
                 finding.message = f"{finding.examples} of {check.tested} instances were tested"
@@ -172,7 +175,7 @@ class _Search:
         raise self.failures[digest]
 
 
-def _run(search: _Search, strategies: Strategies) -> None:
+def _run(search: _Search, design: Design, strategies: Strategies) -> None:
     __tracebackhide__ = True
     check, finding, started = search.check, search.check.finding, time.perf_counter()
     searched = hypothesis.given(st.fixed_dictionaries(dict(strategies)))(search.offer)
@@ -189,6 +192,8 @@ def _run(search: _Search, strategies: Strategies) -> None:
     )(searched)
     try:
         with suppress(_EnoughInstances):
+            for instance in design.instances:
+                search.offer(instance)
             hypothesis.seed(check.seed("search"))(searched)()
         search.raise_smallest()
         if search.error is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
-from samples import ROUNDING, SKEWED_9
+from samples import ROUNDING, SKEWED_9, generator
 from scipy.integrate import quad
 from scipy.stats import binom
 
@@ -22,6 +22,8 @@ from spanver.evidence import (
     log_e_mean,
     log_e_same_law,
     log_e_uncovered,
+    log_e_violated_chances,
+    log_e_violated_law,
     min_discrepancy_mean,
     min_samples_law,
     min_samples_mean,
@@ -163,7 +165,57 @@ def test_the_e_value_of_s5_falls_below_one_for_an_eager_spanner_and_rejects_a_la
     assert log_e_uncovered([0] * 40, [0.5] * 40) > math.log(1e6)
 
 
+@pytest.mark.parametrize("n", [0, 1, 4, 8])
+@pytest.mark.parametrize("shift", [-0.1, 0.0, 0.1])
+def test_the_e_value_of_tolerated_chances_has_mean_at_most_one_wherever_they_lie(n: int, shift: float) -> None:
+    def near(past: tuple[int, ...]) -> float:
+        return min(1.0, max(0.0, adaptive_chance(past) + shift))
+
+    stated = {tuple(x): q for x, q, _ in adaptive_sequences(adaptive_chance, n)}
+    outcomes = ((x, p) for x, _, p in adaptive_sequences(near, n) if p > 0)
+    mean = sum(p * math.exp(log_e_chances(x, stated[tuple(x)], tolerated=0.1)) for x, p in outcomes)
+    assert mean <= 1 + ROUNDING
+
+
+@pytest.mark.parametrize("n", [1, 4, 8])
+@pytest.mark.parametrize("shift", [-0.4, -0.2, 0.2, 0.4])
+def test_the_e_value_of_violated_chances_has_mean_at_most_one_under_every_violation(n: int, shift: float) -> None:
+    def violated(past: tuple[int, ...]) -> float:
+        return min(1.0, max(0.0, adaptive_chance(past) + shift))
+
+    stated = {tuple(x): q for x, q, _ in adaptive_sequences(adaptive_chance, n)}
+    outcomes = ((x, p) for x, _, p in adaptive_sequences(violated, n) if p > 0)
+    assert sum(p * math.exp(log_e_violated_chances(x, stated[tuple(x)], 0.2)) for x, p in outcomes) <= 1 + ROUNDING
+
+
+def test_violated_chances_are_excluded_by_outcomes_as_they_should_be() -> None:
+    assert log_e_violated_chances([0, 1] * 100, [0.5] * 200, 0.2) > math.log(1e3)
+    assert log_e_violated_chances([0, 1, 1] * 100, [0.5] * 300, 0.1) < 0.0
+    assert log_e_violated_chances([0, 1], [0.9, 0.1], 0.2) == math.inf
+
+
 # Laws
+
+
+@pytest.mark.parametrize("drawn", [[0.3, 0.3, 0.4], [0.1, 0.4, 0.5], [0.2, 0.2, 0.6], [0.0, 0.35, 0.65]])
+def test_the_e_value_of_a_violated_law_has_mean_at_most_one_under_every_violation(drawn: list[float]) -> None:
+    for n in range(7):
+        values = ((log_e_violated_law(np.array(x, dtype=int), [0.2, 0.3, 0.5], 0.1), p) for x, p in sequences(drawn, n))
+        assert sum(p * math.exp(value) for value, p in values) <= 1 + ROUNDING
+
+
+def test_a_violated_law_is_seldom_excluded_and_a_right_one_with_half_of_the_samples() -> None:
+    law, samples, seeds = [0.2, 0.3, 0.5], min_samples_law([0.2, 0.3, 0.5], 0.1, alpha=1e-8), 150
+
+    def excluded_after(drawn_from: list[float], seed: int) -> float:
+        drawn = generator(7, seed).choice(3, size=samples, p=drawn_from)
+        looks = range(64, samples, 128)
+        found = (count for count in looks if log_e_violated_law(drawn[:count], law, 0.1) >= -math.log(0.005))
+        return next(found, math.inf)
+
+    missed = [excluded_after([0.1, 0.4, 0.5], seed) < math.inf for seed in range(seeds)]
+    assert_mean_at_most(missed, 0.005, alpha=1e-9)
+    assert np.median([excluded_after(law, seed) for seed in range(20)]) <= samples / 2
 
 
 @pytest.mark.parametrize("law", [[0.5, 0.5], [0.2, 0.8], [0.0, 1.0], [0.2, 0.3, 0.5], [0.7, 0.3, 0.0], [1.0]])
