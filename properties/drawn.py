@@ -1,4 +1,4 @@
-"""Many answers of an oracle, as observations of an experiment."""
+"""Tables with given weights, and many answers of an oracle, as observations of an experiment."""
 
 from __future__ import annotations
 
@@ -17,6 +17,40 @@ SMALL = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=2, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
 )
 DRAWN_OF_A_PROMPT = 16
+
+
+def table_of(base: Sequence[float], weights: Sequence[float]) -> TabularProblem:
+    """A problem of one prompt whose optimal policy weighs the base policy with these weights, up to a factor."""
+    log_weights = np.log(weights)
+    log_weights -= log_weights.max() / 2 + log_weights.min() / 2
+    beta = 1.0 / float(np.abs(log_weights).max())
+    features = (log_weights * beta)[None, :, None]
+    return TabularProblem(
+        prompt_law=np.ones(1),
+        log_base=np.log([base]),
+        features=features,
+        reward=features[:, :, 0],
+        beta=beta,
+        radius=1.0,
+        reward_range=2.0,
+        reward_low=np.array([-1.0]),
+        theta_star=np.ones(1),
+    )
+
+
+def with_constant(problem: TabularProblem) -> TabularProblem:
+    """The problem with features halved and one more of 1/2, so that a parameter can add a constant to all scores."""
+    halves = np.full((problem.prompts, problem.responses, 1), 0.5)
+    return TabularProblem(
+        prompt_law=problem.prompt_law,
+        log_base=problem.log_base,
+        features=np.concatenate([problem.features * 0.5, halves], axis=2),
+        reward=problem.reward,
+        beta=problem.beta,
+        radius=problem.radius,
+        reward_range=problem.reward_range,
+        reward_low=problem.reward_low,
+    )
 
 
 def answers(

@@ -1,4 +1,4 @@
-"""Phase 2 of SpannerSampling: the fit (E6, E7), the truncated scores (E2), and whole runs (E1-E3, E5, R1, R3, S2).
+"""Phase 2 of SpannerSampling: the fit (E6, E7), the truncated scores (E2), and whole runs (E1-E3, E5, R1, S2, C-A2).
 
 Runs are judged by the record of their queries and by the policy that they return, and by nothing that a learner reports
 about itself.
@@ -6,7 +6,6 @@ about itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,11 +14,9 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.errors import BudgetExceededError
-from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_chances
 from spanver.guarantees.residuals import fit_residual
-from spanver.guarantees.sampler import sampler_multiplier, sampler_samples
+from spanver.guarantees.sampler import sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound
-from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
@@ -27,7 +24,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, RejectionRule
 from spanver.verification.check import Check
-from spanver.verification.experiment import POWER, Experiment
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of, fresh_oracles
 
@@ -152,66 +149,7 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
     assert completed or not covered, f"stopped on a budget of {samples} samples, a run draws at most {most_samples}"
 
 
-@pytest.mark.guarantee("R3", needs=["spanner_sampling"])
-@experiments(problem=SAMPLED, settings=run_settings(), nu=st.sampled_from([1.0, 0.5]))
-def test_exploration_draws_from_the_sampler_against_a_base_response(
-    check: Check, problem: TabularProblem, settings: Settings, nu: float
-) -> Experiment:
-    """Given the second response, drawn from the base policy, the first has the law of the sampler (R3)."""
-    # Some of the responses are truncated, and not all; a call is within delta of pi_f where M is at least 4 C.
-    multiplier, delta = 32.0, 0.01
-    settings = replace(
-        settings, nu=nu, ridge=1.0, prompts=1, exploration_rounds=16, rejection_multiplier=multiplier,
-        rejection_failure=delta,
-    )  # fmt: skip
-    base = np.exp(problem.log_base)
-
-    def observe(count: int, seed: int) -> Sequence[tuple[int, int, float]]:
-        """Per event: which response of the round it is about, its outcome, and its chance."""
-        seen: list[tuple[int, int, float]] = []
-        oracles = fresh_oracles(problem, seed)
-        while len(seen) < count:
-            run = explore(check, problem, settings, seed + len(seen), next(oracles))
-            for t, (component, played) in enumerate(zip(run.components, run.rounds, strict=True)):
-                x = int(played.prompt)
-                one, two = first_and_second(played)
-                likely = int(np.argmax(base[x]))
-                seen.append((2, int(two == likely), float(base[x, likely])))
-                features = problem.features[x]
-                uncertain = uncertain_mask(features[[two]], features, component.precision, component.nu)[0]
-                scores = np.where(uncertain, 0.0, (features - features[two]) @ component.theta)
-                law = np.exp(log_softmax(problem.log_base[x], scores, problem.beta))
-                ratios = law / base[x]
-                # By turns, whether the most preferred response is drawn, and whether the least preferred is not: a law
-                # too near to the base policy has both too rarely.
-                if sampler_multiplier(max(1.0, float(ratios.max()))) <= multiplier:
-                    if t % 2 == 0:
-                        event, share = one == int(np.argmax(ratios)), float(law[np.argmax(ratios)])
-                    else:
-                        event, share = one != int(np.argmin(ratios)), 1.0 - float(law[np.argmin(ratios)])
-                    seen.append((1, int(event), min(1.0, max(0.0, share))))
-        return seen
-
-    def outcomes(seen: Sequence[tuple[int, int, float]], response: int) -> tuple[list[int], list[float]]:
-        return [hit for of, hit, _ in seen if of == response], [chance for of, _, chance in seen if of == response]
-
-    def log_e(seen: Sequence[tuple[int, int, float]]) -> float:
-        # The mean of two e-values is one: the correct response does not dilute the evidence against the other.
-        first, second = (log_e_chances(*outcomes(seen, each), tolerated=delta * (each == 1)) for each in (1, 2))
-        return float(np.logaddexp(first, second)) - math.log(2.0)
-
-    def log_e_violated(seen: Sequence[tuple[int, int, float]]) -> float:
-        return min(log_e_violated_chances(*outcomes(seen, each), check.discrepancy) for each in (1, 2))
-
-    def words(seen: Sequence[tuple[int, int, float]]) -> str:
-        hits, chances = (np.mean([each[part] for each in seen]) for part in (1, 2))
-        return f"an event of mean chance {chances:.3g} had frequency {hits:.3g}"
-
-    samples = 2 * min_samples_chances(check.discrepancy, alpha=check.alpha / 2, power=POWER)
-    return Experiment(observe, log_e, samples, words, log_e_violated)
-
-
-@pytest.mark.guarantee("R2", needs=["spanner_sampling"])
+@pytest.mark.guarantee("C-A2", needs=["spanner_sampling"])
 # Few extreme problems have a score that is covered and not zero; about a third of SAMPLED have.
 @instances(problem=SAMPLED | tabular_problems(min_responses=2), settings=run_settings())
 def test_trials_of_exploration_have_the_truncated_score_of_their_round(

@@ -120,8 +120,8 @@ def log_e_chances(outcomes: ArrayLike, chances: ArrayLike, *, tolerated: float =
 def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy: float) -> float:
     """Return the log e-value of the claim that conditional probabilities are as far as `discrepancy` from `chances`.
 
-    The claim is that of a violation: all are at least `chances[t] + D`, or all are at most `chances[t] - D` (at most 1,
-    at least 0). The averages over the tilts below 0, and over those above 0, of the products of `log_e_chances` at
+    The claim is that of a violation: wherever they can, all are at least `chances[t] + D`, or all are at most
+    `chances[t] - D`. The averages over the tilts below 0, and over those above 0, of the products of `log_e_chances` at
     these bounds are supermartingales under the one and the other claim. The value is the smaller one, as for
     `log_e_violated_law`.
 
@@ -132,16 +132,23 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
         In `[0, 1]`; each may depend on the outcomes before it.
     discrepancy : float
         `D`, above 0 and at most 1.
+
+    Returns
+    -------
+    float
+        `inf` if no chance has a violation, or the outcomes are impossible under every one.
     """
     came, q = to_outcomes("outcomes", outcomes, "chances", chances)
     require_real("discrepancy", discrepancy, least=0.0, most=1.0)
-    more, less = np.minimum(q + discrepancy, 1.0), np.maximum(q - discrepancy, 0.0)
-    # What is certain under the claim and did not come excludes it; the tilts stay finite without these outcomes.
-    against_more = bool(((more == 1.0) & (came == 0)).any())
-    against_less = bool(((less == 0.0) & (came == 1)).any())
-    rising = math.inf if against_more else _log_mean([_tilted(came, more, tilt) for tilt in TILTS if tilt < 0])
-    falling = math.inf if against_less else _log_mean([_tilted(came, less, tilt) for tilt in TILTS if tilt > 0])
-    return min(rising, falling)
+    values = []
+    for sign in (1.0, -1.0):
+        violated = q + sign * discrepancy
+        possible = (violated >= -ROUNDING) & (violated <= 1.0 + ROUNDING)
+        hits, bound = came[possible], np.clip(violated[possible], 0.0, 1.0)
+        certain = (1.0 + sign) / 2.0  # what the claim makes certain and did not come excludes it
+        excluded = hits.size == 0 or bool((hits[bound == certain] != certain).any())
+        values.append(math.inf if excluded else _log_mean([_tilted(hits, bound, a) for a in TILTS if a * sign < 0]))
+    return min(values)
 
 
 def _tilted(came: NDArray[np.float64], chances: NDArray[np.float64], tilt: float) -> float:

@@ -59,6 +59,9 @@ class Guarantee:
         Id of the guarantee on whose holding this one rests, for `Kind.EXACT_GIVEN`.
     rare : bool
         Whether it fails rarely if at all, and costs a whole run to observe: a larger discrepancy is then detected.
+    claim : str
+        For conformance: the algorithm that a subject has to claim to be, to the letter. Empty for guarantees, which any
+        implementation must keep.
     """
 
     id: str
@@ -71,6 +74,7 @@ class Guarantee:
     bound: BoundFunction | None = None
     given: str | None = None
     rare: bool = False
+    claim: str = ""
 
     @property
     def kind_text(self) -> str:

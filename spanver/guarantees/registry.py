@@ -1,4 +1,4 @@
-"""The registry: every guarantee of section 4 of mathematics.md, once.
+"""The registry: every guarantee of section 4 of mathematics.md, once, and the conformance that subjects may claim.
 
 Properties, reports, tables and failure messages refer to it by id and restate nothing. Which properties check a
 guarantee is found by reading the properties, not here. Statements are plain text for a terminal; symbols are those of
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.guarantees import exploration, headline, identities, oracle, sampler, spanner, spanning_sets
+from spanver.guarantees import conformance, exploration, headline, identities, oracle, sampler, spanner, spanning_sets
 from spanver.guarantees.guarantee import Guarantee
 from spanver.validation import require_one_of
 
-_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline)
+_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline, conformance)
 
 
 REGISTRY: Mapping[str, Guarantee] = MappingProxyType(

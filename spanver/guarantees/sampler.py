@@ -123,18 +123,19 @@ GROUP = "Sampler"
 # fmt: off
 GUARANTEES = (
     Guarantee("R1", GROUP, "samples of one call",
-        "A1 takes at most 2N + 1 base samples a call, N = ceil(4 M log(4/delta)).",
+        "A call takes at most 2N + 1 base samples, N = ceil(4 M log(4/delta)).",
         EXACT, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_samples),
     Guarantee("R2", GROUP, "law of an accepted response",
-        "Given a pilot with M Z >= max w over the support, the law given acceptance is exactly pi_f.",
-        BOTH, "recon; exact on small Y", RECON),
+        "Given a pilot with M Z >= max w over the support, the law given acceptance is exactly pi_f. So the output is "
+        "within delta of pi_f where M >= 4 C(pi_f|x) and M >= max w / min w, which makes every pilot such a one.",
+        STATISTICAL, "recon; exact on small Y", RECON),
     Guarantee("R3", GROUP, "distance to the target",
-        "M >= 4 C(pi_f|x) implies TV(law, pi_f) <= delta. True TV is below .006 delta, so it is paired with the "
-        "exact law (1-q_Z) A_Z + q_Z pi_ref averaged over pilots.",
-        BOTH, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_multiplier),
+        "M >= 4 C(pi_f|x) implies TV(law, pi_f) <= delta.",
+        STATISTICAL, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_multiplier),
     Guarantee("R4", GROUP, "distance of the race sampler",
-        "The race sampler has TV <= (1 - 1/C)^N (tight).",
-        STATISTICAL, "ext", EXT, race_total_variation),
+        "The race sampler has TV <= (1 - 1/C)^N (tight), and N = ceil(C log(1/delta)) responses are enough for delta: "
+        "it draws no more.",
+        BOTH, "ext", EXT, race_total_variation),
     Guarantee("R5", GROUP, "no effect of a constant",
         "Adding a constant c to f changes nothing up to rounding, abs(c)/beta <= 1e4; no overflow there.",
         EXACT, "-", NONE),

@@ -80,12 +80,15 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
 def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
     """Return the `Check` of a property, and attach its finding to the report."""
     from spanver.verification.finding import finding_to_json  # noqa: PLC0415 (nothing before it is needed)
-    from spanver.verification.selection import make_check  # noqa: PLC0415 (likewise)
+    from spanver.verification.selection import claims_of, make_check  # noqa: PLC0415 (likewise)
 
     marker = request.node.get_closest_marker("guarantee")
     missing = sorted(set(marker.kwargs.get("needs", ())) - subject.provides)
     if missing:
         pytest.skip(f"not provided: {', '.join(missing)}")
+    unclaimed = sorted(claims_of(marker.args) - subject.claims)
+    if unclaimed:
+        pytest.skip(f"not claimed: {', '.join(unclaimed)}")
     option = request.config.getoption
     made = make_check(
         subject,

@@ -61,11 +61,17 @@ def footer_lines(report: Report) -> Iterator[str]:
     """Yield counts of properties that ran and of verdicts, and the false-alarm budget."""
     if report.expected == 0:
         yield "nothing was checked: the subject provides no function that these guarantees need"
-    held, violated, undecided = (len(report.ids(each)) for each in (Status.HOLDS, Status.VIOLATED, Status.UNDECIDED))
+    judged = (Status.HOLDS, Status.VIOLATED, Status.UNDECIDED)
+    held, violated, undecided = (len(report.ids(each, conformance=False)) for each in judged)
     hold = f"{held} guarantee holds" if held == 1 else f"{held} guarantees hold"
     yield f"{report.executed} of {report.expected} properties ran: {hold}, {violated} violated, {undecided} undecided"
+    claimed = {each.value: report.ids(each, conformance=True) for each in judged}
+    if any(claimed.values()):
+        found = "; ".join(f"{words}: {', '.join(names)}" for words, names in claimed.items() if names)
+        yield f"conformance to the algorithms that the subject claims to be: {found}"
     for words, status in (
         ("not provided by the subject", Status.NOT_PROVIDED),
+        ("not claimed by the subject", Status.NOT_CLAIMED),
         ("not in this profile, checked by no property", Status.NOT_IN_PROFILE),
         ("measured and not judged, as nothing is promised", Status.MEASURED),
         ("not judged", Status.NOT_JUDGED),

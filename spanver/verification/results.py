@@ -30,6 +30,8 @@ class Status(Enum):
     VIOLATED = "violated"
     NOT_PROVIDED = "not provided"
     """The subject lacks the functions that the guarantee is about."""
+    NOT_CLAIMED = "not claimed"
+    """The subject does not claim to be this algorithm to the letter."""
     NOT_IN_PROFILE = "not in profile"
     """No property checks it."""
     MEASURED = "measured"
@@ -108,6 +110,7 @@ class Row:
             "id": self.id,
             "verdict": self.status.value,
             "kind": REGISTRY[self.id].kind_text,
+            "claim": REGISTRY[self.id].claim or None,
             "examples": self.examples,
             "alpha_spent": sum(each.alpha_spent for each in self.findings),
             "detectable": self.detectable,
@@ -147,9 +150,11 @@ class Report:
     expected: int
     executed: int
 
-    def ids(self, status: Status) -> list[str]:
-        """Guarantees of this status."""
-        return [row.id for row in self.rows if row.status is status]
+    def ids(self, status: Status, *, conformance: bool | None = None) -> list[str]:
+        """Guarantees of this status; with `conformance` only those that are claimed, or only the others."""
+        return [
+            row.id for row in self.rows if row.status is status and conformance in (None, bool(REGISTRY[row.id].claim))
+        ]
 
     @property
     def verdict(self) -> Verdict:
@@ -167,6 +172,7 @@ class Report:
             "verdict": self.verdict.value,
             **{verdict.value: self.ids(Status(verdict.value)) for verdict in Verdict},
             "not_provided": self.ids(Status.NOT_PROVIDED),
+            "not_claimed": self.ids(Status.NOT_CLAIMED),
             "not_in_profile": self.ids(Status.NOT_IN_PROFILE),
             "measured": self.ids(Status.MEASURED),
             "not_judged": self.ids(Status.NOT_JUDGED),
@@ -209,7 +215,8 @@ def judge(
     """
     expected = [each for each in properties if name in each.guarantees]
     if not expected:
-        return Row(name, Status.NOT_PROVIDED)
+        claimed = REGISTRY[name].claim in ("", *subject.claims)
+        return Row(name, Status.NOT_PROVIDED if claimed else Status.NOT_CLAIMED)
     # Exact findings first, as they say more; then by name, since the order in which they end depends on the workers.
     mine = sorted((each for each in findings if name in each.guarantees), key=lambda each: (each.kind, each.property))
     measured = {each.name for each in expected if each.needs & subject.unpromised}

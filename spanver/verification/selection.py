@@ -29,19 +29,26 @@ def is_selected(guarantees: Iterable[str], only: str) -> bool:
         If a part of `only` is neither the id of a guarantee nor the letter of a group.
     """
     wanted = {part.strip().upper() for part in only.split(",") if part.strip()}
-    known = set(REGISTRY) | {name[0] for name in REGISTRY}
-    unknown = sorted(wanted - known)
-    require(
-        not unknown, "only", ", ".join(unknown), f"ids of guarantees, or of {', '.join(sorted(known - set(REGISTRY)))}"
-    )
-    return not wanted or any(name in wanted or name[0] in wanted for name in guarantees)
+    groups = {name[0] for name in REGISTRY}
+    unknown = sorted(wanted - {name.upper() for name in REGISTRY} - groups)
+    require(not unknown, "only", ", ".join(unknown), f"ids of guarantees, or of {', '.join(sorted(groups))}")
+    return not wanted or any(name.upper() in wanted or name[0] in wanted for name in guarantees)
 
 
 def expected_properties(subject: Subject, only: str = "") -> tuple[Property, ...]:
-    """Return the properties that have to run on a subject: all selected ones whose functions it provides."""
+    """Return the properties that have to run on a subject: all selected ones that it provides for and claims."""
     return tuple(
-        each for each in find_properties() if each.needs <= subject.provides and is_selected(each.guarantees, only)
+        each
+        for each in find_properties()
+        if each.needs <= subject.provides
+        and claims_of(each.guarantees) <= subject.claims
+        and is_selected(each.guarantees, only)
     )
+
+
+def claims_of(guarantees: Iterable[str]) -> set[str]:
+    """Return the algorithms that a subject has to claim for these guarantees to be judged."""
+    return {guarantee(name).claim for name in guarantees} - {""}
 
 
 @cache

@@ -21,9 +21,17 @@ from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
 from spanver.policies import Sampler, TruncatedMixture
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
-from spanver.zoo.algebra import Data, base_response, difference, reward_difference, stacked, symmetric_inverse
+from spanver.zoo.algebra import (
+    Data,
+    base_response,
+    difference,
+    quadratic,
+    reward_difference,
+    stacked,
+    symmetric_inverse,
+)
 from spanver.zoo.mutant import Mutant, mutants_of
-from spanver.zoo.sampler import adjusted_sampler, times_beta
+from spanver.zoo.sampler import adjusted_sampler, drawn_sampler, times_beta
 
 
 @dataclass
@@ -78,7 +86,7 @@ def spanner_first(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     )
 
 
-def truncated(theta: FloatArray, two: Response, progress: Progress) -> Score:
+def truncated(theta: FloatArray, two: Response, progress: Progress) -> TruncatedScore:
     """Score of A2."""
     return TruncatedScore(theta, two.features, progress.spanner.precision, progress.spanner.nu)
 
@@ -178,6 +186,23 @@ def _round_less(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     return spanner_first(oracle, replace(settings, prompts=max(1, settings.prompts - 1)), seed)
 
 
+@dataclass(frozen=True, eq=False)
+class _Forbidden:
+    """The score of A2, and one that is never accepted where A2's is 0 for want of cover."""
+
+    truncated: TruncatedScore
+
+    def of(self, features: FloatArray) -> FloatArray:
+        """Scores of features of shape `(n, d)`: shape `(n,)`."""
+        relative = features - self.truncated.anchor
+        uncovered = np.sqrt(quadratic(relative, self.truncated.precision)) > self.truncated.nu
+        return np.where(uncovered, -1e6, self.truncated.of(features))
+
+
+def _forbidden(*given: Any) -> Any:
+    return _Forbidden(truncated(*given))
+
+
 _exploration = mutants_of("spanner_sampling", "exploration", phase_two)
 
 # fmt: off
@@ -219,12 +244,17 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("previous-second", "takes the second response of the round before", "R1 R3", second=_previous_second),
     _exploration("best-response", "takes the best of the pilot, not a sample", "R3", sampler=_best),
     _exploration("base-response", "draws both responses from the base policy", "R3", sampler=base_response),
-    _exploration("without-beta", "leaves beta out of the weights", "R2 R3",
+    _exploration("without-beta", "leaves beta out of the weights", "R3 C-A2",
         sampler=partial(adjusted_sampler, rule_score=times_beta(1))),
-    _exploration("beta-for-inverse", "multiplies scores by beta", "R2 R3",
+    _exploration("beta-for-inverse", "multiplies scores by beta", "R3 C-A2",
         sampler=partial(adjusted_sampler, rule_score=times_beta(2))),
-    _exploration("wrong-sign", "prefers what the fit says is worse", "R2 R3",
+    _exploration("wrong-sign", "prefers what the fit says is worse", "R3 C-A2",
         score=lambda theta, *rest: truncated(-theta, *rest)),
+    _exploration("untruncated", "truncates nothing", "R3 C-A2", score=lambda theta, *_: LinearScore(theta)),
+    _exploration("untruncated-drawn", "truncates nothing, and accepts by its own randomness", "R3",
+        score=lambda theta, *_: LinearScore(theta), sampler=drawn_sampler),
+    _exploration("uncovered-forbidden", "gives weight 0, not score 0, to what is uncovered", "R3",
+        score=_forbidden, sampler=drawn_sampler),
     _exploration("multiplier-for-coverage", "takes M for the coverage", "R1",
         sampler=partial(adjusted_sampler, multiplier_of=lambda multiplier: 4.0 * multiplier)),
     _exploration("failure-shared-out", "splits delta_rej among many rounds", "R1",

@@ -153,6 +153,19 @@ def _largest(pilot: Counts, score: Score, beta: float) -> float:
     return float(score.of(pilot.responses.features).max()) / beta
 
 
+class _EarlierMean:
+    """The pilot's mean weight of an earlier call: of the first one, or of the one before."""
+
+    def __init__(self, *, first: bool) -> None:
+        self._first, self._stored = first, math.nan
+
+    def __call__(self, pilot: Counts, score: Score, beta: float) -> float:
+        own = log_mean(pilot, score, beta)
+        used = own if math.isnan(self._stored) else self._stored
+        self._stored = used if self._first else own
+        return used
+
+
 def _of_pilot(choose: Callable[[Counts, Score], int], *, draws: int = 0) -> Callable[..., Response]:
     """Return a response of the pilot, after so many draws that are thrown away."""
 
@@ -209,6 +222,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _softmax("mean-of-logs", "takes the mean of the log weights, not the log of their mean", "R2", mean=_mean_of_logs),
     _softmax("mean-of-distinct", "counts every distinct response of the pilot once in its mean", "R2",
         mean=_mean_of_distinct),
+    _softmax("stale-mean", "takes the mean weight of the pilot of the call before", "R3",
+        mean=_EarlierMean(first=False)),
+    _softmax("first-mean", "takes the mean weight of the first pilot in all calls", "R3",
+        mean=_EarlierMean(first=True)),
     _softmax("median", "takes the median of the pilot's weights", "R2", mean=_median),
     _softmax("largest", "takes the largest weight of the pilot for the threshold", "R2",
         mean=_largest, threshold=lambda _, log_z: log_z),

@@ -27,7 +27,7 @@ class Stated:
 
 def stated() -> dict[str, Stated]:
     """Rows of the tables of section 4, by id, in their order; code between backticks may contain anything."""
-    rows = re.findall(r"^\| ([A-Z]\d) \|(.*)\|$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    rows = re.findall(r"^\| ([A-Z]\d|C-A\w+) \|(.*)\|$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = {}
     for name, row in rows:
         _, kind, *source = (cell.strip() for cell in re.sub(r"`[^`]*`", "`", row).split("|"))
