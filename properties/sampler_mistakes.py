@@ -1,13 +1,16 @@
-"""Effects of the named mistakes of samplers: exact laws of wrong versions of A1, by arithmetic of their own."""
+"""Effects of the named mistakes of samplers: exact laws of wrong versions of A1 and A1r, by arithmetic of their own."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.polynomial.legendre import leggauss
 
-from spanver.guarantees.sampler import sampler_trials
+from spanver.guarantees.sampler import race_samples, race_total_variation, sampler_trials
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing
 from spanver.values import FloatArray
@@ -80,3 +83,51 @@ EFFECTS: Mapping[str, Callable[..., float]] = {
     "sampler-base-policy": power(0.0),
 }
 """By mutant, of an instance of the property about the sampler's target."""
+
+
+def race_multiplier(coverage: float, failure: float) -> float:
+    """At least 4 C, and large enough for races of 8 responses."""
+    return max(4.0 * coverage, -32.0 / math.log(failure))
+
+
+def law_of_products(base: FloatArray, weights: FloatArray, draws: int) -> FloatArray:
+    """Law of the response of largest `w U` among `draws` of the base policy.
+
+    One draw has `w U <= t` with probability `G(t) = sum p min(1, t/w)`, and so the law is the integral of
+    `draws p/w 1[t <= w] G(t)^(draws - 1)`, a polynomial between two weights.
+    """
+    nodes, shares = leggauss(draws)
+    law = np.zeros(len(base))
+    ends = np.concatenate([[0.0], np.unique(weights)])
+    for start, end in pairwise(ends):
+        points = start + (end - start) * (nodes + 1.0) / 2.0
+        below = np.minimum(1.0, points[:, None] / weights) @ base
+        density = draws * below[:, None] ** (draws - 1) * np.where(points[:, None] <= weights, base / weights, 0.0)
+        law += (end - start) / 2.0 * (shares @ density)
+    return law
+
+
+def law_of_largest(base: FloatArray, weights: FloatArray, draws: int) -> FloatArray:
+    """Law of the response of largest weight among `draws` of the base policy; weights differ."""
+    upto = np.array([float(base[weights <= weight].sum()) for weight in weights])
+    return upto**draws - (upto - base) ** draws
+
+
+def on_races(law: Callable[[FloatArray, FloatArray, int], FloatArray]) -> Callable[..., float]:
+    """Effect of a wrong law of the winner, of base policy, weights and number of draws."""
+
+    def effect(problem: TabularProblem, failure: float) -> float:
+        base, weights, multiplier = table(problem)
+        coverage = multiplier / 4.0
+        draws = race_samples(race_multiplier(coverage, failure), failure)
+        return distance(law(base, weights, draws), problem) - race_total_variation(coverage, draws)
+
+    return effect
+
+
+EFFECTS_ON_RACES: Mapping[str, Callable[..., float]] = {
+    "race-product": on_races(law_of_products),
+    "race-smallest": on_races(lambda base, weights, draws: law_of_products(base, 1.0 / weights, draws)),
+    "race-one-uniform": on_races(law_of_largest),
+}
+"""By mutant, of an instance of the property about a race's target."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -45,6 +44,10 @@ EVEN = table_of([0.75, 0.25], [1.0, 8.0])
 RARE, RARER = table_of([0.98, 0.02], [1.0, 400.0]), table_of([0.99, 0.01], [1.0, 1000.0])
 
 
+# Races of many responses of which one or two are heavy.
+LIGHT, LIGHTER = table_of([0.9, 0.1], [1.0, 4.0]), table_of([0.85, 0.15], [1.0, 3.0])
+
+
 def weights_of(problem: TabularProblem) -> Any:
     return np.exp(problem.features[0] @ realizing(problem) / problem.beta)
 
@@ -64,7 +67,7 @@ def coverage_of(problem: TabularProblem) -> float:
 def outputs(
     check: Check, sampler: str, problem: TabularProblem, multiplier: float, failure: float, *, constant: float = 0.0
 ) -> Callable[[int, int], Sequence[int]]:
-    """Observe outputs of many calls; so many betas are added to the scores of every second one, which changes nothing."""
+    """Observe outputs of many calls; to the scores of every second one a constant is added, in betas."""
     widened, theta = with_constant(problem), 2.0 * realizing(problem)
     scores = [LinearScore(np.append(theta, 2.0 * problem.beta * added)) for added in (0.0, constant)]
 
@@ -95,23 +98,6 @@ def call_once(
     return prompt, check.call(sampler, oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
 
 
-@pytest.mark.guarantee("R1", needs=["softmax_sample"])
-@instances(
-    problem=tabular_problems(), multiplier=st.sampled_from([1.0, 2.5, 8.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
-)
-def test_a_call_costs_at_most_twice_its_pilot_and_one(
-    check: Check, problem: TabularProblem, multiplier: float, failure: float
-) -> None:
-    oracle = fresh_oracle(check, problem)
-    prompt, response = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
-    bound, cost = sampler_samples(multiplier, failure), oracle.ledger.samples
-    assert cost <= bound, f"{cost} samples, at most {bound} are allowed"
-    assert oracle.ledger.rewards == 0, "acceptance looked at rewards"
-    assert cost >= 1, "no sample was drawn"
-    assert problem.log_base[int(prompt), response] > -np.inf, f"the response {response} has base probability 0"
-    check.tightness(cost, bound)
-
-
 class NeverAccepting:
     """An oracle that accepts no trial: what a correct oracle does rarely."""
 
@@ -127,7 +113,32 @@ class NeverAccepting:
         return SearchResult(None, limit)
 
 
+@pytest.mark.guarantee("R1", needs=["softmax_sample"])
+@designed(
+    [{"problem": MODERATE, "multiplier": 8.0, "failure": 0.3}], ["sampler-twice-the-trials", "sampler-two-pilots"]
+)
+@instances(
+    problem=tabular_problems(), multiplier=st.sampled_from([1.0, 2.5, 8.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
+)
+def test_a_call_costs_at_most_twice_its_pilot_and_one(
+    check: Check, problem: TabularProblem, multiplier: float, failure: float
+) -> None:
+    oracle = fresh_oracle(check, problem)
+    prompt, response = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
+    bound, cost = sampler_samples(multiplier, failure), oracle.ledger.samples
+    assert cost <= bound, f"{cost} samples, at most {bound} are allowed"
+    assert oracle.ledger.rewards == 0, "acceptance looked at rewards"
+    assert cost >= 1, "no sample was drawn"
+    assert problem.log_base[int(prompt), response] > -np.inf, f"the response {response} has base probability 0"
+    check.tightness(cost, bound)
+    unlucky = NeverAccepting(fresh_oracle(check, problem))
+    call_once(check, "softmax_sample", unlucky, problem, multiplier, failure)
+    cost = unlucky.ledger.samples
+    assert cost <= bound, f"{cost} samples when no trial is accepted, at most {bound} are allowed"
+
+
 @pytest.mark.guarantee("C-A1", needs=["softmax_sample"])
+@designed([{"problem": MODERATE, "multiplier": 8.0, "failure": 0.3}], ["sampler-half-the-trials"])
 @instances(
     problem=tabular_problems(min_responses=2),
     multiplier=st.sampled_from([2.5, 8.0]),
@@ -149,6 +160,24 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
 
 
 @pytest.mark.guarantee("C-A1", needs=["softmax_sample"])
+@designed(
+    [{"problem": MODERATE, "multiplier": 2.5, "failure": 0.3}, {"problem": RARE, "multiplier": 8.0, "failure": 0.01}],
+    [
+        "sampler-no-normaliser",
+        "sampler-no-multiplier",
+        "sampler-multiplier-squared",
+        "sampler-mean-of-logs",
+        "sampler-mean-of-distinct",
+        "sampler-median",
+        "sampler-largest",
+        "sampler-half-pilot",
+        "sampler-no-four",
+        "sampler-log-of-failure",
+        "sampler-wrong-sign",
+        "sampler-without-beta",
+        "sampler-weight-squared",
+    ],
+)
 @instances(
     problem=tabular_problems(min_responses=2),
     multiplier=st.sampled_from([1.0, 2.5, 8.0]),
@@ -242,13 +271,16 @@ def test_a_race_costs_at_most_what_its_bound_is_for(
 
 
 @pytest.mark.guarantee("R4", needs=["race_sample"])
+@designed(
+    [{"problem": LIGHT, "failure": 0.01}, {"problem": LIGHTER, "failure": 0.001}], sampler_mistakes.EFFECTS_ON_RACES
+)
 @experiments(problem=SAMPLED, failure=st.sampled_from([0.01, 0.001]))
 def test_winners_of_a_race_are_within_its_bound_of_the_target(
     check: Check, problem: TabularProblem, failure: float
 ) -> Experiment:
     """Races of 8 responses and more, of which there are few different ones."""
     coverage = coverage_of(problem)
-    multiplier = max(sampler_multiplier(coverage), -32.0 / math.log(failure))
+    multiplier = sampler_mistakes.race_multiplier(coverage, failure)
     bound = race_total_variation(coverage, race_samples(multiplier, failure))
     return check.law_experiment(
         outputs(check, "race_sample", problem, multiplier, failure), target_of(problem), tolerated=bound

@@ -251,13 +251,21 @@ def study(
 
 @app.command()
 def guarantees(
+    name: Annotated[
+        str | None, typer.Argument(help="Id of one, such as R3: also the mistakes that its properties would catch.")
+    ] = None,
     json_file: Annotated[Path | None, Option("--json", help="Write the registry to this file.")] = None,
 ) -> None:
     """Print the registry of guarantees: statement, kind, source, and the checks of each."""
-    from spanver.cli.guarantees import print_registry  # noqa: PLC0415 (keeps --help quick)
+    from spanver.cli.guarantees import print_guarantee, print_registry  # noqa: PLC0415 (keeps --help quick)
 
     check_outputs(json_file)
-    print_registry(json_file)
+    if name is None:
+        print_registry(json_file)
+    elif json_file is not None:
+        raise ArgumentError("name", name, "left out where the registry is written to a file")
+    else:
+        print_guarantee(name)
 
 
 def _seed(text: str) -> int:
