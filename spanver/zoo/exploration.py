@@ -1,4 +1,4 @@
-"""Mutants of SpannerSampling's second phase: what E6, O3, R1-R3 and S2 must kill.
+"""Mutants of SpannerSampling's second phase: what E6, O3, R1, R3, S2 and C-A2 must kill.
 
 `phase_two` is A2's exploration written anew, after the reference's first phase: each step in which a mutant differs is
 an argument. Unmutated it is as right as the reference.
