@@ -39,7 +39,7 @@ FEW = {"prompts": 30, "exploration_rounds": 6}
 
 
 def verdicts(path: Path) -> dict[str, Verdict]:
-    return {claim.id: claim.verdict for claim in certify(load_record(path))}
+    return {claim.id: claim.verdict for claim in certify(load_record(path)).claims}
 
 
 def violated(path: Path) -> set[str]:
@@ -108,7 +108,7 @@ def test_the_checks_are_these(genuine: Path, altered: Callable[[Change], Path]) 
     assert violated(altered(lambda summary, arrays: None)) == set()
     record = load_record(genuine)
     assert trace_of(record).spanner.size >= 5  # enough for the alterations below to mean something
-    assert all(claim.finding for claim in certify(record))
+    assert all(claim.finding for claim in certify(record).claims)
 
 
 # Faults of the kernel that a learner updates its factor with
@@ -281,7 +281,7 @@ def test_a_number_that_is_not_finite_violates_every_check(
 ) -> None:
     path = altered(lambda _, arrays: arrays[name].reshape(-1).__setitem__(1, value))
     assert violated(path) == set(CERTIFIED)
-    assert all(name in claim.finding for claim in certify(load_record(path)))
+    assert all(name in claim.finding for claim in certify(load_record(path)).claims)
 
 
 @pytest.mark.parametrize("name", [row[0] for row in ALTERATIONS if row[2] == {"O1"}])
