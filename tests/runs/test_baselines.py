@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from alterations import Change, add, altered_copy, put
+from alterations import Change, add, altered_copy, change_by, put
 
 from spanver.errors import ArgumentError, RecordError
 from spanver.exact.tabular import gap, log_law
@@ -83,8 +84,28 @@ def test_a_genuine_record_holds_on_every_check_that_it_allows(folder: Path, name
     path = folder / f"{name}.json"
     assert violated(path) == set()
     least_squares = name not in ("preferences", "xpo", "enumerated")
-    assert [claim.id for claim in certify(load_record(path)).claims] == (["E6", "O1"] if least_squares else ["O1"])
-    assert ("fits" in certify(load_record(path)).uncertified) == (not least_squares)
+    certificate = certify(load_record(path))
+    rows = ["O1", "record", "problem", "I2", "I3"]
+    assert [claim.id for claim in certificate.claims] == (["E6", *rows] if least_squares else rows)
+    assert ("fits" in certificate.uncertified) == (not least_squares)
+    assert certificate.uncompared == ""
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_edited_gap_or_coverage_is_caught_whatever_was_learned(folder: Path, tmp_path: Path, name: str) -> None:
+    genuine, path = folder / f"{name}.json", tmp_path / "run.json"
+    assert violated(altered_copy(genuine, path, change_by("gap", factor=1 + 1e-6))) == {"I2"}
+    assert violated(altered_copy(genuine, path, change_by("base_gap", factor=1 - 1e-9))) == {"I2"}
+    assert violated(altered_copy(genuine, path, change_by("problem", "coverage", factor=1 + 1e-9))) == {"I3"}
+
+
+def test_what_no_family_builds_is_not_compared_and_the_certificate_says_so(tmp_path: Path) -> None:
+    problem = replace(PROBLEM, name="by hand", parameters={})
+    plan = make_baseline_plan("passive", problem, seed=5, overrides={"rounds": 12})
+    execute_baseline(plan, tmp_path / "run.json", problem=problem)
+    certificate = certify(load_record(tmp_path / "run.json"))
+    assert [claim.id for claim in certificate.claims] == ["E6", "O1", "record"]
+    assert certificate.uncompared == "anything ('by hand' is no family that a plan can build)"
 
 
 def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -93,13 +114,19 @@ def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
 
 
 ALTERATIONS: list[tuple[str, Change, set[str]]] = [
-    ("passive", add("theta", 0, 1e-6), {"E6"}),
+    ("passive", add("theta", 0, 1e-6), {"E6", "I2"}),
+    ("xpo", add("theta", 0, 1e-6), {"I2"}),
     ("passive", add("thetas", (7, 1), 1e-6), {"E6"}),
-    ("passive", add("thetas", (0, 0), 0.5), {"E6"}),
+    ("passive", add("thetas", (0, 0), 0.5), {"E6", "record"}),
+    ("preferences", add("thetas", (7, 0), 2.0), {"record"}),
+    ("preferences", add("targets", 3, 0.5), {"record"}),
     ("passive", add("targets", 3, 1e-3), {"E6"}),
-    ("passive", add("targets", 11, 1e3), {"E6"}),
+    ("passive", add("targets", 11, 1e3), {"E6", "record"}),
     ("no optimism", add("vectors", (2, 2), 1e-3), {"E6"}),
-    ("rewards", put("problem", "radius", value=1e-3), {"E6"}),
+    ("rewards", put("problem", "radius", value=1e-3), {"E6", "record", "problem"}),
+    ("rewards", put("problem", "prompts", value=4), {"problem"}),
+    ("elliptical", put("plan", "parameters", "noise", value=2.0), {"problem"}),
+    ("best of n", put("plan", "settings", "count", value=5), {"I2"}),
     ("elliptical", drop_round, {"E6", "O1"}),
     ("best of n", put("ledger", "samples", value=23), {"O1"}),
     ("passive", put("ledger", "enumerated", value=1), {"O1"}),
@@ -113,8 +140,8 @@ ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("passive", put("plan", "learner", value="elliptical_enumeration"), {"O1"}),
     ("best of n", put("bounds", "samples", value=25), {"O1"}),
     ("enumerated", put("bounds", "enumerated", value=25), {"O1"}),
-    ("xpo", add("theta", 0, np.nan), {"O1"}),
-    ("best of n", add("vectors", (0, 0), np.inf), {"E6", "O1"}),
+    ("xpo", add("theta", 0, np.nan), {"O1", "record"}),
+    ("best of n", add("vectors", (0, 0), np.inf), {"E6", "O1", "record"}),
 ]
 
 
