@@ -96,10 +96,14 @@ def _next_to_its_problem(record: Record) -> tuple[tuple[CertifiedClaim, ...], st
 
 def _uncertified(record: Record) -> str:
     names = ["which responses were drawn"]
+    if record.plan.problem == "text":
+        names += ["samples shown"]
     if isinstance(record.did, Layers):
         names += ["targets of fits (they are means of returns)", "realizable shares"]
-    if isinstance(record.did, Rounds) and not fits_least_squares(record.plan.settings):
-        names += ["fits (they minimise another loss than least squares)"]
+    if isinstance(record.did, Rounds):
+        names += ["which pairs its vectors are of"]
+        if not fits_least_squares(record.plan.settings):
+            names += ["fits (they minimise another loss than least squares)"]
     return ", ".join(names)
 
 

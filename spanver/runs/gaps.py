@@ -20,8 +20,9 @@ from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, log_sequence_law
 from spanver.randomness import derived_seed
 from spanver.runs.costs import Findings
-from spanver.runs.evaluation import CONFIDENCE, blocks_of, evaluation_draws, is_exact
+from spanver.runs.evaluation import CONFIDENCE, DRAWS, blocks_of, evaluation_draws, is_exact
 from spanver.runs.objectives import (
+    BLOCK,
     Bounded,
     Objective,
     best_of_law,
@@ -45,7 +46,7 @@ class Recomputed:
     ----------
     covered : tuple of arrays of bool, shape (R, S, Y)
         Which responses are covered given which second ones: of the table, of every layer, or, where the gap is
-        estimated, of each draw; empty where nothing is truncated.
+        estimated, of draws, part by part; empty where nothing is truncated.
     ties : str
         Why its gaps cannot be compared, or nothing.
     """
@@ -86,7 +87,8 @@ def _truncated_tables(
         yield problem.log_base, problem.features, _every(problem.log_base), vectors
     else:
         _, prompts, seconds = _draws(record, record.did, problem)
-        yield problem.log_base[prompts], problem.features[prompts], seconds[:, None], vectors
+        for part in _parts(problem):
+            yield problem.log_base[prompts[part]], problem.features[prompts[part]], seconds[part, None], vectors
 
 
 def _every(log_base: FloatArray) -> IntArray:
@@ -182,20 +184,30 @@ def _draws(record: Record, did: Sampled, problem: TabularProblem) -> tuple[IntAr
     return evaluation_draws(problem, len(_thetas(record, did)), seed=derived_seed(record.plan.seed, "evaluation"))
 
 
+def _parts(problem: TabularProblem) -> list[slice]:
+    """Draws of an estimate in parts that fit into memory."""
+    rows = max(1, BLOCK // (problem.responses * problem.dimension))
+    return [slice(begin, min(begin + rows, DRAWS)) for begin in range(0, DRAWS, rows)]
+
+
 def _estimated_gaps(
     policy: Recomputed, record: Record, did: Sampled, problem: TabularProblem, table: Objective, roundings: int
 ) -> _Found:
     rounds, prompts, seconds = _draws(record, did, problem)
-    scores = np.einsum("nyd,nd->ny", problem.features[prompts], _thetas(record, did)[rounds])
-    second = np.take_along_axis(scores, seconds[:, None], axis=1)
-    laws = law_given_second(problem.log_base[prompts], scores, second, policy.covered[0], problem.beta)[:, 0]
-    each = table.gaps(laws, prompts, roundings=roundings)
+    thetas, found = _thetas(record, did)[rounds], []
+    for part, covered in zip(_parts(problem), policy.covered, strict=True):
+        log_base, features = problem.log_base[prompts[part]], problem.features[prompts[part]]
+        scores = np.einsum("nyd,nd->ny", features, thetas[part])
+        second = np.take_along_axis(scores, seconds[part, None], axis=1)
+        laws = law_given_second(log_base, scores, second, covered, problem.beta)[:, 0]
+        found.append(table.gaps(laws, prompts[part], roundings=roundings))
+    values, bounds = (np.concatenate([getattr(each, name) for each in found]) for name in ("values", "bounds"))
     # Means, their running means and the ends of the interval are off by no more than the largest of all, and by sums.
-    summed = accumulated(2 * len(rounds)) * float(np.abs(each.values).max())
-    off = float(each.bounds.max()) + 2.0 * summed
-    blocks = np.array([each.values[block].mean() for block in blocks_of(rounds)])
-    mean, count = float(each.values.mean()), len(rounds)
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * each.values.std(ddof=1) / np.sqrt(count))
+    summed = accumulated(2 * len(rounds)) * float(np.abs(values).max())
+    off = float(bounds.max()) + 2.0 * summed
+    blocks = np.array([values[block].mean() for block in blocks_of(rounds)])
+    mean, count = float(values.mean()), len(rounds)
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * values.std(ddof=1) / np.sqrt(count))
     gap = record.summary["gap"]
     return {
         "round_gaps": (did.round_gaps, Bounded.within(blocks, off)),

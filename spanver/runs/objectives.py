@@ -27,7 +27,8 @@ from spanver.guarantees.residuals import accumulated
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, IntArray
 
-_BLOCK = 1 << 22  # probabilities in memory at once
+BLOCK = 1 << 22
+"""Numbers in memory at once, where there are many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +203,7 @@ def truncated_law(log_base: FloatArray, scores: FloatArray, covered: NDArray[np.
     -------
     array, shape (R, Y)
     """
-    rows = max(1, _BLOCK // log_base.shape[1] ** 2)
+    rows = max(1, BLOCK // log_base.shape[1] ** 2)
     laws = np.empty_like(log_base)
     for begin in range(0, len(log_base), rows):
         part = slice(begin, begin + rows)

@@ -6,6 +6,7 @@ Numbers of a record may be off those found here by the rounding of both: `spanve
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from spanver.values import FloatArray, IntArray
 Check: TypeAlias = Callable[[Record, Any], Findings]
 
 _TEXT = "embeddings are computed in single precision, and no bound on their rounding is known"
+_LARGEST = math.log(sys.float_info.max)  # a coverage beyond is stated as infinite
 _FACTS = ("name", "dimension", "beta", "radius", "reward_range")
 _FURTHER_FACTS = ("prompts", "responses", "horizon", "vocabulary_size")  # stated by some kinds of record
 
@@ -174,18 +176,18 @@ def _coverage(record: Record, problem: Problem) -> Findings:
     """I3: the coverage of the optimum is that of the problem, and in its range."""
     table, roundings = table_of(problem)
     found = float(table.log_coverage[problem.prompt_law > 0.0].max())
-    stated = float(record.summary["problem"]["coverage"])
+    stated = record.summary["problem"]["coverage"]
     yield from _differing_log("coverage", stated, found, 2.0 * accumulated(roundings) * float(table.size.max()))
     most = log_coverage_bound(problem.reward_range, problem.beta)
-    if not -ROUNDING <= math.log(stated) <= most + ROUNDING * max(1.0, most):
-        yield f"the coverage is {stated:.6g}, but lies from 1 to exp(R_max/beta) = exp({most:.6g})"
+    if not -ROUNDING <= found <= most + ROUNDING * max(1.0, most):
+        yield f"the log of the coverage is {found:.6g}, but lies from 0 to R_max/beta = {most:.6g}"
     return f"the coverage of the optimum is {stated:.6g}, in its range"
 
 
 def _token_coverage(record: Record, problem: TokenProblem) -> Findings:
     """I6: the coverage of a token is that of the problem, and bounds that of a sequence."""
     table, roundings = table_of(problem)
-    stated = float(record.summary["problem"]["conditional_coverage"])
+    stated = record.summary["problem"]["conditional_coverage"]
     bound = 2.0 * accumulated(roundings) * float(table.size.max())
     yield from _differing_log("conditional_coverage", stated, _log_conditional_coverage(problem), bound)
     most = log_sequence_coverage(math.log(max(stated, 1.0)), problem.horizon)
@@ -211,5 +213,7 @@ def _log_conditional_coverage(problem: TokenProblem) -> float:
 
 
 def _differing_log(name: str, stated: float, found: float, bound: float) -> Iterator[str]:
+    if stated == math.inf and found >= _LARGEST:
+        return
     if not abs(math.log(stated) - found) <= bound:
         yield f"the record states {name} {stated:.9g}, but that of its problem is exp({found:.9g})"

@@ -254,11 +254,21 @@ def _sampled(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Sampled:
         _require_estimate(name, summary[name])
     for name in ("score_error", "score_error_limit"):
         require_positive(f"bounds.{name}", summary["bounds"][name])
+    if plan.problem != "text":
+        _require_coverage("problem.coverage", summary["problem"]["coverage"])
+    if summary["coverage_reached"] is not None:
+        require_positive("coverage_reached", summary["coverage_reached"])
+    Ledger(**summary["evaluation"]["ledger"])
     require_count("the number of points of the curves", len(arrays["rounds"]))
     dimension = int(summary["spanner"]["dimension"])
     trace = _trace(arrays, plan.settings, dimension, float(summary["spanner"]["nu"]))
     require_count("rounds of phase 2", trace.exploration.rounds)
     return Sampled(trace, **to_fields(Sampled, arrays, d=dimension, c=len(arrays["rounds"])))
+
+
+def _require_coverage(name: str, value: Any) -> None:
+    """Refuse what is no coverage; beyond the largest float it is infinite."""
+    require(type(value) in (int, float) and value > 0.0, name, value, "a number above 0")
 
 
 def _require_estimate(name: str, estimate: Mapping[str, Any]) -> None:
@@ -275,7 +285,7 @@ def _layers(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layers:
     dimension, horizon = int(summary["problem"]["dimension"]), int(summary["problem"]["horizon"])
     require_count("problem.horizon", horizon)
     for name in ("coverage", "conditional_coverage"):
-        require_positive(f"problem.{name}", summary["problem"][name])
+        _require_coverage(f"problem.{name}", summary["problem"][name])
     require_finite("gap", summary["gap"])
     sizes, starts = summary["spanner_sizes"], summary["starts"]
     require(len(sizes) == horizon, "spanner_sizes", sizes, f"{horizon} numbers")
@@ -288,7 +298,7 @@ def _layers(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layers:
 def _rounds(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Rounds:
     for name in ("dimension", "prompts", "responses"):
         require_count(f"problem.{name}", summary["problem"][name])
-    require_positive("problem.coverage", summary["problem"]["coverage"])
+    _require_coverage("problem.coverage", summary["problem"]["coverage"])
     require_finite("gap", summary["gap"])
     return Rounds(**to_fields(Rounds, arrays, d=summary["problem"]["dimension"]))
 

@@ -69,6 +69,7 @@ def stated(plan: Plan, trace: Trace) -> dict[str, Any]:
         "gap": gap,
         "base_gap": 0.2,
         "improvement": gap,
+        "evaluation": {"ledger": {}},
         "bounds": {"score_error": 1.0, "score_error_limit": 0.125},
     }
 
@@ -311,6 +312,9 @@ def test_json_that_is_no_record_of_this_version_is_refused_by_name(record: Path,
         (("gap", "exact"), "yes"),
         (("improvement",), 0.1),
         (("base_gap",), None),
+        (("problem", "coverage"), None),
+        (("coverage_reached",), "far"),
+        (("evaluation", "ledger", "guesses"), 3),
         (("bounds", "score_error"), -1.0),
         (("spanner", "dimension"), 4),
         (("spanner", "nu"), "wide"),
