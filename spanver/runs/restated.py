@@ -78,9 +78,10 @@ def _pool(settings: Mapping[str, Any]) -> int:
 def _estimates(record: Record) -> Iterator[str]:
     """Gap and gain add up to the gap of the base policy, and each lies in the middle of its interval."""
     base, gap, gain = (record.summary[name] for name in ("base_gap", "gap", "improvement"))
-    if gap["exact"] != gain["exact"]:
-        yield "of gap and gain one is stated as exact and the other as estimated"
-    if record.plan.problem == "text":  # the gain is what was measured, and the gap has no interval
+    is_text = record.plan.problem == "text"
+    if gap["exact"] != gain["exact"] or (is_text and gap["exact"]):
+        yield "gap and gain are both exact or both estimated, and on text they are estimated"
+    if is_text:  # the gain is what was measured, and the gap has no interval
         name, stated, expected = "gap", gap, {"value": base - gain["value"], "low": None, "high": None}
     else:
         name, stated = "improvement", gain
@@ -89,13 +90,19 @@ def _estimates(record: Record) -> Iterator[str]:
     for end, number in expected.items():
         if stated[end] != number:
             yield f"{name}.{end} is {stated[end]}, but base_gap less that of the other is {number}"
-    for name, each in (("gap", gap), ("improvement", gain)):
-        if each["low"] is None:
-            continue
-        low, value, high = each["low"], each["value"], each["high"]
-        off = accumulated(4) * (abs(low) + 2.0 * abs(value) + abs(high))
-        if not (low <= value <= high and abs(low + high - 2.0 * value) <= off) or (each["exact"] and low != high):
-            yield f"{name} is {value:.9g}, but its interval is [{low:.9g}, {high:.9g}]"
+    for name, each in (("improvement", gain),) if is_text else (("gap", gap), ("improvement", gain)):
+        yield from _off_centre(name, each, base)
+
+
+def _off_centre(name: str, estimate: Mapping[str, Any], base_gap: float) -> Iterator[str]:
+    """An interval without its value in the middle; its ends were rounded before they were taken from `base_gap`."""
+    low, value, high = estimate["low"], estimate["value"], estimate["high"]
+    if low is None:
+        yield f"{name} has no interval"
+        return
+    off = accumulated(4) * (abs(low) + 2.0 * abs(value) + abs(high) + 4.0 * abs(base_gap))
+    if not (low <= value <= high and abs(low + high - 2.0 * value) <= off) or (estimate["exact"] and low != high):
+        yield f"{name} is {value:.9g}, but its interval is [{low:.9g}, {high:.9g}]"
 
 
 def _evaluation_ledger(record: Record) -> Iterator[str]:

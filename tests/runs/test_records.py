@@ -35,6 +35,7 @@ from spanver.runs.records import (
     trace_arrays,
 )
 from spanver.values import Outcome
+from spanver.verdicts import Verdict
 
 SETTINGS = {
     "prompts": 20,
@@ -477,6 +478,7 @@ def test_going_on_from_a_saved_checkpoint_writes_the_same_bytes(tmp_path: Path) 
     assert cut.read_bytes() == whole.read_bytes()
     assert arrays_path(cut).read_bytes() == arrays_path(whole).read_bytes()
     assert not checkpoint_path(cut).exists()
+    assert {claim.verdict for claim in certify(load_record(cut)).claims} == {Verdict.HOLDS}
 
 
 def test_settings_of_a_plan_are_settings_again(record: Path) -> None:

@@ -74,6 +74,11 @@ def the_gap(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         summary["gap"][name] *= 0.5
 
 
+def no_intervals(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+    for name in ("gap", "improvement"):
+        summary[name]["low"] = summary[name]["high"] = None
+
+
 def estimated(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
     summary["gap"]["exact"] = summary["improvement"]["exact"] = False
 
@@ -100,6 +105,7 @@ STATED: list[tuple[str, Change, set[str]]] = [
     ("the gap and all that repeats it", gap_everywhere(1 + 1e-6), {"I2"}),
     ("the value of the gap alone", change_by("gap", "value", factor=1 + 1e-12), {"record"}),
     ("an end of its interval", change_by("gap", "high", factor=1 + 1e-12), {"record"}),
+    ("the intervals left out", no_intervals, {"record"}),
     ("the gap as an estimate", estimated, {"record", "I2"}),
     ("the gain", change_by("improvement", "value", factor=1 - 1e-12), {"record"}),
     ("the gap of the base policy", change_by("base_gap", factor=1 + 1e-9), {"record", "I2"}),

@@ -216,6 +216,7 @@ def test_the_whole_evaluation_works_on_text(problem: TextProblem) -> None:
 
 
 RECORD_CHANGES: list[Change] = [
+    put("gap", "exact", value=True),
     put("gap", "value", value=1e-3),
     change_by("improvement", "high", factor=1 + 1e-9),
     change_by("improvement", "value", factor=1 + 1e-9),
