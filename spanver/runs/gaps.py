@@ -106,11 +106,15 @@ def _nu(record: Record) -> float:
 def _tied_scores(record: Record, did: Rounds, problem: TabularProblem) -> str:
     if record.plan.learner != "best_of_n":
         return ""
-    scores = np.sort((problem.features * did.theta).sum(axis=-1), axis=1)
-    nearest = np.diff(scores, axis=1)
-    largest = 2.0 * accumulated(problem.dimension + 2) * problem.radius
+    products = problem.features * did.theta
+    scores, sizes = products.sum(axis=-1), np.abs(products).sum(axis=-1)
+    order = np.argsort(scores, axis=1)
+    scores, sizes = (np.take_along_axis(each, order, axis=1) for each in (scores, sizes))
+    nearest, largest = np.diff(scores, axis=1), accumulated(problem.dimension + 2) * (sizes[:, 1:] + sizes[:, :-1])
     tied = int(((nearest > 0.0) & (nearest <= largest)).sum())
-    return f"{tied} scores are within rounding of another" if tied else ""
+    if not tied:
+        return ""
+    return f"{tied} scores are within rounding of another"
 
 
 # Gaps

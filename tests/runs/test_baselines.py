@@ -110,6 +110,22 @@ def test_a_coverage_beyond_the_largest_float_holds_and_an_edited_one_does_not(tm
     assert violated(altered_copy(tmp_path / "genuine.json", tmp_path / "run.json", change)) == {"I3"}
 
 
+def test_the_gap_of_best_of_n_is_not_compared_where_scores_nearly_tie(tmp_path: Path) -> None:
+    problem = max_k_dnf_problem(0, variables=3, prompts=1)
+    plan = make_baseline_plan("best_of_n", problem, seed=5, overrides={"rounds": 12})
+    execute_baseline(plan, tmp_path / "genuine.json", problem=problem)
+    term = problem.features[0].sum(axis=0)  # the other response has none
+    theta = 3.0 * term * np.array([0.1, 0.2, -0.3])
+    assert 0.0 < abs(float((term * theta).sum())) < 1e-15  # 0 but for rounding
+
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays["theta"] = theta
+
+    certificate = certify(load_record(altered_copy(tmp_path / "genuine.json", tmp_path / "run.json", change)))
+    assert "I2" not in {claim.id for claim in certificate.claims}
+    assert certificate.uncompared == "the gaps (1 scores are within rounding of another)"
+
+
 def test_what_no_family_builds_is_not_compared_and_the_certificate_says_so(tmp_path: Path) -> None:
     problem = replace(PROBLEM, name="by hand", parameters={})
     plan = make_baseline_plan("passive", problem, seed=5, overrides={"rounds": 12})
