@@ -176,24 +176,21 @@ def certify(
     record: Annotated[Path, typer.Argument(help="run.json of a finished run.")],
     json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
 ) -> None:
-    """Re-check a stored run from its record alone, without trusting who produced it."""
-    from spanver.guarantees import guarantee  # noqa: PLC0415
+    """Re-check a stored run: its record by itself, and next to the problem that its plan builds."""
     from spanver.runs.certify import certify as certified  # noqa: PLC0415
-    from spanver.runs.certify import uncertified  # noqa: PLC0415
     from spanver.runs.records import load_record  # noqa: PLC0415
-    from spanver.runs.report import certificate_table  # noqa: PLC0415
+    from spanver.runs.report import certificate_json, certificate_table  # noqa: PLC0415
 
-    loaded = load_record(record)
-    claims = certified(loaded)
-    console.print(certificate_table(claims, {claim.id: guarantee(claim.id).title for claim in claims}))
-    violated = [claim.id for claim in claims if claim.verdict is Verdict.VIOLATED]
+    certificate = certified(load_record(record))
+    console.print(certificate_table(certificate))
+    content = certificate_json(certificate)
     if json_file is not None:
-        rows = [{"id": claim.id, "verdict": claim.verdict.value, "finding": claim.finding} for claim in claims]
-        content = {"schema": "spanver.certificate/1", "guarantees": rows, "footer": {"violated": violated}}
         write_json(json_file, content)
-    console.print(f"{len(claims)} guarantee{'s' * (len(claims) > 1)} checked, {len(violated)} violated")
-    console.print(f"not certified, as a record alone cannot show it: {uncertified(loaded)}")
-    raise typer.Exit(worst(claim.verdict for claim in claims).exit_code)
+    console.print(f"{len(certificate.claims)} checked, {len(content['footer']['violated'])} violated")
+    if certificate.uncompared:
+        console.print(f"not compared with the problem: {certificate.uncompared}")
+    console.print(f"not certified, as no record shows it: {certificate.uncertified}")
+    raise typer.Exit(worst(claim.verdict for claim in certificate.claims).exit_code)
 
 
 @app.command()

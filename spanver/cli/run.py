@@ -163,7 +163,7 @@ def _carry_out(learner: Learner, plan: Any, out: Path, built: Any) -> dict[str, 
 
 def _carry_out_in_rounds(learner: Learner, plan: Plan, out: Path, built: Any, start: Checkpoint | None) -> Finished:
     """Carry out a run that writes checkpoints, and say how to continue it where it is stopped."""
-    from spanver.runs.execution import EVALUATION_PROMPTS  # noqa: PLC0415
+    from spanver.runs.evaluation import EVALUATION_PROMPTS  # noqa: PLC0415
     from spanver.runs.records import checkpoint_path  # noqa: PLC0415
 
     totals: dict[str, int | None] = {

@@ -26,6 +26,15 @@ UNIT = float(np.finfo(np.float64).eps) / 2
 """Unit roundoff of float64."""
 
 
+def accumulated(roundings: float) -> float:
+    """Return the largest relative error of a number that went through `n` roundings, `n u/(1 - n u)` (Higham 2002).
+
+    Infinity from `1/u` roundings on, where nothing is known.
+    """
+    share = roundings * UNIT
+    return share / (1.0 - share) if share < 1.0 else math.inf
+
+
 def barycentric_coefficient(vectors: ArrayLike, chosen: Sequence[int]) -> float:
     """Return the largest absolute coefficient that writing the set in the chosen vectors takes (B1).
 
@@ -160,9 +169,8 @@ def least_divergence(law: FloatArray, reference: FloatArray) -> float:
     masses = np.exp(law[held])
     mass, other = math.fsum(masses), math.fsum(np.exp(reference[held]))
     size = math.fsum(masses * (1.0 + np.abs(law[held]) + np.abs(reference[held])))
-    steps = (len(masses) + 8) * UNIT
     exact = mass * math.log(mass / other) if other > 0.0 else 0.0
-    return min(0.0, exact) - steps / (1.0 - steps) * size
+    return min(0.0, exact) - accumulated(len(masses) + 8) * size
 
 
 def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:

@@ -1,18 +1,21 @@
-"""Re-check a stored run from its record alone, without trusting who produced it (S1-S4, S7, R1, E6, O1).
+"""Re-check a stored run from its record, without trusting who produced it.
 
-Nothing is drawn and no problem is built: everything follows from the relative features, reward differences, parameters
-and counts in the record, recomputed here without the kernels and learners that made the run. Numbers agree up to a
-rounding that is relative to their own scale. For S1 to S4 a run of SpannerSampling is a multi-turn run of one layer.
+The record is compared with itself: spanner, fits and ledger follow from the relative features, reward differences,
+parameters and counts in it (S1-S4, S7, R1, E6, O1; `restated`). Where its plan builds the problem, the record is
+compared with that too: facts, features, rewards, gaps and coverage (`rebuilt`). All is recomputed without the kernels
+and learners that made the run, and up to rounding. For S1 to S4 a run of SpannerSampling is a multi-turn run of one
+layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from spanver.errors import SpanverError
 from spanver.guarantees.residuals import growth, kkt_residual, moment_size
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.runs.baselines import fits_least_squares
@@ -27,43 +30,80 @@ from spanver.runs.costs import (
     spanner_cost,
     stating,
 )
+from spanver.runs.rebuilt import Check, problem_checks, rebuild
 from spanver.runs.records import Layers, Record, Rounds, Sampled
+from spanver.runs.restated import possible_rounds, restated
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
+FURTHER = {"record": "what the record states twice agrees", "problem": "the record is one of its problem"}
+"""Titles of the rows that are no guarantees, by id."""
+
 
 @dataclass(frozen=True)
 class CertifiedClaim:
-    """One guarantee of a record: its id, verdict, and a sentence on what was found."""
+    """A guarantee of a record, or one of `FURTHER`: its id, verdict, and a sentence on what was found."""
 
     id: str
     verdict: Verdict
     finding: str
 
 
-def certify(record: Record) -> tuple[CertifiedClaim, ...]:
-    """Check a record.
+@dataclass(frozen=True)
+class Certificate:
+    """What `certify` found.
 
-    Returns
-    -------
-    tuple of CertifiedClaim
-        In the order S1, S2, S3, S4, S7, E6, R1, O1, as far as the kind of record shows them.
+    Attributes
+    ----------
+    claims : tuple of CertifiedClaim
+        What the record shows by itself, and then what it shows next to its problem.
+    uncertified : str
+        What neither shows.
+    uncompared : str
+        What was not compared with the problem, and why; empty where all was.
     """
+
+    claims: tuple[CertifiedClaim, ...]
+    uncertified: str
+    uncompared: str
+
+
+def certify(record: Record) -> Certificate:
+    """Check a record, by itself and next to the problem that its plan builds."""
     checks = _checks(record)
     broken = next((name for name, array in _numbers(record) if not np.isfinite(array).all()), None)
     if broken is not None:
-        return tuple(CertifiedClaim(name, Verdict.VIOLATED, f"{broken} is not finite") for name in checks)
-    return tuple(_claim(name, findings(record, record.did)) for name, findings in checks.items())
+        claims = [CertifiedClaim(name, Verdict.VIOLATED, f"{broken} is not finite") for name in checks]
+        return Certificate(tuple(claims), _uncertified(record), f"anything ({broken} is not finite)")
+    compared, uncompared = _next_to_its_problem(record)
+    alone = tuple(_claim(name, findings(record, record.did)) for name, findings in checks.items())
+    return Certificate((*alone, *compared), _uncertified(record), uncompared)
 
 
-def uncertified(record: Record) -> str:
-    """Name what a record alone cannot show, and what `certify` therefore does not check."""
-    names = ["problem", "gap", "which responses were drawn"]
-    if isinstance(record.did, Sampled):
-        names += ["evaluation", "premise of E2"]
-    if "E6" not in _checks(record):
-        names += ["fits (they minimise another loss than least squares)"]
+def _next_to_its_problem(record: Record) -> tuple[tuple[CertifiedClaim, ...], str]:
+    try:
+        problem = rebuild(record.plan)
+    except (SpanverError, TypeError) as error:
+        refused = CertifiedClaim("problem", Verdict.VIOLATED, f"the problem of the plan cannot be built: {error}")
+        return (refused,), ""
+    if isinstance(problem, str):
+        return (), f"anything ({problem})"
+    checks, ties = problem_checks(record, problem)
+    claims = tuple(_claim(name, findings(record, problem)) for name, findings in checks.items())
+    return claims, f"the gaps ({ties})" if ties else ""
+
+
+def _uncertified(record: Record) -> str:
+    names = ["which responses were drawn"]
+    if record.plan.problem == "text":
+        names += ["samples shown"]
+    if isinstance(record.did, Layers):
+        names += ["targets of fits (they are means of returns)", "realizable shares"]
+    if isinstance(record.did, Rounds):
+        names += ["which pairs its vectors are of"]
+        if not fits_least_squares(record.plan.settings):
+            names += ["fits (they minimise another loss than least squares)"]
     return ", ".join(names)
 
 
@@ -254,9 +294,6 @@ def _layer_fits(record: Record, did: Layers) -> Findings:
 
 
 def _baseline_fits(record: Record, did: Rounds) -> Findings:
-    yield from _rewards_in_range(did.targets, record.summary)
-    if did.thetas[:1].any():
-        yield "theta of round 0 is not 0, though there were no data yet"
     none = slice(0)
     parts = [none, *(slice(index, index + 1) for index in range(len(did.targets)))]
     fits = (
@@ -294,20 +331,26 @@ def _optimal(residuals: Iterable[tuple[str, float]]) -> Findings:
     return f"{count} fits meet the KKT conditions, to {worst:.1g} relative"
 
 
-_Checks = Mapping[str, Callable[[Record, Any], Findings]]
+_SPANNER: Mapping[str, Check] = {"S1": _accepted_norms, "S2": _sigma_sum, "S3": _log_determinant, "S4": _spanner_size}
+_RUN: Mapping[str, Check] = {
+    **_SPANNER,
+    "S7": spanner_cost,
+    "E6": _run_fits,
+    "R1": sampler_cost,
+    "O1": ledger_sums,
+    "record": restated,
+}
+_MULTI_TURN: Mapping[str, Check] = {**_SPANNER, "E6": _layer_fits, "O1": phase_sums}
+_BASELINE: Mapping[str, Check] = {"E6": _baseline_fits, "O1": baseline_ledger, "record": possible_rounds}
 
-_SPANNER: _Checks = {"S1": _accepted_norms, "S2": _sigma_sum, "S3": _log_determinant, "S4": _spanner_size}
-_RUN: _Checks = {**_SPANNER, "S7": spanner_cost, "E6": _run_fits, "R1": sampler_cost, "O1": ledger_sums}
-_MULTI_TURN: _Checks = {**_SPANNER, "E6": _layer_fits, "O1": phase_sums}
-_BASELINE: _Checks = {"E6": _baseline_fits, "O1": baseline_ledger}
 
-
-def _checks(record: Record) -> _Checks:
-    """Guarantees that this record shows, and what checks each."""
+def _checks(record: Record) -> Mapping[str, Check]:
+    """What this record shows without its problem, and what checks it."""
     if isinstance(record.did, Rounds):
-        return _BASELINE if fits_least_squares(record.plan.settings) else {"O1": baseline_ledger}
+        least_squares = fits_least_squares(record.plan.settings)
+        return {name: check for name, check in _BASELINE.items() if name != "E6" or least_squares}
     return _RUN if isinstance(record.did, Sampled) else _MULTI_TURN
 
 
-CERTIFIED = tuple(_RUN)
-"""Ids of the guarantees that `certify` checks."""
+CERTIFIED = ("I2", "I3", "I5", "I6", *(name for name in _RUN if name not in FURTHER))
+"""Ids of the guarantees that `certify` checks, of one kind of record or another."""

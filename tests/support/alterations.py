@@ -54,6 +54,16 @@ def more(*keys: str, by: int) -> Change:
     return change
 
 
+def change_by(*keys: str, factor: float) -> Change:
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        place = summary
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] *= factor
+
+    return change
+
+
 def add(name: str, index: int | tuple[int, int], amount: float) -> Change:
     def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         arrays[name][index] += amount

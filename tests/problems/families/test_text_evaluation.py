@@ -6,10 +6,12 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import numpy as np
 import pytest
+from alterations import Change, add, altered_copy, change_by, more, put
 from evaluations import evaluate_text, evaluated
 from scipy import stats
 from text_cases import ALPHA, race_by_quadrature
@@ -22,8 +24,13 @@ from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.families.text import TextProblem
 from spanver.problems.tabular import TabularProblem
 from spanver.runs import evaluation as runs_evaluation
+from spanver.runs import execution, restated
+from spanver.runs.certify import certify
 from spanver.runs.evaluation import Evaluation
+from spanver.runs.plans import make_plan
+from spanver.runs.records import load_record
 from spanver.values import FloatArray, ResponseId, Responses
+from spanver.verdicts import Verdict
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Evaluation by pools
@@ -202,3 +209,36 @@ def test_the_whole_evaluation_works_on_text(problem: TextProblem) -> None:
     assert good.improvement.value > 0.0 > bad.improvement.value
     assert good.gap.value < good.base_gap == bad.base_gap < bad.gap.value
     assert good.gap.value == pytest.approx(good.base_gap - good.improvement.value, rel=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The record of an evaluation on text, which certify compares with itself
+
+
+RECORD_CHANGES: list[Change] = [
+    put("gap", "exact", value=True),
+    put("gap", "value", value=1e-3),
+    change_by("improvement", "high", factor=1 + 1e-9),
+    change_by("improvement", "value", factor=1 + 1e-9),
+    change_by("base_gap", factor=1 - 1e-9),
+    add("mixture_gaps", -1, 1e-9),
+    add("round_gaps", 0, 1e-9),
+    more("evaluation", "ledger", "rewards", by=-1),
+    more("evaluation", "ledger", "samples", by=1),
+]
+
+
+def test_a_record_of_text_is_compared_with_itself_and_not_with_its_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: TextProblem
+) -> None:
+    for module in (execution, restated):
+        monkeypatch.setattr(module, "EVALUATION_PROMPTS", 6)
+    settings = {"prompts": 8, "exploration_rounds": 4, "rejection_multiplier": 4.0}
+    genuine = tmp_path / "genuine.json"
+    execution.execute(make_plan(problem, seed=3, overrides=settings), genuine, problem=problem)
+    certificate = certify(load_record(genuine))
+    assert {claim.verdict for claim in certificate.claims} == {Verdict.HOLDS}
+    assert "single precision" in certificate.uncompared
+    for change in RECORD_CHANGES:
+        altered = certify(load_record(altered_copy(genuine, tmp_path / "run.json", change)))
+        assert [claim.id for claim in altered.claims if claim.verdict is Verdict.VIOLATED] == ["record"]

@@ -1,0 +1,219 @@
+"""What `certify` finds where the plan of a record builds its problem again: facts, features, rewards and coverage.
+
+Numbers of a record may be off those found here by the rounding of both: `spanver.runs.objectives` says how far.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from spanver.guarantees.identities import log_coverage_bound, log_sequence_coverage
+from spanver.guarantees.residuals import accumulated
+from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
+from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
+from spanver.runs.costs import Findings
+from spanver.runs.gaps import Problem, gap_findings, recomputed_policy, table_of
+from spanver.runs.plans import Plan
+from spanver.runs.records import Layer, Layers, Record, Sampled
+from spanver.validation import ROUNDING
+from spanver.values import FloatArray, IntArray
+
+Check: TypeAlias = Callable[[Record, Any], Findings]
+
+_TEXT = "embeddings are computed in single precision, and no bound on their rounding is known"
+_LARGEST = math.log(sys.float_info.max)  # a coverage beyond is stated as infinite
+_FACTS = ("name", "dimension", "beta", "radius", "reward_range")
+_FURTHER_FACTS = ("prompts", "responses", "horizon", "vocabulary_size")  # stated by some kinds of record
+
+
+def rebuild(plan: Plan) -> Problem | str:
+    """Build the problem of a plan again, or say why it is not built.
+
+    Raises
+    ------
+    ArgumentError, TypeError
+        If the family refuses the parameters of the plan.
+    """
+    if plan.problem == "text":
+        return _TEXT
+    families: Mapping[str, Any] = TOKEN_FAMILIES if plan.learner == "multi_turn" else FAMILIES
+    if plan.problem not in families:
+        return f"'{plan.problem}' is no family that a plan can build"
+    problem: Problem = families[plan.problem].build(**plan.parameters)
+    return problem
+
+
+def problem_checks(record: Record, problem: Problem) -> tuple[Mapping[str, Check], str]:
+    """What compares a record with its problem, by the id of the row; and why its gaps are not compared, or nothing."""
+    if next(_differing_facts(record, problem), None) is not None:
+        return {"problem": _facts_and_pairs}, ""  # with numbers of another problem there is nothing to compare
+    if isinstance(problem, TokenProblem):
+        gap, coverages = "I5", {"I3": _coverage, "I6": _token_coverage}
+    else:
+        gap, coverages = "I2", {"I3": _coverage}
+    policy = recomputed_policy(record, problem)
+    compared = {} if policy.ties else {gap: partial(gap_findings, policy)}
+    return {"problem": _facts_and_pairs, **compared, **coverages}, policy.ties
+
+
+# Facts and pairs
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs that a record names, and the tables that their names stand in.
+
+    Attributes
+    ----------
+    where : str
+    rows, first, second : sequence, length n
+        Row of each pair in the tables, and its two responses.
+    vectors : array, shape (n, d)
+    targets : array, shape (n,)
+    features : array, shape (R, Y, d)
+    rewards : array, shape (R, Y, k), or None
+        The possible answers to a query; None where a target is no difference of two.
+    """
+
+    where: str
+    rows: Sequence[Any] | IntArray
+    first: Sequence[Any] | IntArray
+    second: Sequence[Any] | IntArray
+    vectors: FloatArray
+    targets: FloatArray
+    features: FloatArray
+    rewards: FloatArray | None = None
+
+
+def _facts_and_pairs(record: Record, problem: Problem) -> Findings:
+    differing = list(_differing_facts(record, problem))
+    yield from differing
+    named = 0
+    for pairs in () if differing else _named_pairs(record, problem):
+        named += len(pairs.targets)
+        yield from _differing_pairs(pairs)
+    of_pairs = f", and features of {named} pairs are those of their responses" if named else ""
+    return f"the plan builds a problem with the facts stated{of_pairs}"
+
+
+def _differing_facts(record: Record, problem: Problem) -> Iterator[str]:
+    stated = record.summary["problem"]
+    for name in (*_FACTS, *(name for name in _FURTHER_FACTS if name in stated)):
+        one, other = stated.get(name), getattr(problem, name)
+        if one != other:
+            yield f"the record states {name} {one}, but its plan builds a problem of {other}"
+    if record.plan.parameters != problem.parameters:
+        yield f"the plan has parameters {record.plan.parameters}, but builds a problem of {dict(problem.parameters)}"
+
+
+def _named_pairs(record: Record, problem: Problem) -> Iterator[_Pairs]:
+    """Pairs of a record; those of a baseline have no names."""
+    if isinstance(record.did, Sampled):
+        assert isinstance(problem, TabularProblem)
+        ends = [problem.reward_low, problem.reward_low + problem.reward_range] if problem.noise > 0.0 else []
+        rewards = np.stack([problem.reward, *(np.broadcast_to(end[:, None], problem.reward.shape) for end in ends)], -1)
+        trace = record.did.trace
+        for where, part in (("spanner", trace.spanner), ("exploration", trace.exploration)):
+            names = part.prompts, part.first, part.second
+            yield _Pairs(where, *names, part.vectors, part.targets, problem.features, rewards)
+    elif isinstance(record.did, Layers):
+        assert isinstance(problem, TokenProblem)
+        for position, layer in enumerate(record.did.layers):
+            tokens = _rows_of_prefixes(layer, problem), layer.first, layer.second
+            yield _Pairs(f"layer {position + 1}", *tokens, layer.vectors, layer.targets, problem.features[position])
+
+
+def _rows_of_prefixes(layer: Layer, problem: TokenProblem) -> IntArray:
+    """Row of each prefix in its layer; -1 for what is no prefix."""
+    rows = layer.prompts
+    for tokens in layer.prefixes.T:
+        rows = rows * problem.vocabulary_size + tokens
+    known = (layer.prompts >= 0) & (layer.prompts < problem.prompts)
+    known &= ((layer.prefixes >= 0) & (layer.prefixes < problem.vocabulary_size)).all(axis=1)
+    return np.where(known, rows, -1)
+
+
+def _differing_pairs(pairs: _Pairs) -> Iterator[str]:
+    """Pairs whose features, or differences of rewards, are none of the problem."""
+    rows, first, second = (np.array(column) for column in (pairs.rows, pairs.first, pairs.second))
+    count, responses, dimension = pairs.features.shape
+    if len(rows) == 0:
+        return
+    if any(column.dtype.kind != "i" for column in (rows, first, second)):
+        yield f"{pairs.where}: pairs have names that are no indices of a table"
+        return
+    known = (rows >= 0) & (rows < count)
+    for column in (first, second):
+        known &= (column >= 0) & (column < responses)
+    if not known.all():
+        yield f"{pairs.where} pair {int(np.argmin(known))} is none of the problem"
+        return
+    # Entries of features are at most 1; each machine reaches them in some d + 16 roundings.
+    off = np.abs(pairs.vectors - (pairs.features[rows, first] - pairs.features[rows, second])).max(axis=1)
+    for index in np.flatnonzero(off > 4.0 * accumulated(dimension + 16)):
+        yield f"the relative feature of {pairs.where} pair {index} is off that of its responses by {off[index]:.3g}"
+    if pairs.rewards is None:
+        return
+    answers = pairs.rewards[rows, first][:, :, None] - pairs.rewards[rows, second][:, None, :]
+    off = np.abs(pairs.targets[:, None, None] - answers).min(axis=(1, 2))
+    largest = 4.0 * accumulated(dimension + 16) * 2.0 * float(np.abs(pairs.rewards).max())
+    for index in np.flatnonzero(off > largest):
+        yield f"no two rewards of {pairs.where} pair {index} differ by {pairs.targets[index]:.6g}"
+
+
+# Coverage
+
+
+def _coverage(record: Record, problem: Problem) -> Findings:
+    """I3: the coverage of the optimum is that of the problem, and in its range."""
+    table, roundings = table_of(problem)
+    found = float(table.log_coverage[problem.prompt_law > 0.0].max())
+    stated = record.summary["problem"]["coverage"]
+    yield from _differing_log("coverage", stated, found, 2.0 * accumulated(roundings) * float(table.size.max()))
+    most = log_coverage_bound(problem.reward_range, problem.beta)
+    if not -ROUNDING <= found <= most + ROUNDING * max(1.0, most):
+        yield f"the log of the coverage is {found:.6g}, but lies from 0 to R_max/beta = {most:.6g}"
+    return f"the coverage of the optimum is {stated:.6g}, in its range"
+
+
+def _token_coverage(record: Record, problem: TokenProblem) -> Findings:
+    """I6: the coverage of a token is that of the problem, and bounds that of a sequence."""
+    table, roundings = table_of(problem)
+    stated = record.summary["problem"]["conditional_coverage"]
+    bound = 2.0 * accumulated(roundings) * float(table.size.max())
+    yield from _differing_log("conditional_coverage", stated, _log_conditional_coverage(problem), bound)
+    most = log_sequence_coverage(math.log(max(stated, 1.0)), problem.horizon)
+    if not math.log(record.summary["problem"]["coverage"]) <= most + ROUNDING * max(1.0, most):
+        yield f"the coverage of a sequence is above C_cond^H = {math.exp(most):.6g}"
+    return f"the coverage of a token is {stated:.6g}, that of a sequence at most C_cond^H"
+
+
+def _log_conditional_coverage(problem: TokenProblem) -> float:
+    """`log C_cond` by the recursion of A4, last layer first."""
+    reached = [problem.prompt_law > 0.0]
+    for log_base in problem.log_base[:-1]:
+        reached.append((reached[-1][:, None] & (log_base > -np.inf)).reshape(-1))
+    values, largest = problem.reward.reshape(-1), -np.inf
+    for log_base, met in zip(reversed(problem.log_base), reversed(reached), strict=True):
+        q = values.reshape(log_base.shape)
+        top = np.max(q, axis=1, where=log_base > -np.inf, initial=-np.inf)
+        exponents = np.where(log_base > -np.inf, (q - top[:, None]) / problem.beta, 0.0)
+        log_partition = np.log((np.exp(log_base) * np.exp(exponents)).sum(axis=1))
+        largest = max(largest, float(-log_partition[met].min()))
+        values = top + problem.beta * log_partition
+    return largest
+
+
+def _differing_log(name: str, stated: float, found: float, bound: float) -> Iterator[str]:
+    if stated == math.inf and found >= _LARGEST:
+        return
+    if not abs(math.log(stated) - found) <= bound:
+        yield f"the record states {name} {stated:.9g}, but that of its problem is exp({found:.9g})"
