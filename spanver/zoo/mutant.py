@@ -36,7 +36,7 @@ class Mutant:
 
 
 def changed(
-    name: str, bug: str, breaks: str, *, subject: Subject = reference, **functions: Callable[..., Any]
+    name: str, bug: str, breaks: str, subject: Subject = reference, /, **functions: Callable[..., Any]
 ) -> Mutant:
     """Return the mutant of a subject with these functions; `breaks` are ids with spaces between them."""
     return Mutant(name, bug, tuple(breaks.split()), functions, subject)
@@ -75,7 +75,7 @@ def mutants_of(
 
     def row(name: str, bug: str, breaks: str, whole: Callable[..., Any] = base, /, **parts: Any) -> Mutant:
         functions = {function: partial(whole, **parts) if parts else whole}
-        return changed(f"{prefix}-{name}", bug, breaks, subject=subject, **functions)
+        return changed(f"{prefix}-{name}", bug, breaks, subject, **functions)
 
     return row
 
