@@ -25,6 +25,7 @@ from spanver.zoo import (
     tokens,
 )
 from spanver.zoo.controls import CONTROLS as _CONTROLS
+from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
@@ -43,7 +44,7 @@ def _by_name(rows: Iterable[Mutant]) -> dict[str, Mutant]:
 MUTANTS = _by_name(each for file in _FILES for each in file.MUTANTS)
 """Mutants by name."""
 
-CONTROLS = _by_name(_CONTROLS)
+CONTROLS = _by_name([*_CONTROLS, *variants.CONTROLS])
 """Controls by name."""
 
 
