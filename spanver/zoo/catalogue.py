@@ -25,6 +25,7 @@ from spanver.zoo import (
     tokens,
 )
 from spanver.zoo.controls import CONTROLS as _CONTROLS
+from spanver.zoo.independent import mutants as independent_mutants
 from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
@@ -47,6 +48,11 @@ MUTANTS = _by_name(each for file in _FILES for each in file.MUTANTS)
 CONTROLS = _by_name([*_CONTROLS, *variants.CONTROLS])
 """Controls by name."""
 
+INDEPENDENT_MUTANTS = _by_name(independent_mutants.MUTANTS)
+"""Mutants of the independent implementation by name, which `spanver zoo` does not run: some survive."""
+
+_ALL = MUTANTS | CONTROLS | INDEPENDENT_MUTANTS
+
 
 def find(name: str) -> Mutant:
     """Return the mutant, or the control, of a name.
@@ -56,9 +62,9 @@ def find(name: str) -> Mutant:
     ArgumentError
         If there is none of this name.
     """
-    found = MUTANTS.get(name) or CONTROLS.get(name)
+    found = _ALL.get(name)
     if found is None:
-        alike = get_close_matches(name, [*MUTANTS, *CONTROLS], cutoff=0.3)
+        alike = get_close_matches(name, _ALL, cutoff=0.3)
         raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")
     return found
 
