@@ -51,8 +51,6 @@ CONTROLS = _by_name([*_CONTROLS, *variants.CONTROLS])
 INDEPENDENT_MUTANTS = _by_name(independent_mutants.MUTANTS)
 """Mutants of the independent implementation by name, which `spanver zoo` does not run: some survive."""
 
-_ALL = MUTANTS | CONTROLS | INDEPENDENT_MUTANTS
-
 
 def find(name: str) -> Mutant:
     """Return the mutant, or the control, of a name.
@@ -62,11 +60,11 @@ def find(name: str) -> Mutant:
     ArgumentError
         If there is none of this name.
     """
-    found = _ALL.get(name)
-    if found is None:
-        alike = get_close_matches(name, _ALL, cutoff=0.3)
+    rows = MUTANTS | CONTROLS | INDEPENDENT_MUTANTS
+    if name not in rows:
+        alike = get_close_matches(name, rows, cutoff=0.3)
         raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")
-    return found
+    return rows[name]
 
 
 def mutant(name: str) -> Subject:
