@@ -24,9 +24,9 @@ from spanver.verification.hunt import interval, request_for
 from spanver.verification.request import Request
 from spanver.verification.runner import run_properties
 from spanver.zoo.catalogue import find
-from spanver.zoo.independent.variants import CONTROLS
+from spanver.zoo.independent.variants import CONTROLS, MEASURED
 
-SUBJECTS = ("reference", *(control.name for control in CONTROLS))
+SUBJECTS = ("reference", *(control.name for control in (*CONTROLS, *MEASURED)))
 
 
 def violations(run: tuple[str, float, int]) -> list[str]:

@@ -48,6 +48,9 @@ MUTANTS = _by_name(each for file in _FILES for each in file.MUTANTS)
 CONTROLS = _by_name([*_CONTROLS, *variants.CONTROLS])
 """Controls by name."""
 
+MEASURED = _by_name(variants.MEASURED)
+"""Controls that `benchmarks.false_alarms` alone runs, by name."""
+
 INDEPENDENT_MUTANTS = _by_name(independent_mutants.MUTANTS)
 """Mutants of the independent implementation by name, which `spanver zoo` does not run: some survive."""
 
@@ -60,7 +63,7 @@ def find(name: str) -> Mutant:
     ArgumentError
         If there is none of this name.
     """
-    rows = MUTANTS | CONTROLS | INDEPENDENT_MUTANTS
+    rows = MUTANTS | CONTROLS | MEASURED | INDEPENDENT_MUTANTS
     if name not in rows:
         alike = get_close_matches(name, rows, cutoff=0.3)
         raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")

@@ -19,10 +19,10 @@ from spanver.oracles.literal import literal_oracle
 from spanver.subjects.reference import subject as reference
 from spanver.verification.transcript import RecordingOracle
 from spanver.zoo.algebra import table_behind
-from spanver.zoo.catalogue import CONTROLS, INDEPENDENT_MUTANTS, MUTANTS, _by_name, find, mutant
+from spanver.zoo.catalogue import CONTROLS, INDEPENDENT_MUTANTS, MEASURED, MUTANTS, _by_name, find, mutant
 from spanver.zoo.mutant import mutants_of
 
-ALL = [*MUTANTS.values(), *CONTROLS.values(), *INDEPENDENT_MUTANTS.values()]
+ALL = [*MUTANTS.values(), *CONTROLS.values(), *MEASURED.values(), *INDEPENDENT_MUTANTS.values()]
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
@@ -39,7 +39,7 @@ def test_no_row_of_any_file_is_lost() -> None:
         each.name
         for file in files
         if not file.__name__.endswith("catalogue")
-        for table in ("MUTANTS", "CONTROLS")
+        for table in ("MUTANTS", "CONTROLS", "MEASURED")
         for each in getattr(file, table, ())
     ]
     assert sorted(rows) == sorted(each.name for each in ALL)

@@ -19,9 +19,11 @@ from spanver.zoo.independent.losses import Loss, minimise_on_ball
 from spanver.zoo.independent.optimisers import accelerated_minimum
 from spanver.zoo.independent.precision import in_bfloat16
 from spanver.zoo.independent.subject import INDEPENDENT
-from spanver.zoo.independent.variants import CONTROLS
+from spanver.zoo.independent.variants import CONTROLS, MEASURED
 
-SAMPLERS = [each for each in CONTROLS if "softmax_sample" in each.functions or each.name == "variant-independent"]
+SAMPLERS = [
+    each for each in (*CONTROLS, *MEASURED) if "softmax_sample" in each.functions or each.name == "variant-independent"
+]
 
 
 def test_it_provides_the_whole_contract_and_shares_no_function_with_the_reference() -> None:

@@ -63,17 +63,19 @@ FLOAT32: dict[str, Callable[..., Any]] = {
     "fit": _FIT,
     "ridge_regression": narrowed(regressions.ridge_regression, in_float32),
     "covering_list": narrowed(spanning_sets.covering_list, in_float32),
+}
+"""Functions of arrays in float32."""
+
+FLOAT32_LEARNERS: dict[str, Callable[..., Any]] = {
     "softmax_sample": _SAMPLER,
     "build_spanner": _SPANNER,
-    "spanner_sampling": partial(
-        exploration.spanner_sampling, phase_one=_SPANNER, sampler=_SAMPLER, fit=_FIT
-    ),
+    "spanner_sampling": partial(exploration.spanner_sampling, phase_one=_SPANNER, sampler=_SAMPLER, fit=_FIT),
     "passive_learner": partial(baselines.passive_learner, fit=_FIT),
     "best_of_n": partial(baselines.best_of_n, fit=_FIT),
     "elliptical_enumeration": partial(baselines.elliptical_enumeration, moments=_MOMENTS, fit=_FIT),
     "multi_turn": partial(tokens.multi_turn, moments=_MOMENTS, sampler=_SAMPLER, fit=_FIT),
-}  # fmt: skip
-"""Functions in float32."""
+}
+"""Functions that explore, with their sums, inverses and fits in float32."""
 
 BFLOAT16: dict[str, Callable[..., Any]] = {
     "elliptic_norms": narrowed(floored_norms, in_bfloat16),

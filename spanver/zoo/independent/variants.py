@@ -17,7 +17,7 @@ from spanver.zoo.independent.baselines import best_of_n, online_dpo, passive_lea
 from spanver.zoo.independent.exploration import Moments, build_spanner, searched_pair, spanner_sampling, tried_pair
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
 from spanver.zoo.independent.oracle import Found, Luck, counted, counted_oracle, literal_oracle
-from spanver.zoo.independent.precision import BFLOAT16, FLOAT32
+from spanver.zoo.independent.precision import BFLOAT16, FLOAT32, FLOAT32_LEARNERS
 from spanver.zoo.independent.regressions import fit
 from spanver.zoo.independent.samplers import (
     drawn_pilot,
@@ -192,6 +192,7 @@ def _variant(
 # Right, and not A1 to the letter.
 _OTHER_SAMPLER = replace(INDEPENDENT, claims=INDEPENDENT.claims - {"A1"})
 _OTHER_RACE = replace(INDEPENDENT, claims=INDEPENDENT.claims - {"A1r"})
+_SINGLE = replace(INDEPENDENT, precision="float32")
 
 _SAMPLER = "R1 R2 R3 R5"
 _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 O1 O3"
@@ -206,16 +207,37 @@ _own_pairs = partial(build_spanner, search=tried_pair)
 # fmt: off
 CONTROLS: tuple[Mutant, ...] = (
     changed("variant-independent", "shares the vocabulary alone with the reference", _EVERY, INDEPENDENT),
-    # Samplers.
     _variant("own-trials", "draws pilots and trials itself, in blocks of 16", _SAMPLER, softmax_sample=_own_trials),
+    _variant("fewer-trials", "halves pilot and trials", _SAMPLER, _OTHER_SAMPLER,
+        softmax_sample=partial(softmax_sample, sizes=fewer)),
+    _variant("race-in-place", "samples by a race of 2N + 1 draws in place of rejection", _SAMPLER, _OTHER_SAMPLER,
+        softmax_sample=race_in_place),
+    _variant("running-race", "races draw by draw, with exponential numbers", "R4", race_sample=running_race),
+    _variant("longer-race", "races with four times the draws of A1r", "R4", _OTHER_RACE,
+        race_sample=partial(race_sample, size=lambda multiplier, failure: race_size(4.0 * multiplier, failure))),
+    _variant("gumbel", "draws by Gumbel noise", "R6", draw=gumbel_draw),
+    _variant("brent", "fits by Brent's method on the multiplier", "E4 E6", fit=partial(fit, shift=shift_by_brent)),
+    _variant("accelerated", "minimises by accelerated projected gradients", "E6 O1",
+        online_dpo=partial(online_dpo, minimise=accelerated_minimum), xpo=partial(xpo, minimise=accelerated_minimum)),
+    _variant("one-by-one", "draws the responses of a pair by two queries", "E6 O1 T1",
+        passive_learner=partial(passive_learner, pair=one_by_one, difference=second_reward_first),
+        best_of_n=partial(best_of_n, pair=one_by_one)),
+    _variant("blocks-of-tries", "draws the tries of a search in blocks, and counts by drawing", "O1 O2 O3",
+        literal_oracle=partial(literal_oracle, search=drawn_at_once, pick=chosen, counts=tallied)),
+    _variant("float32", "computes norms, laws, divergences and fits in float32",
+        "I1 I2 I3 I4 I5 I6 I7 R5 S6 S8 B3 E2 E3 E4 E5 E6 E7", _SINGLE, **FLOAT32),
+    _variant("bfloat16", "rounds the arrays of norms, laws and divergences to bfloat16",
+        "I1 I2 I3 I4 I5 I6 I7 R5 S6 S8 E2 E3 E4 E5", replace(INDEPENDENT, precision="bfloat16"), **BFLOAT16),
+)
+"""Controls, by the guarantees that their difference touches."""
+
+MEASURED: tuple[Mutant, ...] = (
     _variant("own-trials-one-by-one", "draws pilots and trials itself, trial by trial", _SAMPLER,
         softmax_sample=partial(_own_trials, trials=partial(tried, block=1))),
     _variant("growing-blocks", "draws trials in blocks that double, and takes the last accepted", _SAMPLER,
         softmax_sample=partial(_own_trials, trials=in_growing_blocks)),
     _variant("trials-in-halves", "draws the pilot, and makes trials by two queries", _SAMPLER,
         softmax_sample=partial(softmax_sample, pilot=drawn_pilot, trials=in_halves)),
-    _variant("fewer-trials", "halves pilot and trials", _SAMPLER, _OTHER_SAMPLER,
-        softmax_sample=partial(softmax_sample, sizes=fewer)),
     _variant("fewer-own-trials", "halves pilot and trials, which it draws itself", _SAMPLER, _OTHER_SAMPLER,
         softmax_sample=partial(_own_trials, sizes=fewer)),
     _variant("longer-pilot", "draws a pilot half as long again, and makes half of the trials", _SAMPLER, _OTHER_SAMPLER,
@@ -224,13 +246,6 @@ CONTROLS: tuple[Mutant, ...] = (
         softmax_sample=partial(_own_trials, sizes=longer_pilot)),
     _variant("largest-weight", "rejects at the largest weight of the pilot, where that exceeds M Z", _SAMPLER,
         _OTHER_SAMPLER, softmax_sample=partial(softmax_sample, threshold=largest_seen)),
-    _variant("race-in-place", "samples by a race of 2N + 1 draws in place of rejection", _SAMPLER, _OTHER_SAMPLER,
-        softmax_sample=race_in_place),
-    _variant("running-race", "races draw by draw, with exponential numbers", "R4", race_sample=running_race),
-    _variant("longer-race", "races with four times the draws of A1r", "R4", _OTHER_RACE,
-        race_sample=partial(race_sample, size=lambda multiplier, failure: race_size(4.0 * multiplier, failure))),
-    _variant("gumbel", "draws by Gumbel noise", "R6", draw=gumbel_draw),
-    # Spanners and exploration.
     _variant("own-pairs", "draws pairs one by one", _SPANNER, build_spanner=_own_pairs),
     _variant("pairs-of-a-block", "draws and pays for all pairs of a round at once", _SPANNER,
         build_spanner=partial(build_spanner, search=pair_of_a_block)),
@@ -248,24 +263,12 @@ CONTROLS: tuple[Mutant, ...] = (
         _OTHER_SAMPLER, spanner_sampling=partial(
             spanner_sampling, phase_one=partial(build_spanner, search=pair_of_a_block), sampler=race_in_place,
             difference=second_reward_first, fit=partial(fit, shift=shift_by_brent))),
-    # Fits and baselines.
-    _variant("brent", "fits by Brent's method on the multiplier", "E4 E6", fit=partial(fit, shift=shift_by_brent)),
     _variant("programmed", "fits by sequential quadratic programming", "E4 E6", fit=programmed_fit),
-    _variant("accelerated", "minimises by accelerated projected gradients", "E6 O1",
-        online_dpo=partial(online_dpo, minimise=accelerated_minimum), xpo=partial(xpo, minimise=accelerated_minimum)),
-    _variant("one-by-one", "draws the responses of a pair by two queries", "E6 O1 T1",
-        passive_learner=partial(passive_learner, pair=one_by_one, difference=second_reward_first),
-        best_of_n=partial(best_of_n, pair=one_by_one)),
     _variant("own-turns", "draws all pairs and trials of A4 itself", "S1 S2 S3 S4 E6 O1 T5",
         multi_turn=partial(multi_turn, search=tried_pair, sampler=_own_trials)),
-    # Oracles.
-    _variant("blocks-of-tries", "draws the tries of a search in blocks, and counts by drawing", "O1 O2 O3",
-        literal_oracle=partial(literal_oracle, search=drawn_at_once, pick=chosen, counts=tallied)),
     _variant("geometric", "draws the number of tries as NumPy's generators do", "O1 O2 O3",
         counted_oracle=partial(counted_oracle, search=partial(counted, tries=geometric), pick=chosen)),
-    # Precision.
-    _variant("float32", "computes in float32", _EVERY, replace(INDEPENDENT, precision="float32"), **FLOAT32),
-    _variant("bfloat16", "rounds the arrays of its kernels to bfloat16", "I1 I2 I3 I4 S6 S8 E2 E3 E4 E5",
-        replace(INDEPENDENT, precision="bfloat16"), **BFLOAT16),
+    _variant("float32-learners", "sums, inverts and fits in float32 while it explores", f"{_EXPLORATION} {_SPANNER} T5",
+        _SINGLE, **FLOAT32_LEARNERS),
 )
-"""Controls, by the guarantees that their difference touches."""
+"""Controls that take longer, which `benchmarks.false_alarms` alone runs."""
