@@ -13,7 +13,6 @@ import numpy as np
 from spanver.oracle import Oracle, SamplingOracle
 from spanver.subjects.contract import Subject
 from spanver.values import Counts, FloatArray, IntArray, Pair, Place, Prompt, Response, Score
-from spanver.zoo.independent import torch_functions
 from spanver.zoo.independent.baselines import best_of_n, online_dpo, passive_learner, xpo
 from spanver.zoo.independent.exploration import Moments, build_spanner, searched_pair, spanner_sampling, tried_pair
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
@@ -271,7 +270,5 @@ MEASURED: tuple[Mutant, ...] = (
         counted_oracle=partial(counted_oracle, search=partial(counted, tries=geometric), pick=chosen)),
     _variant("float32-learners", "sums, inverts and fits in float32 while it explores", f"{_EXPLORATION} {_SPANNER} T5",
         _SINGLE, **FLOAT32_LEARNERS),
-    *([_variant("torch", "computes by PyTorch", "I1 I2 I3 I4 I5 I6 I7 R5 R6 S6 S8 E2 E3 E4 E5 E7",
-        **torch_functions.FUNCTIONS)] if torch_functions.INSTALLED else []),
 )
 """Controls that take longer, which `benchmarks.false_alarms` alone runs."""
