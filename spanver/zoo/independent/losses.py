@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from spanver.values import FloatArray
 from spanver.zoo.independent.algebra import log_sum_exp, sigmoid
 
-Table = tuple[FloatArray, FloatArray]
+Table: TypeAlias = tuple[FloatArray, FloatArray]
 """Log shares (k,) and features (k, d) of the responses that were counted at a prompt."""
 
 

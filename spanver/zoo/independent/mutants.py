@@ -81,12 +81,11 @@ def _remembering(*, renewed: bool) -> Callable[..., Response]:
 
 def _half_reused(acceptance: FloatArray, law: FloatArray, width: int, limit: int, luck: Luck) -> Found:
     """Search whose pairs share a response with the pair before."""
-    last = int(places(law, luck.random(1))[0])
+    responses = list(places(law, luck.random(width)))
     for number in range(1, limit + 1):
-        tried = [last, *places(law, luck.random(width - 1))] if width > 1 else [int(places(law, luck.random(1))[0])]
-        if luck.random() < acceptance[tuple(tried)]:
-            return [int(each) for each in tried], number
-        last = int(tried[-1])
+        if luck.random() < acceptance[tuple(responses)]:
+            return [int(each) for each in responses], number
+        responses = [*responses[1:], places(law, luck.random(1))[0]]
     return None, limit
 
 
@@ -94,9 +93,9 @@ def _one_uniform(acceptance: FloatArray, law: FloatArray, width: int, limit: int
     """Search that accepts by the uniform number that drew the last response."""
     for number in range(1, limit + 1):
         uniforms = luck.random(width)
-        tried = places(law, uniforms)
-        if uniforms[-1] < acceptance[tuple(tried)]:
-            return [int(each) for each in tried], number
+        responses = places(law, uniforms)
+        if uniforms[-1] < acceptance[tuple(responses)]:
+            return [int(each) for each in responses], number
     return None, limit
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from spanver.values import (
 )
 from spanver.zoo.independent.algebra import log_softmax, places, quadratic_norms, sigmoid
 
-Luck = np.random.Generator
-Found = tuple[list[int] | None, int]
+Luck: TypeAlias = np.random.Generator
+Found: TypeAlias = tuple[list[int] | None, int]
 """Responses of the accepted try, if any, and the number of tries."""
 
 

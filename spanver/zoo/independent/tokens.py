@@ -176,8 +176,9 @@ class Explorer:
         pairs, known = list(self._pairs[layer]), self._targets[layer]
         targets = list(known)
         fresh = self._anew(known, len(pairs))
-        targets[fresh] = [self._mean_return(each, each.first) - self._mean_return(each, each.second)
-                          for each in pairs[fresh]]  # fmt: skip
+        targets[fresh] = [
+            self._mean_return(pair, pair.first) - self._mean_return(pair, pair.second) for pair in pairs[fresh]
+        ]
         vectors = np.array([pair.difference for pair in pairs]).reshape(-1, self._oracle.dimension)
         self._targets[layer] = np.array(targets)
         self._thetas[layer] = self._fit(vectors, self._targets[layer], self._radius)

@@ -161,10 +161,10 @@ def drawn_at_once(acceptance: FloatArray, law: FloatArray, width: int, limit: in
     block = 64
     for start in range(0, limit, block):
         size = min(block, limit - start)
-        tried = luck.choice(len(law), p=law, size=(size, width))
-        accepted = np.flatnonzero(luck.random(size) < acceptance[tuple(tried.T)])
+        responses = luck.choice(len(law), p=law, size=(size, width))
+        accepted = np.flatnonzero(luck.random(size) < acceptance[tuple(responses.T)])
         if len(accepted) > 0:
-            return [int(each) for each in tried[accepted[0]]], start + int(accepted[0]) + 1
+            return [int(each) for each in responses[accepted[0]]], start + int(accepted[0]) + 1
     return None, limit
 
 
