@@ -233,7 +233,9 @@ def _result(
 def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
     # A mutant killed under a gentler profile need not be run under a harder one, which detects more.
     for hardness in dict.fromkeys([profile] if matrix else ["quick", profile]):
-        findings = run_properties(_request(mutant, hardness, matrix, seed), stop_at_first=not matrix)
+        findings = run_properties(
+            request_for(mutant, profile=hardness, matrix=matrix, seed=seed), stop_at_first=not matrix
+        )
         violated = tuple(each for each in findings if each.verdict is Verdict.VIOLATED and not is_stale(each))
         if violated:
             return violated
@@ -250,17 +252,27 @@ def is_stale(finding: Finding) -> bool:
 
 def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
     """Findings that do not hold; that nothing ran is one too."""
-    findings = run_properties(_request(control, profile, matrix, seed))
+    findings = run_properties(request_for(control, profile=profile, matrix=matrix, seed=seed))
     if not findings:
         return (Finding("none", control.breaks, message="nothing ran"),)
     return tuple(each for each in findings if each.verdict is not Verdict.HOLDS and not each.not_judged)
 
 
-def _request(mutant: Mutant, profile: str, matrix: bool, seed: int) -> Request:
+def request_for(mutant: Mutant, *, profile: str = "quick", matrix: bool = False, seed: int = 0) -> Request:
+    """What to verify of a mutant or control: the guarantees of the functions in which it differs, or all.
+
+    Parameters
+    ----------
+    mutant : Mutant
+    profile : str
+    matrix : bool
+        Whether all guarantees are judged.
+    seed : int
+    """
     return Request(
         subject=f"zoo:{mutant.name}",
         profile=profile,
         only="" if matrix else ",".join(mutant.breaks),
         seed=seed,
-        functions=",".join(mutant.functions),  # all others are the reference's
+        functions=",".join(mutant.functions),  # all others are right
     )

@@ -25,6 +25,8 @@ from spanver.zoo import (
     tokens,
 )
 from spanver.zoo.controls import CONTROLS as _CONTROLS
+from spanver.zoo.independent import mutants as independent_mutants
+from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
@@ -43,8 +45,14 @@ def _by_name(rows: Iterable[Mutant]) -> dict[str, Mutant]:
 MUTANTS = _by_name(each for file in _FILES for each in file.MUTANTS)
 """Mutants by name."""
 
-CONTROLS = _by_name(_CONTROLS)
+CONTROLS = _by_name([*_CONTROLS, *variants.CONTROLS])
 """Controls by name."""
+
+MEASURED = _by_name(variants.MEASURED)
+"""Controls that `benchmarks.false_alarms` alone runs, by name."""
+
+INDEPENDENT_MUTANTS = _by_name(independent_mutants.MUTANTS)
+"""Mutants of the independent implementation by name, which `spanver zoo` does not run: some survive."""
 
 
 def find(name: str) -> Mutant:
@@ -55,11 +63,11 @@ def find(name: str) -> Mutant:
     ArgumentError
         If there is none of this name.
     """
-    found = MUTANTS.get(name) or CONTROLS.get(name)
-    if found is None:
-        alike = get_close_matches(name, [*MUTANTS, *CONTROLS], cutoff=0.3)
+    rows = MUTANTS | CONTROLS | MEASURED | INDEPENDENT_MUTANTS
+    if name not in rows:
+        alike = get_close_matches(name, rows, cutoff=0.3)
         raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")
-    return found
+    return rows[name]
 
 
 def mutant(name: str) -> Subject:

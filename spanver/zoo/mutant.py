@@ -1,4 +1,4 @@
-"""What a mutant is: the reference with one realistic bug, and the guarantees that it should break."""
+"""What a mutant is: a correct subject with one realistic bug, and the guarantees that it should break."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spanver.subjects.reference import subject as reference
 
 @dataclass(frozen=True)
 class Mutant:
-    """The reference with one bug, or a control: a correct implementation that differs from it.
+    """A correct subject with one bug, or a control: a correct implementation that differs from it.
 
     Attributes
     ----------
@@ -23,21 +23,28 @@ class Mutant:
     breaks : tuple of str
         Guarantees of which at least one has to fail; for a control, those that its change touches and that must hold.
     functions : mapping
-        Its own functions, by the names of the reference's that they replace.
+        Its own functions, by the names of the subject's that they replace.
+    subject : Subject
+        What it is a patch of: the reference, or another correct implementation.
     """
 
     name: str
     bug: str
     breaks: tuple[str, ...]
     functions: Mapping[str, Callable[..., Any]]
+    subject: Subject = reference
 
 
-def changed(name: str, bug: str, breaks: str, **functions: Callable[..., Any]) -> Mutant:
-    """Return the mutant with these functions; `breaks` are ids with spaces between them."""
-    return Mutant(name, bug, tuple(breaks.split()), functions)
+def changed(
+    name: str, bug: str, breaks: str, subject: Subject = reference, /, **functions: Callable[..., Any]
+) -> Mutant:
+    """Return the mutant of a subject with these functions; `breaks` are ids with spaces between them."""
+    return Mutant(name, bug, tuple(breaks.split()), functions, subject)
 
 
-def mutants_of(function: str, prefix: str, base: Callable[..., Any]) -> Callable[..., Mutant]:
+def mutants_of(
+    function: str, prefix: str, base: Callable[..., Any], subject: Subject = reference
+) -> Callable[..., Mutant]:
     """Return what makes a mutant of one function from a row of a table.
 
     Parameters
@@ -48,6 +55,8 @@ def mutants_of(function: str, prefix: str, base: Callable[..., Any]) -> Callable
         What the names of its mutants begin with.
     base : callable
         A correct implementation, whose steps are keyword arguments.
+    subject : Subject, optional
+        What they are mutants of. Default: the reference.
 
     Returns
     -------
@@ -65,11 +74,13 @@ def mutants_of(function: str, prefix: str, base: Callable[..., Any]) -> Callable
     """
 
     def row(name: str, bug: str, breaks: str, whole: Callable[..., Any] = base, /, **parts: Any) -> Mutant:
-        return changed(f"{prefix}-{name}", bug, breaks, **{function: partial(whole, **parts) if parts else whole})
+        functions = {function: partial(whole, **parts) if parts else whole}
+        return changed(f"{prefix}-{name}", bug, breaks, subject, **functions)
 
     return row
 
 
 def mutated(mutant: Mutant) -> Subject:
     """Return the subject of a mutant."""
-    return replace(reference, name=f"zoo:{mutant.name}", functions={**reference.functions, **mutant.functions})
+    functions = {**mutant.subject.functions, **mutant.functions}
+    return replace(mutant.subject, name=f"zoo:{mutant.name}", functions=functions)

@@ -7,9 +7,9 @@ import pytest
 from spanver.errors import ArgumentError
 from spanver.verdicts import Verdict
 from spanver.verification.finding import Finding
-from spanver.verification.hunt import MutantResult, ZooReport, interval, is_stale, run_zoo
+from spanver.verification.hunt import MutantResult, ZooReport, interval, is_stale, request_for, run_zoo
 from spanver.verification.report import zoo_lines
-from spanver.zoo.catalogue import MUTANTS
+from spanver.zoo.catalogue import MUTANTS, find
 from spanver.zoo.mutant import Mutant
 
 MUTANT: Mutant = next(each for each in MUTANTS.values() if each.breaks == ("S8",))
@@ -55,6 +55,13 @@ def test_a_survivor_a_false_kill_and_an_exact_guarantee_without_kills_fail_the_z
     assert whole.verdict is Verdict.VIOLATED
     assert any(line.startswith("exact guarantees that killed nothing: I1") for line in zoo_lines(whole))
     assert not any("nothing" in line for line in zoo_lines(part))
+
+
+def test_a_variant_is_judged_where_its_difference_lies_and_a_whole_implementation_everywhere() -> None:
+    part, whole = request_for(find("variant-independent-gumbel"), seed=7), request_for(find("variant-independent"))
+    assert (part.subject, part.only, part.functions, part.seed) == ("zoo:variant-independent-gumbel", "R6", "draw", 7)
+    assert request_for(find("variant-independent-gumbel"), matrix=True).only == ""
+    assert whole.functions == ""
 
 
 def test_intervals_are_those_of_clopper_and_pearson() -> None:

@@ -19,10 +19,10 @@ from spanver.oracles.literal import literal_oracle
 from spanver.subjects.reference import subject as reference
 from spanver.verification.transcript import RecordingOracle
 from spanver.zoo.algebra import table_behind
-from spanver.zoo.catalogue import CONTROLS, MUTANTS, _by_name, find, mutant
+from spanver.zoo.catalogue import CONTROLS, INDEPENDENT_MUTANTS, MEASURED, MUTANTS, _by_name, find, mutant
 from spanver.zoo.mutant import mutants_of
 
-ALL = [*MUTANTS.values(), *CONTROLS.values()]
+ALL = [*MUTANTS.values(), *CONTROLS.values(), *MEASURED.values(), *INDEPENDENT_MUTANTS.values()]
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
@@ -33,28 +33,27 @@ def test_two_rows_of_one_name_are_refused() -> None:
 
 def test_no_row_of_any_file_is_lost() -> None:
     files = [
-        importlib.import_module(f"spanver.zoo.{found.name}") for found in pkgutil.iter_modules(spanver.zoo.__path__)
+        importlib.import_module(found.name) for found in pkgutil.walk_packages(spanver.zoo.__path__, "spanver.zoo.")
     ]
     rows = [
         each.name
         for file in files
         if not file.__name__.endswith("catalogue")
-        for table in ("MUTANTS", "CONTROLS")
+        for table in ("MUTANTS", "CONTROLS", "MEASURED")
         for each in getattr(file, table, ())
     ]
-    assert sorted(rows) == sorted([*MUTANTS, *CONTROLS])
+    assert sorted(rows) == sorted(each.name for each in ALL)
 
 
 def test_a_row_names_guarantees_and_functions_that_exist() -> None:
     assert [each.name for each in ALL if not each.breaks or not set(each.breaks) <= set(REGISTRY)] == []
-    assert [each.name for each in ALL if not each.functions.keys() <= reference.functions.keys()] == []
+    assert [each.name for each in ALL if not each.functions.keys() <= each.subject.functions.keys()] == []
 
 
-def test_no_function_of_a_row_is_the_reference() -> None:
-    same = [
-        each.name for each in ALL for name, function in each.functions.items() if function is reference.functions[name]
-    ]
-    assert same == []
+def test_no_function_of_a_row_is_that_of_its_subject() -> None:
+    assert [
+        each.name for each in ALL for name, own in each.functions.items() if own is each.subject.functions[name]
+    ] == []
 
 
 def test_a_bug_is_a_verb_in_the_present_without_its_subject() -> None:

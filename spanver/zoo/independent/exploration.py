@@ -1,0 +1,177 @@
+"""SpannerSampling (A2), written from its statement; steps are keyword arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from spanver.oracle import Oracle, SamplingOracle
+from spanver.values import FloatArray, Pair, Place, Prompt, Response, Score, TruncatedScore, UncertainPairRule
+from spanver.zoo.independent.algebra import quadratic_norms
+from spanver.zoo.independent.regressions import Fit, fit
+from spanver.zoo.independent.samplers import softmax_sample
+
+
+def inverted(sigma: FloatArray) -> FloatArray:
+    """Inverse of a symmetric matrix, symmetric to the last bit."""
+    inverse = np.linalg.inv(sigma)
+    return np.asarray((inverse + inverse.T) / 2)
+
+
+def inverted_sigma(moments: Moments, vector: FloatArray) -> FloatArray:
+    """Precision after a vector was added to Sigma, by a fresh inverse."""
+    del vector
+    return inverted(moments.sigma)
+
+
+class Moments:
+    """Sigma, and its inverse kept up to date.
+
+    Parameters
+    ----------
+    dimension : int
+    ridge : float
+    renewed : callable
+        Precision, given the moments of which Sigma is new and the precision is not yet, and the vector added last.
+    dtype : type
+        Of the arithmetic.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        ridge: float,
+        *,
+        renewed: Callable[[Moments, FloatArray], FloatArray] = inverted_sigma,
+        dtype: Any = np.float64,
+    ) -> None:
+        self._renewed, self._dtype = renewed, dtype
+        self.sigma: FloatArray = np.eye(dimension, dtype=dtype) * ridge
+        self.precision: FloatArray = np.eye(dimension, dtype=dtype) / ridge
+        self.added = 0
+
+    def norms(self, vectors: FloatArray) -> FloatArray:
+        """Elliptic norms of vectors of shape (.., d): shape (..)."""
+        return quadratic_norms(vectors.astype(self._dtype), self.precision)
+
+    def add(self, vector: FloatArray) -> None:
+        """Add a vector of shape (d,)."""
+        vector = vector.astype(self._dtype)
+        self.sigma = self.sigma + np.outer(vector, vector)
+        self.added += 1
+        self.precision = self._renewed(self, vector)
+
+
+MakeMoments: TypeAlias = Callable[[int, float], Moments]
+Search: TypeAlias = Callable[[SamplingOracle[Any], Any, Moments, float, int], Pair[Any] | None]
+Difference: TypeAlias = Callable[[Oracle, Prompt, Response, Response], float]
+
+
+def searched_pair(
+    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
+) -> Pair[Place] | None:
+    """First uncertain pair of at most `limit`, by the compressed query."""
+    found = oracle.sample_until(prompt, UncertainPairRule(moments.precision, nu), limit)
+    return None if found.responses is None else Pair(prompt, found.responses[0], found.responses[1])
+
+
+def tried_pair(
+    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
+) -> Pair[Place] | None:
+    """First uncertain pair of at most `limit`, drawn one by one."""
+    for _ in range(limit):
+        drawn = oracle.sample(prompt, 2)
+        pair = Pair(prompt, drawn[0], drawn[1])
+        if moments.norms(pair.difference) > nu:
+            return pair
+    return None
+
+
+def reward_difference(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
+    """Reward of the first response less that of the second."""
+    return oracle.reward(prompt, one.id) - oracle.reward(prompt, two.id)
+
+
+def build_spanner(
+    oracle: Oracle,
+    *,
+    prompts: int,
+    pairs_per_prompt: int,
+    nu: float,
+    ridge: float,
+    seed: int,
+    moments: MakeMoments = Moments,
+    search: Search = searched_pair,
+    difference: Difference = reward_difference,
+) -> dict[str, Any]:
+    """Phase 1: pairs that are uncertain when they are drawn, and their rewards."""
+    del seed  # all randomness is the oracle's
+    known = moments(oracle.dimension, ridge)
+    pairs: list[Pair[Prompt]] = []
+    targets: list[float] = []
+    for _ in range(prompts):
+        prompt = oracle.prompt()
+        pair = search(oracle, prompt, known, nu, pairs_per_prompt)
+        if pair is not None:
+            targets.append(difference(oracle, prompt, pair.first, pair.second))
+            known.add(pair.difference)
+            pairs.append(pair)
+    return {
+        "prompts": [pair.prompt for pair in pairs],
+        "first": [pair.first.id for pair in pairs],
+        "second": [pair.second.id for pair in pairs],
+        "vectors": np.array([pair.difference for pair in pairs]).reshape(-1, oracle.dimension),
+        "targets": np.array(targets),
+        "sigma": known.sigma,
+        "precision": known.precision,
+    }
+
+
+def new_prompt(oracle: Oracle, spanner: dict[str, Any]) -> Prompt:
+    """A new prompt, whatever the spanner."""
+    del spanner
+    return oracle.prompt()
+
+
+def spanner_sampling(
+    oracle: Oracle,
+    *,
+    seed: int,
+    settings: Any,
+    phase_one: Callable[..., dict[str, Any]] = build_spanner,
+    weight: float = 1.0,
+    prompt_of: Callable[[Oracle, dict[str, Any]], Prompt] = new_prompt,
+    score_of: Callable[[FloatArray, FloatArray, FloatArray, float], Score] = TruncatedScore,
+    sampler: Callable[..., Response] = softmax_sample,
+    difference: Difference = reward_difference,
+    fit: Fit = fit,
+) -> dict[str, Any]:
+    """Both phases: the spanner, then rounds of fit, truncated softmax sample and reward; `weight` is the spanner's."""
+    spanner = phase_one(
+        oracle,
+        prompts=settings.prompts,
+        pairs_per_prompt=settings.pairs_per_prompt,
+        nu=settings.nu,
+        ridge=settings.ridge,
+        seed=seed,
+    )
+    vectors, targets = list(weight * spanner["vectors"]), list(weight * spanner["targets"])
+    thetas = []
+    for number in range(settings.exploration_rounds):
+        theta = fit(np.array(vectors).reshape(-1, oracle.dimension), np.array(targets), oracle.radius)
+        prompt = prompt_of(oracle, spanner)
+        two = oracle.sample(prompt, 1)[0]
+        one = sampler(
+            oracle,
+            prompt,
+            score_of(theta, two.features, spanner["precision"], settings.nu),
+            multiplier=settings.rejection_multiplier,
+            failure=settings.rejection_failure,
+            seed=seed + number,
+        )
+        targets.append(difference(oracle, prompt, one, two))
+        vectors.append(one.features - two.features)
+        thetas.append(theta)
+    return {"thetas": np.array(thetas), "precision": spanner["precision"], "nu": settings.nu}

@@ -1,0 +1,34 @@
+"""The independent implementation as a subject."""
+
+from __future__ import annotations
+
+from spanver.subjects.contract import CLAIMS, Subject
+from spanver.zoo.independent.algebra import (
+    draw,
+    elliptic_norms,
+    kl_divergence,
+    log_coverage,
+    log_softmax,
+    truncated_scores,
+)
+from spanver.zoo.independent.baselines import best_of_n, elliptical_enumeration, online_dpo, passive_learner, xpo
+from spanver.zoo.independent.exploration import build_spanner, spanner_sampling
+from spanver.zoo.independent.oracle import counted_oracle, literal_oracle
+from spanver.zoo.independent.regressions import fit, ridge_regression
+from spanver.zoo.independent.samplers import race_sample, softmax_sample
+from spanver.zoo.independent.spanning_sets import barycentric_spanner, covering_list, pivoted_diagonal
+from spanver.zoo.independent.tokens import multi_turn, soft_q
+
+INDEPENDENT = Subject(
+    name="independent",
+    functions={
+        each.__name__: each
+        for each in (
+            elliptic_norms, log_softmax, truncated_scores, kl_divergence, log_coverage, fit, ridge_regression, draw,
+            barycentric_spanner, covering_list, pivoted_diagonal, softmax_sample, race_sample, build_spanner,
+            spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q, multi_turn,
+            literal_oracle, counted_oracle,
+        )
+    },
+    claims=frozenset(CLAIMS),
+)  # fmt: skip
