@@ -27,7 +27,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray, RejectionRule
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, Seen
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of, fresh_oracles
 
@@ -200,9 +200,19 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         )
         return float(np.logaddexp(first, second)) - math.log(2.0)
 
-    def words(seen: Sequence[tuple[int, int, float]]) -> str:
-        hits, chances = (np.mean([each[part] for each in seen]) for part in (1, 2))
-        return f"an event of mean chance {chances:.3g} had frequency {hits:.3g}"
+    def words(seen: Sequence[tuple[int, int, float]]) -> Seen:
+        events = {
+            1: "rounds whose first response is the sampler's most preferred one, or by turns not its least preferred",
+            2: "rounds whose second response is the base policy's likeliest",
+        }
+        compared = {
+            of: np.mean([(hit, chance) for about, hit, chance in seen if about == of], axis=0)
+            for of in events
+            if any(about == of for about, *_ in seen)
+        }
+        of = max(compared, key=lambda each: abs(float(np.subtract(*compared[each]))))
+        hits, chances = compared[of]
+        return Seen(events[of], f"frequency {hits:.4g}", f"mean chance {chances:.4g}")
 
     return Experiment(observe, log_e, 2 * min_samples_chances(check.discrepancy, alpha=check.alpha / 2), words)
 

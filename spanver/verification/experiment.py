@@ -18,6 +18,25 @@ SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What observations showed beside what was claimed.
+
+    Attributes
+    ----------
+    of : str
+        What was looked at.
+    observed, expected : str
+    shares : sequence of (str, float, float)
+        Of every outcome of a law: its name, its observed and its expected share.
+    """
+
+    of: str
+    observed: str
+    expected: str
+    shares: Sequence[tuple[str, float, float]] = ()
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A statistical claim about one instance.
 
@@ -30,13 +49,13 @@ class Experiment:
     samples : int
         Observations after which a violation of the discrepancy demanded has been seen with probability 0.99.
     seen : callable
-        What was observed and what was claimed, in words.
+        What was observed and what was claimed.
     """
 
     observe: Callable[[int, int], Sequence[Any]]
     log_e: Callable[[Sequence[Any]], float]
     samples: int
-    seen: Callable[[Sequence[Any]], str]
+    seen: Callable[[Sequence[Any]], Seen]
 
 
 @dataclass
@@ -75,9 +94,14 @@ class ExperimentLoop:
             evidence, threshold = experiment.log_e(observations), -math.log(self.alpha)
             if evidence >= threshold:
                 self.decided_after = min(len(observations), self.decided_after or len(observations))
+                seen = experiment.seen(observations)
                 raise ViolationError(
-                    f"{experiment.seen(observations)}, after {len(observations)} observations (e-value "
-                    f"e^{evidence:.1f}, above 1/alpha = e^{threshold:.1f})"
+                    f"{seen.of}: {seen.observed}, expected {seen.expected}, after {len(observations)} observations "
+                    f"(e-value e^{evidence:.1f}, above 1/alpha = e^{threshold:.1f})",
+                    of=seen.of,
+                    observed=seen.observed,
+                    expected=seen.expected,
+                    shares=seen.shares,
                 )
             count, look = min(3 * len(observations), most - len(observations)), look + 1
 
