@@ -94,7 +94,7 @@ def _query_text(query: Query) -> str:
     match query.answer:
         case SearchResult() as found:
             end = "accepted" if found.responses is not None else "none accepted"
-            return f"{query.name} up to {query.arguments[1]} ({found.tries} tries, {end})"
+            return f"{query.name} (tries: {found.tries} of at most {query.arguments[1]}, {end})"
         case Counts() | Responses() if query.samples:
             return f"{query.name} {query.samples}"
     return query.name

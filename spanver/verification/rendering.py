@@ -74,36 +74,38 @@ def finding_lines(finding: Finding) -> Iterator[str]:
 def instance_lines(instance: Mapping[str, Any], call: Call | None = None) -> Iterator[str]:
     """Yield the lines of an instance, which is plain data: its problems as tables, and the rest as values.
 
-    Settings and numbers that the call states are left out: a property may have put others in their place.
+    Settings and numbers that the call states are left out: a property may have put others in their place. So are the
+    prompts that it is not about.
     """
     stated = set() if call is None else set(call.arguments)
     for name, value in instance.items():
         if isinstance(value, Mapping) and set(value) >= PROBLEM:
-            yield from _problem_lines(name, value)
+            yield from _problem_lines(name, value, None if call is None else call.arguments.get("prompt"))
         elif isinstance(value, Mapping) and set(value) >= SETTINGS and stated & {"settings", *value}:
             continue
         elif name not in stated:
             yield f"{name}: {short(value)}"
 
 
-def _problem_lines(name: str, problem: Mapping[str, Any]) -> Iterator[str]:
+def _problem_lines(name: str, problem: Mapping[str, Any], prompt: str | None) -> Iterator[str]:
     features = problem.get("features", ())
     known = ("beta", "radius", "reward_range", "noise", "theta_star", "horizon")
     facts = {key: problem[key] for key in known if problem.get(key) is not None}
     yield f"{name}: {short(facts)}"
     if np.ndim(problem["reward"]) == 2 and len(features) == len(problem["reward"]) and np.ndim(features) == 3:
-        yield from _indented(_table_lines(problem, features))
+        yield from _indented(_table_lines(problem, features, prompt), 2)
     else:  # by layers
         for layer, base in enumerate(problem["log_base"], start=1):
             yield f"  base policy of layer {layer}: {short(_probabilities(base))}"
         yield f"  mean rewards: {short(problem['reward'])}"
 
 
-def _table_lines(problem: Mapping[str, Any], features: Sequence[Any]) -> Iterator[str]:
+def _table_lines(problem: Mapping[str, Any], features: Sequence[Any], prompt: str | None) -> Iterator[str]:
     header = ("prompt", "probability", "response", "base policy", "mean reward", "features")
     rows = [
         (short(x), short(float(problem["prompt_law"][x])), short(y), short(base), short(reward), short(features[x][y]))
         for x, rewards in enumerate(problem["reward"])
+        if prompt in (None, str(x))
         for y, (base, reward) in enumerate(zip(_probabilities(problem["log_base"][x]), rewards, strict=True))
     ]
     yield from _aligned(header, rows)

@@ -6,7 +6,7 @@ from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.finding import Finding
-from spanver.verification.request import Request
+from spanver.verification.request import ExpectedFailure, Request
 from spanver.verification.results import Report, Row, Status, judge
 
 
@@ -15,7 +15,7 @@ def test_an_expected_failure_hides_no_other_one_and_accuses_nothing_undecided() 
         return Finding(message, ("E6",), verdict, message=message, examples=1)
 
     properties = [each for each in find_properties() if "E6" in each.guarantees][:2]
-    known = {"E6": "bug 17"}
+    known = {"E6": ExpectedFailure("bug 17")}
 
     def row(*findings: Finding) -> Row:
         return judge("E6", reference, findings, properties, known)
