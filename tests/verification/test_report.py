@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from spanver.verdicts import Verdict
-from spanver.verification.finding import Call, Finding
-from spanver.verification.report import footer_lines, verdict_table, violation_lines
+from spanver.verification.finding import Call, Fault, Finding
+from spanver.verification.report import error_lines, footer_lines, undecided_lines, verdict_table, violation_lines
 from spanver.verification.request import Request
 from spanver.verification.results import Report, Row, Status
 
@@ -60,3 +62,33 @@ def test_a_report_in_which_a_property_did_not_run_is_never_better_than_undecided
     held = Report(Request(), "given", (Row("S4", Status.HOLDS, (BOUND,)),), expected=2, executed=1)
     assert held.verdict is Verdict.UNDECIDED
     assert REPORT.verdict is Verdict.VIOLATED
+
+
+def test_what_is_undecided_or_not_judged_says_why_once_for_all_guarantees_of_a_reason() -> None:
+    rows = (
+        Row("I1", Status.UNDECIDED, (), "2 properties did not run"),
+        Row("I2", Status.UNDECIDED, (), "2 properties did not run"),
+        Row("R1", Status.NOT_JUDGED, (), "fit raised TypeError"),
+        Row("S4", Status.HOLDS, (BOUND, Finding("test_other", ("S4",), not_judged="out of reach"))),
+    )
+    assert list(undecided_lines(Report(Request(), "given", rows, 3, 1))) == [
+        "I1, I2 are undecided: 2 properties did not run",
+        "R1 is not judged: fit raised TypeError",
+        "S4 is not judged by test_other: out of reach",
+    ]
+
+
+def test_an_error_of_the_subject_is_told_once_with_its_line_and_its_guarantees() -> None:
+    fault = Fault("fit", "raised", "TypeError", "mine.py:42")
+    message = "fit raised TypeError: no"
+    one, two = (Finding(name, (), Verdict.VIOLATED, message=message, fault=fault) for name in ("a", "b"))
+    rows = (Row("E6", Status.NOT_JUDGED, (one,)), Row("R1", Status.NOT_JUDGED, (one, two)))
+    report = Report(Request(), "given", rows, 2, 2)
+    assert list(error_lines(report)) == [
+        "fit raised TypeError: no [raised]",
+        "  at mine.py:42",
+        "  in 2 properties of E6, R1, on calls of fit",
+        "  again: spanver verify reference --only E6 --profile quick --seed 0",
+    ]
+    assert next(footer_lines(report)).endswith("0 undecided, 1 error of the subject")
+    assert list(footer_lines(replace(report, interrupted=True)))[-1] == "interrupted: 2 of 2 properties were run"
