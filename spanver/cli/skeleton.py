@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from spanver.errors import ArgumentError
@@ -33,13 +33,25 @@ provides = (  # the names of the functions that are done: the others are reporte
 )
 '''
 TAIL = "\n\nsubject = sys.modules[__name__]\n"
-TYPES = {
+KINDS = {
     Kind.ARRAY: "NDArray[np.float64]",
     Kind.LAYERS: "list[NDArray[np.float64]]",
     Kind.SCORE: "Score",
     Kind.SETTINGS: "Settings",
     Kind.ORACLE: "Oracle",
 }
+NUMBERS = "beta nu radius ridge approximation multiplier failure alpha"
+COUNTS = "count seed prompts pairs_per_prompt rounds partition_samples horizon"
+NAMES = {
+    **dict.fromkeys(NUMBERS.split(), "float"),
+    **dict.fromkeys(COUNTS.split(), "int"),
+    "prompt": "Prompt",
+    "feedback": "str",
+    "problem": "TabularProblem",
+    "budget": "Budget | None",
+}
+IN_LAYERS = {"oracle": "PrefixOracle", "settings": "MultiTurnSettings"}
+"""Arguments of `multi_turn` that have other types than those of the same name elsewhere."""
 
 
 def write_skeleton(name: str) -> Path:
@@ -74,15 +86,15 @@ def skeleton(name: str) -> str:
 
 
 def _function(function: Function) -> str:
-    named = ["*", *map(_parameter, function.named.items())] if function.named else []
-    given = ", ".join([*map(_parameter, function.positional.items()), *named])
+    types = NAMES | IN_LAYERS if function.name == "multi_turn" else NAMES
+
+    def written(arguments: Mapping[str, Argument]) -> list[str]:
+        return [f"{name}: {types[name] if name in types else KINDS[each.kind]}" for name, each in arguments.items()]
+
+    named = ["*", *written(function.named)] if function.named else []
+    given = ", ".join([*written(function.positional), *named])
     lines = "\n".join(_docstring(function))
     return f'def {function.name}({given}) -> Any:\n    """{lines}\n    """\n    raise NotImplementedError\n'
-
-
-def _parameter(named: tuple[str, Argument]) -> str:
-    name, argument = named
-    return f"{name}: {argument.type or TYPES[argument.kind]}"
 
 
 def _docstring(function: Function) -> Iterator[str]:

@@ -109,11 +109,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a function: its kind, its shape or meaning in words, and its type where the kind has none."""
+    """One argument of a function: its kind, and its shape or meaning in words."""
 
     kind: Kind
     words: str = ""
-    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,19 +150,16 @@ def _array(shape: str) -> Argument:
 
 
 def _plain(names: str) -> dict[str, Argument]:
-    return {name: Argument(Kind.PLAIN, type=_TYPES[name]) for name in names.split()}
+    return dict.fromkeys(names.split(), _PLAIN)
 
 
-_NUMBERS = "beta nu radius ridge approximation multiplier failure alpha"
-_COUNTS = "count seed prompts pairs_per_prompt rounds partition_samples horizon"
-_TYPES = dict.fromkeys(_NUMBERS.split(), "float") | dict.fromkeys(_COUNTS.split(), "int")
-_TYPES |= {"prompt": "Prompt", "feedback": "str", "problem": "TabularProblem", "budget": "Budget | None"}
+_PLAIN = Argument(Kind.PLAIN)
 _ORACLE = {"oracle": Argument(Kind.ORACLE)}
-_SAMPLER = _ORACLE | _plain("prompt") | {"score": Argument(Kind.SCORE)}
+_SAMPLER = _ORACLE | {"prompt": _PLAIN, "score": Argument(Kind.SCORE)}
 _LOG_N = Argument(Kind.ARRAY, "(n,) in logs")
 _REGRESSION = {"features": _array("n, d"), "targets": _array("n,")}
 _VECTORS = {"vectors": _array("n, d")}
-_PROBLEM = _plain("problem")
+_PROBLEM = {"problem": _PLAIN}
 _BASELINE, _CHOSEN = "a baseline run", "indices of the chosen"
 
 # a table, a row a function
@@ -194,8 +190,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("best_of_n", _ORACLE, _plain("rounds count seed"), "a baseline run, with its count", best_of_n),
     Function("soft_q", {"layers": Argument(Kind.LAYERS, "[(n A^(h-1), A)] in logs"), "rewards": _array("n, A^H")}
              | _plain("beta"), {}, "values [(n A^(h-1), A)]", layers),
-    Function("multi_turn", {"oracle": Argument(Kind.ORACLE, "of prefixes", "PrefixOracle")},
-             _plain("horizon") | {"settings": Argument(Kind.PLAIN, type="MultiTurnSettings")} | _plain("seed"),
+    Function("multi_turn", {"oracle": Argument(Kind.ORACLE, "of prefixes")}, _plain("horizon settings seed"),
              "a multi-turn run", multi_turn, travels=False),
     Function("literal_oracle", _PROBLEM, _plain("seed budget"), "an oracle", lambda oracle: oracle, travels=False),
     Function("counted_oracle", _PROBLEM, _plain("seed budget"), "an oracle", lambda oracle: oracle, travels=False),

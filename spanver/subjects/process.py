@@ -122,8 +122,7 @@ class _Conversation:
             self.close()
             raise
         if "error" in message:
-            reported = {key: str(message.get(name, "")) for key, name in (("error_type", "type"), ("where", "where"))}
-            raise refused or SubjectError(str(message["error"]), **reported)
+            raise refused or SubjectError(str(message["error"]))
         try:
             result_of(name, result)
         except ContractError as error:

@@ -63,12 +63,13 @@ def made_call(function: str, arguments: tuple[Any, ...], named: Mapping[str, Any
     """Return a call that is about to be made; its oracle, if it has one and does not record yet, records now."""
     positional = FUNCTIONS[function].positional
     given = dict(zip(positional, arguments, strict=False)) | dict(named)
-    asked = positional.get("oracle")
-    if asked is None:
+    if "oracle" not in positional:
         return Made(function, given, number)
     oracle = given["oracle"]
     if not isinstance(oracle, RecordingOracle | RecordingPrefixOracle):
-        oracle = given["oracle"] = RecordingPrefixOracle(oracle) if asked.words else RecordingOracle(oracle)
+        oracle = given["oracle"] = (
+            RecordingOracle(oracle) if hasattr(oracle, "compare") else RecordingPrefixOracle(oracle)
+        )
     return Made(function, given, number, oracle, len(oracle.queries))
 
 

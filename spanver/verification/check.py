@@ -17,12 +17,19 @@ from typing import Any
 import hypothesis
 import numpy as np
 
-from spanver.errors import BudgetExceededError, ContractError, ProtocolError, SubjectError, ViolationError
+from spanver.errors import (
+    BudgetExceededError,
+    ContractError,
+    ProtocolError,
+    SubjectError,
+    ViolationError,
+    raised,
+    where_raised,
+)
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
 from spanver.subjects.contract import Subject, result_of
-from spanver.subjects.location import line_of
 from spanver.subjects.results import SpannerResult
 from spanver.validation import require
 from spanver.values import FloatArray
@@ -213,14 +220,14 @@ def _fault(function: str, error: BaseException) -> ViolationError:
         return ViolationError(str(error), "protocol", final=error.final, function=function)
     if isinstance(error, ContractError):
         return ViolationError(str(error), "contract", function=function)
-    error_type, where, words = type(error).__name__, line_of(error), " ".join(str(error).split())
-    if isinstance(error, BudgetExceededError):
-        message = f"{function} draws far more than it needs: {words}"
-    elif isinstance(error, SubjectError):
-        error_type, where, message = error.error_type, error.where, f"{function} raised {words}"
+    if isinstance(error, SubjectError):
+        kind, where, message = error.kind, error.where, f"{function} {error.sentence}"
     else:
-        message = f"{function} raised {error_type}: {words}"
-    return ViolationError(message, "raised", function=function, error_type=error_type, where=where)
+        kind, where = type(error).__name__, where_raised(error)
+        message = f"{function} {raised(kind, str(error), where)}"
+    if isinstance(error, BudgetExceededError):
+        message = f"{function} draws far more than it needs: {error}"
+    return ViolationError(message, "raised", function=function, error_type=kind, where=where)
 
 
 def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, ...]) -> None:

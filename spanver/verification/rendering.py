@@ -59,8 +59,6 @@ def finding_lines(finding: Finding) -> Iterator[str]:
     yield finding.message
     if finding.shares:
         yield from _indented(_share_lines(finding.shares))
-    if finding.fault is not None and finding.fault.where:
-        yield f"  at {finding.fault.where}"
     if finding.call is not None:
         before = f" (the last of {finding.call.number})" if finding.call.number > 1 else ""
         yield f"  call{before}: {finding.call.text}"

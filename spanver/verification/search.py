@@ -235,8 +235,9 @@ class _FailingInstanceError(Exception):
         finding.cause, finding.message = violation.cause, str(violation)
         finding.of, finding.observed, finding.expected = violation.of, violation.observed, violation.expected
         finding.shares = violation.shares
-        if violation.function:
-            finding.fault = Fault(violation.function, violation.cause, violation.error_type, violation.where)
+        if violation.cause != "guarantee":
+            function = violation.function or (self.call.function if self.call else "")
+            finding.fault = Fault(function, violation.cause, violation.error_type, violation.where)
         if self.call is not None:
             finding.call = in_words(self.call)
             finding.transcript = transcript_lines(self.call) if check.traced else ()

@@ -15,8 +15,8 @@ from spanver.problems.tabular import TabularProblem
 from spanver.values import LinearScore
 from spanver.verification.check import Check, expect
 from spanver.verification.experiment import Experiment
-from spanver.verification.finding import Call, Fault, Finding, plain
-from spanver.verification.rendering import finding_lines, instance_lines, short
+from spanver.verification.finding import Call, plain
+from spanver.verification.rendering import instance_lines, short
 from spanver.verification.search import experiments, instances
 
 PROBLEM = TabularProblem(
@@ -133,14 +133,3 @@ def test_what_is_expected_is_said_in_parts() -> None:
     with pytest.raises(ViolationError, match="number of pairs: 5, expected below 5"):
         small(check)
     assert (check.finding.of, check.finding.observed, check.finding.expected) == ("number of pairs", "5", "below 5")
-
-
-def test_an_error_of_the_subject_has_its_line_and_its_call() -> None:
-    fault = Fault("fit", "raised", "TypeError", "mine.py:42")
-    finding = Finding("test_fit", ("E6",), message="fit raised TypeError: no", fault=fault)
-    finding.call = Call("fit", {"features": "[[1]]", "radius": "1"}, 1, "")
-    assert list(finding_lines(finding)) == [
-        "fit raised TypeError: no",
-        "  at mine.py:42",
-        "  call: fit(features=[[1]], radius=1)",
-    ]

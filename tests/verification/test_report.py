@@ -80,13 +80,12 @@ def test_what_is_undecided_or_not_judged_says_why_once_for_all_guarantees_of_a_r
 
 def test_an_error_of_the_subject_is_told_once_with_its_line_and_its_guarantees() -> None:
     fault = Fault("fit", "raised", "TypeError", "mine.py:42")
-    message = "fit raised TypeError: no"
+    message = "fit raised TypeError: no (mine.py:42)"
     one, two = (Finding(name, (), Verdict.VIOLATED, message=message, fault=fault) for name in ("a", "b"))
     rows = (Row("E6", Status.NOT_JUDGED, (one,)), Row("R1", Status.NOT_JUDGED, (one, two)))
     report = Report(Request(), "given", rows, 2, 2)
     assert list(error_lines(report)) == [
-        "fit raised TypeError: no [raised]",
-        "  at mine.py:42",
+        "fit raised TypeError: no (mine.py:42) [raised]",
         "  in 2 properties of E6, R1, on calls of fit",
         "  again: spanver verify reference --only E6 --profile quick --seed 0",
     ]

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from spanver.subjects.location import line_of
+from spanver.errors import where_raised
 
 SOURCE = """
 import json
@@ -39,12 +39,12 @@ def test_it_is_the_last_line_before_a_library_relative_to_the_working_directory(
     mine = module_at(tmp_path / "mine.py")
     with pytest.raises(json.JSONDecodeError) as raised:
         mine.inside("{")
-    assert line_of(raised.value) == f"{tmp_path}/mine.py:8"
+    assert where_raised(raised.value) == f"{tmp_path}/mine.py:8"
     monkeypatch.chdir(tmp_path)
     with pytest.raises(np.linalg.LinAlgError) as raised_too:
         mine.outside(np.zeros((2, 2)))
-    assert line_of(raised_too.value) == "mine.py:12"
+    assert where_raised(raised_too.value) == "mine.py:12"
 
 
 def test_an_error_without_a_frame_of_the_subject_has_no_line() -> None:
-    assert line_of(ValueError("never raised")) == ""
+    assert where_raised(ValueError("never raised")) == ""
