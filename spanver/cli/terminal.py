@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def counting(words: str) -> Iterator[Callable[[str], None]]:
         yield lambda found: None
         return
     with _bar(words, console) as (progress, task):
-        yield lambda found: progress.update(task, advance=1, last=found[:60])
+        yield lambda found: progress.update(task, advance=1, last=f" done: {found[:40]}")
 
 
 @contextmanager
@@ -74,22 +74,17 @@ def verdicts(words: str) -> Iterator[Callable[[int, int, str, Sequence[str]], No
     callable
         `show(done, total, last, lines)`.
     """
-    with _own_output() as output:
-        if output.is_terminal:
-            with _bar(words, output) as (progress, task):
+    with _own_output() as output, ExitStack() as stack:
+        bar = stack.enter_context(_bar(words, output)) if output.is_terminal else None
 
-                def show(done: int, total: int, last: str, lines: Sequence[str]) -> None:
-                    progress.update(task, completed=done, total=total, last=f"of {total}: {last[:60]}")
-                    for line in lines:
-                        plain(f"[{done} of {total}] {line}", progress.console)
+        def show(done: int, total: int, last: str, lines: Sequence[str]) -> None:
+            if bar is not None:
+                progress, task = bar
+                progress.update(task, completed=done, last=f" of {total}: {last[:40]}")
+            for line in lines:
+                plain(f"[{done} of {total}] {line}", output)
 
-                yield show
-        else:
-            yield (
-                lambda done, total, last, lines: (
-                    plain("\n".join(f"[{done} of {total}] {line}" for line in lines), output) if lines else None
-                )
-            )
+        yield show
 
 
 @contextmanager
@@ -106,11 +101,7 @@ def _own_output() -> Iterator[Console]:
 
 @contextmanager
 def _bar(words: str, to: Console) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.completed} done {task.fields[last]}"),
-    )
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.completed}{task.fields[last]}"))
     with Progress(*columns, console=to, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         yield progress, progress.add_task(words, total=None, last="")
 

@@ -106,7 +106,8 @@ class Check:
         except (ViolationError, hypothesis.errors.HypothesisException):
             raise
         except (Exception, SystemExit) as error:
-            made.outcome = {**made.outcome, "error": f"{type(error).__name__}: {error}"}
+            kind = error.kind if isinstance(error, SubjectError) else type(error).__name__
+            made.outcome = {**made.outcome, "error": f"{kind}: {error}"}
             if isinstance(error, BudgetExceededError) and any(map(_is_limited, (*arguments, *named.values()))):
                 raise  # the property set a budget, in order to see it exceeded
             raise _fault(function, error) from error
