@@ -19,7 +19,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
-from spanver.verification.experiment import POWER, Experiment
+from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments
 from spanver.verification.transcript import fresh_oracles
 
@@ -135,10 +135,10 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
             log_e_violated_chances(hits, chances, check.discrepancy) for hits, chances in collected(seen).values()
         )
 
-    def words(seen: Sequence[dict[str, Event]]) -> str:
+    def words(seen: Sequence[dict[str, Event]]) -> Seen:
         found = {about: (np.mean(hits), np.mean(chances)) for about, (hits, chances) in collected(seen).items()}
-        about, (share, chance) = max(found.items(), key=lambda each: abs(each[1][0] - each[1][1]))
-        return f"{about} with frequency {share:.3g}, and not {chance:.3g}"
+        about, (often, chance) = max(found.items(), key=lambda each: abs(each[1][0] - each[1][1]))
+        return Seen(f"exploration rounds in which {about}", f"frequency {often:.4g}", f"mean chance {chance:.4g}")
 
     samples = min_samples_chances(check.discrepancy, alpha=check.alpha / KINDS, power=POWER)
     return Experiment(observe, log_e, samples, words, log_e_violated)

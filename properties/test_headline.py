@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from spanver.errors import NotJudgedError
+from spanver.errors import NotJudgedError, UndecidedError
 from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees.headline import needle_output_ceiling, needle_strong_chance
@@ -29,7 +29,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.subjects.results import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
-from spanver.verification.check import Check
+from spanver.verification.check import Check, expect
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, Round, rounds_of
@@ -108,14 +108,16 @@ def needle_experiment(
                     policy, oracle, prompt, sampler=softmax_sample, multiplier=2.0, failure=0.5, seed=own
                 )
             ledger = oracle.ledger
-            assert ledger.samples <= most_samples, f"{ledger.samples} samples, the settings allow {most_samples}"
-            assert ledger.rewards <= most_rewards, f"{ledger.rewards} rewards"
+            expect(ledger.samples <= most_samples, "samples of a run", ledger.samples, f"at most {most_samples}")
+            expect(ledger.rewards <= most_rewards, "rewards of a run", ledger.rewards, f"at most {most_rewards}")
             hidden = int(problem.reward[0].argmax())
             named = any(hidden in each.seen or hidden in queried(each) for each in rounds_of(oracle.queries))
             found.append(int(named or output.id == hidden))
         return found
 
-    return check.mean_experiment(observe, ceiling)
+    return check.mean_experiment(
+        observe, ceiling, of=f"runs in which the needle of {needle.responses} responses was drawn, queried or returned"
+    )
 
 
 def queried(played: Round) -> set[object]:
@@ -225,10 +227,6 @@ def largest_coverage(check: Check) -> int:
     return LADDER[-1] if compressed and max(counts, default=0) <= 2 else LADDER[0]
 
 
-class TooShortLadderError(Exception):
-    """A slope whose interval is neither inside the band nor outside."""
-
-
 @pytest.mark.guarantee("T2", needs=["spanner_sampling"])
 @experiments(log_coverage=st.integers(LADDER[0], LADDER[-1]))
 def test_spanner_sampling_reaches_the_optimum_at_any_coverage(check: Check, log_coverage: int) -> Experiment:
@@ -242,7 +240,7 @@ def test_spanner_sampling_reaches_the_optimum_at_any_coverage(check: Check, log_
         )
         return [int(found > EPS) for found, _ in runs]
 
-    return check.mean_experiment(observe, DELTA)
+    return check.mean_experiment(observe, DELTA, of=f"runs at coverage 2^{exponent} whose gap exceeds {EPS}")
 
 
 @pytest.mark.guarantee("T2", needs=["spanner_sampling"])
@@ -261,7 +259,7 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
         shown = f"{name} grow like C^{fitted.estimate:.3f} ({fitted.low:.3f} to {fitted.high:.3f}), allowed is {band}"
         assert compare_with_band(wide, band) is not Verdict.VIOLATED, shown
         if compare_with_band(fitted, band) is not Verdict.HOLDS:
-            raise TooShortLadderError(shown)
+            raise UndecidedError(f"{shown}: the interval is neither inside nor outside")
 
 
 @pytest.mark.guarantee("T6", needs=["elliptical_enumeration"])
@@ -276,7 +274,8 @@ def test_elliptical_enumeration_needs_the_same_data_at_any_coverage(
         oracle = counted_oracle(table, seed=check.seed("oracle"), full_table=True)
         run = check.call("elliptical_enumeration", oracle, rounds=rounds, ridge=1.0, seed=check.seed("learner"))
         expected = Ledger(samples=0, rewards=2 * rounds, enumerated=responses * rounds)
-        assert oracle.ledger == expected, f"the ledger is {oracle.ledger} at coverage 2^{log_coverage}, not {expected}"
+        expect(oracle.ledger == expected, f"ledger at coverage 2^{log_coverage}", oracle.ledger, expected)
         found = gap(table, log_law(table, LinearSoftmax(run.theta)))
-        assert found <= EPS, f"a gap of {found} at coverage 2^{log_coverage} after {rounds} rounds"
+        of = f"gap of the policy after {rounds} rounds at coverage 2^{log_coverage}"
+        expect(found <= EPS, of, found, f"at most {EPS}")
         check.tightness(found, EPS)

@@ -20,8 +20,9 @@ from spanver.oracle import Budget, Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
-from spanver.verification.check import Check
+from spanver.verification.check import Check, expect
 from spanver.verification.experiment import Experiment
+from spanver.verification.rendering import short
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, recount
 
@@ -94,7 +95,7 @@ def ledger_is_exact(check: Check, factory: str, problem: TabularProblem, script:
             refused = False
         assert refused == (query in REFUSED), f"{query} was {'refused' if refused else 'answered'}"
         expected = recount(oracle.queries)
-        assert oracle.ledger == expected, f"after {query} the ledger is {oracle.ledger}, answered were {expected}"
+        expect(oracle.ledger == expected, f"ledger of {factory} after {query}({size})", oracle.ledger, expected)
 
 
 (
@@ -151,8 +152,12 @@ def test_responses_of_a_literal_oracle_have_the_base_law(check: Check, problem: 
         return int(first) if problem.responses > 2 else 2 * int(first) + int(second)
 
     base = base_of(problem)
-    law = base if problem.responses > 2 else np.outer(base, base).ravel()
-    return check.law_experiment(answers(check, "literal_oracle", problem, two), law)
+    law, of = base, "response of literal_oracle, the first of sample(prompt, 2)"
+    names = [f"response {y}" for y in range(problem.responses)]
+    if problem.responses == 2:
+        law, of = np.outer(base, base).ravel(), "responses of literal_oracle to sample(prompt, 2)"
+        names = ["0 and 0", "0 and 1", "1 and 0", "1 and 1"]
+    return check.law_experiment(answers(check, "literal_oracle", problem, two), law, of=of, outcomes=names)
 
 
 def strong_samples_are_the_best(check: Check, factory: str, problem: TabularProblem) -> None:
@@ -170,13 +175,8 @@ def strong_samples_are_the_best(check: Check, factory: str, problem: TabularProb
                 drawn = oracle.sample(prompt, 3, theta=theta).ids
             except QuestionRefusedError:
                 return  # the strong oracle is not offered
-            assert all(best[int(each)] for each in drawn), (
-                f"drawn were {list(map(int, drawn))}, the law is {_shown(law)}"
-            )
-
-
-def _shown(law: Any) -> list[float]:
-    return [round(float(share), 3) for share in law]
+            of = f"responses of {factory} to sample(prompt, 3, theta={short(theta)})"
+            expect(all(best[int(each)] for each in drawn), of, drawn, f"from the law {short(law)}")
 
 
 (test_strong_samples_of_a_literal_oracle_follow_theta, test_strong_samples_of_a_counted_oracle_follow_theta) = (
@@ -193,7 +193,7 @@ def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experime
         oracle = check.call(factory, problem, seed=seed)
         return [int(oracle.prompt()) for _ in range(count)]
 
-    return check.law_experiment(observe, problem.prompt_law)
+    return check.law_experiment(observe, problem.prompt_law, of=f"prompt of {factory}")
 
 
 (test_prompts_of_a_literal_oracle_have_their_law, test_prompts_of_a_counted_oracle_have_their_law) = of_both_oracles(
@@ -212,18 +212,23 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
         first, second = (oracle.reward(prompt, 0) for _ in range(2))
         label = int(oracle.compare(prompt, 0, 1))
         if problem.noise == 0.0:
-            assert np.allclose([first, second], mean), f"rewards {first} and {second} without noise, mean {mean}"
+            seen = [first, second]
+            expect(np.allclose(seen, mean), f"two rewards of {factory} without noise", seen, f"the mean {short(mean)}")
             return label
         high = low + problem.reward_range
-        assert all(np.isclose(each, low) or np.isclose(each, high) for each in (first, second)), "neither end"
+        at_an_end = all(np.isclose(each, low) or np.isclose(each, high) for each in (first, second))
+        expect(at_an_end, f"two noisy rewards of {factory}", [first, second], f"{short(low)} or {short(high)}, each")
         middle = (low + high) / 2
         return 4 * int(first > middle) + 2 * int(second > middle) + label
 
     preferred = float(expit(mean - problem.reward[0, 1]))
-    law = np.array([1.0 - preferred, preferred])
+    law, names = np.array([1.0 - preferred, preferred]), ["1 is preferred", "0 is preferred"]
     if problem.noise > 0.0:
         law = np.outer(np.outer([1 - share, share], [1 - share, share]), law).ravel()
-    return check.law_experiment(answers(check, factory, problem, two), law)
+        ends = ("low", "high")
+        names = [f"{first}, {second}, {name}" for first in ends for second in ends for name in names]
+    of = f"{'two rewards and ' if problem.noise > 0.0 else ''}a label of {factory}"
+    return check.law_experiment(answers(check, factory, problem, two), law, of=of, outcomes=names)
 
 
 (

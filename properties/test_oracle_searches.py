@@ -37,8 +37,16 @@ def tries_law(check: Check, problem: TabularProblem, rule: Any, hit: float) -> E
     """Experiment: tries of a search are geometric up to TRIES; the last outcome is that none of them hit."""
     law = np.array([*(hit * (1.0 - hit) ** tries for tries in range(TRIES)), (1.0 - hit) ** TRIES])
     return check.law_experiment(
-        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)), law
+        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)),
+        law,
+        of=f"tries of {searched(rule)}",
+        outcomes=[*(f"accepted at try {tries + 1}" for tries in range(TRIES)), "none accepted"],
     )
+
+
+def searched(rule: Any) -> str:
+    """A search of a counted oracle, in words."""
+    return f"sample_until(prompt, {type(rule).__name__}, {TRIES}) of counted_oracle"
 
 
 def uncertain(problem: TabularProblem) -> tuple[UncertainPairRule, Any]:
@@ -69,7 +77,12 @@ def test_counts_of_a_counted_oracle_have_the_law_of_many_draws(check: Check, pro
         one, two = sorted(ids)
         return pairs.index((one, two))
 
-    return check.law_experiment(answers(check, "counted_oracle", problem, drawn), law / law.sum())
+    return check.law_experiment(
+        answers(check, "counted_oracle", problem, drawn),
+        law / law.sum(),
+        of="responses of counted_oracle to sample_counts(prompt, 2)",
+        outcomes=[f"{one} and {two}" for one, two in pairs],
+    )
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])
@@ -102,7 +115,12 @@ def test_accepted_pairs_of_a_counted_oracle_have_the_law_of_drawn_ones(
         assert (one, two) in pairs, f"the pair {one}, {two} is not uncertain"
         return pairs.index((one, two))
 
-    return check.law_experiment(answers(check, "counted_oracle", problem, pair_of), np.array(law))
+    return check.law_experiment(
+        answers(check, "counted_oracle", problem, pair_of),
+        np.array(law),
+        of=f"pair of {searched(rule)}",
+        outcomes=[*(f"{one} and {two}" for one, two in pairs), "none accepted"],
+    )
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])
@@ -128,7 +146,12 @@ def test_accepted_trials_of_a_counted_oracle_have_the_law_of_drawn_ones(
         found = oracle.sample_until(prompt, rule, TRIES)
         return problem.responses if found.responses is None else int(found.responses.ids[0])
 
-    return check.law_experiment(answers(check, "counted_oracle", problem, response_of), law)
+    return check.law_experiment(
+        answers(check, "counted_oracle", problem, response_of),
+        law,
+        of=f"response of {searched(rule)}",
+        outcomes=[*(f"response {y}" for y in range(problem.responses)), "none accepted"],
+    )
 
 
 @pytest.mark.guarantee("O2", needs=["counted_oracle"])
@@ -173,4 +196,9 @@ def test_whole_phases_on_a_counted_oracle_accept_and_cost_what_drawn_ones_do(
             seen.append(outcomes.index(outcome))
         return seen
 
-    return check.law_experiment(observe, np.array([law[each] for each in outcomes]))
+    return check.law_experiment(
+        observe,
+        np.array([law[each] for each in outcomes]),
+        of="phase 1 of two rounds with two pairs each on counted_oracle",
+        outcomes=[f"{accepted} pairs accepted in {tries} tries" for accepted, tries in outcomes],
+    )

@@ -31,7 +31,7 @@ from spanver.subjects.results import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check
-from spanver.verification.experiment import POWER, Experiment
+from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
@@ -258,9 +258,9 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         accepted, chances, q = (list(column) for column in zip(*seen, strict=True))
         return float(logsumexp([log_e_chances(accepted, chances), log_e_uncovered(accepted, q)]) - math.log(2.0))
 
-    def words(seen: Sequence[tuple[int, float, float]]) -> str:
+    def words(seen: Sequence[tuple[int, float, float]]) -> Seen:
         accepted, chances, _ = np.mean(seen, axis=0)
-        return f"rounds with a mean chance of {chances:.3g} to accept a pair did with frequency {accepted:.3g}"
+        return Seen("rounds that accept a pair", f"frequency {accepted:.4g}", f"mean chance {chances:.4g}")
 
     def log_e_violated(seen: Sequence[tuple[int, float, float]]) -> float:
         accepted, chances, _ = (list(column) for column in zip(*seen, strict=True))

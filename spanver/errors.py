@@ -3,12 +3,17 @@
 `ArgumentError` is raised on entry, by the checks of `spanver.validation`, and names the argument, its value and what
 is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; readers of files `RecordError`; an
 assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form is a `ContractError`, a
-program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, a property that fails,
-whatever the reason, a `ViolationError`, and one that cannot be judged a `NotJudgedError`.
+program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, what a subject raises in
+a process of its own a `SubjectError`, a property that fails, whatever the reason, a `ViolationError`, one that cannot
+be judged a `NotJudgedError`, and one that was run and decided nothing an `UndecidedError`.
 """
 
 from __future__ import annotations
 
+import os
+import sysconfig
+import traceback
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -113,6 +118,47 @@ class ProtocolError(SpanverError):
         self.final = final
 
 
+class SubjectError(SpanverError):
+    """What a subject raised in a process of its own.
+
+    Parameters
+    ----------
+    message : str
+    kind : str
+        Type of the error there, or `an error`.
+    where : str
+        File and line of the subject, or empty.
+    """
+
+    def __init__(self, message: str, *, kind: str = "an error", where: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.where = where
+
+    @property
+    def sentence(self) -> str:
+        """The predicate of a sentence: raised what, and where."""
+        return raised(self.kind, str(self), self.where)
+
+
+def raised(kind: str, message: str, where: str) -> str:
+    """Return the predicate of a sentence about an error: `raised ValueError: what (mine.py:7)`."""
+    place = f" ({where})" if where else ""
+    return f"raised {kind}: {' '.join(message.split())}{place}"
+
+
+def where_raised(error: BaseException) -> str:
+    """Return file and line of the innermost frame of an error that is in no library: where the subject raised it."""
+    paths = sysconfig.get_paths()
+    libraries = (os.path.dirname(__file__), *(paths[each] for each in ("stdlib", "platstdlib", "purelib", "platlib")))
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith((*libraries, "<")):
+            found = f"{os.path.relpath(file)}:{line}" if file.startswith(os.getcwd() + os.sep) else f"{file}:{line}"
+    return found
+
+
 class ContractError(SpanverError):
     """A result that does not have the form that the contract asks for."""
 
@@ -125,19 +171,46 @@ class NotJudgedError(SpanverError):
     """A property that cannot be judged on this subject; the sentence says why."""
 
 
+class UndecidedError(SpanverError):
+    """A property that was run and decided nothing; the sentence says why."""
+
+
 class ViolationError(AssertionError):
     """A guarantee does not hold on an instance.
 
     Parameters
     ----------
     message : str
+        In one line.
     cause : str
         `guarantee`, `raised` (the subject raised an error), `contract` or `protocol`.
     final : bool
         Whether to look for no smaller instance, as after a time limit.
+    of, observed, expected : str
+        What was looked at, what was seen, and what had to be seen, where the message is made of these.
+    shares : sequence of (str, float, float)
+        Of every outcome of a law: its name, its observed and its expected share.
+    function, error_type, where : str
+        For the other causes than `guarantee`: the function of the subject, the class of its error, and the line of the
+        subject's own file that raised it.
     """
 
-    def __init__(self, message: str, cause: str = "guarantee", *, final: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        cause: str = "guarantee",
+        *,
+        final: bool = False,
+        of: str = "",
+        observed: str = "",
+        expected: str = "",
+        shares: Sequence[tuple[str, float, float]] = (),
+        function: str = "",
+        error_type: str = "",
+        where: str = "",
+    ) -> None:
         super().__init__(message)
         self.cause = cause
         self.final = final
+        self.of, self.observed, self.expected, self.shares = of, observed, expected, tuple(shares)
+        self.function, self.error_type, self.where = function, error_type, where

@@ -1,4 +1,4 @@
-"""The command line: `spanver verify | zoo | run | certify | study | guarantees`.
+"""The command line: `spanver verify | init | zoo | run | certify | study | guarantees`.
 
 Exit codes: 0 if all holds or is done, 1 if a guarantee is violated, 2 if nothing could be decided or run. Bad input is
 refused in one sentence.
@@ -12,16 +12,19 @@ import sys
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from spanver import __version__
 from spanver.cli.run import run
-from spanver.cli.terminal import check_outputs, console, counting, counting_points, errors, plain, write_json
+from spanver.cli.terminal import check_outputs, console, counting, counting_points, errors, plain, verdicts, write_json
 from spanver.errors import ArgumentError, SpanverError
 from spanver.verdicts import Verdict, worst
+
+if TYPE_CHECKING:
+    from spanver.verification.results import Report
 
 app = typer.Typer(
     add_completion=False,
@@ -96,38 +99,77 @@ def verify(
         str, typer.Argument(help="What to verify: module:attribute, zoo:NAME, or one of the names below.")
     ] = "reference",
     command: Annotated[str | None, Option(help="Verify the program that this command starts, over a pipe.")] = None,
-    profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "quick",
+    profile: Annotated[str, Option(help="How hard to look: smoke, quick, ci or deep.")] = "quick",
+    smoke: Annotated[
+        bool, Option("--smoke", help="Short for --profile smoke: one or two instances of each, seconds.")
+    ] = False,
     only: Annotated[str, Option(help="Guarantees, or groups by letter, separated by commas: S,R3.")] = "",
     alpha: Annotated[float, Option(help="Probability that a correct subject fails, over the whole run.")] = 1e-6,
     seed: Annotated[
         str, Option(help="A number: the same one repeats the run exactly. 'fresh' makes it a new experiment.")
     ] = "0",
     expected_failures: Annotated[
-        Path | None, Option(help="File of lines `guarantee: part of the message`: these must fail, with that message.")
+        Path | None,
+        Option(help="File of lines `guarantee: [undecided:] part of the message`: these must fail, with that message."),
     ] = None,
     workers: Annotated[int | None, Option(help="Processes. [default: one a processor, at most 4]")] = None,
     json_file: Annotated[Path | None, Option("--json", help="Write the verdicts to this file.")] = None,
     junit: Annotated[Path | None, Option(help="Write a JUnit file.")] = None,
+    trace: Annotated[
+        Path | None, Option(help="Write the first failing call to this file: arguments, queries and answers.")
+    ] = None,
 ) -> None:
     """Verify an implementation: which guarantees hold, and a smallest counterexample where one does not."""
     from spanver.verification import report as tables  # noqa: PLC0415 (keeps --help quick)
     from spanver.verification import runner  # noqa: PLC0415
     from spanver.verification.request import Request, read_expected_failures  # noqa: PLC0415
 
-    check_outputs(json_file, junit)
-    request = Request(subject, command, profile, only, alpha, _seed(seed))
+    check_outputs(json_file, junit, trace)
+    request = Request(subject, command, "smoke" if smoke else profile, only, alpha, _seed(seed))
     known = read_expected_failures(expected_failures) if expected_failures is not None else {}
-    with counting("verifying") as tick:
-        report = runner.verify(request, workers=workers, junit=junit, expected_failures=known, on_finding=tick)
+    with verdicts("verifying") as show:
+        report = runner.verify(
+            request,
+            workers=workers,
+            junit=junit,
+            expected_failures=known,
+            traced=trace is not None,
+            on_progress=lambda at: show(at.done, at.total, at.finding.property, list(map(tables.row_line, at.rows))),
+        )
     console.print(tables.verdict_table(report))
-    for line in (*tables.undecided_lines(report), *tables.footer_lines(report)):
-        plain(line)
     also = f" --expected-failures {shlex.quote(str(expected_failures))}" if expected_failures is not None else ""
-    for sentence, replay in tables.violation_lines(report):
-        plain(f"\n{sentence}\n  again: {replay}{also}")
+    for line in (*tables.error_lines(report), *tables.violation_lines(report)):
+        plain(line + also * line.startswith("  again: "))
+    for line in tables.undecided_lines(report):
+        plain(line)
     if json_file is not None:
         write_json(json_file, report.to_json())
+    if trace is not None:
+        plain(_traced(report, trace))
+    for line in tables.footer_lines(report):
+        plain(line)
     raise typer.Exit(report.verdict.exit_code)
+
+
+def _traced(report: Report, path: Path) -> str:
+    """Write the transcript of the first failing call, and return a sentence about it."""
+    found = report.first_failure
+    if found is None:
+        return f"no trace: nothing is violated, and {path} was not written"
+    if not found.transcript:
+        return f"no trace: {found.property} failed before any call of the subject, and {path} was not written"
+    path.write_text("\n".join(found.transcript) + "\n", encoding="utf-8")
+    return f"trace: {path} has the last call of {found.property} on its smallest instance"
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(help="Of the subject, and of its module, NAME.py.")]) -> None:
+    """Write the skeleton of a subject: every function of the contract with its signature, types and shapes."""
+    from spanver.cli.skeleton import write_skeleton  # noqa: PLC0415 (keeps --help quick)
+
+    path = write_skeleton(name)
+    plain(f"{path} has every function of the contract; list those that are done in `provides`, and then")
+    plain(f"  spanver verify {name}:subject --smoke")
 
 
 @app.command()

@@ -1,14 +1,16 @@
 """Shared by all commands: the consoles, progress bars, Ctrl-C, and JSON files.
 
-Progress is shown only at a terminal.
+Bars are shown only at a terminal.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,19 +56,54 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def counting(words: str) -> Iterator[Callable[[Any], None]]:
+def counting(words: str) -> Iterator[Callable[[str], None]]:
     """Show the number of results, the time and the last result."""
     if not console.is_terminal:
         yield lambda found: None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.completed} done: {task.fields[last]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(words, total=None, last="")
-        yield lambda found: progress.update(task, advance=1, last=str(found)[:60])
+    with _bar(words, console) as (progress, task):
+        yield lambda found: progress.update(task, advance=1, last=f" done: {found[:40]}")
+
+
+@contextmanager
+def verdicts(words: str) -> Iterator[Callable[[int, int, str, Sequence[str]], None]]:
+    """Print lines as they come, each with how many of all are done; a terminal also shows a bar below them.
+
+    Yields
+    ------
+    callable
+        `show(done, total, last, lines)`.
+    """
+    with _own_output() as output, ExitStack() as stack:
+        bar = stack.enter_context(_bar(words, output)) if output.is_terminal else None
+
+        def show(done: int, total: int, last: str, lines: Sequence[str]) -> None:
+            if bar is not None:
+                progress, task = bar
+                progress.update(task, completed=done, last=f" of {total}: {last[:40]}")
+            for line in lines:
+                plain(f"[{done} of {total}] {line}", output)
+
+        yield show
+
+
+@contextmanager
+def _own_output() -> Iterator[Console]:
+    """Standard output under a descriptor of its own: pytest takes the usual one while a property runs."""
+    try:
+        descriptor = os.dup(sys.stdout.fileno())
+    except OSError:  # it is no file, as in a test
+        yield Console(file=sys.stdout)
+        return
+    with os.fdopen(descriptor, "w", encoding=sys.stdout.encoding) as file:
+        yield Console(file=file)
+
+
+@contextmanager
+def _bar(words: str, to: Console) -> Iterator[tuple[Progress, TaskID]]:
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.completed}{task.fields[last]}"))
+    with Progress(*columns, console=to, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+        yield progress, progress.add_task(words, total=None, last="")
 
 
 @contextmanager

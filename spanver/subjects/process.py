@@ -31,6 +31,7 @@ from spanver.errors import (
     HandshakeError,
     ProtocolError,
     QuestionRefusedError,
+    SubjectError,
 )
 from spanver.subjects.contract import FUNCTIONS, REMOTE, Subject, result_of
 from spanver.subjects.protocol import PROTOCOL, answer, decode, decoded, encode, encoded
@@ -121,7 +122,7 @@ class _Conversation:
             self.close()
             raise
         if "error" in message:
-            raise refused or RuntimeError(str(message["error"]))
+            raise refused or SubjectError(str(message["error"]))
         try:
             result_of(name, result)
         except ContractError as error:

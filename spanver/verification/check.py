@@ -17,7 +17,15 @@ from typing import Any
 import hypothesis
 import numpy as np
 
-from spanver.errors import BudgetExceededError, ContractError, ProtocolError, ViolationError
+from spanver.errors import (
+    BudgetExceededError,
+    ContractError,
+    ProtocolError,
+    SubjectError,
+    ViolationError,
+    raised,
+    where_raised,
+)
 from spanver.evidence import log_e_law, log_e_mean, log_e_violated_law, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
@@ -25,9 +33,11 @@ from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.results import SpannerResult
 from spanver.validation import require
 from spanver.values import FloatArray
-from spanver.verification.experiment import POWER, Experiment
+from spanver.verification.calls import Made, made_call
+from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import Profile
+from spanver.verification.rendering import short
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, issued
 
 
@@ -50,6 +60,8 @@ class Check:
         Violation that statistical tests must detect.
     tested : int
         Number of instances of a statistical property.
+    traced : bool
+        Whether a violation keeps the transcript of its call.
     """
 
     subject: Subject
@@ -60,8 +72,10 @@ class Check:
     alpha: float
     discrepancy: float
     tested: int
+    traced: bool = False
     finding: Finding = field(init=False)
     premises: tuple[int, int] = (0, 0)  # how often one was checked, and how often it held
+    last_call: Made | None = None  # of the subject on the current instance
     _digest: str = ""
     _ratio: float | None = None
 
@@ -79,24 +93,24 @@ class Check:
         for argument in (*arguments, *named.values()):
             if isinstance(argument, np.ndarray):
                 argument.setflags(write=False)
+        number = 1 if self.last_call is None else self.last_call.number + 1
+        made = self.last_call = made_call(function, arguments, named, number)
+        given = arguments if made.oracle is None else (made.oracle, *arguments[1:])
         try:
-            result = result_of(function, self.subject.functions[function](*arguments, **named))
+            returned = self.subject.functions[function](*given, **named)
+            made.outcome = {"result": returned}
+            result = result_of(function, returned)
             if isinstance(result, SpannerResult):
                 _require_drawn(function, result, arguments)
             return result
         except (ViolationError, hypothesis.errors.HypothesisException):
             raise
-        except BudgetExceededError as error:
-            if any(_is_limited(argument) for argument in (*arguments, *named.values())):
-                raise  # the property set a budget, in order to see it exceeded
-            raise ViolationError(f"{function} draws far more than it needs: {error}", "raised") from error
-        except ProtocolError as error:
-            raise ViolationError(str(error), "protocol", final=error.final) from error
-        except ContractError as error:
-            raise ViolationError(str(error), "contract") from error
         except (Exception, SystemExit) as error:
-            words = " ".join(str(error).split())
-            raise ViolationError(f"{function} raised {type(error).__name__}: {words}", "raised") from error
+            kind = error.kind if isinstance(error, SubjectError) else type(error).__name__
+            made.outcome = {**made.outcome, "error": f"{kind}: {error}"}
+            if isinstance(error, BudgetExceededError) and any(map(_is_limited, (*arguments, *named.values()))):
+                raise  # the property set a budget, in order to see it exceeded
+            raise _fault(function, error) from error
 
     def seed(self, purpose: str, replicate: int = 0) -> int:
         """Seed for one purpose on the current instance, below 2**52: doubles hold it and its successors exactly."""
@@ -115,7 +129,7 @@ class Check:
 
     def begin(self, digest: str) -> None:
         """Start the next instance, of this digest."""
-        self._digest, self._ratio = digest, None
+        self._digest, self._ratio, self.last_call = digest, None, None
 
     def finish(self) -> None:
         """Store the tightness of an instance that passed, and steer the search towards tighter ones."""
@@ -129,6 +143,8 @@ class Check:
         observe: Callable[[int, int], Sequence[Any]],
         law: FloatArray,
         *,
+        of: str = "outcome",
+        outcomes: Sequence[str] = (),
         tolerated: float = 0.0,
         discrepancy: float | None = None,
     ) -> Experiment:
@@ -140,6 +156,10 @@ class Check:
             `observe(count, seed)`: that many further observations.
         law : array, shape (k,)
             Probabilities of at most 8 outcomes, so that the e-value may be looked at any time.
+        of : str
+            What an observation is: `response of softmax_sample (M = 4, delta = 0.9)`.
+        outcomes : sequence of str, length k
+            Their names. Default: their indices.
         tolerated : float
             Total variation from the law that the guarantee allows.
         discrepancy : float, optional
@@ -148,10 +168,15 @@ class Check:
         require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
         demanded = tolerated + (self.discrepancy if discrepancy is None else discrepancy)
         samples = min_samples_law(law, demanded, alpha=self.alpha, tolerated=tolerated, power=POWER)
+        names = list(outcomes) or [str(index) for index in range(len(law))]
 
-        def seen(drawn: Sequence[Any]) -> str:
+        def seen(drawn: Sequence[Any]) -> Seen:
             shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
-            return f"shares {_rounded(shares)}, and not {_rounded(law)}"
+            worst = int(np.argmax(np.abs(shares - law)))
+            observed, expected = f"{names[worst]} with frequency {shares[worst]:.4g}", f"{law[worst]:.4g}"
+            return Seen(
+                of, observed, expected, list(zip(names, shares.tolist(), np.asarray(law).tolist(), strict=True))
+            )
 
         return Experiment(
             observe,
@@ -161,13 +186,24 @@ class Check:
             lambda drawn: log_e_violated_law(drawn, law, demanded),
         )
 
-    def mean_experiment(self, observe: Callable[[int, int], Sequence[Any]], bound: float) -> Experiment:
-        """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy."""
+    def mean_experiment(
+        self, observe: Callable[[int, int], Sequence[Any]], bound: float, *, of: str = "event"
+    ) -> Experiment:
+        """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy.
+
+        Parameters
+        ----------
+        observe : callable
+            `observe(count, seed)`: that many further observations.
+        bound : float
+        of : str
+            The event that is observed: `run whose gap exceeds 0.05`.
+        """
         excess = min(self.discrepancy, 1.0 - bound)
         samples = min_samples_mean(bound, excess, alpha=self.alpha, power=POWER)
 
-        def seen(drawn: Sequence[Any]) -> str:
-            return f"a mean of {float(np.mean(drawn)):.3g}, and not at most {bound:.3g}"
+        def seen(drawn: Sequence[Any]) -> Seen:
+            return Seen(of, f"frequency {float(np.mean(drawn)):.4g}", f"at most {bound:.4g}")
 
         def log_e_violated(drawn: Sequence[Any]) -> float:
             return log_e_mean(len(drawn) - float(np.sum(drawn)), len(drawn), max(0.0, 1.0 - bound - excess))
@@ -176,6 +212,44 @@ class Check:
             return log_e_mean(float(np.sum(drawn)), len(drawn), bound)
 
         return Experiment(observe, log_e, samples, seen, log_e_violated)
+
+
+def expect(holds: bool, of: str, observed: object, expected: object) -> None:
+    """Refuse what does not hold, with what was observed, what was expected, and of what.
+
+    Parameters
+    ----------
+    holds : bool
+    of : str
+        What is looked at: `norms`, `samples of the call`.
+    observed, expected : object
+        Values, or words such as `at most 28`.
+
+    Raises
+    ------
+    ViolationError
+        If it does not hold.
+    """
+    if not holds:
+        seen = Seen(of, short(observed), short(expected))
+        message = f"{of}: {seen.observed}, expected {seen.expected}"
+        raise ViolationError(message, of=of, observed=seen.observed, expected=seen.expected)
+
+
+def _fault(function: str, error: BaseException) -> ViolationError:
+    """Return the violation that an error of a function of the subject is."""
+    if isinstance(error, ProtocolError):
+        return ViolationError(str(error), "protocol", final=error.final, function=function)
+    if isinstance(error, ContractError):
+        return ViolationError(str(error), "contract", function=function)
+    if isinstance(error, SubjectError):
+        kind, where, message = error.kind, error.where, f"{function} {error.sentence}"
+    else:
+        kind, where = type(error).__name__, where_raised(error)
+        message = f"{function} {raised(kind, str(error), where)}"
+    if isinstance(error, BudgetExceededError):
+        message = f"{function} draws far more than it needs: {error}"
+    return ViolationError(message, "raised", function=function, error_type=kind, where=where)
 
 
 def _require_drawn(function: str, result: SpannerResult, arguments: tuple[Any, ...]) -> None:
@@ -194,7 +268,3 @@ def _is_limited(argument: Any) -> bool:
     """Whether an argument is an oracle with a budget that the property set."""
     budget = getattr(argument, "budget", None)
     return isinstance(budget, Budget) and budget not in (GENEROUS_BUDGET, Budget())
-
-
-def _rounded(law: FloatArray) -> list[float]:
-    return [round(float(share), 3) for share in law]

@@ -25,6 +25,25 @@ SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What observations showed beside what was claimed.
+
+    Attributes
+    ----------
+    of : str
+        What was looked at.
+    observed, expected : str
+    shares : sequence of (str, float, float)
+        Of every outcome of a law: its name, its observed and its expected share.
+    """
+
+    of: str
+    observed: str
+    expected: str
+    shares: Sequence[tuple[str, float, float]] = ()
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A statistical claim about one instance.
 
@@ -37,7 +56,7 @@ class Experiment:
     samples : int
         Observations after which a violation of the discrepancy demanded has been seen with probability 0.99.
     seen : callable
-        What was observed and what was claimed, in words.
+        What was observed and what was claimed.
     log_e_violated : callable, optional
         Logarithm of the e-value of all observations so far, against a violation of the discrepancy demanded. Without
         it a test that finds nothing draws all samples.
@@ -46,7 +65,7 @@ class Experiment:
     observe: Callable[[int, int], Sequence[Any]]
     log_e: Callable[[Sequence[Any]], float]
     samples: int
-    seen: Callable[[Sequence[Any]], str]
+    seen: Callable[[Sequence[Any]], Seen]
     log_e_violated: Callable[[Sequence[Any]], float] | None = None
 
 
@@ -86,9 +105,14 @@ class ExperimentLoop:
             evidence, threshold = experiment.log_e(observations), -math.log(self.alpha)
             if evidence >= threshold:
                 self.decided_after = min(len(observations), self.decided_after or len(observations))
+                seen = experiment.seen(observations)
                 raise ViolationError(
-                    f"{experiment.seen(observations)}, after {len(observations)} observations (e-value "
-                    f"e^{evidence:.1f}, above 1/alpha = e^{threshold:.1f})"
+                    f"{seen.of}: {seen.observed}, expected {seen.expected}, after {len(observations)} observations "
+                    f"(e-value e^{evidence:.1f}, above 1/alpha = e^{threshold:.1f})",
+                    of=seen.of,
+                    observed=seen.observed,
+                    expected=seen.expected,
+                    shares=seen.shares,
                 )
             violated = experiment.log_e_violated
             if violated is not None and violated(observations) >= -math.log(MISSED):

@@ -1,4 +1,8 @@
-"""`Finding`: the result of one property, and its text form for the way through reports and processes."""
+"""`Finding`: the result of one property, and its text form for the way through reports and processes.
+
+A violation says what was observed, what was expected and of what, names the call of the subject that came last, and
+holds the instance as plain data. `spanver.verification.rendering` makes lines of it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,54 @@ import cattrs
 import numpy as np
 
 from spanver.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the subject, in words.
+
+    Attributes
+    ----------
+    function : str
+    arguments : mapping of str to str
+        Short text of each, by name, in the order of the contract.
+    number : int
+        Of the call among all on the instance; it is the last one.
+    queried : str
+        What the subject asked of its oracle in this call; empty if it asked nothing.
+    """
+
+    function: str
+    arguments: Mapping[str, str]
+    number: int = 1
+    queried: str = ""
+
+    @property
+    def text(self) -> str:
+        """The call as it would be written."""
+        given = (value if value == name else f"{name}={value}" for name, value in self.arguments.items())
+        return f"{self.function}({', '.join(given)})"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An error of a function of the subject, in place of a result that could be judged.
+
+    Attributes
+    ----------
+    function : str
+    cause : str
+        `raised`, `contract` or `protocol`.
+    type : str
+        Class of the error; empty where none was raised, or it is not known.
+    where : str
+        Line of the subject's own file; empty if it is not known.
+    """
+
+    function: str
+    cause: str
+    type: str = ""
+    where: str = ""
 
 
 @dataclass
@@ -36,9 +88,19 @@ class Finding:
     tightness : float or None
         Largest ratio of a measured value to its bound; 1 is tight.
     cause, message : str
-        Of the violation, if any.
+        Of the violation, if any; or why nothing was decided.
+    of, observed, expected : str
+        What was looked at, what was seen, and what had to be seen; empty where the message is a sentence of its own.
+    shares : tuple of (str, float, float)
+        Of every outcome of a law: its name, its observed and its expected share.
+    call : Call or None
+        The last call of the subject before the violation.
+    fault : Fault or None
+        What the subject did wrong, where the cause is not the guarantee.
     counterexample : mapping or None
         The smallest failing instance found, as plain data.
+    transcript : tuple of str
+        Lines of the call with all its queries and answers, where a trace was asked for.
     seconds : float
     not_judged : str
         Why the property was not judged on this subject; empty if it was.
@@ -54,7 +116,14 @@ class Finding:
     tightness: float | None = None
     cause: str = ""
     message: str = ""
+    of: str = ""
+    observed: str = ""
+    expected: str = ""
+    shares: tuple[tuple[str, float, float], ...] = ()
+    call: Call | None = None
+    fault: Fault | None = None
     counterexample: Mapping[str, Any] | None = None
+    transcript: tuple[str, ...] = ()
     seconds: float = 0.0
     not_judged: str = ""
 

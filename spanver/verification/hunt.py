@@ -7,7 +7,6 @@ several times with fresh seeds, and the frequency of kills is measured.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -242,12 +241,12 @@ def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tupl
     return ()
 
 
-_STALE = re.compile(r" raised (AttributeError|ImportError|NameError|TypeError): ")
+STALE = ("AttributeError", "ImportError", "NameError", "TypeError")
 
 
 def is_stale(finding: Finding) -> bool:
     """Whether a mutant failed because it no longer fits the package, which is no kill."""
-    return finding.cause == "raised" and _STALE.search(finding.message) is not None
+    return finding.fault is not None and finding.fault.type in STALE
 
 
 def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:

@@ -24,10 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("spanver", "guarantees of exploration with language models")
     group.addoption("--subject", default="reference", help="what spanver's properties verify: module:attribute")
     group.addoption("--subject-command", help="verify the program that this command starts, over a pipe")
-    group.addoption("--spanver-profile", default="quick", choices=("quick", "ci", "deep"), help="how hard to look")
+    group.addoption(
+        "--spanver-profile", default="quick", choices=("smoke", "quick", "ci", "deep"), help="how hard to look"
+    )
     group.addoption("--spanver-only", default="", help="guarantees, or groups of them by letter, separated by commas")
     group.addoption("--spanver-functions", default="", help="functions, of which a property has to need one")
     group.addoption("--spanver-alpha", type=float, default=1e-6, help="false-alarm budget of the whole run")
+    group.addoption("--spanver-trace", action="store_true", help="keep a transcript of the call of each violation")
     group.addoption("--spanver-seed", type=int, default=0, help="the same seed gives the same run")
 
 
@@ -60,6 +63,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     first = hasattr(config, "workerinput")
     items.sort(key=lambda item: is_statistical(getattr(item, "obj", None)) != first)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Report a property that ran and decided nothing as skipped, with the reason: it neither passed nor failed."""
+    yield
+    check = getattr(item, "funcargs", {}).get("check")
+    if item.get_closest_marker("guarantee") and check is not None and check.finding.verdict.value == "undecided":
+        pytest.skip(f"undecided: {check.finding.message}")
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +109,7 @@ def check(request: pytest.FixtureRequest, subject: Any) -> Iterator[Check]:
         profile=option("--spanver-profile"),
         alpha=option("--spanver-alpha"),
         seed=option("--spanver-seed"),
+        traced=option("--spanver-trace"),
     )
     yield made
     request.node.user_properties.append((ATTACHED, finding_to_json(made.finding)))

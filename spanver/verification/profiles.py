@@ -1,4 +1,4 @@
-"""Three profiles: how many instances a run searches, and what its statistical tests must detect."""
+"""Four profiles: how many instances a run searches, and what its statistical tests must detect."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
+        # Two: the first instance of a search is the simplest one, on which many premises do not hold.
+        "smoke": Profile(2, 20, Demand(0.25, 1), Demand(0.25, 1)),
         "quick": Profile(30, 200, Demand(0.10, 8), Demand(0.25, 8)),
         "ci": Profile(200, 200, Demand(0.03, 8), Demand(0.10, 8)),
         "deep": Profile(3000, 2000, Demand(0.01, 16), Demand(0.03, 16)),

@@ -1,8 +1,7 @@
-"""Terminal tables of a verification and of the zoo, and a sentence for each violation."""
+"""Terminal tables of a verification and of the zoo, and the lines below them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from rich import box
@@ -11,7 +10,8 @@ from rich.text import Text
 
 from spanver.guarantees import REGISTRY
 from spanver.verification.hunt import ZooReport, interval
-from spanver.verification.results import Report, Status
+from spanver.verification.rendering import finding_lines
+from spanver.verification.results import Report, Row, Status
 
 
 def verdict_table(report: Report) -> Table:
@@ -36,35 +36,61 @@ def verdict_table(report: Report) -> Table:
     return table
 
 
-def violation_lines(report: Report) -> Iterator[tuple[str, str]]:
-    """Yield, for each violated guarantee, a sentence and the command that runs it again."""
+def error_lines(report: Report) -> Iterator[str]:
+    """Yield the lines of every error of the subject, each once, with the properties that met it."""
+    for error in report.errors:
+        message, *rest = finding_lines(error.findings[0])
+        yield f"{message} [{error.fault.cause}]"
+        yield from rest
+        count, functions = len(error.findings), ", ".join(error.functions)
+        guarantees = [row.id for row in report.rows if any(each in row.findings for each in error.findings)]
+        properties = f"{count} propert{'ies' if count > 1 else 'y'} of {', '.join(guarantees)}"
+        yield f"  in {properties}, on calls of {functions}"
+        yield f"  again: {report.request.replay(guarantees[0])}"
+
+
+def violation_lines(report: Report) -> Iterator[str]:
+    """Yield the lines of every violated guarantee, and the command that runs it again."""
     for row in report.rows:
-        if row.status is not Status.VIOLATED:
-            continue
-        found = row.violation
-        cause, instance = ("", None) if found is None else (found.cause, found.counterexample)
-        by = "" if cause in ("", "guarantee") else f" [{cause}]"
-        shown = "" if instance is None else f"\n  smallest instance: {json.dumps(instance)}"
-        yield f"{row.id} is violated{by}: {row.message}{shown}", report.request.replay(row.id)
+        if row.status is Status.VIOLATED:
+            rest = [] if row.violation is None else list(finding_lines(row.violation))[1:]
+            yield f"{row.id} is violated: {row.message}"
+            yield from rest
+            if row.violation is not None:
+                yield f"  property: {row.violation.property}"
+            yield f"  again: {report.request.replay(row.id)}"
 
 
 def undecided_lines(report: Report) -> Iterator[str]:
-    """Yield a sentence for what was undecided, and for each property that was not judged."""
+    """Yield a sentence for what was undecided or not judged, with the reason; guarantees of one reason together."""
+    reasons: dict[str, list[str]] = {}
     for row in report.rows:
-        if row.status is Status.UNDECIDED:
-            yield f"{row.id} is undecided: {row.message}"
-        for finding in row.not_judged:
-            yield f"{row.id} is not judged by {finding.property}: {finding.not_judged}"
+        if row.status in (Status.UNDECIDED, Status.NOT_JUDGED):
+            reasons.setdefault(f"{row.status.value}: {row.message}", []).append(row.id)
+        if row.status is not Status.NOT_JUDGED:
+            for finding in row.not_judged:
+                reasons.setdefault(f"not judged by {finding.property}: {finding.not_judged}", []).append(row.id)
+    for reason, names in reasons.items():
+        yield f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {reason}"
+
+
+def row_line(row: Row) -> str:
+    """Return the verdict on one guarantee in a line."""
+    return f"{row.id} {row.status.value}" + (f": {row.message}" if row.message else "")
 
 
 def footer_lines(report: Report) -> Iterator[str]:
-    """Yield counts of properties that ran and of verdicts, and the false-alarm budget."""
+    """Yield counts of properties that ran and of verdicts, the false-alarm budget, and whether the run was stopped."""
     if report.expected == 0:
         yield "nothing was checked: the subject provides no function that these guarantees need"
     judged = (Status.HOLDS, Status.VIOLATED, Status.UNDECIDED)
     held, violated, undecided = (len(report.ids(each, conformance=False)) for each in judged)
     hold = f"{held} guarantee holds" if held == 1 else f"{held} guarantees hold"
-    yield f"{report.executed} of {report.expected} properties ran: {hold}, {violated} violated, {undecided} undecided"
+    errors = f", {len(report.errors)} error{'s' * (len(report.errors) > 1)} of the subject" if report.errors else ""
+    yield (
+        f"{report.executed} of {report.expected} properties ran: {hold}, {violated} violated, {undecided} undecided"
+        f"{errors}"
+    )
     claimed = {each.value: report.ids(each, conformance=True) for each in judged}
     if any(claimed.values()):
         found = "; ".join(f"{words}: {', '.join(names)}" for words, names in claimed.items() if names)
@@ -80,10 +106,13 @@ def footer_lines(report: Report) -> Iterator[str]:
         if report.ids(status):
             yield f"{words}: {', '.join(report.ids(status))}"
     request = report.request
+    smoke = "smoke: one or two instances of each property, which decides little; " if request.profile == "smoke" else ""
     yield (
-        f"profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
+        f"{smoke}profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
         f"{request.alpha:g} ({report.alpha_of_one_test:.1e} each test)"
     )
+    if report.interrupted:
+        yield f"interrupted: {report.executed} of {report.expected} properties were run"
 
 
 def zoo_table(zoo: ZooReport) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spanver.guarantees import REGISTRY
 from spanver.validation import require, require_count, require_one_of, require_probability
+from spanver.verdicts import Verdict
 from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import is_selected
 
@@ -60,8 +61,19 @@ class Request:
         return shlex.join(parts + (["--alpha", repr(self.alpha)] if self.alpha != Request.alpha else []))
 
 
-def read_expected_failures(path: Path) -> dict[str, str]:
-    """Read a file of expected failures, a line each: `S4: part of the message of the failure`.
+@dataclass(frozen=True)
+class ExpectedFailure:
+    """How one guarantee is expected to fail: violated or undecided, with a part of the message."""
+
+    part: str
+    verdict: Verdict = Verdict.VIOLATED
+
+    def __str__(self) -> str:
+        return self.part if self.verdict is Verdict.VIOLATED else f"{self.verdict.value}: {self.part}"
+
+
+def read_expected_failures(path: Path) -> dict[str, ExpectedFailure]:
+    """Read a file of expected failures, a line each: `S4: part of the message`, or `T2: undecided: part of the reason`.
 
     Lines that begin with `#` are comments.
 
@@ -71,13 +83,16 @@ def read_expected_failures(path: Path) -> dict[str, str]:
         If there is no such file, or a line names no guarantee, one that an earlier line names, or no part of a message.
     """
     require(path.is_file(), "expected_failures", str(path), "a file")
-    entries: dict[str, str] = {}
+    entries: dict[str, ExpectedFailure] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             where = f"line {number} of {path}"
-            name, _, part = (each.strip() for each in line.partition(":"))
+            name, _, rest = (each.strip() for each in line.partition(":"))
+            head, _, reason = (each.strip() for each in rest.partition(":"))
+            undecided = head == Verdict.UNDECIDED.value
+            part = reason if undecided else rest
             require(part != "", where, line, "`guarantee: part of the message`")
             require(name in REGISTRY, where, line, "about a guarantee (spanver guarantees lists them)")
             require(name not in entries, where, line, f"the only line about {name}")
-            entries[name] = part
+            entries[name] = ExpectedFailure(part, Verdict.UNDECIDED if undecided else Verdict.VIOLATED)
     return entries

@@ -2,13 +2,16 @@
 
 A guarantee is `violated` if one of its properties is, else `undecided` if one of them did not decide or did not run,
 else `holds`. Properties that cannot be judged on the subject do not count; a guarantee of such alone is `not judged`.
+So is one that failed only because a function of the subject raised an error or broke the contract: such an error is
+reported once, whatever it kept from being judged, and makes the report violated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from spanver.evidence import split_alpha
@@ -16,9 +19,9 @@ from spanver.guarantees import REGISTRY
 from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property
-from spanver.verification.finding import Finding
+from spanver.verification.finding import Fault, Finding
 from spanver.verification.profiles import PROFILES
-from spanver.verification.request import Request
+from spanver.verification.request import ExpectedFailure, Request
 from spanver.verification.selection import statistical_properties
 
 
@@ -75,8 +78,9 @@ class Row:
 
     @property
     def violation(self) -> Finding | None:
-        """The first finding that is a violation."""
-        return next((each for each in self.findings if each.verdict is Verdict.VIOLATED), None)
+        """The first finding that is a violation of the guarantee itself, else the first that ended in an error."""
+        failed = [each for each in self.findings if each.verdict is Verdict.VIOLATED]
+        return next((each for each in failed if each.fault is None), failed[0] if failed else None)
 
     @property
     def not_judged(self) -> tuple[Finding, ...]:
@@ -117,15 +121,61 @@ class Row:
             "tightness": self.tightness,
             "cause": violation and violation.cause,
             "message": self.message or None,
+            "of": violation and (violation.of or None),
+            "observed": violation and (violation.observed or None),
+            "expected": violation and (violation.expected or None),
+            "shares": violation and [list(each) for each in violation.shares],
+            "call": violation and violation.call and asdict(violation.call),
             "counterexample": violation and violation.counterexample,
             "replay": request.replay(self.id) if self.findings else None,
             "seconds": self.seconds,
             "properties": [
-                {"name": each.property, "verdict": Status.NOT_JUDGED.value, "why": each.not_judged}
-                if each.not_judged
-                else {"name": each.property, "verdict": each.verdict.value}
+                {
+                    "name": each.property,
+                    "verdict": (Status.NOT_JUDGED if each.not_judged else each.verdict).value,
+                    "why": each.not_judged or each.message or None,
+                }
                 for each in self.findings
             ],
+        }
+
+
+@dataclass(frozen=True)
+class SubjectFailure:
+    """One error of the subject, with everything that it kept from being judged.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        Of the properties that met it.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def fault(self) -> Fault:
+        """Where and what it was, the first time."""
+        found = self.findings[0].fault
+        assert found is not None
+        return found
+
+    @property
+    def functions(self) -> list[str]:
+        """Functions that were called when it occurred."""
+        return list(dict.fromkeys(each.fault.function for each in self.findings if each.fault is not None))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as plain data."""
+        call = self.findings[0].call
+        return {
+            "functions": self.functions,
+            "cause": self.fault.cause,
+            "type": self.fault.type or None,
+            "message": self.findings[0].message,
+            "where": self.fault.where or None,
+            "properties": [each.property for each in self.findings],
+            "call": call and asdict(call),
+            "counterexample": self.findings[0].counterexample,
         }
 
 
@@ -142,6 +192,8 @@ class Report:
         In the order of the registry.
     expected, executed : int
         Number of properties that had to run, and of those that did.
+    interrupted : bool
+        Whether the run was stopped before its end.
     """
 
     request: Request
@@ -149,6 +201,7 @@ class Report:
     rows: tuple[Row, ...]
     expected: int
     executed: int
+    interrupted: bool = False
 
     def ids(self, status: Status, *, conformance: bool | None = None) -> list[str]:
         """Guarantees of this status; with `conformance` only those that are claimed, or only the others."""
@@ -156,11 +209,35 @@ class Report:
             row.id for row in self.rows if row.status is status and conformance in (None, bool(REGISTRY[row.id].claim))
         ]
 
+    @cached_property
+    def errors(self) -> tuple[SubjectFailure, ...]:
+        """Errors of the subject that nobody expected, each once: by its line, or by function and class."""
+        excused = (Status.EXPECTED_FAILURE, Status.MEASURED)
+        rows = [row for row in self.rows if row.status not in excused]
+        failed = {each.property: each for row in rows for each in row.findings if each.fault is not None}
+        groups: dict[tuple[str, ...], list[Finding]] = {}
+        for each in failed.values():
+            fault = each.fault
+            if fault is not None:
+                groups.setdefault((fault.cause, fault.type, fault.where or fault.function), []).append(each)
+        return tuple(SubjectFailure(tuple(each)) for each in groups.values())
+
+    @property
+    def first_failure(self) -> Finding | None:
+        """The first error of the subject, else the first violation of a guarantee."""
+        violations = (row.violation for row in self.rows if row.status is Status.VIOLATED)
+        return next((each for each in (*(each.findings[0] for each in self.errors), *violations) if each), None)
+
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict; at best undecided where a property that had to run did not, or none was judged."""
+        """The worst verdict; at best undecided where a property that had to run did not, or none was judged.
+
+        An error of the subject is a violation, whichever guarantees it kept from being judged.
+        """
+        if self.errors:
+            return Verdict.VIOLATED
         all_unjudged = all(row.status is Status.NOT_JUDGED for row in self.rows if row.findings)
-        complete = self.executed == self.expected and self.executed > 0 and not all_unjudged
+        complete = self.executed == self.expected > 0 and not all_unjudged and not self.interrupted
         judged = [row.status.verdict for row in self.rows if row.status.verdict is not None]
         return worst([*judged, Verdict.HOLDS if complete else Verdict.UNDECIDED])
 
@@ -169,6 +246,7 @@ class Report:
         footer = {
             "expected": self.expected,
             "executed": self.executed,
+            "interrupted": self.interrupted,
             "verdict": self.verdict.value,
             **{verdict.value: self.ids(Status(verdict.value)) for verdict in Verdict},
             "not_provided": self.ids(Status.NOT_PROVIDED),
@@ -183,7 +261,13 @@ class Report:
             "profile": self.request.profile,
         }
         rows = [row.to_json(self.request) for row in self.rows]
-        return {"schema": "spanver.verify/1", "subject": self.subject, "guarantees": rows, "footer": footer}
+        return {
+            "schema": "spanver.verify/2",
+            "subject": self.subject,
+            "errors": [each.to_json() for each in self.errors],
+            "guarantees": rows,
+            "footer": footer,
+        }
 
     @property
     def alpha_of_one_test(self) -> float:
@@ -197,7 +281,7 @@ def judge(
     subject: Subject,
     findings: Sequence[Finding],
     properties: Sequence[Property],
-    expected_failures: Mapping[str, str],
+    expected_failures: Mapping[str, ExpectedFailure],
 ) -> Row:
     """Judge one guarantee.
 
@@ -211,7 +295,7 @@ def judge(
     properties : sequence of Property
         All that had to run.
     expected_failures : mapping
-        Part of the message, by guarantee.
+        By guarantee.
     """
     expected = [each for each in properties if name in each.guarantees]
     if not expected:
@@ -226,27 +310,41 @@ def judge(
         return Row(name, Status.MEASURED, tuple(mine), violated[0] if violated else "")
     if mine and not judged and len(mine) == len(expected):
         return Row(name, Status.NOT_JUDGED, tuple(mine), next(each.not_judged for each in mine if each.not_judged))
-    verdict, message = _judged(judged, len(expected) - len(mine))
-    known = expected_failures.get(name)
-    if known is None:
-        return Row(name, Status(verdict.value), tuple(mine), message)
-    failed = [each.message for each in judged if each.verdict is Verdict.VIOLATED]
-    status = Status.VIOLATED
-    if failed and all(known in each for each in failed):
-        status, message = Status.EXPECTED_FAILURE, known
-    elif verdict is Verdict.UNDECIDED:
-        status = Status.UNDECIDED
-    else:
-        occurred = next((each for each in failed if known not in each), "it holds")
-        message = f"expected to fail with: {known}; instead: {occurred}"
+    known, missing = expected_failures.get(name), len(expected) - len(mine)
+    status, message = _judged(judged, missing) if known is None else _compared(known, judged, missing)
     return Row(name, status, tuple(mine), message)
 
 
-def _judged(findings: Sequence[Finding], missing: int) -> tuple[Verdict, str]:
-    """Worst verdict of the findings, and its message; `missing` is the number of properties that did not run."""
+def _judged(findings: Sequence[Finding], missing: int) -> tuple[Status, str]:
+    """Status of the worst findings, and its message; `missing` is the number of properties that did not run."""
+    failed = [each for each in findings if each.verdict is Verdict.VIOLATED]
+    faults = [each.fault for each in failed if each.fault is not None]
+    if faults and len(faults) == len(failed):
+        return Status.NOT_JUDGED, fault_words(faults[0])
+    decisive = [each for each in failed if each.fault is None]
+    undecided = [each for each in findings if each.verdict is Verdict.UNDECIDED]
+    if not (decisive or undecided):
+        did_not = "a property did not run" if missing == 1 else f"{missing} properties did not run"
+        return (Status.UNDECIDED, did_not) if missing else (Status.HOLDS, "")
+    first, *others = decisive or undecided
+    also = f" (also {first.verdict.value}: {', '.join(each.property for each in others)})" if others else ""
+    return Status(first.verdict.value), first.message + also
+
+
+def fault_words(fault: Fault) -> str:
+    """What a function of the subject did wrong, in few words."""
+    raised = f"raised {fault.type or 'an error'}"
+    return f"{fault.function} {raised if fault.cause == 'raised' else f'broke the {fault.cause}'}"
+
+
+def _compared(known: ExpectedFailure, findings: Sequence[Finding], missing: int) -> tuple[Status, str]:
+    """Status where a failure is expected: only that very failure is excused."""
     verdict = worst(each.verdict for each in findings)
-    if verdict is Verdict.HOLDS:
-        return (Verdict.UNDECIDED, f"{missing} of its properties did not run") if missing else (verdict, "")
-    first, *others = (each for each in findings if each.verdict is verdict)
-    also = f" (also {verdict.value}: {', '.join(each.property for each in others)})" if others else ""
-    return verdict, first.message + also
+    occurred = [each.message for each in findings if each.verdict is known.verdict]
+    if verdict is known.verdict and occurred and all(known.part in each for each in occurred):
+        return Status.EXPECTED_FAILURE, str(known)
+    if verdict is Verdict.UNDECIDED or (verdict is Verdict.HOLDS and missing):
+        return _judged(findings, missing)
+    failed = [each.message for each in findings if each.verdict is Verdict.VIOLATED and known.part not in each.message]
+    instead = next(iter(failed), "it holds" if verdict is Verdict.HOLDS else "it is violated")
+    return Status.VIOLATED, f"expected to fail with: {known}; instead: {instead}"

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.finding import Finding, finding_from_json
 from spanver.verification.plugin import ATTACHED
-from spanver.verification.request import Request
+from spanver.verification.request import ExpectedFailure, Request
 from spanver.verification.results import Report, Row, Status, judge
 from spanver.verification.selection import expected_properties, is_selected
 
@@ -34,7 +35,8 @@ def run_properties(
     workers: int = 0,
     junit: Path | None = None,
     stop_at_first: bool = False,
-    on_finding: Callable[[str], None] | None = None,
+    traced: bool = False,
+    on_finding: Callable[[Finding], None] | None = None,
 ) -> list[Finding]:
     """Run the properties under pytest, and return their findings in the order in which they ended.
 
@@ -42,6 +44,8 @@ def run_properties(
     ------
     SpanverError
         If pytest could not run them, or a property ended in an error of its own.
+    KeyboardInterrupt
+        After Ctrl-C; `on_finding` has been called with all findings until then, and a JUnit file is written.
     """
     collector = _Collector(on_finding)
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "hypothesis"))
@@ -49,10 +53,13 @@ def run_properties(
         options = _options(request, Path(folder), workers)
         options += ["-x"] if stop_at_first else []
         options += [f"--junitxml={junit}"] if junit else []
+        options += ["--spanver-trace"] if traced else []
         output = Path(folder) / "output.txt"
         with output.open("w", encoding="utf-8") as sink, redirect_stdout(sink), redirect_stderr(sink):
             code = pytest.main(options, plugins=[collector])
         text = output.read_text(encoding="utf-8")
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     if collector.errors:
         raise SpanverError(f"a property ended in an error that is not the subject's:\n{collector.errors[0]}")
     ran = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -80,15 +87,36 @@ def _options(request: Request, folder: Path, workers: int) -> list[str]:
     return [*options, "-o", f"junit_suite_name=spanver verify {request.command or request.subject}"]
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a verification is: called when a property has ended.
+
+    Attributes
+    ----------
+    done, total : int
+        Properties that ended, and all that have to run.
+    finding : Finding
+        Of the property that ended.
+    rows : tuple of Row
+        Guarantees that it decided, as the last of their properties.
+    """
+
+    done: int
+    total: int
+    finding: Finding
+    rows: tuple[Row, ...]
+
+
 def verify(
     request: Request,
     *,
     workers: int | None = None,
     junit: Path | None = None,
-    expected_failures: Mapping[str, str] | None = None,
-    on_finding: Callable[[str], None] | None = None,
+    expected_failures: Mapping[str, ExpectedFailure] | None = None,
+    traced: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """Verify a subject.
+    """Verify a subject. After Ctrl-C the report has what was decided until then.
 
     Parameters
     ----------
@@ -98,9 +126,11 @@ def verify(
     junit : Path, optional
         Also write a JUnit file.
     expected_failures : mapping, optional
-        Part of the message, by guarantee (`read_expected_failures`).
-    on_finding : callable, optional
-        Called with the name of each property when it ends.
+        By guarantee (`read_expected_failures`).
+    traced : bool
+        Whether violations keep the transcripts of their calls.
+    on_progress : callable, optional
+        Called when a property ends.
     """
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
     require_count("workers", workers)
@@ -109,22 +139,39 @@ def verify(
         expected = expected_properties(subject, request.only)
     finally:
         subject.close()
-    findings = run_properties(request, workers=workers, junit=junit, on_finding=on_finding) if expected else []
+    findings: list[Finding] = []
+    known = expected_failures or {}
+
+    def row_of(name: str) -> Row:
+        return judge(name, subject, findings, expected, known)
+
+    def ended(found: Finding) -> None:
+        findings.append(found)
+        if on_progress is not None:
+            ran = {each.property for each in findings}
+            left = {name for each in expected for name in each.guarantees if each.name not in ran}
+            names = [name for name in found.guarantees if name not in left and is_selected([name], request.only)]
+            on_progress(Progress(len(findings), len(expected), found, tuple(map(row_of, names))))
+
+    interrupted = False
+    try:
+        if expected:
+            run_properties(request, workers=workers, junit=junit, traced=traced, on_finding=ended)
+    except KeyboardInterrupt:
+        interrupted = True
     checked = {name for each in find_properties() for name in each.guarantees}
     rows = tuple(
-        judge(name, subject, findings, expected, expected_failures or {})
-        if name in checked
-        else Row(name, Status.NOT_IN_PROFILE)
+        row_of(name) if name in checked else Row(name, Status.NOT_IN_PROFILE)
         for name in REGISTRY
         if is_selected([name], request.only)
     )
-    return Report(request, subject.name, rows, len(expected), len(findings))
+    return Report(request, subject.name, rows, len(expected), len(findings), interrupted)
 
 
 class _Collector:
     """Plugin of one run that collects the findings."""
 
-    def __init__(self, on_finding: Callable[[str], None] | None) -> None:
+    def __init__(self, on_finding: Callable[[Finding], None] | None) -> None:
         self.findings: list[Finding] = []
         self.errors: list[str] = []
         self._on_finding = on_finding
@@ -141,7 +188,7 @@ class _Collector:
         if found is not None and (found.verdict is not Verdict.UNDECIDED or found.message or found.not_judged):
             self.findings.append(found)
             if self._on_finding is not None:
-                self._on_finding(found.property)
+                self._on_finding(found)
         elif report.nodeid in self._failed:
             # It ended without a verdict: the fault is not the subject's.
             self.errors.append(self._failed[report.nodeid])

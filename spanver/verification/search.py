@@ -23,12 +23,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
-from spanver.errors import NotJudgedError, ViolationError
+from spanver.errors import NotJudgedError, UndecidedError, ViolationError
 from spanver.verdicts import Verdict
+from spanver.verification.calls import Made, in_words, transcript_lines
 from spanver.verification.check import Check
 from spanver.verification.design import Design, design_of
 from spanver.verification.experiment import ExperimentLoop
-from spanver.verification.finding import plain
+from spanver.verification.finding import Fault, plain
+from spanver.verification.rendering import finding_lines
 
 SHRINKS = 8  # instances on which a smaller one is looked for after a statistical violation
 
@@ -143,7 +145,7 @@ class _Search:
             self.body(**instance)
         except AssertionError as error:
             violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
-            self.failures[digest] = _FailingInstanceError(violation, described)
+            self.failures[digest] = _FailingInstanceError(violation, described, self.check.last_call)
         except hypothesis.errors.HypothesisException:
             self.check.finding.examples -= not self.failures  # a rejected instance does not count
             raise
@@ -199,13 +201,13 @@ def _run(search: _Search, design: Design, strategies: Strategies) -> None:
         if search.error is not None:
             raise search.error
     except _FailingInstanceError as failing:
-        finding.verdict = Verdict.VIOLATED
-        finding.cause, finding.message = failing.violation.cause, str(failing.violation)
-        finding.counterexample = failing.instance
-        raise ViolationError(f"{failing.violation}; smallest instance: {json.dumps(failing.instance)}") from None
+        failing.describe(check)
+        raise ViolationError("\n".join(finding_lines(finding))) from None
     except NotJudgedError as error:
         finding.not_judged = str(error)
         pytest.skip(f"not judged: {error}")
+    except UndecidedError as error:
+        finding.message = str(error)
     except Exception as error:
         # Nobody is accused: the subject did what the property does not foresee, or the property is wrong.
         finding.message = f"the property ended in {type(error).__name__}: {error}"
@@ -225,10 +227,26 @@ class _EnoughInstances(BaseException):
 class _FailingInstanceError(Exception):
     """Reports to Hypothesis that an instance fails."""
 
-    def __init__(self, violation: ViolationError, instance: Mapping[str, Any]) -> None:
+    def __init__(self, violation: ViolationError, instance: Mapping[str, Any], call: Made | None) -> None:
         super().__init__()
         self.violation = violation
         self.instance = instance
+        self.call = call
+
+    def describe(self, check: Check) -> None:
+        """Make the finding of a check that of this failure."""
+        finding, violation = check.finding, self.violation
+        finding.verdict = Verdict.VIOLATED
+        finding.cause, finding.message = violation.cause, str(violation)
+        finding.of, finding.observed, finding.expected = violation.of, violation.observed, violation.expected
+        finding.shares = violation.shares
+        if violation.cause != "guarantee":
+            function = violation.function or (self.call.function if self.call else "")
+            finding.fault = Fault(function, violation.cause, violation.error_type, violation.where)
+        if self.call is not None:
+            finding.call = in_words(self.call)
+            finding.transcript = transcript_lines(self.call) if check.traced else ()
+        finding.counterexample = self.instance
 
 
 def _sentence(error: AssertionError) -> str:

@@ -58,7 +58,14 @@ def statistical_properties() -> int:
 
 
 def make_check(
-    subject: Subject, name: str, guarantees: tuple[str, ...], *, profile: str, alpha: float, seed: int
+    subject: Subject,
+    name: str,
+    guarantees: tuple[str, ...],
+    *,
+    profile: str,
+    alpha: float,
+    seed: int,
+    traced: bool = False,
 ) -> Check:
     """Make the check of one property.
 
@@ -73,6 +80,8 @@ def make_check(
     alpha : float
         False-alarm budget of the whole run.
     seed : int
+    traced : bool
+        Whether a violation keeps the transcript of its call.
     """
     require_one_of("profile", profile, PROFILES)
     require_probability("alpha", alpha)
@@ -87,4 +96,5 @@ def make_check(
         alpha=split_alpha(alpha, statistical_properties(), demand.instances),
         discrepancy=demand.discrepancy,
         tested=demand.instances,
+        traced=traced,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -18,12 +19,56 @@ def test_verify_prints_a_verdict_on_each_guarantee_and_writes_it(spanver: Comman
     assert "2 guarantees hold, 0 violated, 0 undecided" in said.out
     assert "checked by no property: T3" in said.out
     content = json.loads(Path("all.json").read_text())
-    assert content["schema"] == "spanver.verify/1"
+    assert content["schema"] == "spanver.verify/2"
     assert {row["id"]: row["verdict"] for row in content["guarantees"]} == {
         "I1": "holds", "E7": "holds", "T3": "not in profile",
     }  # fmt: skip
     assert content["footer"]["expected"] == content["footer"]["executed"] > 1
     assert Path("all.xml").read_text().count("<testcase") == content["footer"]["expected"]
+    # Verdicts came as they fell, before the table.
+    total = content["footer"]["expected"]
+    first, *_ = re.findall(rf"\[(\d+) of {total}\] (?:I1|E7) holds", said.out)
+    assert 1 <= int(first) < total
+    assert f"[{total} of {total}] " in said.out.partition("verdicts on")[0]
+
+
+def test_a_run_that_is_stopped_keeps_what_was_decided_and_says_so_in_its_last_line(
+    spanver: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(row: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spanver.verification.report.row_line", stop)  # Ctrl-C as the first guarantee is decided
+    said = spanver("verify", "--only", "S8,E7,I1", "--workers", "1", "--json", "part.json", "--junit", "part.xml")
+    footer = json.loads(Path("part.json").read_text())["footer"]
+    assert said.code == 2
+    assert footer["interrupted"]
+    assert 1 <= footer["executed"] < footer["expected"]
+    assert said.out.endswith(f"interrupted: {footer['executed']} of {footer['expected']} properties were run")
+    assert "did not run" in said.out
+    assert Path("part.xml").read_text().count("<testcase") == footer["executed"]
+
+
+def test_a_smoke_run_takes_an_instance_or_two_of_each_property_and_says_so(spanver: Command) -> None:
+    said = spanver("verify", "--smoke", "--only", "I,R6", "--workers", "1", "--json", "all.json")
+    assert said.code == 0
+    assert "smoke: one or two instances of each property, which decides little; profile smoke" in said.out
+    rows = json.loads(Path("all.json").read_text())["guarantees"]
+    assert all(1 <= row["examples"] <= 2 * len(row["properties"]) for row in rows)
+
+
+def test_a_trace_has_every_message_of_the_failing_call(spanver: Command) -> None:
+    said = spanver("verify", "zoo:sampler-peeks", "--smoke", "--only", "R1", "--workers", "1", "--trace", "t.jsonl")
+    assert said.code == 1
+    messages = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    assert messages[0]["run"] == "softmax_sample"
+    assert {"score", "multiplier", "oracle"} <= set(messages[0]["arguments"])
+    assert ["ask" in each for each in messages[1:-1]] == [True, False] * (len(messages) // 2 - 1)
+    assert "result" in messages[-1]
+    held = spanver("verify", "--smoke", "--only", "E7", "--workers", "1", "--trace", "none.jsonl")
+    assert held.code == 0
+    assert "no trace: nothing is violated" in held.out
+    assert not Path("none.jsonl").exists()
 
 
 def test_verify_exits_1_and_prints_a_command_that_shows_the_violation_again(spanver: Command) -> None:

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from programs import OneText, call, drawn, small_problem
 
-from spanver.errors import ArgumentError, BudgetExceededError, HandshakeError, ProtocolError, QuestionRefusedError
+from spanver.errors import (
+    ArgumentError,
+    BudgetExceededError,
+    HandshakeError,
+    ProtocolError,
+    QuestionRefusedError,
+    SubjectError,
+)
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
 from spanver.subjects import process
@@ -207,7 +214,7 @@ def test_a_child_that_keeps_the_pipe_open_does_not_hold_the_harness_up(starts: S
 
 def test_an_error_is_raised_and_the_program_goes_on(starts: Starts) -> None:
     subject = starts("send({'seq': seq, 'error': 'singular matrix'})\ncontinue")
-    with pytest.raises(RuntimeError, match=r"^singular matrix$"):
+    with pytest.raises(SubjectError, match=r"^singular matrix$"):
         drawn(subject)
     assert drawn(subject) == [1, 1]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from programs import call, small_problem
 
-from spanver.errors import ContractError
+from spanver.errors import ContractError, SubjectError
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
@@ -146,7 +146,7 @@ def test_a_baseline_of_another_form_breaks_the_contract(name: str, changes: dict
 
 
 def test_what_a_subject_raises_at_the_server_is_raised_here(served: Subject) -> None:
-    with pytest.raises(RuntimeError, match="ArgumentError: prompts is 0"):
+    with pytest.raises(SubjectError, match="ArgumentError: prompts is 0"):
         call(
             served,
             "build_spanner",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 
 def test_the_suite_runs_in_anybodys_pytest(broken: str, tmp_path: Path) -> None:
@@ -15,3 +16,56 @@ def test_the_suite_runs_in_anybodys_pytest(broken: str, tmp_path: Path) -> None:
     assert "1 failed" in done.stdout
     assert "1 passed" in done.stdout
     assert "smallest instance" in done.stdout
+
+
+FOUR = """
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from spanver.errors import NotJudgedError, UndecidedError
+from spanver.verification.search import instances
+
+@pytest.mark.guarantee("S8", needs=["elliptic_norms"])
+@instances(number=st.integers(0, 9))
+def test_violated(check, number):
+    check.call("elliptic_norms", np.ones((1, 1)), 4 * np.eye(1))
+    assert number < 5, "too large"
+
+@pytest.mark.guarantee("S8")
+@instances(number=st.integers(0, 9))
+def test_undecided(check, number):
+    check.premise(False)
+
+@pytest.mark.guarantee("S8")
+@instances(number=st.integers(0, 9))
+def test_undecided_for_a_reason(check, number):
+    raise UndecidedError("the interval is too wide")
+
+@pytest.mark.guarantee("S8")
+@instances(number=st.integers(0, 9))
+def test_not_judged(check, number):
+    raise NotJudgedError("out of reach")
+"""
+
+
+def test_a_junit_file_says_what_was_violated_undecided_and_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "test_four.py").write_text(FOUR)
+    command = [sys.executable, "-m", "pytest", "-q", "test_four.py", "-p", "no:cacheprovider", "--junitxml=four.xml"]
+    subprocess.run([*command, "-p", "no:xdist"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    cases = {case.attrib["name"]: case for case in ElementTree.parse(tmp_path / "four.xml").iter("testcase")}
+    failure = cases["test_violated"].find("failure")
+    assert failure is not None
+    assert "too large" in failure.attrib["message"]
+    assert [line.strip() for line in str(failure.text).splitlines()[-4:]] == [
+        "call: elliptic_norms(features=[[1]], sigma=[[4]])",
+        "smallest instance:",
+        "number: 5",
+        "All traceback entries are hidden. Pass `--full-trace` to see hidden and internal frames.",
+    ]
+    skipped = {name: case.find("skipped") for name, case in cases.items()}
+    reasons = {name: each.attrib["message"] for name, each in skipped.items() if each is not None}
+    assert reasons == {
+        "test_undecided": "undecided: its premise held in none of 10 cases",
+        "test_undecided_for_a_reason": "undecided: the interval is too wide",
+        "test_not_judged": "not judged: out of reach",
+    }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
-from spanver.verification.finding import Finding
-from spanver.verification.request import Request
+from spanver.verification.finding import Call, Fault, Finding
+from spanver.verification.request import ExpectedFailure, Request
 from spanver.verification.results import Report, Row, Status, judge
 
 
@@ -15,7 +18,7 @@ def test_an_expected_failure_hides_no_other_one_and_accuses_nothing_undecided() 
         return Finding(message, ("E6",), verdict, message=message, examples=1)
 
     properties = [each for each in find_properties() if "E6" in each.guarantees][:2]
-    known = {"E6": "bug 17"}
+    known = {"E6": ExpectedFailure("bug 17")}
 
     def row(*findings: Finding) -> Row:
         return judge("E6", reference, findings, properties, known)
@@ -43,3 +46,82 @@ def test_what_cannot_be_judged_counts_neither_way_and_alone_decides_nothing() ->
     assert Report(Request(), "mine", (alone,), 2, 2).verdict is Verdict.UNDECIDED
     assert Report(Request(), "mine", (alone, row(one, fine)), 4, 4).verdict is Verdict.HOLDS
     assert alone.to_json(Request())["properties"][0]["why"] == "out of reach"
+
+
+def test_an_error_of_the_subject_is_reported_once_and_its_guarantees_are_not_judged() -> None:
+    properties = [each for each in find_properties() if "E6" in each.guarantees or "R1" in each.guarantees]
+    fault = Fault("fit", "raised", "TypeError", "mine.py:42")
+
+    def finding(name: str, guarantee: str, of: str = "fit", verdict: Verdict = Verdict.VIOLATED) -> Finding:
+        raised = replace(fault, function=of) if verdict is Verdict.VIOLATED else None
+        return Finding(name, (guarantee,), verdict, cause="raised", message=f"{of} raised TypeError: no", fault=raised)
+
+    def report(known: dict[str, ExpectedFailure], *findings: Finding) -> Report:
+        rows = tuple(judge(name, reference, findings, properties, known) for name in ("R1", "E6"))
+        return Report(Request(), "mine", rows, len(findings), len(findings))
+
+    one, two = finding("a", "E6"), finding("b", "R1", "spanner_sampling")
+    held = finding("c", "E6", verdict=Verdict.HOLDS)
+    found = report({}, one, two, held)
+    assert [(row.status, row.message) for row in found.rows] == [
+        (Status.NOT_JUDGED, "spanner_sampling raised TypeError"), (Status.NOT_JUDGED, "fit raised TypeError"),
+    ]  # fmt: skip
+    assert found.verdict is Verdict.VIOLATED
+    (error,) = found.to_json()["errors"]  # one line of the subject, whichever function was called
+    assert error["functions"] == ["spanner_sampling", "fit"]
+    assert (error["type"], error["where"], error["properties"]) == ("TypeError", "mine.py:42", ["b", "a"])
+    # A guarantee that is violated besides is violated, and the error does not count as its violation.
+    wrong = Finding("d", ("E6",), Verdict.VIOLATED, cause="guarantee", message="misses")
+    assert (report({}, one, wrong).rows[1].status, report({}, one, wrong).rows[1].message) == (
+        Status.VIOLATED,
+        "misses",
+    )
+    # An expected error is none to report.
+    expected = report({"E6": ExpectedFailure("raised TypeError")}, one)
+    assert (expected.rows[1].status, expected.errors) == (Status.EXPECTED_FAILURE, ())
+    assert Report(Request(), "mine", expected.rows[1:], 1, 1).verdict is Verdict.HOLDS
+
+
+def test_errors_at_different_lines_are_different() -> None:
+    findings = [
+        Finding(name, ("E6",), Verdict.VIOLATED, cause="raised", fault=Fault("fit", "raised", "TypeError", where))
+        for name, where in (("a", "mine.py:1"), ("b", "mine.py:2"), ("c", ""), ("d", ""))
+    ]
+    row = Row("E6", Status.NOT_JUDGED, tuple(findings))
+    groups = [[each.property for each in error.findings] for error in Report(Request(), "mine", (row,), 4, 4).errors]
+    assert groups == [["a"], ["b"], ["c", "d"]]
+
+
+def test_an_undecided_guarantee_can_be_expected_and_then_has_to_be_undecided_for_that_reason() -> None:
+    properties = [each for each in find_properties() if "E7" in each.guarantees]
+    known = {"E7": ExpectedFailure("premise", Verdict.UNDECIDED)}
+
+    def row(verdict: Verdict, message: str) -> Row:
+        return judge("E7", reference, [Finding("a", ("E7",), verdict, message=message)], properties, known)
+
+    expected = row(Verdict.UNDECIDED, "its premise held in none of 3 cases")
+    assert (expected.status, expected.message) == (Status.EXPECTED_FAILURE, "undecided: premise")
+    assert row(Verdict.UNDECIDED, "another reason").status is Status.UNDECIDED
+    assert row(Verdict.HOLDS, "").message == "expected to fail with: undecided: premise; instead: it holds"
+    for verdict in (Verdict.HOLDS, Verdict.VIOLATED):
+        assert row(verdict, "x").status is Status.VIOLATED
+
+
+def test_every_verdict_says_why_in_json() -> None:
+    violation = Finding(
+        "a", ("S8",), Verdict.VIOLATED, cause="guarantee", message="norms: [2], expected [1]", of="norms",
+        observed="[2]", expected="[1]", call=Call("elliptic_norms", {"sigma": "[[1]]"}), counterexample={"x": [1]},
+    )  # fmt: skip
+    undecided = Finding("b", ("S8",), Verdict.UNDECIDED, message="its premise held in none of 3 cases")
+    unjudged = Finding("c", ("S8",), not_judged="out of reach")
+    findings = (violation, undecided, unjudged)
+    data = json.loads(json.dumps(Row("S8", Status.VIOLATED, findings, violation.message).to_json(Request())))
+    assert (data["of"], data["observed"], data["expected"]) == ("norms", "[2]", "[1]")
+    assert data["call"] == {
+        "function": "elliptic_norms", "arguments": {"sigma": "[[1]]"}, "number": 1, "queried": "",
+    }  # fmt: skip
+    assert [(each["verdict"], each["why"]) for each in data["properties"]] == [
+        ("violated", "norms: [2], expected [1]"),
+        ("undecided", "its premise held in none of 3 cases"),
+        ("not judged", "out of reach"),
+    ]

@@ -16,7 +16,7 @@ from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
 from spanver.verification.request import Request, read_expected_failures
 from spanver.verification.results import Status
-from spanver.verification.runner import run_properties, verify
+from spanver.verification.runner import Progress, run_properties, verify
 
 
 def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violation(broken: str) -> None:
@@ -62,6 +62,7 @@ def test_expected_failures_have_to_fail_as_they_say(broken: str, tmp_path: Path)
         ("# said\nS8\n", "line 2.*part of the message"),
         ("X9: reason\n", "line 1.*about a guarantee"),
         ("S8: one\nS8: other\n", "line 2.*only line about S8"),
+        ("T2: undecided:\n", "line 1.*part of the message"),
     ):
         file.write_text(text)
         with pytest.raises(ArgumentError, match=words):
@@ -103,3 +104,25 @@ def test_a_junit_file_names_every_property_that_ran(tmp_path: Path) -> None:
     verify(Request(only="I1,E7"), workers=1, junit=file)
     cases = ElementTree.parse(file).findall(".//testcase")
     assert len(cases) == 2
+
+
+def test_an_error_of_the_subject_names_its_line_and_every_verdict_is_announced_once(
+    broken: str, tmp_path: Path
+) -> None:
+    text = (tmp_path / "broken_module.py").read_text()
+    text += "\n\ndef fit(features, targets, radius):\n    return features + 'x'\n"
+    (tmp_path / "erring_module.py").write_text(text)
+    line = len(text.splitlines())
+    seen: list[Progress] = []
+    report = verify(Request(subject="erring_module:subject", only="E6,S8,R6"), workers=1, on_progress=seen.append)
+    assert report.verdict is Verdict.VIOLATED
+    (error,) = report.errors
+    assert error.fault.where == f"erring_module.py:{line}"
+    assert f"(erring_module.py:{line})" in error.findings[0].message
+    assert {row.id: row.status for row in report.rows} == {
+        "E6": Status.NOT_JUDGED, "S8": Status.VIOLATED, "R6": Status.HOLDS,
+    }  # fmt: skip
+    assert [(each.done, each.total) for each in seen] == [(done, 4) for done in range(1, 5)]
+    announced = [row for each in seen for row in each.rows]
+    assert sorted(row.id for row in announced) == ["E6", "R6", "S8"]
+    assert {row.id: row.status for row in announced} == {row.id: row.status for row in report.rows}

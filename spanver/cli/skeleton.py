@@ -1,0 +1,105 @@
+"""`spanver init`: the skeleton of a subject, written from the contract."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from spanver.errors import ArgumentError
+from spanver.subjects.contract import FUNCTIONS, Argument, Function, Kind
+from spanver.validation import require
+
+HEAD = '''"""A subject of spanver: put your own functions in place of these. docs/subjects.md has their arguments.
+
+    spanver verify {name}:subject
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from spanver import Budget, MultiTurnSettings, Settings, TabularProblem
+    from spanver.oracle import Oracle, PrefixOracle
+    from spanver.values import Prompt, Score
+
+name = "{name}"
+provides = (  # the names of the functions that are done: the others are reported as not provided
+{provides}
+)
+'''
+TAIL = "\n\nsubject = sys.modules[__name__]\n"
+KINDS = {
+    Kind.ARRAY: "NDArray[np.float64]",
+    Kind.LAYERS: "list[NDArray[np.float64]]",
+    Kind.SCORE: "Score",
+    Kind.SETTINGS: "Settings",
+    Kind.ORACLE: "Oracle",
+}
+NUMBERS = "beta nu radius ridge approximation multiplier failure alpha"
+COUNTS = "count seed prompts pairs_per_prompt rounds partition_samples horizon"
+NAMES = {
+    **dict.fromkeys(NUMBERS.split(), "float"),
+    **dict.fromkeys(COUNTS.split(), "int"),
+    "prompt": "Prompt",
+    "feedback": "str",
+    "problem": "TabularProblem",
+    "budget": "Budget | None",
+}
+IN_LAYERS = {"oracle": "PrefixOracle", "settings": "MultiTurnSettings"}
+"""Arguments of `multi_turn` that have other types than those of the same name elsewhere."""
+
+
+def write_skeleton(name: str) -> Path:
+    """Write `NAME.py` into the working directory.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not the name of a module, or there is such a file already.
+    """
+    is_name = name.isidentifier() and not keyword.iskeyword(name)
+    require(is_name, "name", name, "the name of a module: letters, digits and underscores")
+    path = Path(f"{name}.py")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(skeleton(name))
+    except FileExistsError:
+        raise ArgumentError("name", name, f"of a file that does not exist yet; there is {path}") from None
+    return path
+
+
+def skeleton(name: str) -> str:
+    """Return the text of a subject in which every function of the contract is still to be written."""
+    names = "\n".join(f'    # "{each}",' for each in FUNCTIONS)
+    functions = "".join(f"\n\n{_function(each)}" for each in FUNCTIONS.values())
+    return HEAD.format(name=name, provides=names) + functions + TAIL
+
+
+def _function(function: Function) -> str:
+    types = NAMES | IN_LAYERS if function.name == "multi_turn" else NAMES
+
+    def written(arguments: Mapping[str, Argument]) -> list[str]:
+        return [f"{name}: {types[name] if name in types else KINDS[each.kind]}" for name, each in arguments.items()]
+
+    named = ["*", *written(function.named)] if function.named else []
+    given = ", ".join([*written(function.positional), *named])
+    lines = "\n".join(_docstring(function))
+    return f'def {function.name}({given}) -> Any:\n    """{lines}\n    """\n    raise NotImplementedError\n'
+
+
+def _docstring(function: Function) -> Iterator[str]:
+    yield f"Return {function.result}."
+    shapes = [f"    {name}: {each.words}" for name, each in function.arguments.items() if each.words]
+    if shapes:
+        yield ""
+        yield from shapes
