@@ -23,7 +23,7 @@ from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import laws, realizing, tabular_problems
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
-from spanver.verification.check import Check
+from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
@@ -84,6 +84,27 @@ def outputs(
         return drawn
 
     return observe
+
+
+def law_of_outputs(
+    check: Check,
+    sampler: str,
+    problem: TabularProblem,
+    law: Any,
+    *,
+    multiplier: float,
+    failure: float,
+    constant: float = 0.0,
+    tolerated: float = 0.0,
+) -> Experiment:
+    """Experiment: outputs of calls have this law."""
+    return check.law_experiment(
+        outputs(check, sampler, problem, multiplier, failure, constant=constant),
+        law,
+        of=f"response of {sampler} (M = {multiplier:.4g}, delta = {failure:g})",
+        outcomes=[f"response {each}" for each in range(problem.responses)],
+        tolerated=tolerated,
+    )
 
 
 def fresh_oracle(check: Check, problem: TabularProblem) -> RecordingOracle:
@@ -153,8 +174,8 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     tried = [entry.answer.tries for entry in oracle.queries if entry.name == "sample_until"]
     if tried:
         trials, cost = sampler_trials(multiplier, failure), oracle.ledger.samples
-        assert sum(tried) == trials, f"gave up after {sum(tried)} trials, by A1 after {trials}"
-        assert cost == 2 * trials + 1, f"{cost} samples when all trials failed, by A1 {2 * trials + 1}"
+        expect(sum(tried) == trials, "trials until it gave up", sum(tried), f"N = {trials}")
+        expect(cost == 2 * trials + 1, "samples when all trials failed", cost, f"2 N + 1 = {2 * trials + 1}")
         drawn = [entry.answer.ids[-1] for entry in oracle.queries if entry.name == "sample"]
         assert response in drawn[-1:], f"the response {response} is not the draw to fall back on"
 
@@ -200,15 +221,25 @@ def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
         if entry.name == "sample_until":
             rule = entry.arguments[0]
             assert isinstance(rule, RejectionRule), "a search for pairs inside a sampler"
-            assert pilot.sum() == sampler_trials(multiplier, failure), f"a pilot of {pilot.sum():.0f} draws"
+            expect(
+                pilot.sum() == sampler_trials(multiplier, failure),
+                "draws of the pilot",
+                int(pilot.sum()),
+                f"{sampler_trials(multiplier, failure)}, which is N = ceil(4 M log(4/delta))",
+            )
             with np.errstate(divide="ignore"):
                 exponents = np.log(pilot / pilot.sum()) + log_weights
             log_mean = exponents.max() + np.log(np.exp(exponents - exponents.max()).sum())
             given = np.asarray(rule.score.of(features)) / problem.beta - rule.log_threshold
             expected = log_weights - np.log(multiplier) - log_mean
             tolerance = ROUNDING * (1.0 + np.abs(log_weights).max())
-            shown = f"log acceptance {np.round(given, 6).tolist()}, by A1 {np.round(expected, 6).tolist()}"
-            assert np.allclose(np.minimum(given, 0.0), np.minimum(expected, 0.0), atol=tolerance), shown
+            given, expected = np.minimum(given, 0.0), np.minimum(expected, 0.0)
+            expect(
+                bool(np.allclose(given, expected, atol=tolerance)),
+                f"log of the probability to accept each response, with a pilot of {pilot.astype(int).tolist()}",
+                given,
+                f"{np.round(expected, 6).tolist()}, which is log min(1, w/(M Z))",
+            )
 
 
 @pytest.mark.guarantee("C-A1", needs=["softmax_sample"])
@@ -220,7 +251,7 @@ def test_outputs_have_the_exact_law_with_clipping_and_fallback(
     multiplier = sampler_multiplier(coverage_of(problem))
     scores = problem.features[0] @ realizing(problem)
     law = sampler_law(np.exp(problem.log_base[0]), scores, problem.beta, multiplier, failure).law
-    return check.law_experiment(outputs(check, "softmax_sample", problem, multiplier, failure), law / law.sum())
+    return law_of_outputs(check, "softmax_sample", problem, law / law.sum(), multiplier=multiplier, failure=failure)
 
 
 @pytest.mark.guarantee("R2", needs=["softmax_sample"])
@@ -229,8 +260,8 @@ def test_accepted_responses_have_the_softmax_law(check: Check, problem: TabularP
     # For every pilot M Z is at least every weight.
     weights = weights_of(problem)
     multiplier = max(sampler_multiplier(coverage_of(problem)), float(np.ceil(weights.max() / weights.min())))
-    return check.law_experiment(
-        outputs(check, "softmax_sample", problem, multiplier, failure), target_of(problem), tolerated=failure
+    return law_of_outputs(
+        check, "softmax_sample", problem, target_of(problem), multiplier=multiplier, failure=failure, tolerated=failure
     )
 
 
@@ -250,9 +281,14 @@ def test_outputs_are_within_the_failure_probability_of_the_target(
 ) -> Experiment:
     """The least multiplier that is promised, and scores of two normalisers by turns."""
     multiplier = sampler_multiplier(coverage_of(problem))
-    return check.law_experiment(
-        outputs(check, "softmax_sample", problem, multiplier, failure, constant=constant),
+    return law_of_outputs(
+        check,
+        "softmax_sample",
+        problem,
         target_of(problem),
+        multiplier=multiplier,
+        failure=failure,
+        constant=constant,
         tolerated=failure,
     )
 
@@ -282,8 +318,8 @@ def test_winners_of_a_race_are_within_its_bound_of_the_target(
     coverage = coverage_of(problem)
     multiplier = sampler_mistakes.race_multiplier(coverage, failure)
     bound = race_total_variation(coverage, race_samples(multiplier, failure))
-    return check.law_experiment(
-        outputs(check, "race_sample", problem, multiplier, failure), target_of(problem), tolerated=bound
+    return law_of_outputs(
+        check, "race_sample", problem, target_of(problem), multiplier=multiplier, failure=failure, tolerated=bound
     )
 
 
@@ -297,7 +333,8 @@ def test_a_race_draws_as_many_responses_as_a1r(
     oracle = fresh_oracle(check, problem)
     call_once(check, "race_sample", oracle, problem, multiplier, failure)
     expected = race_samples(multiplier, failure)
-    assert oracle.ledger.samples == expected, f"{oracle.ledger.samples} samples, A1r draws {expected}"
+    of = f"samples of a race (M = {multiplier:g}, delta = {failure:g})"
+    expect(oracle.ledger.samples == expected, of, oracle.ledger.samples, expected)
 
 
 @pytest.mark.guarantee("C-A1r", needs=["race_sample"])
@@ -309,7 +346,7 @@ def test_winners_of_a_race_have_its_exact_law(check: Check, problem: TabularProb
         ids = list(pool)
         np.add.at(law, ids, float(np.prod(base[ids])) * race_law(log_weights[ids]))
     failure = float(np.exp(-(draws - 0.5)))
-    return check.law_experiment(outputs(check, "race_sample", problem, 4.0, failure), law / law.sum())
+    return law_of_outputs(check, "race_sample", problem, law / law.sum(), multiplier=4.0, failure=failure)
 
 
 @pytest.mark.guarantee("R5", needs=["softmax_sample"])
