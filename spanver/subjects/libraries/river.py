@@ -69,6 +69,6 @@ _RIVER_PROMISE = (
 
 
 LIBRARIES = tuple(
-    Library(Subject(name, {"ridge_regression": function}, rounding=1e-6), "river", {"E7": _RIVER_PROMISE})
+    Library(Subject(name, {"ridge_regression": function}, precision=1e-8), "river", {"E7": _RIVER_PROMISE})
     for name, function in (("river", river_ridge), ("river-batch", river_batch_ridge))
 )
