@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from spanver.guarantees.identities import kl_bound, log_coverage_bound
-from spanver.guarantees.rounding import kl_divergence_error, log_coverage_error, log_softmax_error, probability_error
+from spanver.guarantees.rounding import kl_divergence_error, log_coverage_error, log_softmax_error, mean_error
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import FloatArray
@@ -35,12 +35,6 @@ def objective(law: FloatArray, log_base: FloatArray, reward: FloatArray, beta: f
     return float(np.exp(law[held]) @ (reward[held] - beta * (law[held] - log_base[held])))
 
 
-def mean_error(law: FloatArray, error: FloatArray) -> float:
-    """Mean of an error under a law in logs, with what rounding of the law itself adds."""
-    with np.errstate(over="ignore"):
-        return float(np.exp(law) @ (error * np.exp(error)))
-
-
 @pytest.mark.guarantee("I1", needs=["log_softmax"])
 @instances(problem=tabular_problems(), shift=st.integers(-8, 8))
 def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(
@@ -54,7 +48,7 @@ def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(
         error = log_softmax_error(unit, log_base, scores, beta)
         law = law_of(check, log_base, scores, beta)
         assert ((law == -np.inf) == (log_base == -np.inf)).all(), "the support is not that of the base policy"
-        assert_near(check, "the sum of probabilities", np.exp(law).sum(), 1.0, probability_error(expected, error))
+        assert_near(check, "the sum of probabilities", np.exp(law).sum(), 1.0, mean_error(expected, error))
         assert_near(check, "not the softmax, a log probability", law, expected, error)
         error += log_softmax_error(unit, log_base, np.abs(scores) + abs(shift), beta)
         shifted = law_of(check, log_base, scores + shift, beta)

@@ -195,10 +195,11 @@ def fit_excess(
     multiplier of the optimum, and nothing cancels in it. A `theta` outside of the ball is moved to it first; its norm
     is judged by `norm_allowed`.
 
-    Allowed is what a right fit may cost in arithmetic of unit roundoff `u`. On the sphere a parameter that is right to
-    half of its digits, `||delta|| <= h B` with `h = half_digits(u, d)`, costs `2 h mu B^2` to first order. A backward
-    stable solution, by normal equations too, is the optimum of an objective that is off by `k u S` at every parameter,
-    `S = (||V|| ||theta|| + ||y||)^2`, so it costs at most twice that, which also covers the second order of `delta`.
+    Allowed is what a right fit may cost in arithmetic of unit roundoff `u`. A backward stable solution, by normal
+    equations too, is the optimum of an objective that is off by `k u S` at every parameter,
+    `S = (||V|| ||theta|| + ||y||)^2`, so it costs at most twice that. A parameter that is right to half of its digits,
+    `||delta|| <= h B` with `h = half_digits(u, d)`, costs as little to second order. To first order only its distance
+    from the sphere costs something, the last term above, of which `2 h mu B^2` is allowed.
 
     Parameters
     ----------
@@ -228,11 +229,12 @@ def fit_excess(
     shifted = scales**2 + multiplier
     gradient = shifted * own - scales * moments
     seen = np.divide(gradient**2, shifted, out=np.zeros_like(shifted), where=shifted > 0.0)
-    excess = float(seen.sum()) + multiplier * (outside + max(0.0, radius**2 - float(theta @ theta)))
+    inside = multiplier * max(0.0, radius**2 - float(theta @ theta))
+    excess = float(seen.sum()) + multiplier * outside + inside
     length = max(float(np.linalg.norm(theta)), float(np.linalg.norm(best)))
     scale = max(float(np.linalg.norm(vectors)), size[0]) * length + max(float(np.linalg.norm(targets)), size[1])
     steps = 2 * (max(rows, len(vectors)) + 8 * (len(theta) ** 2 + 1))
-    slack = 2.0 * half_digits(unit, len(theta)) * multiplier * radius**2
+    slack = min(inside, 2.0 * half_digits(unit, len(theta)) * multiplier * radius**2)
     return Excess(excess, slack + gamma(steps, unit) * scale**2)
 
 

@@ -106,10 +106,13 @@ def _exponent_errors(
     return gamma(_EXPONENT_STEPS, unit) * sizes + score_error / beta, exponents - normaliser, normaliser
 
 
-def probability_error(log_law: FloatArray, error: FloatArray) -> float:
-    """Return by how much the sum of probabilities may be off 1 if log probabilities are off by `error`, each (n,)."""
+def mean_error(log_law: FloatArray, error: FloatArray) -> float:
+    """Return the mean of an error of log probabilities under their law, shape (n,) each, grown by the error itself.
+
+    By as much may a sum of probabilities be off 1.
+    """
     with np.errstate(over="ignore"):
-        return float(np.exp(log_law) @ np.expm1(error)) + gamma(len(log_law), 0.0)
+        return float(np.exp(log_law + error) @ error) + gamma(len(log_law), 0.0)
 
 
 def kl_divergence_error(unit: float, law: FloatArray, reference: FloatArray) -> float:
@@ -120,10 +123,10 @@ def kl_divergence_error(unit: float, law: FloatArray, reference: FloatArray) -> 
     """
     held = law > -np.inf
     p, q = law[held], reference[held]
+    grown = gamma(8, unit) * (1.0 + np.abs(p))
+    sizes = gamma(len(p) + 16, unit) * (1.0 + np.abs(p) + np.abs(q))
     with np.errstate(over="ignore"):
-        grown = gamma(8, unit) * (1.0 + np.abs(p))
-        sizes = gamma(len(p) + 16, unit) * (1.0 + np.abs(p) + np.abs(q))
-        return float(np.exp(p) @ (np.expm1(grown) * np.abs(p - q) + np.exp(grown) * sizes))
+        return float(np.exp(p + grown) @ (grown * np.abs(p - q) + sizes))
 
 
 def log_coverage_error(unit: float, law: FloatArray, log_base: FloatArray) -> float:

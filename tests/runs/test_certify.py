@@ -212,7 +212,7 @@ def state_nu(value: float) -> Change:
 # What was altered, how, and the guarantees that must be named at least.
 ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("a spanner vector", add("spanner_vectors", (1, 0), 0.05), {"S2", "E6"}),
-    ("a spanner vector, by little", add("spanner_vectors", (1, 0), 1e-6), {"S2", "E6"}),
+    ("a spanner vector, by little", add("spanner_vectors", (1, 0), 1e-6), {"S2", "S3"}),
     ("a spanner target", add("spanner_targets", 1, 0.01), {"E6"}),
     ("two spanner vectors swapped", swap_vectors, {"E6"}),
     ("two spanner pairs swapped", swap_pairs, {"S1"}),
