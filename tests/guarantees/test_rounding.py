@@ -216,7 +216,7 @@ def test_truncated_scores_stay_within_their_bounds_or_are_undecided(unit: float,
     for seed in range(100):
         one, two, ridge = a_sigma(seed)
         features = np.concatenate([one, two, np.zeros((2, one.shape[1]))])
-        theta: FloatArray = np.random.default_rng(seed).normal(size=one.shape[1])
+        theta = np.asarray(np.random.default_rng(seed).normal(size=one.shape[1]), dtype=np.float64)
         precision = np.linalg.inv(ridge * np.eye(len(theta)) + features.T @ features)
         relative = features - features[-1]
         squares = ((relative @ precision) * relative).sum(axis=1)
