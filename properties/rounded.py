@@ -37,6 +37,13 @@ def assert_at_most(check: Check, words: str, measured: float, bound: float, allo
     )
 
 
+def assert_at_least(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
+    """Assert that a number is at least its bound, up to `allowed`."""
+    assert measured >= bound - allowed, (
+        f"{words}: {measured:.9g}, at least {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} less"
+    )
+
+
 def assert_fit(
     check: Check,
     words: str,

@@ -29,7 +29,7 @@ from spanver.verification.check import Check
 from spanver.verification.search import instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, rounds_of
 
-from .rounded import assert_at_most, assert_fit, size_of
+from .rounded import assert_at_least, assert_at_most, assert_fit, size_of
 
 PROBLEMS = tabular_problems(min_responses=2, betas=(1.0, 0.25, 0.05))
 ROUNDS = st.integers(1, 5)
@@ -211,7 +211,7 @@ def test_elliptical_enumeration_asks_about_the_least_certain_pair(
         own, largest = float(squares[pair.one, pair.two]), float(squares.max())
         length = reach(features)
         allowed = 2.0 * inverse_error(check.subject.unit, sigma, t, length) * length**2
-        assert_at_most(check, f"the largest square norm of round {t}, and that of its pair", largest, own, allowed)
+        assert_at_least(check, f"square norm of the pair of round {t}, by the largest", own, largest, allowed)
         sigma = sigma + np.outer(relative[pair.one, pair.two], relative[pair.one, pair.two])
 
 

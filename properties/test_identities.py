@@ -15,7 +15,7 @@ from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.search import instances
 
-from .rounded import assert_at_most, assert_near
+from .rounded import assert_at_least, assert_at_most, assert_near
 
 
 def law_of(check: Check, log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
@@ -113,9 +113,11 @@ def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
             assert_near(check, f"log C at beta {beta}, and its definition", coverage, expected, off)
             off += float(log_softmax_error(unit, log_base, reward, beta).max())
             assert_at_most(check, f"log C(pi*) at beta {beta}", coverage, bound, off)
-            assert_at_most(check, f"-log C(pi*) at beta {beta}", -coverage, 0.0, off)
+            assert_at_least(check, f"log C(pi*) at beta {beta}", coverage, 0.0, off)
             if beta <= 1.0 or before == 0.0:
-                assert_at_most(check, f"log C(pi*) of larger beta, than at {beta}", before, coverage, off + off_before)
+                assert_at_least(
+                    check, f"log C(pi*) at beta {beta}, than at a larger one", coverage, before, off + off_before
+                )
                 before, off_before = coverage, off
             check.tightness(coverage, bound)
 

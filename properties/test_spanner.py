@@ -37,7 +37,7 @@ from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
-from .rounded import assert_at_most, assert_near, threshold_error
+from .rounded import assert_at_least, assert_at_most, assert_near, threshold_error
 
 RIDGES = st.sampled_from([1.0, 0.1, 4.0])
 
@@ -174,7 +174,7 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
             one, two = problem.features[int(each.prompt)][[int(response) for response in accepted]]
             length = float(norms(one - two, sigma)[0])
             allowed = float(pair_error(check, problem, np.array([length]), sigma, settings)[0])
-            assert_at_most(check, "nu, and the norm of an accepted pair", settings.nu, length, allowed)
+            assert_at_least(check, f"norm of an accepted pair, where nu is {settings.nu}", length, settings.nu, allowed)
             assert length > 0.0, "a pair of the same features was accepted"
         judge = judge_searches if each.searches else judge_drawn_pairs
         judge(check, problem, settings, each, sigma, accepted)

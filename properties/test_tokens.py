@@ -40,7 +40,7 @@ from spanver.verification.check import Check
 from spanver.verification.search import instances
 from spanver.verification.transcript import RecordingPrefixOracle, recount
 
-from .rounded import assert_at_most, assert_fit, assert_near
+from .rounded import assert_at_least, assert_at_most, assert_fit, assert_near
 
 PROBLEMS = token_problems()
 SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))
@@ -205,7 +205,7 @@ def test_the_spanner_of_every_layer_is_one(
         length = reach(problem.features[layer].reshape(-1, problem.dimension))
         allowed = norm_error(unit, norms, sigma, length, len(vectors))
         for norm, off in zip(norms, allowed, strict=True):
-            assert_at_most(check, f"nu, and the norm of a pair in layer {layer + 1}", settings.nu, norm, off)
+            assert_at_least(check, f"norm of a pair in layer {layer + 1}", norm, settings.nu, off)
         moved = float(np.linalg.norm(precision - np.linalg.inv(sigma), 2))
         most = inverse_error(unit, sigma, len(vectors), length)
         assert_near(check, f"the precision of layer {layer + 1}, less the inverse of Sigma", moved, 0.0, most)

@@ -30,7 +30,7 @@ from spanver.verification.check import Check
 from spanver.verification.search import instances
 
 from .explored import DELTA, confident, explore, sigma_of
-from .rounded import assert_at_most, threshold_error
+from .rounded import assert_at_least, assert_at_most, threshold_error
 
 
 def witness() -> TabularProblem:
@@ -70,7 +70,7 @@ def test_without_truncation_one_small_difference_makes_coverage_explode(
     missing = 1.0 - float(np.ptp(scores))
     assert_at_most(check, f"range of scores {scores.tolist()}, less than B by", abs(missing), 0.0, short)
     bound = log_untruncated_coverage(float(np.ptp(scores)), beta)
-    assert_at_most(check, "what log coverage without truncation passes, and it", bound, coverage, allowed)
+    assert_at_least(check, "log coverage without truncation", coverage, bound, allowed)
     assert_at_most(check, "log coverage", coverage, 1.0 / beta, allowed + short / beta)
 
 
@@ -98,7 +98,7 @@ def test_truncation_keeps_the_coverage_of_the_witness_within_e(
     untruncated, scores = features @ theta, check.call("truncated_scores", features, features[0], theta, precision, nu)
     coverage, allowed = coverage_of(check, log_base, untruncated, beta)
     least = log_untruncated_coverage(float(np.ptp(untruncated)), beta)
-    assert_at_most(check, "what log coverage without truncation passes, and it", least, coverage, allowed)
+    assert_at_least(check, "log coverage without truncation", coverage, least, allowed)
     lengths = np.sqrt(np.einsum("ij,jk,ik->i", features, precision, features))
     free = undecided_scores(unit, features, features[0], precision, nu)
     covered = np.where(free, scores != 0.0, lengths <= nu)
