@@ -18,9 +18,6 @@ from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, rounds_of
 
-ROUNDING = 1e-9
-
-
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
 
 
@@ -66,7 +63,7 @@ def confident(problem: TabularProblem, run: Explored, ridge: float) -> list[tupl
         log_det = float(np.linalg.slogdet(sigma)[1]) - problem.dimension * math.log(ridge)
         gamma = confidence_radius(ridge, problem.radius, problem.reward_range, DELTA, log_det)
         error = component.theta - realizing(problem)
-        found.append((math.sqrt(max(0.0, float(error @ sigma @ error))) <= gamma * (1 + ROUNDING), gamma))
+        found.append((math.sqrt(max(0.0, float(error @ sigma @ error))) <= gamma, gamma))
     return found
 
 

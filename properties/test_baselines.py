@@ -17,7 +17,8 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import expit, logsumexp
 
-from spanver.guarantees.residuals import fit_residual
+from spanver.guarantees.residuals import norm_allowed
+from spanver.guarantees.rounding import difference_error, gamma, half_digits, inverse_error, reach
 from spanver.oracle import Ledger
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
@@ -28,8 +29,8 @@ from spanver.verification.check import Check
 from spanver.verification.search import instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, rounds_of
 
-ROUNDING = 1e-9
-SETTLED = 1e-6  # of the gradient's scale: how far Newton steps leave a loss that is no sum of squares
+from .rounded import assert_at_least, assert_at_most, assert_fit, size_of
+
 PROBLEMS = tabular_problems(min_responses=2, betas=(1.0, 0.25, 0.05))
 ROUNDS = st.integers(1, 5)
 FEEDBACK = st.sampled_from(["reward", "preference"])
@@ -73,28 +74,31 @@ def learn(check: Check, name: str, problem: TabularProblem, rounds: int, **plan:
     assert len(result.targets) == rounds, f"{len(result.targets)} rounds are reported of {rounds}"
     labels = plan.get("feedback") == "preference"
     pairs = [
-        pair_of(problem, each, vector, target, labels)
+        pair_of(check.subject.unit, problem, each, vector, target, labels)
         for each, vector, target in zip(found, result.vectors, result.targets, strict=True)
     ]
     return Learned(result, found, pairs, oracle.ledger)
 
 
-def pair_of(problem: TabularProblem, played: Round, vector: FloatArray, target: float, labels: bool) -> RoundPair:
+def pair_of(
+    unit: float, problem: TabularProblem, played: Round, vector: FloatArray, target: float, labels: bool
+) -> RoundPair:
     """Pair whose rewards or label were drawn, which is the pair that the run reports."""
     prompt = int(played.prompt)
     if labels:
         labelled = [entry for entry in played.queries if entry.name == "compare"]
         assert len(labelled) == 1, f"{len(labelled)} labels were drawn in a round"
         assert not played.rewards, "a learner from labels drew rewards"
-        (one, two), value = map(int, labelled[0].arguments), 1.0 if labelled[0].answer else -1.0
+        (one, two), value, off = map(int, labelled[0].arguments), 1.0 if labelled[0].answer else -1.0, 0.0
     else:
         assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in a round"
         (one, first), (two, second) = ((int(each), reward) for each, reward in played.rewards)
-        value = first - second
+        value, off = first - second, float(difference_error(unit, first, second))
     features = problem.features[prompt]
     for pair in (RoundPair(prompt, one, two, value), RoundPair(prompt, two, one, -value)):
-        relative = features[pair.one] - features[pair.two]
-        if np.allclose(vector, relative, rtol=0, atol=1e-12) and abs(target - pair.target) <= ROUNDING:
+        both = features[pair.one], features[pair.two]
+        near = np.abs(vector - (both[0] - both[1])) <= difference_error(unit, *both)
+        if near.all() and abs(target - pair.target) <= off:
             return pair
     raise AssertionError(f"vector {vector.tolist()} with target {target} is reported, the pair was {one} and {two}")
 
@@ -110,22 +114,26 @@ def draws(played: Round) -> list[tuple[FloatArray | None, int]]:
     ]
 
 
-def assert_drawn(played: Round, response: int, theta: FloatArray) -> None:
+def assert_drawn(unit: float, played: Round, response: int, theta: FloatArray) -> None:
     """Assert that a response was drawn with this parameter."""
-    with_theta = [each for own, each in draws(played) if is_same(own, theta)]
+    with_theta = [each for own, each in draws(played) if is_same(unit, own, theta)]
     assert response in with_theta, f"of the pair is {response}, drawn with {theta.tolist()} were {with_theta}"
 
 
-def is_same(own: FloatArray | None, theta: FloatArray) -> bool:
-    return bool(np.allclose(np.zeros_like(theta) if own is None else own, theta, rtol=0, atol=1e-12))
+def is_same(unit: float, own: FloatArray | None, theta: FloatArray) -> bool:
+    """Whether a parameter is another, which was rounded once more."""
+    off = np.abs((np.zeros_like(theta) if own is None else own) - theta)
+    return bool((off <= gamma(2, unit) * np.abs(theta)).all())
 
 
-def assert_proper(run: Learned, first: FloatArray, second: FloatArray) -> None:
+def assert_proper(check: Check, run: Learned, first: FloatArray, second: FloatArray) -> None:
     """Assert that both responses of every round were drawn with these parameters, of shape (T, d)."""
+    unit = check.subject.unit
     for t, (played, pair) in enumerate(zip(run.rounds, run.pairs, strict=True)):
-        assert_drawn(played, pair.one, first[t])
-        assert_drawn(played, pair.two, second[t])
-        strangers = [own for own, _ in draws(played) if not any(is_same(own, each) for each in (first[t], second[t]))]
+        assert_drawn(unit, played, pair.one, first[t])
+        assert_drawn(unit, played, pair.two, second[t])
+        known = (first[t], second[t])
+        strangers = [own for own, _ in draws(played) if not any(is_same(unit, own, each) for each in known)]
         assert not strangers, f"round {t} draws with {strangers[0]}, its parameter is {run.result.thetas[t].tolist()}"
 
 
@@ -142,7 +150,7 @@ def test_the_passive_learner_asks_two_base_responses_and_two_rewards_a_round(
     run = learn(check, "passive_learner", problem, rounds)
     assert_ledger(run, 2 * rounds, 2 * rounds)
     base = np.zeros((rounds, problem.dimension))
-    assert_proper(run, base, base)
+    assert_proper(check, run, base, base)
 
 
 @pytest.mark.guarantee("O1", needs=["best_of_n"])
@@ -153,7 +161,7 @@ def test_best_of_n_learns_from_base_responses_and_pays_for_as_many_as_it_was_tol
     run = learn(check, "best_of_n", problem, rounds, count=count)
     assert_ledger(run, 2 * rounds, 2 * rounds)
     base = np.zeros((rounds, problem.dimension))
-    assert_proper(run, base, base)
+    assert_proper(check, run, base, base)
     assert run.result.count == count, f"an output costs {run.result.count} samples, not {count}"
 
 
@@ -164,7 +172,7 @@ def test_online_dpo_draws_both_responses_with_the_parameter_of_its_round(
 ) -> None:
     run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
     assert_ledger(run, 2 * rounds, rounds if feedback == "preference" else 2 * rounds)
-    assert_proper(run, run.result.thetas, run.result.thetas)
+    assert_proper(check, run, run.result.thetas, run.result.thetas)
 
 
 @pytest.mark.guarantee("O1", needs=["xpo"])
@@ -176,7 +184,7 @@ def test_xpo_draws_against_the_base_policy_and_estimates_each_partition_once(
     run = learn(check, "xpo", problem, rounds, **plan)
     prompts = len({pair.prompt for pair in run.pairs})
     assert_ledger(run, 2 * rounds + prompts * partition_samples, rounds if feedback == "preference" else 2 * rounds)
-    assert_proper(run, run.result.thetas, np.zeros((rounds, problem.dimension)))
+    assert_proper(check, run, run.result.thetas, np.zeros((rounds, problem.dimension)))
 
 
 @pytest.mark.guarantee("O1", needs=["elliptical_enumeration"])
@@ -201,7 +209,9 @@ def test_elliptical_enumeration_asks_about_the_least_certain_pair(
         relative = features[:, None] - features[None]
         squares = np.einsum("abi,ij,abj->ab", relative, np.linalg.inv(sigma), relative)
         own, largest = float(squares[pair.one, pair.two]), float(squares.max())
-        assert own >= largest * (1 - ROUNDING), f"round {t} picks a square norm of {own}, the largest is {largest}"
+        length = reach(features)
+        allowed = 2.0 * inverse_error(check.subject.unit, sigma, t, length) * length**2
+        assert_at_least(check, f"square norm of the pair of round {t}, by the largest", own, largest, allowed)
         sigma = sigma + np.outer(relative[pair.one, pair.two], relative[pair.one, pair.two])
 
 
@@ -215,29 +225,28 @@ def parameters(run: Learned) -> list[FloatArray]:
     return [*run.result.thetas, run.result.theta]
 
 
-def assert_least_squares(problem: TabularProblem, run: Learned) -> None:
+def assert_least_squares(check: Check, problem: TabularProblem, run: Learned) -> None:
     for t, theta in enumerate(parameters(run)):
-        vectors, targets = fitted_data(problem, run.pairs[:t])
-        residual = fit_residual(vectors, targets, theta, problem.radius)
-        assert residual <= ROUNDING, f"theta misses the conditions on the data of {t} rounds by {residual}"
+        data, size = fitted_data(problem, run.pairs[:t]), size_of(problem, run.rounds[:t])
+        assert_fit(check, f"on the data of {t} rounds", data, theta, problem.radius, size)
 
 
 @pytest.mark.guarantee("E6", needs=["passive_learner"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_passive_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
-    assert_least_squares(problem, learn(check, "passive_learner", problem, rounds))
+    assert_least_squares(check, problem, learn(check, "passive_learner", problem, rounds))
 
 
 @pytest.mark.guarantee("E6", needs=["best_of_n"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_best_of_n_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
-    assert_least_squares(problem, learn(check, "best_of_n", problem, rounds, count=4))
+    assert_least_squares(check, problem, learn(check, "best_of_n", problem, rounds, count=4))
 
 
 @pytest.mark.guarantee("E6", needs=["elliptical_enumeration"])
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_elliptical_enumeration_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
-    assert_least_squares(problem, learn(check, "elliptical_enumeration", problem, rounds, ridge=1.0))
+    assert_least_squares(check, problem, learn(check, "elliptical_enumeration", problem, rounds, ridge=1.0))
 
 
 @pytest.mark.guarantee("E6", needs=["online_dpo"])
@@ -247,9 +256,9 @@ def test_online_dpo_minimises_its_loss_on_the_ball(
 ) -> None:
     run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
     if feedback == "reward":
-        assert_least_squares(problem, run)
+        assert_least_squares(check, problem, run)
     else:
-        assert_stationary(problem, run, feedback, 0.0)
+        assert_stationary(check, problem, run, feedback, 0.0)
 
 
 @pytest.mark.guarantee("E6", needs=["xpo"])
@@ -263,27 +272,35 @@ def test_xpo_minimises_its_optimistic_loss_on_the_ball(
     """The loss is not convex: a stationary point of the ball, no higher than the parameter before. 0 is OnlineDPO's."""
     plan = {"alpha": alpha, "feedback": feedback, "partition_samples": partition_samples}
     run = learn(check, "xpo", problem, rounds, **plan)
-    assert_stationary(problem, run, feedback, alpha)
+    assert_stationary(check, problem, run, feedback, alpha)
 
 
-def assert_stationary(problem: TabularProblem, run: Learned, feedback: str, alpha: float) -> None:
-    """Assert the KKT conditions of every parameter on its loss, and that it is not above the one before."""
+def assert_stationary(check: Check, problem: TabularProblem, run: Learned, feedback: str, alpha: float) -> None:
+    """Assert that every parameter is stationary on the ball for its loss, and not above the one before.
+
+    Judged by `<gradient, theta> + B ||gradient||`, the most that the loss falls to first order on the way to another
+    parameter of the ball. It is 0 at stationary parameters, and has no step at the sphere.
+    """
     partitions: dict[Prompt, Counter[int]] = {}
-    before = run.result.thetas[0]
+    before, radius, unit = run.result.thetas[0], problem.radius, check.subject.unit
+    half = half_digits(unit, problem.dimension)
     for t, theta in enumerate(parameters(run)):
-        norm = float(np.linalg.norm(theta))
-        assert norm <= problem.radius * (1 + 1e-12), f"theta of norm {norm}, the radius is {problem.radius}"
+        norm, most = float(np.linalg.norm(theta)), norm_allowed(radius, unit, problem.dimension)
+        assert_at_most(check, "the norm of theta", norm, radius, most - radius)
         pairs = run.pairs[:t]
         if t > 0 and alpha > 0.0:
             base_draws(run.rounds[t - 1], pairs[-1], before, partitions)
-        value, size, gradient, scale = loss_at(problem, pairs, theta, feedback, alpha, partitions)
-        multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= problem.radius * (1 - ROUNDING) else 0.0
-        residual = float(np.linalg.norm(gradient + multiplier * theta))
-        assert residual <= SETTLED * scale, f"theta is not stationary for the loss of {t} rounds: {residual} of {scale}"
-        earlier, *_ = loss_at(problem, pairs, before, feedback, alpha, partitions)
-        assert value <= earlier + ROUNDING * size, (
-            f"the loss of {t} rounds is {value}, was {earlier} before it was fitted"
-        )
+        here = loss_at(problem, pairs, theta, feedback, alpha, partitions)
+        slope, noise = float(np.linalg.norm(here.gradient)), here.noise(unit)
+        # A parameter that is off by half of its digits; and gradients so small that no value shows them.
+        off = half * radius * (slope + 2.0 * here.curvature * radius)
+        off += 2.0 * radius * (np.sqrt(2.0 * here.curvature * noise) + noise * here.steepness)
+        fall = float(here.gradient @ theta) + radius * slope
+        assert_at_most(check, f"the loss of {t} rounds falls from theta, to first order by", fall, 0.0, off)
+        earlier = loss_at(problem, pairs, before, feedback, alpha, partitions)
+        words = f"the loss of {t} rounds, and before it was fitted"
+        moved = half * radius * (slope + here.curvature * half * radius)
+        assert_at_most(check, words, here.value, earlier.value, noise + earlier.noise(unit) + moved)
         before = theta
 
 
@@ -299,6 +316,35 @@ def base_draws(played: Round, pair: RoundPair, theta: FloatArray, partitions: di
         known.update(+drawn)
 
 
+@dataclass(frozen=True)
+class LossAt:
+    """Loss of A3 at a parameter.
+
+    Attributes
+    ----------
+    value, size : float
+        Its value, and the magnitude of its terms.
+    gradient : array, shape (d,)
+    curvature : float
+        At least the norm of its second derivatives.
+    steepness : float
+        The largest change of a term with the parameter, relative to what is rounded in it.
+    steps : int
+        Number of its terms and of the operations on each.
+    """
+
+    value: float
+    size: float
+    gradient: FloatArray
+    curvature: float
+    steepness: float
+    steps: int
+
+    def noise(self, unit: float) -> float:
+        """Rounding of the value."""
+        return gamma(self.steps, unit) * self.size
+
+
 def loss_at(
     problem: TabularProblem,
     pairs: Sequence[RoundPair],
@@ -306,19 +352,21 @@ def loss_at(
     feedback: str,
     alpha: float,
     partitions: dict[Prompt, Counter[int]],
-) -> tuple[float, float, FloatArray, float]:
-    """Loss of A3 in plain sums: value, the magnitude of its terms, gradient, and the scale of that."""
-    value, size, gradient, scale = 0.0, 0.0, np.zeros(problem.dimension), 1e-300
+) -> LossAt:
+    """Loss of A3 in plain sums."""
+    value, size, gradient, curvature, steepness = 0.0, 0.0, np.zeros(problem.dimension), 0.0, 1.0
     for pair in pairs:
         features = problem.features[pair.prompt]
         v = features[pair.one] - features[pair.two]
-        margin, length = float(theta @ v), float(np.linalg.norm(v))
+        margin, square = float(theta @ v), reach(features) ** 2
         if feedback == "reward":
             terms = [((margin - pair.target) ** 2, 2.0 * (margin - pair.target) * v)]
-            scale += 2.0 * (abs(margin) + abs(pair.target)) * length
+            size += (abs(margin) + abs(pair.target) + problem.radius * reach(features)) ** 2
+            curvature += 2.0 * square
         else:
             terms = [(float(np.logaddexp(0.0, -pair.target * margin)), -pair.target * expit(-pair.target * margin) * v)]
-            scale += length
+            size += 1.0 + problem.radius * reach(features)
+            curvature += square / 4.0
         if alpha > 0.0:
             listed = np.array(list(partitions[pair.prompt]))
             weights = np.log(np.array([partitions[pair.prompt][each] for each in listed], dtype=np.float64))
@@ -326,8 +374,9 @@ def loss_at(
             mean = np.exp(exponents - logsumexp(exponents)) @ features[listed]
             likelihood = float(features[pair.two] @ theta) / problem.beta - float(logsumexp(exponents))
             terms.append((alpha * likelihood, alpha * (features[pair.two] - mean) / problem.beta))
-            scale += alpha * float(np.linalg.norm(features[pair.two]) + np.linalg.norm(mean)) / problem.beta
+            size += alpha * (1.0 + problem.radius * reach(features) / problem.beta)
+            curvature += alpha * square / problem.beta**2
+            steepness = reach(features) / problem.beta
         value += sum(term for term, _ in terms)
-        size += sum(abs(term) for term, _ in terms)
         gradient = gradient + sum(slope for _, slope in terms)
-    return value, size, gradient, scale
+    return LossAt(value, size, gradient, curvature, max(1.0, steepness), len(pairs) + 8 * (problem.dimension**2 + 8))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.errors import BudgetExceededError
-from spanver.guarantees.residuals import fit_residual
+from spanver.guarantees.rounding import inverse_error, reach, ridge_error, score_error, undecided_scores
 from spanver.guarantees.sampler import sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
@@ -22,25 +22,26 @@ from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
+from spanver.validation import ROUNDING
 from spanver.values import FloatArray, RejectionRule
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of, fresh_oracles
 
-from .explored import DELTA, ROUNDING, SAMPLED, confident, explore, first_and_second, sigma_of
+from .explored import DELTA, SAMPLED, confident, explore, first_and_second, sigma_of
+from .rounded import assert_fit, assert_near, size_of, threshold_error
 
 
 @pytest.mark.guarantee("E6", needs=["fit"])
 @instances(data=regressions())
-def test_the_fit_meets_the_kkt_conditions_on_the_ball(check: Check, data: tuple[FloatArray, FloatArray, float]) -> None:
+def test_the_fit_has_the_least_sum_of_squares_on_the_ball(
+    check: Check, data: tuple[FloatArray, FloatArray, float]
+) -> None:
     features, targets, radius = data
     theta = check.call("fit", features, targets, radius)
     assert theta.shape == features.shape[1:], f"theta of shape {theta.shape} in {features.shape[1]} dimensions"
-    norm = float(np.linalg.norm(theta))
-    assert norm <= radius * (1 + 1e-12), f"theta of norm {norm}, the radius is {radius}"
-    residual = fit_residual(features, targets, theta, radius)
-    assert residual <= ROUNDING, f"theta {theta.tolist()} misses the conditions by {residual} of their scale"
+    assert_fit(check, "of fit", (features, targets), theta, radius)
 
 
 @pytest.mark.guarantee("E7", needs=["ridge_regression"])
@@ -49,15 +50,13 @@ def test_a_ridge_regression_solves_its_normal_equations(
     check: Check, data: tuple[FloatArray, FloatArray, float], ridge: float
 ) -> None:
     features, targets, _ = data
-    # Features of order one: with a ridge of order one nothing is ill-conditioned, and rounding decides nothing.
+    # Features of order one: then the ridge matters.
     features = features / max(1.0, float(np.abs(features).max()))
     theta = check.call("ridge_regression", features, targets, ridge)
     normal = features.T @ features + ridge * np.eye(features.shape[1])
-    residual = float(np.abs(normal @ theta - features.T @ targets).max())
-    # Rounding is relative to the terms, which may be far above their sums.
-    terms = np.abs(normal) @ np.abs(theta) + np.abs(features).T @ np.abs(targets)
-    scale = max(float(terms.max()), np.finfo(np.float64).tiny)
-    assert residual <= check.subject.rounding * scale, f"theta {theta.tolist()} misses by {residual}"
+    residual = float(np.linalg.norm(normal @ theta - features.T @ targets))
+    allowed = ridge_error(check.subject.unit, features, targets, theta, ridge)
+    assert_near(check, f"the normal equations of theta {theta.tolist()}", residual, 0.0, allowed)
 
 
 @pytest.mark.guarantee("E2", needs=["truncated_scores"])
@@ -67,18 +66,18 @@ def test_a_ridge_regression_solves_its_normal_equations(
 def test_truncation_keeps_the_scores_of_what_is_covered_and_of_nothing_else(
     check: Check, problem: TabularProblem, ridge: float, nu: float
 ) -> None:
-    theta = realizing(problem)
+    theta, unit = realizing(problem), check.subject.unit
     for features in problem.features:
         anchor = features[0]
-        sigma = ridge * np.eye(problem.dimension) + features.T @ features
+        precision = np.linalg.inv(ridge * np.eye(problem.dimension) + features.T @ features)
         relative = features - anchor
-        lengths = np.sqrt(np.maximum((relative.T * np.linalg.solve(sigma, relative.T)).sum(axis=0), 0.0))
-        scores = check.call("truncated_scores", features, anchor, theta, np.linalg.inv(sigma), nu)
-        expected = np.where(lengths <= nu, relative @ theta, 0.0)
-        judged = np.abs(lengths - nu) > ROUNDING * nu
-        shown = f"scores {scores.tolist()}, by definition {expected.tolist()}"
+        squares = ((relative @ precision) * relative).sum(axis=1)
+        scores = check.call("truncated_scores", features, anchor, theta, precision, nu)
+        expected = np.where(squares <= nu**2, relative @ theta, 0.0)
         assert scores.shape == expected.shape, f"scores of shape {scores.shape}"
-        assert np.allclose(scores[judged], expected[judged], atol=ROUNDING), shown
+        judged = ~undecided_scores(unit, features, anchor, precision, nu)
+        allowed = score_error(unit, features, anchor, theta)
+        assert_near(check, "a truncated score", scores[judged], expected[judged], allowed[judged])
 
 
 @pytest.mark.guarantee("E6", needs=["spanner_sampling"])
@@ -89,13 +88,10 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
     run = explore(check, problem, settings, check.seed("run"))
     for t, (component, played) in enumerate(zip(run.components, run.rounds, strict=True)):
         assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in exploration round {t}"
-        features, targets = data_of(problem, run.spanner + run.rounds[:t])
-        norm = float(np.linalg.norm(component.theta))
-        assert norm <= problem.radius * (1 + 1e-12), f"theta of norm {norm}"
-        residual = fit_residual(features, targets, component.theta, problem.radius)
-        assert residual <= ROUNDING, (
-            f"theta of round {t} misses the conditions on its {len(features)} data by {residual}"
-        )
+        rounds = run.spanner + run.rounds[:t]
+        data = data_of(problem, rounds)
+        words = f"of round {t}, on its {len(data[1])} data"
+        assert_fit(check, words, data, component.theta, problem.radius, size_of(problem, rounds))
 
 
 @pytest.mark.guarantee("S2", needs=["spanner_sampling"])
@@ -104,11 +100,14 @@ def test_the_policy_truncates_by_the_spanner_alone(check: Check, problem: Tabula
     run = explore(check, problem, settings, check.seed("run"))
     sigma = sigma_of(problem, run.spanner, settings.ridge)
     size = len(data_of(problem, run.spanner)[0])
-    assert size <= spanner_size_bound(problem.dimension, settings.ridge, settings.nu), f"a spanner of {size} pairs"
+    least = settings.nu - threshold_error(check, problem, sigma, settings.nu, size)
+    bound = spanner_size_bound(problem.dimension, settings.ridge, least) if least > 0.0 else size
+    assert size <= bound, f"a spanner of {size} pairs, at most {bound} are possible"
+    allowed = inverse_error(check.subject.unit, sigma, size, reach(problem.features))
     for component in run.components:
-        assert component.nu == settings.nu, f"nu is {component.nu}, the settings have {settings.nu}"
-        product = component.precision @ sigma
-        assert np.allclose(product, np.eye(problem.dimension), atol=1e-8), "precision is not the inverse of Sigma_span"
+        assert_near(check, "nu of a policy", component.nu, settings.nu, check.subject.unit * settings.nu)
+        off = float(np.linalg.norm(component.precision - np.linalg.inv(sigma), 2))
+        assert_near(check, "the precision, less the inverse of Sigma_span", off, 0.0, allowed)
 
 
 @pytest.mark.guarantee("R1", needs=["spanner_sampling"])

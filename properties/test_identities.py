@@ -8,20 +8,25 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from spanver.guarantees.identities import kl_bound, log_coverage_bound
-from spanver.guarantees.residuals import least_divergence
+from spanver.guarantees.rounding import kl_divergence_error, log_coverage_error, log_softmax_error, mean_error
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.search import instances
 
-ROUNDING = 1e-9
+from .rounded import assert_at_least, assert_at_most, assert_near
 
 
 def law_of(check: Check, log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
     law: FloatArray = check.call("log_softmax", log_base, scores, beta)
     assert law.shape == log_base.shape, f"a law of shape {law.shape} over {log_base.shape} responses"
     return law
+
+
+def normalised(law: FloatArray) -> FloatArray:
+    """The law with its rounding divided out: its masses sum to 1 as nearly as float64 has it."""
+    return law - float(logsumexp(law))
 
 
 def objective(law: FloatArray, log_base: FloatArray, reward: FloatArray, beta: float) -> float:
@@ -35,45 +40,56 @@ def objective(law: FloatArray, log_base: FloatArray, reward: FloatArray, beta: f
 def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(
     check: Check, problem: TabularProblem, shift: int
 ) -> None:
-    theta, beta = realizing(problem), problem.beta
-    tolerance = 1e-14 * (1.0 + abs(shift)) / beta + ROUNDING
+    theta, beta, unit = realizing(problem), problem.beta, check.subject.unit
     for log_base, features in zip(problem.log_base, problem.features, strict=True):
         scores = features @ theta
-        law = law_of(check, log_base, scores, beta)
-        assert abs(np.exp(law).sum() - 1.0) <= ROUNDING, "probabilities do not sum to 1"
-        assert ((law == -np.inf) == (log_base == -np.inf)).all(), "the support is not that of the base policy"
         exponents = log_base + scores / beta
-        assert np.allclose(np.exp(law), np.exp(exponents - logsumexp(exponents)), atol=tolerance), "not the softmax"
+        expected = exponents - logsumexp(exponents)
+        error = log_softmax_error(unit, log_base, scores, beta)
+        law = law_of(check, log_base, scores, beta)
+        assert ((law == -np.inf) == (log_base == -np.inf)).all(), "the support is not that of the base policy"
+        assert_near(check, "the sum of probabilities", np.exp(law).sum(), 1.0, mean_error(expected, error))
+        assert_near(check, "not the softmax, a log probability", law, expected, error)
+        error += log_softmax_error(unit, log_base, np.abs(scores) + abs(shift), beta)
         shifted = law_of(check, log_base, scores + shift, beta)
+        assert_near(check, "changed by a constant added to scores, a log probability", shifted, law, error)
         moved = law_of(check, log_base, (features + shift / 8) @ theta, beta)
-        assert np.allclose(np.exp(law), np.exp(shifted), atol=tolerance), "changed by a constant added to scores"
-        assert np.allclose(np.exp(law), np.exp(moved), atol=tolerance), "changed by a vector added to all features"
+        assert_near(check, "changed by a vector added to all features, a log probability", moved, law, error)
 
 
 @pytest.mark.guarantee("I2", needs=["log_softmax", "kl_divergence"])
 @instances(problem=tabular_problems())
 def test_the_gap_is_beta_times_the_divergence_from_the_optimum(check: Check, problem: TabularProblem) -> None:
-    beta, theta = problem.beta, realizing(problem)
+    beta, theta, unit = problem.beta, realizing(problem), check.subject.unit
     for log_base, features, reward in zip(problem.log_base, problem.features, problem.reward, strict=True):
         optimum = law_of(check, log_base, reward, beta)
-        best = objective(optimum, log_base, reward, beta)
-        assert np.isclose(best, beta * logsumexp(log_base + reward / beta), atol=ROUNDING), "the optimum's value"
-        for law in (log_base, law_of(check, log_base, -(features @ theta), beta)):
+        error = log_softmax_error(unit, log_base, reward, beta)
+        exact = beta * float(logsumexp(log_base + reward / beta))
+        best = objective(normalised(optimum), log_base, reward, beta)
+        # At most twice: dividing by the sum of probabilities moves them as far again.
+        assert_near(check, "the optimum's value", best, exact, 2.0 * beta * mean_error(optimum, error))
+        for law in (log_base, normalised(law_of(check, log_base, -(features @ theta), beta))):
             divergence = check.call("kl_divergence", law, optimum)
-            least = least_divergence(law, optimum)
-            assert divergence >= least, f"kl_divergence returned {divergence}, which cannot be below {least}"
-            gap = best - objective(law, log_base, reward, beta)
-            assert np.isclose(beta * divergence, gap, atol=ROUNDING), f"beta KL is {beta * divergence}, the gap {gap}"
+            gap = exact - objective(law, log_base, reward, beta)
+            allowed = beta * (mean_error(law, error) + kl_divergence_error(unit, law, optimum))
+            assert_near(check, "beta KL, and the gap", beta * divergence, gap, allowed)
 
 
 @pytest.mark.guarantee("I2", needs=["kl_divergence"])
 @instances(problem=tabular_problems(max_prompts=1, min_responses=2))
-def test_divergence_is_infinite_where_the_second_law_lacks_mass(check: Check, problem: TabularProblem) -> None:
-    narrow = np.append(problem.log_base[0], -np.inf)
-    wide = np.append(problem.log_base[0] - np.log(2.0), -np.log(2.0))
+def test_divergence_is_its_definition(check: Check, problem: TabularProblem) -> None:
+    """Also of equal laws, where it may be below 0 by rounding, and where the second lacks mass."""
+    law, reward = problem.log_base[0], problem.log_base[0] + problem.reward[0]
+    narrow, wide = np.append(law, -np.inf), np.append(law - np.log(2.0), -np.log(2.0))
     assert check.call("kl_divergence", wide, narrow) == np.inf, "finite, though it lacks mass"
+    for other, words in ((law, "itself"), (reward - float(logsumexp(reward)), "another law")):
+        held = law > -np.inf
+        expected = float(np.exp(law[held]) @ (law[held] - other[held]))
+        allowed = kl_divergence_error(check.subject.unit, law, other)
+        assert_near(check, f"the divergence from {words}", check.call("kl_divergence", law, other), expected, allowed)
+    allowed = kl_divergence_error(check.subject.unit, narrow, wide)
     divergence = check.call("kl_divergence", narrow, wide)
-    assert np.isclose(divergence, np.log(2.0), atol=ROUNDING), f"{divergence}, and log 2 the other way round"
+    assert_near(check, "log 2, the divergence from half the law", divergence, np.log(2.0), allowed)
 
 
 @pytest.mark.guarantee("I3", needs=["log_softmax", "log_coverage"])
@@ -81,21 +97,28 @@ def test_divergence_is_infinite_where_the_second_law_lacks_mass(check: Check, pr
 def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
     check: Check, problem: TabularProblem
 ) -> None:
+    unit = check.subject.unit
     for log_base, reward in zip(problem.log_base, problem.reward, strict=True):
         held = log_base > -np.inf
-        assert abs(check.call("log_coverage", log_base, log_base)) <= ROUNDING, "the base policy's is not 1"
+        own = log_coverage_error(unit, log_base, log_base)
+        assert_near(check, "log C(pi_ref)", check.call("log_coverage", log_base, log_base), 0.0, own)
         oscillation = float(np.ptp(reward[held]))
-        before = 0.0
+        before, off_before = 0.0, 0.0
         for beta in (4.0, 1.0, problem.beta, problem.beta / 2):
             law = law_of(check, log_base, reward, beta)
             coverage = check.call("log_coverage", law, log_base)
             bound = log_coverage_bound(oscillation=oscillation, beta=beta)
-            assert -ROUNDING <= coverage <= bound + ROUNDING * (1 + bound), f"log coverage {coverage}, bound {bound}"
+            off = log_coverage_error(unit, law, log_base)
             expected = float((law[held] - log_base[held]).max())
-            assert np.isclose(coverage, expected, rtol=ROUNDING, atol=ROUNDING), f"{coverage}, by definition {expected}"
+            assert_near(check, f"log C at beta {beta}, and its definition", coverage, expected, off)
+            off += float(log_softmax_error(unit, log_base, reward, beta).max())
+            assert_at_most(check, f"log C(pi*) at beta {beta}", coverage, bound, off)
+            assert_at_least(check, f"log C(pi*) at beta {beta}", coverage, 0.0, off)
             if beta <= 1.0 or before == 0.0:
-                assert coverage >= before - ROUNDING * (1 + before), "smaller at smaller beta"
-                before = coverage
+                assert_at_least(
+                    check, f"log C(pi*) at beta {beta}, than at a larger one", coverage, before, off + off_before
+                )
+                before, off_before = coverage, off
             check.tightness(coverage, bound)
 
 
@@ -112,29 +135,38 @@ def test_coverage_of_mass_outside_the_base_support_is_infinite(check: Check, pro
 def test_divergence_is_bounded_by_the_squared_difference_of_scores(
     check: Check, problem: TabularProblem, constant: int
 ) -> None:
-    beta, theta = problem.beta, realizing(problem)
+    beta, theta, unit = problem.beta, realizing(problem), check.subject.unit
     for log_base, features in zip(problem.log_base, problem.features, strict=True):
         held = log_base > -np.inf
         f = features @ theta
         g = np.round(f * 4.0) / 4.0 * min(1.0, beta)
-        law, other = law_of(check, log_base, f, beta), law_of(check, log_base, g + constant, beta)
+        law, other = normalised(law_of(check, log_base, f, beta)), law_of(check, log_base, g + constant, beta)
+        off = log_softmax_error(unit, log_base, f, beta), log_softmax_error(unit, log_base, g + constant, beta)
         error = f - g - float(np.mean((f - g)[held]))
-        deviation = float(np.abs(error[held]).max()) / beta
-        squared = float(np.exp(law[held]) @ error[held] ** 2)
-        bound = kl_bound(beta=beta, deviation=deviation, squared_error=squared)
+        # The law is that of scores off by twice its error; the other one is off in its logarithms.
+        deviation = (np.abs(error) + 2.0 * beta * off[0])[held]
+        squared = float(np.exp(law[held]) @ deviation**2)
+        bound = kl_bound(beta=beta, deviation=min(float(deviation.max()) / beta, 1e4), squared_error=min(squared, 1e8))
+        allowed = beta * (mean_error(law, off[1]) + kl_divergence_error(unit, law, other))
         measured = beta * check.call("kl_divergence", law, other)
-        assert measured <= bound * (1 + ROUNDING) + ROUNDING * (1 + 1e-6 / beta), f"{measured}, bound {bound}"
+        assert_at_most(check, "beta KL, by the squared difference of scores", measured, bound, allowed)
         check.tightness(measured, bound)
 
 
 @pytest.mark.guarantee("I4", needs=["log_softmax", "kl_divergence"])
 @instances(beta=st.sampled_from([1.0, 0.1, 0.01]), share=st.integers(1, 9).map(lambda k: k / 10))
 def test_the_bound_on_divergence_is_attained_by_small_differences(check: Check, beta: float, share: float) -> None:
-    log_base = np.log(np.array([share, 1.0 - share]))
+    log_base, unit = np.log(np.array([share, 1.0 - share])), check.subject.unit
+    # So small that the bound is tight to 1 %, and not smaller: rounding is relative to the laws.
     small = 1e-3 * beta
-    law = law_of(check, log_base, np.array([small * (1.0 - share), -small * share]), beta)
+    scores = np.array([small * (1.0 - share), -small * share])
+    error = log_softmax_error(unit, log_base, scores, beta)
+    law = normalised(law_of(check, log_base, scores, beta))
     probability = float(np.exp(law[0]))
     centred = small * np.array([1.0 - probability, -probability])
     bound = kl_bound(beta=beta, deviation=1e-3, squared_error=float(np.exp(law) @ centred**2))
     measured = beta * check.call("kl_divergence", law, log_base)
-    assert 0.99 * bound <= measured <= bound * (1 + 1e-6), f"{measured}, where {bound} is attained"
+    # Log ratios of 1e-3 are off by twice the error; the divergence is half their mean square.
+    off = 2.0 * float(error.max())
+    allowed = beta * (off * (1e-3 + off) + kl_divergence_error(unit, law, log_base))
+    assert_near(check, "beta KL, where its bound is attained", measured, bound, allowed + 0.01 * bound)

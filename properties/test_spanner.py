@@ -20,6 +20,8 @@ from scipy.special import logsumexp
 
 from spanver.errors import BudgetExceededError
 from spanver.evidence import log_e_chances, log_e_uncovered, log_e_violated_chances, min_samples_chances
+from spanver.guarantees.residuals import growth
+from spanver.guarantees.rounding import difference_error, gamma, log_determinant_error, norm_error, reach, sigma_error
 from spanver.guarantees.spanner import spanner_cost, spanner_size_bound, uncovered_probability
 from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
@@ -35,8 +37,8 @@ from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
-TIES = 1e-9  # relative; ties are free (S1)
-ROUNDING = 1e-9
+from .rounded import assert_at_least, assert_at_most, assert_near, threshold_error
+
 RIDGES = st.sampled_from([1.0, 0.1, 4.0])
 
 
@@ -79,21 +81,38 @@ def sigmas(problem: TabularProblem, built: Built, ridge: float) -> list[FloatArr
     return found
 
 
-def uncertain_pairs(problem: TabularProblem, prompt: Any, sigma: FloatArray, nu: float) -> tuple[Any, Any]:
-    """Which ordered pairs of the support are uncertain, and which are in a tie, shape (Y, Y) each."""
+def uncertain_pairs(
+    check: Check, problem: TabularProblem, prompt: Any, sigma: FloatArray, settings: Settings
+) -> tuple[Any, Any]:
+    """Which ordered pairs of the support are uncertain, and which are in a tie up to rounding, shape (Y, Y) each."""
     features = problem.features[int(prompt)]
     held = np.exp(problem.log_base[int(prompt)]) > 0.0
     differences = (features[:, None, :] - features[None, :, :]).reshape(-1, problem.dimension)
-    lengths = norms(differences, sigma).reshape(len(features), len(features))
-    possible = np.outer(held, held)
-    return possible & (lengths > nu), possible & (np.abs(lengths - nu) <= TIES * nu)
+    lengths = norms(differences, sigma)
+    free = np.abs(lengths - settings.nu) <= pair_error(check, problem, lengths, sigma, settings)
+    shape, possible = (len(features), len(features)), np.outer(held, held)
+    return possible & (lengths > settings.nu).reshape(shape), possible & free.reshape(shape)
+
+
+def pair_error(
+    check: Check, problem: TabularProblem, lengths: FloatArray, sigma: FloatArray, settings: Settings
+) -> FloatArray:
+    """Rounding of norms of pairs, with a `Sigma` of a pair a round at most; those of no length have none."""
+    return np.where(
+        lengths > 0.0, norm_error(check.subject.unit, lengths, sigma, reach(problem.features), settings.prompts), 0.0
+    )
 
 
 def judge_searches(
-    problem: TabularProblem, settings: Settings, each: Round, sigma: FloatArray, accepted: list[ResponseId]
+    check: Check,
+    problem: TabularProblem,
+    settings: Settings,
+    each: Round,
+    sigma: FloatArray,
+    accepted: list[ResponseId],
 ) -> None:
     """A round of searches: their rules accept the uncertain pairs alone, and they try as many pairs as allowed."""
-    uncertain, ties = uncertain_pairs(problem, each.prompt, sigma, settings.nu)
+    uncertain, ties = uncertain_pairs(check, problem, each.prompt, sigma, settings)
     features, log_base = problem.features[int(each.prompt)], problem.log_base[int(each.prompt)]
     differences = (features[:, None, :] - features[None, :, :]).reshape(-1, problem.dimension)
     decided = ~ties & (np.exp(np.add.outer(log_base, log_base)) > 0)
@@ -112,14 +131,20 @@ def judge_searches(
 
 
 def judge_drawn_pairs(
-    problem: TabularProblem, settings: Settings, each: Round, sigma: FloatArray, accepted: list[ResponseId]
+    check: Check,
+    problem: TabularProblem,
+    settings: Settings,
+    each: Round,
+    sigma: FloatArray,
+    accepted: list[ResponseId],
 ) -> None:
     """A round of plain draws, two a pair: the first uncertain pair is accepted, up to ties."""
     features = problem.features[int(each.prompt)]
     tried = [each.drawn[k : k + 2] for k in range(0, len(each.drawn) - 1, 2)]
     assert len(tried) <= settings.pairs_per_prompt, f"{len(tried)} pairs drawn"
-    lengths = [float(norms(features[int(one)] - features[int(two)], sigma)[0]) for one, two in tried]
-    first = next((k for k, length in enumerate(lengths) if length > settings.nu * (1 + TIES)), None)
+    lengths = np.array([float(norms(features[int(one)] - features[int(two)], sigma)[0]) for one, two in tried])
+    sure = lengths - pair_error(check, problem, lengths, sigma, settings) > settings.nu
+    first = next((k for k, is_sure in enumerate(sure) if is_sure), None)
     if not accepted:
         assert first is None, f"the pair {tried[first or 0]} of norm {lengths[first or 0]} was passed over"
         assert len(tried) == settings.pairs_per_prompt, f"{len(tried)} pairs tried and none accepted"
@@ -148,30 +173,43 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
         if accepted:
             one, two = problem.features[int(each.prompt)][[int(response) for response in accepted]]
             length = float(norms(one - two, sigma)[0])
-            assert length > settings.nu * (1 - TIES), f"a pair of norm {length} was accepted, nu is {settings.nu}"
+            allowed = float(pair_error(check, problem, np.array([length]), sigma, settings)[0])
+            assert_at_least(check, f"norm of an accepted pair, where nu is {settings.nu}", length, settings.nu, allowed)
+            assert length > 0.0, "a pair of the same features was accepted"
         judge = judge_searches if each.searches else judge_drawn_pairs
-        judge(problem, settings, each, sigma, accepted)
+        judge(check, problem, settings, each, sigma, accepted)
 
 
 @pytest.mark.guarantee("S2", needs=["build_spanner"])
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_sigma_is_the_ridge_plus_the_accepted_pairs(check: Check, problem: TabularProblem, settings: Settings) -> None:
-    built = build(check, problem, settings)
+    built, unit = build(check, problem, settings), check.subject.unit
     result, expected = built.result, sigmas(problem, built, settings.ridge)[-1]
-    assert result.sigma.shape == expected.shape, f"sigma of shape {result.sigma.shape}"
-    shown = f"sigma {result.sigma.tolist()}, the ridge and the accepted pairs make {expected.tolist()}"
-    assert np.allclose(result.sigma, expected, rtol=ROUNDING, atol=ROUNDING * settings.ridge), shown
-    assert np.allclose(result.sigma, result.sigma.T, rtol=ROUNDING), "sigma is not symmetric"
-    assert np.linalg.eigvalsh(result.sigma)[0] > 0.0, "sigma is not positive definite"
     vectors, targets = data_of(problem, built.rounds)
+    assert result.sigma.shape == expected.shape, f"sigma of shape {result.sigma.shape}"
+    # So it is symmetric and positive definite too, as nearly as the arithmetic has it.
+    allowed = sigma_error(unit, settings.ridge, len(vectors), reach(problem.features))
+    assert_near(check, "an entry of sigma", result.sigma, expected, allowed)
     assert len(result.vectors) == len(vectors), f"{len(result.vectors)} pairs, rewards were drawn for {len(vectors)}"
-    signs = np.where(np.abs(result.vectors - vectors).max(axis=1) <= ROUNDING, 1.0, -1.0)
-    assert np.allclose(result.vectors, signs[:, None] * vectors, atol=ROUNDING), "other relative features"
-    assert np.allclose(result.targets, signs * targets, atol=ROUNDING), "other differences of rewards"
-    paired = zip(result.prompts, result.first, result.second, result.vectors, strict=True)
-    for prompt, first, second, vector in paired:
+    off = difference_error(unit, *both_features(problem, built.rounds))
+    signs = np.where((np.abs(result.vectors - vectors) <= off).all(axis=1), 1.0, -1.0)
+    assert_near(check, "a relative feature", result.vectors, signs[:, None] * vectors, off)
+    rewards = [[reward for _, reward in each.rewards] for each in built.rounds if len(each.rewards) == 2]
+    allowed = difference_error(unit, *np.array(rewards).reshape(-1, 2).T)
+    assert_near(check, "a difference of rewards", result.targets, signs * targets, allowed)
+    paired = zip(result.prompts, result.first, result.second, result.vectors, off, strict=True)
+    for prompt, first, second, vector, allowed in paired:
         features = problem.features[int(prompt)]
-        assert np.allclose(vector, features[int(first)] - features[int(second)], atol=ROUNDING), "ids of another pair"
+        words = f"the feature of the pair {first} and {second}"
+        assert_near(check, words, vector, features[int(first)] - features[int(second)], allowed)
+
+
+def both_features(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:
+    """Features of both responses of every accepted pair, shape (K, d) each."""
+    accepted = [each for each in rounds if len(each.rewards) == 2]
+    found = [[problem.features[int(each.prompt), int(y)] for y, _ in each.rewards] for each in accepted]
+    both = np.array(found, dtype=np.float64).reshape(-1, 2, problem.dimension)
+    return both[:, 0], both[:, 1]
 
 
 @pytest.mark.guarantee("S3", needs=["build_spanner"])
@@ -180,12 +218,13 @@ def test_the_log_determinant_is_the_sum_of_what_the_pairs_added(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     built = build(check, problem, settings)
-    sigma, gained = settings.ridge * np.eye(problem.dimension), 0.0
-    for vector in built.result.vectors:
-        gained += math.log1p(float(norms(vector, sigma)[0]) ** 2)
-        sigma = sigma + np.outer(vector, vector)
+    vectors, _ = data_of(problem, built.rounds)
+    _, gains = growth(vectors, settings.ridge)
+    sigma = sigmas(problem, built, settings.ridge)[-1]
+    length = reach(problem.features)
+    allowed = log_determinant_error(check.subject.unit, sigma, settings.ridge, len(vectors), length)
     measured = float(np.linalg.slogdet(built.result.sigma)[1]) - problem.dimension * math.log(settings.ridge)
-    assert np.isclose(measured, gained, rtol=1e-8, atol=1e-8), f"log det grew by {measured}, the pairs add {gained}"
+    assert_near(check, "log det Sigma, and what the pairs add to it", measured, float(gains.sum()), allowed)
 
 
 @pytest.mark.guarantee("S4", needs=["build_spanner"])
@@ -194,17 +233,21 @@ def test_a_spanner_is_no_larger_than_dimension_ridge_and_threshold_allow(
     check: Check, problem: TabularProblem, settings: Settings, prompts: int
 ) -> None:
     built = build(check, problem, replace(settings, prompts=prompts))
-    size, bound = len(built.result.vectors), spanner_size_bound(problem.dimension, settings.ridge, settings.nu)
-    assert size <= bound, f"{size} pairs, at most {bound} are possible"
+    size, sigma = len(built.result.vectors), sigmas(problem, built, settings.ridge)[-1]
     assert built.rewards == 2 * size, f"{built.rewards} rewards for {size} pairs"
-    check.tightness(size, bound)
+    # Rounding may have accepted norms a little below nu.
+    least = settings.nu - threshold_error(check, problem, sigma, settings.nu, size)
+    if least > 0.0:
+        bound = spanner_size_bound(problem.dimension, settings.ridge, least)
+        assert size <= bound, f"{size} pairs, at most {bound} are possible"
+        check.tightness(size, bound)
 
 
-def is_open(problem: TabularProblem, base: FloatArray, settings: Settings) -> FloatArray:
+def is_open(check: Check, problem: TabularProblem, base: FloatArray, settings: Settings) -> FloatArray:
     """Of each prompt, whether the first round accepts a pair with a chance that is neither small nor large."""
     found = np.zeros(problem.prompts)
     for x in range(problem.prompts):
-        uncertain, _ = uncertain_pairs(problem, x, settings.ridge * np.eye(problem.dimension), settings.nu)
+        uncertain, _ = uncertain_pairs(check, problem, x, settings.ridge * np.eye(problem.dimension), settings)
         none = (1.0 - min(1.0, float(base[x] @ uncertain @ base[x]))) ** settings.pairs_per_prompt
         found[x] = 0.05 <= none <= 0.95
     return found
@@ -220,7 +263,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
 ) -> Experiment:
     held = problem.prompt_law > 0
     base = np.exp(problem.log_base)
-    assume(float(problem.prompt_law @ is_open(problem, base, settings)) >= 0.5)
+    assume(float(problem.prompt_law @ is_open(check, problem, base, settings)) >= 0.5)
 
     @cache
     def chances_of(moments: bytes) -> FloatArray:
@@ -228,7 +271,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         sigma = np.frombuffer(moments).reshape(problem.dimension, -1)
         chances = np.zeros(problem.prompts)
         for x in np.flatnonzero(held):
-            uncertain, ties = uncertain_pairs(problem, x, sigma, settings.nu)
+            uncertain, ties = uncertain_pairs(check, problem, x, sigma, settings)
             assume(not ties.any())  # which pair is accepted is then free
             chance = min(1.0, float(base[x] @ uncertain @ base[x]))
             chances[x] = -math.expm1(settings.pairs_per_prompt * math.log1p(-chance)) if chance < 1 else 1.0
@@ -277,7 +320,8 @@ def test_covered_policies_stay_where_the_spanner_covers(
 ) -> None:
     built = build(check, problem, settings)
     pairs, base = settings.pairs_per_prompt, np.exp(problem.log_base)
-    uncertain = [uncertain_pairs(problem, x, built.result.sigma, settings.nu)[0] for x in range(problem.prompts)]
+    sigma = built.result.sigma
+    uncertain = [uncertain_pairs(check, problem, x, sigma, settings)[0] for x in range(problem.prompts)]
     chances = np.array([min(1.0, float(law @ mask @ law)) for law, mask in zip(base, uncertain, strict=True)])
     with np.errstate(divide="ignore"):
         q = float(problem.prompt_law @ -np.expm1(pairs * np.log1p(-chances)))
@@ -286,17 +330,23 @@ def test_covered_policies_stay_where_the_spanner_covers(
     held = problem.prompt_law > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         coverage = float(np.nanmax(np.where(base > 0, law / base, np.nan)[held]))
-    # The subject decides what is uncovered; the probability of it under the base policy is known.
-    own = [
-        check.call("elliptic_norms", each.reshape(-1, problem.dimension), built.result.sigma) > settings.nu * (1 + TIES)
-        for each in problem.features[:, :, None, :] - problem.features[:, None, :, :]
-    ]
+    # The subject decides what is uncovered, but for ties; the probability of it under the base policy is known.
+    own = []
+    for each in problem.features[:, :, None, :] - problem.features[:, None, :, :]:
+        differences = each.reshape(-1, problem.dimension)
+        exact = norms(differences, sigma)
+        free = np.abs(exact - settings.nu) <= norm_error(
+            check.subject.unit, exact, sigma, np.linalg.norm(differences, axis=1)
+        )
+        own.append(np.where(free, exact, check.call("elliptic_norms", differences, sigma)) > settings.nu)
     shape = (problem.responses, problem.responses)
     measured = float(
         sum(problem.prompt_law[x] * (law[x] @ own[x].reshape(shape) @ base[x]) for x in range(problem.prompts))
     )
     bound = uncovered_probability(min(max(coverage, 1.0), LARGEST), pairs, min(q, 1.0))
-    assert measured <= bound * (1 + ROUNDING) + 1e-12, f"uncovered with probability {measured}, at most {bound}"
+    # Sums in float64; and products of two probabilities underflow where one is below the root of the smallest number.
+    rounding = gamma(64, 0.0) * bound + math.sqrt(float(np.finfo(np.float64).tiny))
+    assert_at_most(check, "probability of what is uncovered", measured, bound, rounding)
     check.tightness(measured, bound)
 
 
@@ -341,22 +391,27 @@ def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
     check: Check, vectors: FloatArray, ridge: float, angle: int
 ) -> None:
     dimension = vectors.shape[2]
-    sigma = ridge * np.eye(dimension)
+    sigma, unit = ridge * np.eye(dimension), check.subject.unit
     first = vectors[0]
+    lengths = np.linalg.norm(first, axis=1)
     rotation = np.linalg.qr(np.cos(angle + np.arange(dimension**2)).reshape(dimension, dimension) + np.eye(dimension))[
         0
     ]
-    before = np.full(len(first), np.inf)
+    before, before_error = np.full(len(first), np.inf), np.zeros(len(first))
     for vector in first:
         measured = check.call("elliptic_norms", first, sigma)
         assert measured.shape == (len(first),), f"norms of shape {measured.shape} of {len(first)} vectors"
         expected = norms(first, sigma)
-        shown = f"norms {measured.tolist()}, by definition {expected.tolist()}"
-        assert np.allclose(measured, expected, rtol=ROUNDING, atol=1e-12), shown
+        error = norm_error(unit, expected, sigma, lengths)
+        shown = f"of norms {measured.tolist()}, by definition {expected.tolist()}, one"
+        assert_near(check, shown, measured, expected, error)
         turned = check.call("elliptic_norms", first @ rotation, rotation.T @ sigma @ rotation)
-        assert np.allclose(measured, turned, rtol=1e-8, atol=1e-10), "changed by a rotation"
-        assert (measured <= before * (1 + ROUNDING) + 1e-12).all(), "a norm grew with sigma"
-        before, sigma = measured, sigma + np.outer(vector, vector)
+        assert_near(check, "a norm after a rotation", turned, measured, 2.0 * error)
+        grown = measured - before
+        worst = int(np.argmax(grown - error - before_error))
+        words = f"norm {worst}, and with a smaller sigma"
+        assert_at_most(check, words, measured[worst], before[worst], float((error + before_error)[worst]))
+        before, before_error, sigma = measured, error, sigma + np.outer(vector, vector)
 
 
 @pytest.mark.guarantee("S8", needs=["build_spanner"])

@@ -17,7 +17,17 @@ from scipy.special import logsumexp
 
 from spanver.guarantees.headline import multi_turn_cost
 from spanver.guarantees.identities import log_sequence_coverage
-from spanver.guarantees.residuals import fit_residual, growth
+from spanver.guarantees.residuals import growth
+from spanver.guarantees.rounding import (
+    inverse_error,
+    kl_divergence_error,
+    log_coverage_error,
+    log_determinant_error,
+    log_softmax_error,
+    norm_error,
+    reach,
+    soft_q_error,
+)
 from spanver.guarantees.sampler import sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnSettings
@@ -25,11 +35,12 @@ from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.strategies import token_problems
 from spanver.subjects.results import MultiTurnResult
-from spanver.validation import ROUNDING
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.search import instances
 from spanver.verification.transcript import RecordingPrefixOracle, recount
+
+from .rounded import assert_at_least, assert_at_most, assert_fit, assert_near
 
 PROBLEMS = token_problems()
 SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))
@@ -62,35 +73,45 @@ def of_sequences(laws: Sequence[FloatArray]) -> FloatArray:
     return total.reshape(len(laws[0]), -1)
 
 
-def tolerance(problem: TokenProblem) -> float:
-    return ROUNDING * (1.0 + problem.beta + float(np.abs(problem.reward).max()))
+def errors_of(check: Check, problem: TokenProblem) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Rounding of the values of tokens, and of the logs of their laws under `pi*`, of the shapes of `log_base`."""
+    unit, beta, exact = check.subject.unit, problem.beta, soft_q(problem)
+    values = soft_q_error(unit, problem.log_base, exact, beta)
+    laws = [
+        log_softmax_error(unit, base, q, beta, error)
+        for base, q, error in zip(problem.log_base, exact, values, strict=True)
+    ]
+    return values, laws
 
 
 @pytest.mark.guarantee("I6", needs=["soft_q", "log_softmax"])
 @instances(problem=PROBLEMS)
 def test_the_recursion_over_tokens_gives_the_optimum_over_sequences(check: Check, problem: TokenProblem) -> None:
     base, law = of_sequences(problem.log_base), of_sequences(policy_of(check, problem))
-    for log_base, reward, found in zip(base, problem.reward, law, strict=True):
+    error = of_sequences(errors_of(check, problem)[1])
+    for log_base, reward, found, off in zip(base, problem.reward, law, error, strict=True):
         exponents = log_base + reward / problem.beta
-        optimum = np.exp(exponents - logsumexp(exponents))
-        rounding = 1e-12 * (1.0 + float(np.abs(reward).max()) / problem.beta) + ROUNDING
-        assert np.allclose(np.exp(found), optimum, rtol=0.0, atol=rounding), "another law than the softmax of sequences"
+        optimum = exponents - logsumexp(exponents)
+        allowed = off + log_softmax_error(0.0, log_base, reward, problem.beta)
+        assert_near(check, "not the softmax of sequences, a log probability", found, optimum, allowed)
 
 
 @pytest.mark.guarantee("I6", needs=["soft_q", "log_softmax", "log_coverage"])
 @instances(problem=PROBLEMS)
 def test_coverage_of_sequences_is_at_most_the_power_of_that_of_tokens(check: Check, problem: TokenProblem) -> None:
-    laws = policy_of(check, problem)
+    laws, unit = policy_of(check, problem), check.subject.unit
     reached = np.ones(problem.prompts, dtype=bool)
-    largest = 0.0
+    largest, off = 0.0, 0.0
     for law, base in zip(laws, problem.log_base, strict=True):
-        rows = np.flatnonzero(reached)
-        largest = max(largest, *(float(check.call("log_coverage", law[row], base[row])) for row in rows))
+        for row in np.flatnonzero(reached):
+            largest = max(largest, float(check.call("log_coverage", law[row], base[row])))
+            off = max(off, log_coverage_error(unit, law[row], base[row]))
         reached = (reached[:, None] & (base > -np.inf)).reshape(-1)
     bound = log_sequence_coverage(largest, problem.horizon)
     for law, base in zip(of_sequences(laws), of_sequences(problem.log_base), strict=True):
         coverage = float(check.call("log_coverage", law, base))
-        assert coverage <= bound + ROUNDING * (1.0 + bound), f"log C(pi*) = {coverage}, above H log C_cond = {bound}"
+        allowed = problem.horizon * off + log_coverage_error(unit, law, base)
+        assert_at_most(check, "log C(pi*), and H log C_cond", coverage, bound, allowed)
         check.tightness(coverage, bound)
 
 
@@ -98,17 +119,19 @@ def test_coverage_of_sequences_is_at_most_the_power_of_that_of_tokens(check: Che
 @instances(problem=PROBLEMS)
 def test_a_reward_less_the_ratios_after_a_token_is_its_value(check: Check, problem: TokenProblem) -> None:
     values, laws = values_of(check, problem), policy_of(check, problem)
+    value_errors, law_errors = errors_of(check, problem)
     base, vocabulary_size = of_sequences(problem.log_base).reshape(-1), problem.vocabulary_size
+    layers = list(zip(values, laws, problem.log_base, value_errors, law_errors, strict=True))
     for sequence in np.flatnonzero(base > -np.inf):
-        row, rest = int(sequence), float(problem.reward.reshape(-1)[sequence])
-        for q, law, log_base in zip(reversed(values), reversed(laws), reversed(problem.log_base), strict=True):
+        row, rest, off = int(sequence), float(problem.reward.reshape(-1)[sequence]), 0.0
+        for q, law, log_base, value_error, law_error in reversed(layers):
             row, token = divmod(row, vocabulary_size)
             if law[row, token] == -np.inf:  # below the smallest number: its ratio is unknown
                 break
-            # Ratios are differences of logs that were rounded before.
-            allowed = tolerance(problem) + 1e-13 * problem.beta * abs(log_base[row, token])
-            assert abs(rest - q[row, token]) <= allowed, f"{rest} on a completion, and a value of {q[row, token]}"
+            allowed = off + float(value_error[row, token])
+            assert_near(check, "a value, and the rest on a completion", q[row, token], rest, allowed)
             rest -= problem.beta * (law[row, token] - log_base[row, token])
+            off += problem.beta * float(law_error[row, token])
 
 
 @pytest.mark.guarantee("I5", needs=["soft_q", "log_softmax", "kl_divergence"])
@@ -116,24 +139,23 @@ def test_a_reward_less_the_ratios_after_a_token_is_its_value(check: Check, probl
 def test_the_gap_of_a_token_policy_is_its_divergence_summed_over_tokens(
     check: Check, problem: TokenProblem, sharpness: float
 ) -> None:
-    optimum, beta = policy_of(check, problem), problem.beta
+    optimum, beta, unit = policy_of(check, problem), problem.beta, check.subject.unit
     # A policy with scores of its own at every prefix: 0 is the base policy.
-    scores = [sharpness * beta * np.cos(np.arange(base.size)).reshape(base.shape) for base in problem.log_base]
-    laws = [
-        np.array([check.call("log_softmax", *row, beta) for row in zip(base, score, strict=True)])
-        for base, score in zip(problem.log_base, scores, strict=True)
-    ]
-    divergence = np.zeros(problem.reward.size)
-    for law, best in zip(reversed(laws), reversed(optimum), strict=True):
+    laws = [base + sharpness * np.cos(np.arange(base.size)).reshape(base.shape) for base in problem.log_base]
+    laws = [law - logsumexp(law, axis=1, keepdims=True) for law in laws]
+    divergence, allowed = np.zeros(problem.reward.size), np.zeros(problem.reward.size)
+    for law, best, error in zip(*map(reversed, (laws, optimum, errors_of(check, problem)[1])), strict=True):
         own = np.array([check.call("kl_divergence", *rows) for rows in zip(law, best, strict=True)])
-        divergence = own + (np.exp(law) * divergence.reshape(law.shape)).sum(axis=1)
+        off = np.array([kl_divergence_error(unit, *rows) for rows in zip(law, best, strict=True)])
+        chances = np.exp(law)
+        allowed = off + (chances * (error + allowed.reshape(law.shape))).sum(axis=1)
+        divergence = own + (chances * divergence.reshape(law.shape)).sum(axis=1)
     base, played = of_sequences(problem.log_base), of_sequences(laws)
     for x in range(problem.prompts):
         held = played[x] > -np.inf
         gained = np.exp(played[x][held]) @ (problem.reward[x][held] - beta * (played[x][held] - base[x][held]))
         lost = beta * logsumexp(base[x] + problem.reward[x] / beta) - gained
-        found = beta * divergence[x]
-        assert abs(found - lost) <= tolerance(problem), f"beta KL over tokens is {found}, the gap {lost}"
+        assert_near(check, "beta KL over tokens, and the gap", beta * divergence[x], lost, beta * float(allowed[x]))
 
 
 def settings_for(rollouts: int, warm_prompts: int) -> MultiTurnSettings:
@@ -169,6 +191,7 @@ def test_the_spanner_of_every_layer_is_one(
 ) -> None:
     settings = settings_for(rollouts, warm_prompts)
     run, _ = explored(check, problem, settings)
+    unit = check.subject.unit
     bound = spanner_size_bound(problem.dimension, settings.ridge, settings.nu)
     for layer, (vectors, precision) in enumerate(zip(run.vectors, run.precisions, strict=True)):
         for prefix, one, two, vector in zip(
@@ -178,11 +201,19 @@ def test_the_spanner_of_every_layer_is_one(
             features = problem.features[layer][problem.row(int(prefix.prompt), [int(each) for each in prefix.tokens])]
             assert np.array_equal(vector, features[one] - features[two]), "not the difference of the pair's features"
         norms, gains = growth(vectors, settings.ridge)
-        assert (norms > settings.nu * (1 - ROUNDING)).all(), f"a pair of norm {norms.min()} in layer {layer + 1}"
         sigma = settings.ridge * np.eye(problem.dimension) + vectors.T @ vectors
-        assert np.allclose(precision @ sigma, np.eye(problem.dimension), atol=ROUNDING), "no inverse of its Sigma"
+        length = reach(problem.features[layer].reshape(-1, problem.dimension))
+        allowed = norm_error(unit, norms, sigma, length, len(vectors))
+        for norm, off in zip(norms, allowed, strict=True):
+            assert_at_least(check, f"norm of a pair in layer {layer + 1}", norm, settings.nu, off)
+        moved = float(np.linalg.norm(precision - np.linalg.inv(sigma), 2))
+        most = inverse_error(unit, sigma, len(vectors), length)
+        assert_near(check, f"the precision of layer {layer + 1}, less the inverse of Sigma", moved, 0.0, most)
         grown = -np.linalg.slogdet(precision)[1] - problem.dimension * np.log(settings.ridge)
-        assert np.isclose(grown, gains.sum(), atol=ROUNDING), f"log det grew by {grown}, norms add up to {gains.sum()}"
+        # The inverse is off by `most`, relative to its smallest eigenvalue.
+        most *= problem.dimension * float(np.linalg.norm(sigma, 2))
+        most += log_determinant_error(unit, sigma, settings.ridge, len(vectors), length)
+        assert_near(check, f"log det of layer {layer + 1}, and what its pairs add", grown, gains.sum(), most)
         assert len(vectors) <= bound, f"{len(vectors)} pairs, above {bound}"
 
 
@@ -195,8 +226,7 @@ def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
     problem = replace(problem, radius=radius * problem.radius, theta_star=None)
     run, _ = explored(check, problem, settings_for(rollouts, warm_prompts))
     for layer, (vectors, targets, theta) in enumerate(zip(run.vectors, run.targets, run.thetas, strict=True)):
-        residual = fit_residual(vectors, targets, theta, problem.radius)
-        assert residual <= ROUNDING, f"theta of layer {layer + 1} misses the KKT conditions by {residual:.3g}"
+        assert_fit(check, f"of layer {layer + 1}", (vectors, targets), theta, problem.radius)
 
 
 @pytest.mark.guarantee("I7", needs=["multi_turn"])

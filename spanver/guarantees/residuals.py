@@ -15,24 +15,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spanver.validation import ROUNDING, to_array
+from spanver.guarantees.rounding import gamma, half_digits
+from spanver.validation import to_array
 from spanver.values import FloatArray
-
-UNIT = float(np.finfo(np.float64).eps) / 2
-"""Unit roundoff of float64."""
-
-
-def accumulated(roundings: float) -> float:
-    """Return the largest relative error of a number that went through `n` roundings, `n u/(1 - n u)` (Higham 2002).
-
-    Infinity from `1/u` roundings on, where nothing is known.
-    """
-    share = roundings * UNIT
-    return share / (1.0 - share) if share < 1.0 else math.inf
 
 
 def barycentric_coefficient(vectors: ArrayLike, chosen: Sequence[int]) -> float:
@@ -152,27 +142,6 @@ def _coordinates(vectors: ArrayLike, chosen: Sequence[int]) -> tuple[NDArray[np.
     return coordinates, basis
 
 
-def least_divergence(law: FloatArray, reference: FloatArray) -> float:
-    """Return the least number that is a right `KL(law || reference)` of two laws in logs, each of shape (n,) (I2).
-
-    The divergence of two laws is not negative, but these are rounded: their masses `P` and `Q` are only near 1. By the
-    log-sum inequality `sum p log(p/q) >= P log(P/Q)`. Computed in float64, of unit roundoff `u`, as a sum of `n`
-    products of exponentials with differences of logarithms or with the logarithm of a quotient, it is off by at most
-    `(n + 8) u / (1 - (n + 8) u) sum p (1 + abs(log p) + abs(log q))`.
-
-    Examples
-    --------
-    >>> -1e-14 < least_divergence(np.log([0.3, 0.7]), np.log([0.3, 0.7])) <= 0.0
-    True
-    """
-    held = law > -np.inf
-    masses = np.exp(law[held])
-    mass, other = math.fsum(masses), math.fsum(np.exp(reference[held]))
-    size = math.fsum(masses * (1.0 + np.abs(law[held]) + np.abs(reference[held])))
-    exact = mass * math.log(mass / other) if other > 0.0 else 0.0
-    return min(0.0, exact) - accumulated(len(masses) + 8) * size
-
-
 def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     """Norms of accepted vectors, each under the `Sigma` before it, and what each added to `log det Sigma` (S1, S3).
 
@@ -202,48 +171,106 @@ def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     return np.sqrt(squares), np.log1p(squares)
 
 
-def fit_residual(vectors: FloatArray, targets: FloatArray, theta: FloatArray, radius: float) -> float:
-    """Return the `kkt_residual` of a fit to data `vectors`, shape (n, d), with `targets`, shape (n,)."""
-    size = moment_size(vectors, targets)
-    return kkt_residual(vectors.T @ vectors, vectors.T @ targets, theta, radius, size)
+class Excess(NamedTuple):
+    """Excess of a fit's objective over the optimum on the ball, and how much of it is allowed (E6)."""
+
+    excess: float
+    allowed: float
 
 
-def moment_size(vectors: FloatArray, targets: FloatArray) -> float:
-    """Return `sum |v| |y|`, what rounding errors of the moment `sum v y` are relative to."""
-    return float(np.linalg.norm(vectors, axis=1) @ np.abs(targets))
-
-
-def kkt_residual(
-    gram: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-    moment: np.ndarray[tuple[int], np.dtype[np.float64]],
-    theta: np.ndarray[tuple[int], np.dtype[np.float64]],
+def fit_excess(
+    vectors: FloatArray,
+    targets: FloatArray,
+    theta: FloatArray,
     radius: float,
-    size: float,
-) -> float:
-    """How far `theta` is from the KKT conditions of least squares on the ball (E6), relative to the data's scale.
+    unit: float,
+    *,
+    size: tuple[float, float] = (0.0, 0.0),
+    rows: int = 0,
+) -> Excess:
+    """Return by how much `F(theta) = sum (<theta, v> - y)^2` passes its minimum on the ball, and what is allowed (E6).
+
+    For any multiplier `mu >= 0`, `F(theta)` minus the dual value is `sum_i r_i^2/(s_i^2 + mu) + mu (B^2 - ||theta||^2)`
+    in the singular vectors of the data, `r = (A + mu I) theta - b`: it is never below the excess, equals it at the
+    multiplier of the optimum, and nothing cancels in it. A `theta` outside of the ball is moved to it first; its norm
+    is judged by `norm_allowed`.
+
+    Allowed is what a right fit may cost in arithmetic of unit roundoff `u`. A backward stable solution, by normal
+    equations too, is the optimum of an objective that is off by `k u S` at every parameter,
+    `S = (||V|| ||theta|| + ||y||)^2`, so it costs at most twice that. A parameter that is right to half of its digits,
+    `||delta|| <= h B` with `h = half_digits(u, d)`, costs as little to second order. To first order only its distance
+    from the sphere costs something, the last term above, of which `2 h mu B^2` is allowed.
 
     Parameters
     ----------
-    gram : array, shape (d, d)
-        `sum v v^T`.
-    moment : array, shape (d,)
-        `sum v y`.
+    vectors, targets : array, shapes (n, d) and (n,)
+        The data, or a triangular factor of theirs, as `compressed` returns it.
     theta : array, shape (d,)
     radius : float
-    size : float
-        `moment_size` of the data. Where rewards cancel, the moment is rounding and no scale of anything.
+    unit : float
+        Unit roundoff of the arithmetic that made the fit.
+    size : tuple of two floats, optional
+        Norms of what the vectors and the targets are differences of, where these were rounded before.
+    rows : int, optional
+        Number of data of a compressed set.
 
-    Returns
-    -------
-    float
-        0 for a solution, up to rounding.
+    Examples
+    --------
+    >>> excess, allowed = fit_excess(np.eye(2), np.array([3.0, 4.0]), np.array([0.6, 0.8]), 1.0, 2.0**-53)
+    >>> excess <= allowed < 1e-6
+    True
     """
-    norm = float(np.linalg.norm(theta))
-    outside = max(0.0, norm / radius - 1.0)
-    scale = float(np.linalg.norm(gram, 2)) * norm + size
-    if scale == 0.0:
-        return outside
-    gradient = gram @ theta - moment
-    # The multiplier that fits best; it may be positive only on the sphere.
-    multiplier = max(0.0, -float(gradient @ theta) / norm**2) if norm >= radius * (1 - ROUNDING) else 0.0
-    return max(outside, float(np.linalg.norm(gradient + multiplier * theta)) / scale)
+    theta = theta * min(1.0, radius / max(float(np.linalg.norm(theta)), radius))
+    left, scales, basis = np.linalg.svd(vectors, full_matrices=False)
+    scales = np.where(scales > _threshold(vectors, scales), scales, 0.0)
+    moments, own = left.T @ targets, basis @ theta
+    best, multiplier = _constrained(scales, moments, radius)
+    outside = max(0.0, float(theta @ theta) - float(own @ own))  # of the part of theta that no datum sees
+    shifted = scales**2 + multiplier
+    gradient = shifted * own - scales * moments
+    seen = np.divide(gradient**2, shifted, out=np.zeros_like(shifted), where=shifted > 0.0)
+    inside = multiplier * max(0.0, radius**2 - float(theta @ theta))
+    excess = float(seen.sum()) + multiplier * outside + inside
+    length = max(float(np.linalg.norm(theta)), float(np.linalg.norm(best)))
+    scale = max(float(np.linalg.norm(vectors)), size[0]) * length + max(float(np.linalg.norm(targets)), size[1])
+    steps = 2 * (max(rows, len(vectors)) + 8 * (len(theta) ** 2 + 1))
+    slack = min(inside, 2.0 * half_digits(unit, len(theta)) * multiplier * radius**2)
+    return Excess(excess, slack + gamma(steps, unit) * scale**2)
+
+
+def norm_allowed(radius: float, unit: float, dimension: int) -> float:
+    """Return the largest norm of a parameter that is on the ball to half of its digits (E6)."""
+    return radius * (1.0 + half_digits(unit, dimension))
+
+
+def compressed(vectors: FloatArray, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return at most `d + 1` data with the same objective: the triangular factor of vectors and targets side by side.
+
+    Parameters
+    ----------
+    vectors, targets : array, shapes (n, d) and (n,)
+    """
+    triangle = np.asarray(np.linalg.qr(np.column_stack([vectors, targets]), mode="r"))
+    return triangle[:, :-1], triangle[:, -1]
+
+
+def _constrained(scales: FloatArray, moments: FloatArray, radius: float) -> tuple[FloatArray, float]:
+    """Minimum of least squares on the ball in singular vectors, of least norm, and its multiplier.
+
+    The inverse of the norm is concave in the multiplier, so Newton's method from the left never overshoots.
+    """
+    products = scales * moments
+    multiplier = max(0.0, float(np.max(np.abs(products) / radius - scales**2, initial=0.0)))
+    best = np.zeros_like(products)
+    for _ in range(100):
+        shifted = scales**2 + multiplier
+        np.divide(products, shifted, out=best, where=shifted > 0.0)
+        norm = float(np.linalg.norm(best))
+        if norm <= radius:
+            break
+        slope = float(np.sum(np.divide(best**2, shifted, out=np.zeros_like(best), where=shifted > 0.0)))
+        following = multiplier + (norm / radius - 1.0) * norm**2 / slope
+        if following == multiplier:
+            break
+        multiplier = following
+    return best, multiplier

@@ -137,7 +137,7 @@ GROUP = "Spanner"
 GUARANTEES = (
     Guarantee("S1", GROUP, "acceptance at norm above nu",
         "Every accepted pair had norm > nu under the Sigma before it, at most one per prompt round; in literal "
-        "runs no pair tried before it in its round had (ties within 1e-9 relative are free).",
+        "runs no pair tried before it in its round had (ties up to rounding are free).",
         EXACT, "FMR25", FMR25),
     Guarantee("S2", GROUP, "Sigma is the ridge plus the accepted pairs",
         "Sigma = lambda I + sum v v^T, symmetric positive definite.",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from spanver.guarantees.residuals import accumulated
+from spanver.guarantees.rounding import gamma
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, log_sequence_law
 from spanver.randomness import derived_seed
@@ -110,7 +110,7 @@ def _tied_scores(record: Record, did: Rounds, problem: TabularProblem) -> str:
     scores, sizes = products.sum(axis=-1), np.abs(products).sum(axis=-1)
     order = np.argsort(scores, axis=1)
     scores, sizes = (np.take_along_axis(each, order, axis=1) for each in (scores, sizes))
-    nearest, largest = np.diff(scores, axis=1), accumulated(problem.dimension + 2) * (sizes[:, 1:] + sizes[:, :-1])
+    nearest, largest = np.diff(scores, axis=1), gamma(problem.dimension + 2) * (sizes[:, 1:] + sizes[:, :-1])
     tied = int(((nearest > 0.0) & (nearest <= largest)).sum())
     if not tied:
         return ""
@@ -207,7 +207,7 @@ def _estimated_gaps(
         found.append(table.gaps(laws, prompts[part], roundings=roundings))
     values, bounds = (np.concatenate([getattr(each, name) for each in found]) for name in ("values", "bounds"))
     # Means, their running means and the ends of the interval are off by no more than the largest of all, and by sums.
-    summed = accumulated(2 * len(rounds)) * float(np.abs(values).max())
+    summed = gamma(2 * len(rounds)) * float(np.abs(values).max())
     off = float(bounds.max()) + 2.0 * summed
     blocks = np.array([values[block].mean() for block in blocks_of(rounds)])
     mean, count = float(values.mean()), len(rounds)

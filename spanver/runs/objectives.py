@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from spanver.guarantees.residuals import accumulated
+from spanver.guarantees.rounding import gamma
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, IntArray
 
@@ -110,10 +110,10 @@ class Objective:
         values = self.beta * (log_partition - (law * (earned - (log_law - log_base))).sum(axis=1))
         ratios = np.abs(log_law - log_base - earned + log_partition[:, None])
         size = self.size[prompts] + math.log(terms)
-        deltas = accumulated(roundings + terms) * (size[:, None] + np.abs(log_law))
+        deltas = gamma(roundings + terms) * (size[:, None] + np.abs(log_law))
         moved = (law * np.expm1(deltas) * (3.0 + ratios + np.abs(log_partition)[:, None])).sum(axis=1)
         summed = (law * (np.abs(log_law) + np.abs(log_base) + np.abs(earned))).sum(axis=1) + np.abs(log_partition)
-        steps = accumulated(sum(self.log_base.shape) + 8)
+        steps = gamma(sum(self.log_base.shape) + 8)
         return Bounded(values, 2.0 * self.beta * (moved + steps * (1.0 + summed)))
 
     def gap(self, law: FloatArray, *, roundings: int, terms: int = 1) -> tuple[float, float]:

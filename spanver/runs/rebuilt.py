@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spanver.guarantees.identities import log_coverage_bound, log_sequence_coverage
-from spanver.guarantees.residuals import accumulated
+from spanver.guarantees.rounding import gamma
 from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
@@ -158,13 +158,13 @@ def _differing_pairs(pairs: _Pairs) -> Iterator[str]:
         return
     # Entries of features are at most 1; each machine reaches them in some d + 16 roundings.
     off = np.abs(pairs.vectors - (pairs.features[rows, first] - pairs.features[rows, second])).max(axis=1)
-    for index in np.flatnonzero(off > 4.0 * accumulated(dimension + 16)):
+    for index in np.flatnonzero(off > 4.0 * gamma(dimension + 16)):
         yield f"the relative feature of {pairs.where} pair {index} is off that of its responses by {off[index]:.3g}"
     if pairs.rewards is None:
         return
     answers = pairs.rewards[rows, first][:, :, None] - pairs.rewards[rows, second][:, None, :]
     off = np.abs(pairs.targets[:, None, None] - answers).min(axis=(1, 2))
-    largest = 4.0 * accumulated(dimension + 16) * 2.0 * float(np.abs(pairs.rewards).max())
+    largest = 4.0 * gamma(dimension + 16) * 2.0 * float(np.abs(pairs.rewards).max())
     for index in np.flatnonzero(off > largest):
         yield f"no two rewards of {pairs.where} pair {index} differ by {pairs.targets[index]:.6g}"
 
@@ -177,7 +177,7 @@ def _coverage(record: Record, problem: Problem) -> Findings:
     table, roundings = table_of(problem)
     found = float(table.log_coverage[problem.prompt_law > 0.0].max())
     stated = record.summary["problem"]["coverage"]
-    yield from _differing_log("coverage", stated, found, 2.0 * accumulated(roundings) * float(table.size.max()))
+    yield from _differing_log("coverage", stated, found, 2.0 * gamma(roundings) * float(table.size.max()))
     most = log_coverage_bound(problem.reward_range, problem.beta)
     if not -ROUNDING <= found <= most + ROUNDING * max(1.0, most):
         yield f"the log of the coverage is {found:.6g}, but lies from 0 to R_max/beta = {most:.6g}"
@@ -188,7 +188,7 @@ def _token_coverage(record: Record, problem: TokenProblem) -> Findings:
     """I6: the coverage of a token is that of the problem, and bounds that of a sequence."""
     table, roundings = table_of(problem)
     stated = record.summary["problem"]["conditional_coverage"]
-    bound = 2.0 * accumulated(roundings) * float(table.size.max())
+    bound = 2.0 * gamma(roundings) * float(table.size.max())
     yield from _differing_log("conditional_coverage", stated, _log_conditional_coverage(problem), bound)
     most = log_sequence_coverage(math.log(max(stated, 1.0)), problem.horizon)
     if not math.log(record.summary["problem"]["coverage"]) <= most + ROUNDING * max(1.0, most):

@@ -1,7 +1,7 @@
 """What `certify` finds where a record states a number twice, or next to what it is computed from, and needs no problem.
 
 Curves, gap, gain and their intervals agree with each other; the premise of E2 follows from the data. Bounds on rounding
-count the operations of both ways (`accumulated`); where both are one operation on the same floats there is none.
+count the operations of both ways (`gamma`); where both are one operation on the same floats there is none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spanver.guarantees.exploration import confidence_radius, score_error
-from spanver.guarantees.residuals import accumulated
+from spanver.guarantees.rounding import gamma
 from spanver.guarantees.sampler import race_samples
 from spanver.oracle import Ledger
 from spanver.runs.costs import Findings
@@ -51,7 +51,7 @@ def _curves(record: Record, did: Sampled) -> Iterator[str]:
         counts = np.arange(1, len(rounds) + 1)
         size = np.cumsum(np.abs(did.round_gaps)) / counts
         means = np.cumsum(did.round_gaps) / counts
-        wrong = np.flatnonzero(~(np.abs(did.mixture_gaps - means) <= accumulated(2 * len(rounds) + 4) * size))
+        wrong = np.flatnonzero(~(np.abs(did.mixture_gaps - means) <= gamma(2 * len(rounds) + 4) * size))
         for index in wrong:
             yield f"mixture_gaps {index + 1} is {did.mixture_gaps[index]:.9g}, but rounds have mean {means[index]:.9g}"
     if not abs(gap["value"] - did.mixture_gaps[-1]) <= off:
@@ -66,9 +66,9 @@ def _rounding_of_estimate(record: Record) -> float:
     """
     problem, settings = record.summary["problem"], record.summary["settings"]
     if record.plan.problem != "text":
-        return 2.0 * accumulated(DRAWS + 32) * abs(record.summary["gap"]["value"])
+        return 2.0 * gamma(DRAWS + 32) * abs(record.summary["gap"]["value"])
     size = 6.0 * problem["reward_range"] + 2.0 * problem["beta"] * math.log(_pool(settings))
-    return accumulated(settings["exploration_rounds"] + EVALUATION_PROMPTS + 8) * size
+    return gamma(settings["exploration_rounds"] + EVALUATION_PROMPTS + 8) * size
 
 
 def _pool(settings: Mapping[str, Any]) -> int:
@@ -100,7 +100,7 @@ def _off_centre(name: str, estimate: Mapping[str, Any], base_gap: float) -> Iter
     if low is None:
         yield f"{name} has no interval"
         return
-    off = accumulated(4) * (abs(low) + 2.0 * abs(value) + abs(high) + 4.0 * abs(base_gap))
+    off = gamma(4) * (abs(low) + 2.0 * abs(value) + abs(high) + 4.0 * abs(base_gap))
     if not (low <= value <= high and abs(low + high - 2.0 * value) <= off) or (estimate["exact"] and low != high):
         yield f"{name} is {value:.9g}, but its interval is [{low:.9g}, {high:.9g}]"
 
@@ -132,8 +132,8 @@ def _premise(record: Record, did: Sampled) -> Iterator[str]:
     squares[: len(found)] = found
     log_det = float(np.log1p(squares / ridge).sum())
     trace = float(squares.sum()) + dimension * ridge
-    off = 2.0 * accumulated(len(data) + dimension**2 + 8) * trace * float((1.0 / (ridge + squares)).sum())
-    off += 2.0 * accumulated(4 * dimension) * dimension * (abs(math.log(ridge)) + math.log(trace))
+    off = 2.0 * gamma(len(data) + dimension**2 + 8) * trace * float((1.0 / (ridge + squares)).sum())
+    off += 2.0 * gamma(4 * dimension) * dimension * (abs(math.log(ridge)) + math.log(trace))
     low, high = (
         score_error(
             settings["nu"],
@@ -142,7 +142,7 @@ def _premise(record: Record, did: Sampled) -> Iterator[str]:
         for bound in (log_det - off, log_det + off)
     )
     stated, limit = (record.summary["bounds"][name] for name in ("score_error", "score_error_limit"))
-    slack = accumulated(16)
+    slack = gamma(16)
     if not low * (1.0 - slack) <= stated <= high * (1.0 + slack):
         yield f"the record states nu gamma = {stated:.9g}, but by its data it is {low:.9g}"
     if limit != problem["beta"] / 2:

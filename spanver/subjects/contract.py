@@ -50,8 +50,6 @@ class Subject:
         The functions that it provides, by their names in the contract.
     approximation : float
         `C` of its barycentric spanners (B1).
-    rounding : float
-        Relative error that its ridge regressions may have (E7): iterative ones promise only their tolerance.
     may_fall_short : bool
         Whether its barycentric spanners may have fewer members than the rank. Then only complete ones are judged.
     unpromised : frozenset of str
@@ -59,7 +57,8 @@ class Subject:
     claims : frozenset of str
         Algorithms out of `CLAIMS` that it claims to be to the letter: their conformance is then judged too.
     precision : str or float
-        Of its arithmetic: one of `PRECISIONS`, or a unit roundoff. Bounds of exact checks are derived from it.
+        Of its arithmetic: one of `PRECISIONS`, or a unit roundoff, for an iterative method its tolerance. Bounds of
+        exact checks are derived from it (`spanver.guarantees.rounding`).
     close : callable
         Called when it is no longer needed.
     """
@@ -67,7 +66,6 @@ class Subject:
     name: str
     functions: Mapping[str, Callable[..., Any]]
     approximation: float = 2.0
-    rounding: float = 1e-9
     may_fall_short: bool = False
     unpromised: frozenset[str] = frozenset()
     claims: frozenset[str] = frozenset()
@@ -89,6 +87,11 @@ class Subject:
     def unit(self) -> float:
         """Unit roundoff of its arithmetic."""
         return PRECISIONS[self.precision] if isinstance(self.precision, str) else self.precision
+
+    @property
+    def arithmetic(self) -> str:
+        """Its arithmetic in words."""
+        return self.precision if isinstance(self.precision, str) else f"a unit roundoff of {self.precision:g}"
 
     @property
     def provides(self) -> frozenset[str]:
@@ -250,7 +253,6 @@ def subject_from(value: Any, name: str) -> Subject:
         name=own_name if isinstance(own_name, str) else name,
         functions={each: getattr(value, each) for each in provides},
         approximation=float(getattr(value, "approximation", Subject.approximation)),
-        rounding=float(getattr(value, "rounding", Subject.rounding)),
         may_fall_short=bool(getattr(value, "may_fall_short", False)),
         unpromised=frozenset(getattr(value, "unpromised", ())),
         claims=frozenset(getattr(value, "claims", ())),

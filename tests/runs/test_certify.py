@@ -14,7 +14,6 @@ from alterations import Change, add, altered_copy, assign, more, put, scale, tra
 from faults import plant
 
 from spanver.errors import SpanverError
-from spanver.guarantees.residuals import kkt_residual, moment_size
 from spanver.kernels import update_inverse_factor
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
@@ -216,7 +215,7 @@ def state_nu(value: float) -> Change:
 # What was altered, how, and the guarantees that must be named at least.
 ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("a spanner vector", add("spanner_vectors", (1, 0), 0.05), {"S2", "E6"}),
-    ("a spanner vector, by little", add("spanner_vectors", (1, 0), 1e-6), {"S2", "E6"}),
+    ("a spanner vector, by little", add("spanner_vectors", (1, 0), 1e-6), {"S2", "S3"}),
     ("a spanner target", add("spanner_targets", 1, 0.01), {"E6"}),
     ("two spanner vectors swapped", swap_vectors, {"E6"}),
     ("two spanner pairs swapped", swap_pairs, {"S1"}),
@@ -380,36 +379,3 @@ def test_arrays_of_another_run_are_caught(genuine: Path, tmp_path: Path) -> None
     shutil.copy(genuine, path)
     found = refused_or_violated(path)
     assert found is None or "O1" in found
-
-
-# The residual
-
-
-def test_the_residual_is_zero_at_solutions_and_only_there() -> None:
-    vectors, targets = np.diag([2.0, 1.0]), np.array([2.0, 1.0])
-    gram, moment, size = vectors.T @ vectors, vectors.T @ targets, moment_size(vectors, targets)
-    assert size == 5.0
-    assert kkt_residual(gram, moment, np.array([1.0, 1.0]), 2.0, size) == 0.0
-    # On the sphere of radius r: (4 + mu) a = 4, (1 + mu) b = 1; mu = 1 gives (0.8, 0.5).
-    theta = np.array([0.8, 0.5])
-    radius = float(np.linalg.norm(theta))
-    assert kkt_residual(gram, moment, theta, radius, size) < 1e-15
-    assert kkt_residual(gram, moment, theta, 2.0, size) > 1e-2  # inside the ball the gradient must vanish
-    assert kkt_residual(gram, moment, np.array([1.0, 1.0]), 1.0, size) > 0.4  # outside the ball
-    assert kkt_residual(gram, moment, np.array([0.5, 0.8]), radius, size) > 1e-2  # on the sphere, elsewhere
-    # A multiplier below 0: the solution of (A - I/2) theta = b is a saddle, not a minimum.
-    saddle = np.array([8 / 7, 2.0])
-    assert kkt_residual(gram, moment, saddle, float(np.linalg.norm(saddle)), size) > 1e-2
-
-
-def test_without_data_every_theta_of_the_ball_is_a_solution() -> None:
-    gram, moment = np.zeros((2, 2)), np.zeros(2)
-    assert kkt_residual(gram, moment, np.array([0.6, 0.8]), 1.0, 0.0) == pytest.approx(0.0, abs=1e-15)
-    assert kkt_residual(gram, moment, np.array([1.2, 1.6]), 1.0, 0.0) == pytest.approx(1.0)
-
-
-def test_rewards_that_cancel_leave_rounding_and_no_violation() -> None:
-    vectors, targets = np.full((2, 1), 0.3), np.array([2.0, -2.0])
-    moment, theta = np.array([3e-16]), np.array([1e-16])  # of sums in another order
-    assert kkt_residual(vectors.T @ vectors, moment, theta, 1.0, moment_size(vectors, targets)) < 1e-15
-    assert kkt_residual(vectors.T @ vectors, moment, np.array([0.1]), 1.0, moment_size(vectors, targets)) > 1e-3

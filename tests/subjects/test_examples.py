@@ -16,7 +16,8 @@ from command_line import PROGRAM
 from programs import ROOT, OneText, call, small_problem
 
 from spanver.errors import BudgetExceededError
-from spanver.guarantees.residuals import fit_residual
+from spanver.guarantees.residuals import fit_excess
+from spanver.guarantees.rounding import UNIT
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracle import Budget
 from spanver.oracles.counted import counted_oracle
@@ -103,7 +104,8 @@ def test_the_fit_of_an_example_meets_the_kkt_conditions(example: Subject, name: 
     theta = call(example, "fit", features, targets, radius)
     assert theta.shape == (features.shape[1],)
     with np.errstate(over="ignore"):
-        assert fit_residual(features, targets, theta, radius) <= 1e-9
+        excess, allowed = fit_excess(features, targets, theta, radius, UNIT)
+        assert excess <= allowed
     if name == "random":
         expected = reference.functions["fit"](features, targets, radius)
         np.testing.assert_allclose(theta, expected, rtol=1e-8)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from spanver.errors import ArgumentError, MissingExtraError
 from spanver.guarantees.residuals import barycentric_coefficient, swap_factor
+from spanver.guarantees.rounding import pivot_error, ridge_error
 from spanver.subjects.contract import Subject
 from spanver.subjects.libraries.catalogue import LIBRARIES
 from spanver.subjects.libraries.library import Library
@@ -94,7 +95,7 @@ def test_scipy_puts_the_longest_column_first_and_its_diagonal_does_not_increase(
     for _ in range(200):
         vectors = random.normal(size=tuple(random.integers(1, 9, 2)))
         diagonal = scipy_pivoted_diagonal(vectors)
-        assert np.all(diagonal[1:] <= diagonal[:-1] * (1.0 + LIBRARIES["scipy"].subject.rounding))
+        assert np.all(np.diff(diagonal) <= pivot_error(LIBRARIES["scipy"].subject.unit, vectors))
 
 
 @pytest.mark.parametrize("name", RIDGES)
@@ -102,7 +103,7 @@ def test_ridge_regression_of_one_feature_is_the_shrunk_quotient(name: str) -> No
     needs_of(name)
     # ridge 1: (1*2 + 2*3) / (1 + 4 + 1); the batch of river knows this value alone.
     theta = LIBRARIES[name].subject.functions["ridge_regression"]([[1.0], [2.0]], [2.0, 3.0], 1.0)
-    assert theta == pytest.approx([8.0 / 6.0], rel=LIBRARIES[name].subject.rounding)
+    assert theta == pytest.approx([8.0 / 6.0], rel=100.0 * LIBRARIES[name].subject.unit)
 
 
 @pytest.mark.parametrize("name", [name for name in RIDGES if name != "river-batch"])
@@ -114,9 +115,8 @@ def test_ridge_regression_solves_its_normal_equations(name: str) -> None:
         features, targets = random.normal(size=(rows, columns)), random.normal(size=rows)
         ridge = float(10.0 ** random.uniform(-2, 1))
         theta = LIBRARIES[name].subject.functions["ridge_regression"](features, targets, ridge)
-        residual = features.T @ (features @ theta - targets) + ridge * theta
-        scale = np.abs(features).T @ np.abs(targets)
-        assert np.max(np.abs(residual) / scale) <= LIBRARIES[name].subject.rounding
+        residual = float(np.linalg.norm(features.T @ (features @ theta - targets) + ridge * theta))
+        assert residual <= ridge_error(LIBRARIES[name].subject.unit, features, targets, np.asarray(theta), ridge)
 
 
 def test_a_ridge_regression_refuses_targets_that_do_not_fit() -> None:

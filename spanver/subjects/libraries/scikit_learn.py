@@ -50,15 +50,15 @@ _SCIKIT_PROMISE = (
 )
 
 
-def _scikit_learn(solver: Solver, promise: str, rounding: float) -> Library:
+def _scikit_learn(solver: Solver, promise: str, precision: str | float = "float64") -> Library:
     functions = {"ridge_regression": partial(scikit_learn_ridge, solver=solver)}
-    subject = Subject(f"scikit-learn-{solver.replace('_', '-')}", functions, rounding=rounding)
+    subject = Subject(f"scikit-learn-{solver.replace('_', '-')}", functions, precision=precision)
     return Library(subject, "scikit-learn", {"E7": _SCIKIT_PROMISE + promise})
 
 
 LIBRARIES = (
-    _scikit_learn("cholesky", "\"'cholesky' uses ... to obtain a closed-form solution\"", 1e-9),
-    _scikit_learn("svd", "\"'svd' uses a Singular Value Decomposition of X to compute the Ridge coefficients\"", 1e-9),
-    _scikit_learn("lsqr", "\"'lsqr': `tol` is set as atol and btol of scipy.sparse.linalg.lsqr\"", 1e-6),
-    _scikit_learn("sparse_cg", "\"'sparse_cg': norm of residuals smaller than `tol`\"", 1e-6),
+    _scikit_learn("cholesky", "\"'cholesky' uses ... to obtain a closed-form solution\""),
+    _scikit_learn("svd", "\"'svd' uses a Singular Value Decomposition of X to compute the Ridge coefficients\""),
+    _scikit_learn("lsqr", "\"'lsqr': `tol` is set as atol and btol of scipy.sparse.linalg.lsqr\"", 1e-14),
+    _scikit_learn("sparse_cg", "\"'sparse_cg': norm of residuals smaller than `tol`\"", 1e-14),
 )

@@ -63,7 +63,6 @@ LIBRARIES = (
         Subject(
             "scipy",
             {"barycentric_spanner": scipy_pivoted_spanner, "pivoted_diagonal": scipy_pivoted_diagonal},
-            rounding=1e-12,
             unpromised=frozenset({"barycentric_spanner"}),
         ),
         "scipy",

@@ -81,7 +81,7 @@ LIBRARIES = tuple(
             name,
             {"barycentric_spanner": function},
             approximation=2.0,
-            rounding=1e-4,
+            precision="float32",
             may_fall_short=True,  # as its wiki says
         ),
         "vowpalwabbit",

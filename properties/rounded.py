@@ -1,0 +1,87 @@
+"""Assertions that numbers are right up to the rounding of the subject's arithmetic (mathematics.md, section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from spanver.guarantees.residuals import fit_excess, norm_allowed
+from spanver.guarantees.rounding import norm_error, reach
+from spanver.problems.tabular import TabularProblem
+from spanver.values import FloatArray
+from spanver.verification.check import Check
+from spanver.verification.transcript import Round
+
+
+def assert_near(check: Check, words: str, measured: Any, expected: Any, allowed: Any) -> None:
+    """Assert that numbers are within `allowed` of what is expected, each; infinities have to agree."""
+    measured, expected, allowed = np.broadcast_arrays(*(np.asarray(x, float) for x in (measured, expected, allowed)))
+    with np.errstate(invalid="ignore"):
+        off = np.where(measured == expected, 0.0, np.abs(measured - expected))
+    wrong = ~(off <= allowed)
+    if wrong.any():
+        worst = np.unravel_index(int(np.argmax(np.where(wrong, off, -1.0))), off.shape)
+        found, right = measured[worst].item(), expected[worst].item()
+        raise AssertionError(
+            f"{words}: {found:.9g} for {right:.9g}, off by {off[worst]:.3g}, "
+            f"{check.subject.arithmetic} allows {allowed[worst]:.3g}"
+        )
+
+
+def assert_at_most(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
+    """Assert that a number is at most its bound, up to `allowed`."""
+    assert measured <= bound + allowed, (
+        f"{words}: {measured:.9g}, at most {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} more"
+    )
+
+
+def assert_at_least(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
+    """Assert that a number is at least its bound, up to `allowed`."""
+    assert measured >= bound - allowed, (
+        f"{words}: {measured:.9g}, at least {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} less"
+    )
+
+
+def assert_fit(
+    check: Check,
+    words: str,
+    data: tuple[FloatArray, FloatArray],
+    theta: FloatArray,
+    radius: float,
+    size: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Assert that a parameter is on the ball, and that its objective is that of the optimum there (E6).
+
+    Parameters
+    ----------
+    check : Check
+    words : str
+        Of what.
+    data : tuple of two arrays, shapes (n, d) and (n,)
+    theta : array, shape (d,)
+    radius : float
+    size : tuple of two floats
+        Of `fit_excess`.
+    """
+    unit, norm = check.subject.unit, float(np.linalg.norm(theta))
+    assert_at_most(check, f"norm of theta {words}", norm, radius, norm_allowed(radius, unit, len(theta)) - radius)
+    excess, allowed = fit_excess(*data, theta, radius, unit, size=size)
+    assert excess <= allowed, (
+        f"theta {theta.tolist()} {words}: its sum of squares is {excess:.3g} above the least on the ball, "
+        f"{check.subject.arithmetic} allows {allowed:.3g}"
+    )
+
+
+def size_of(problem: TabularProblem, rounds: Sequence[Round]) -> tuple[float, float]:
+    """Norms of the features and of the rewards that the data of rounds are differences of, for `fit_excess`."""
+    queried = [(int(each.prompt), each.rewards) for each in rounds if len(each.rewards) == 2]
+    features = [np.linalg.norm(problem.features[x, int(y)]) for x, rewards in queried for y, _ in rewards]
+    rewards = [reward for _, both in queried for _, reward in both]
+    return 2.0 * float(np.linalg.norm(features)), 2.0 * float(np.linalg.norm(rewards))
+
+
+def threshold_error(check: Check, problem: TabularProblem, sigma: FloatArray, nu: float, pairs: int) -> float:
+    """How near to `nu` the norm of a pair may be for its acceptance to be free, after that many pairs (S1)."""
+    return float(norm_error(check.subject.unit, np.array([nu]), sigma, reach(problem.features), pairs)[0])
