@@ -177,7 +177,7 @@ DESIGNED_MANY = (
     {"shape": "halves", "size": 4096, "layout": "column"},
     {"shape": "every second", "size": 4096, "layout": "reversed"},
     {"shape": "alike", "size": 4096, "layout": "contiguous"},
-    {"shape": "halves", "size": 2**16, "layout": "contiguous"},
+    {"shape": "halves", "size": 2**14, "layout": "contiguous"},
 )
 
 
