@@ -94,7 +94,8 @@ def _choice(probabilities: FloatArray, count: int, seed: int) -> IntArray:
 
 
 def _distinct_choice(weights: FloatArray, count: int, seed: int) -> IntArray:
-    law = weights / weights.max()
+    law = np.asarray(weights, dtype=np.float64)
+    law = law / law.max()
     generator = np.random.default_rng(seed)
     return np.asarray(generator.choice(len(law), size=count, replace=False, p=law / law.sum()))
 
@@ -106,7 +107,8 @@ def _gumbel(logits: FloatArray, count: int, seed: int) -> IntArray:
 
 def _from_counts(weights: FloatArray, count: int, seed: int) -> IntArray:
     """How often each outcome comes, and then their order."""
-    law, generator = weights / weights.max(), np.random.default_rng(seed)
+    law, generator = np.asarray(weights, dtype=np.float64), np.random.default_rng(seed)
+    law = law / law.max()
     return generator.permutation(np.arange(len(law)).repeat(generator.multinomial(count, law / law.sum())))
 
 
