@@ -1,4 +1,4 @@
-"""Samplers of a softmax policy (R1-R5), and of a given finite law (R6)."""
+"""Samplers of a softmax policy (R1-R5)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spanver.guarantees.sampler import (
 from spanver.oracle import Oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.strategies import laws, realizing, tabular_problems
+from spanver.strategies import realizing, tabular_problems
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
@@ -392,20 +392,3 @@ def test_large_constants_neither_overflow_nor_change_a_law(
         shifted = check.call("log_softmax", log_base, scores, problem.beta)
         allowed = sum(log_softmax_error(check.subject.unit, log_base, each, problem.beta) for each in (reward, scores))
         assert_near(check, f"changed by the constant {constant} beta, a log probability", shifted, law, allowed)
-
-
-@pytest.mark.guarantee("R6", needs=["draw"])
-@experiments(law=laws(max_size=6))
-def test_draws_have_the_law_that_was_given(check: Check, law: Any) -> Experiment:
-    return check.law_experiment(lambda count, seed: check.call("draw", law, count, seed).tolist(), law)
-
-
-@pytest.mark.guarantee("R6", needs=["draw"])
-@instances(law=laws(max_size=24), count=st.integers(1, 40))
-def test_draws_are_as_many_as_asked_and_possible(check: Check, law: Any, count: int) -> None:
-    drawn = check.call("draw", law, count, check.seed("draw"))
-    assert len(drawn) == count, f"{len(drawn)} draws in place of {count}"
-    assert all(0 <= each < len(law) and law[each] > 0.0 for each in drawn), "an impossible outcome was drawn"
-    # Equal by chance with a probability below 1e-50: no outcome of these laws is as likely as 7/8.
-    one, two = (check.call("draw", law, 1000, check.seed("draws", replicate)) for replicate in (0, 1))
-    assert (one != two).any(), "two seeds gave the same draws"

@@ -179,11 +179,19 @@ def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -
 
 
 @st.composite
-def laws(draw: st.DrawFn, *, min_size: int = 2, max_size: int = 4) -> FloatArray:
-    """Finite laws with at least two outcomes of positive probability, shape (n,); others may be impossible."""
-    size = draw(st.integers(min_size, max_size))
-    weights: FloatArray = draw(arrays(np.float64, size, elements=st.integers(0, 4).map(float), fill=st.nothing()))
-    weights[:2] += 1.0
+def laws(draw: st.DrawFn, *, max_size: int = 4) -> FloatArray:
+    """Finite laws, shape (n,): two outcomes or more are possible, others impossible anywhere; one may have 0.9.
+
+    Every second law of three outcomes or more begins with an impossible one.
+    """
+    size = draw(_counts(2, max_size))
+    weights: FloatArray = draw(_numbers((size,), (1.0, 0.0, 3.0)))
+    first = int(size > 2 and draw(_COIN))
+    weights[:first] = 0.0
+    one, other = draw(st.permutations(range(first, size)))[:2]
+    weights[[one, other]] += 1.0
+    if draw(_COIN):
+        weights[one] = 9.0 * (weights.sum() - weights[one])
     return weights / weights.sum()
 
 

@@ -101,9 +101,21 @@ def test_regressions_have_every_rank_and_scale() -> None:
     assert found(regressions(), lambda data: 0 < float(np.abs(data[0]).max()) <= 1e-6)
 
 
+LAW_KINDS: dict[str, Callable[[FloatArray], bool]] = {
+    "impossible first": lambda law: bool(law[0] == 0),
+    "impossible last": lambda law: bool(law[-1] == 0),
+    "impossible between": lambda law: bool((law[1:-1] == 0).any()),
+    "one dominates": lambda law: bool(law.max() > 0.89),
+    "all different": lambda law: len(law) > 2 and len(set(law.tolist())) == len(law),
+}
+
+
 def test_laws_have_two_possible_outcomes_at_least_and_may_have_impossible_ones() -> None:
     assert found(laws()).tolist() == [0.5, 0.5]
-    assert found(laws(), lambda law: bool((law == 0).any())).sum() == pytest.approx(1.0)
+    for kind in LAW_KINDS.values():
+        law = found(laws(), kind)
+        assert law.sum() == pytest.approx(1.0)
+        assert (law > 0).sum() >= 2
 
 
 def test_spanning_sets_span_and_may_repeat_values_in_another_order() -> None:

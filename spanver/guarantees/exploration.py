@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, RECON, STANDARD, STATISTICAL, Guarantee
+from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, RECON, STANDARD, STATISTICAL, Cost, Guarantee
 from spanver.guarantees.identities import kl_bound, log_coverage_bound
 from spanver.validation import ROUNDING, require_positive, require_probability, require_real, require_share
 
@@ -159,7 +159,7 @@ GUARANTEES = (
         "Under bounded, fresh noise, with probability >= 1-delta, for all t: ||theta_t - theta*||_{Sigma_t} <= "
         "gamma_t = s_t/2 + sqrt(s_t^2/4 + 4 lambda B^2), s_t = sigma sqrt(2 log(1/delta) + log "
         "det(Sigma_t/lambda)), sigma = R_max/sqrt(2) (sqrt(2) tau for tau-sub-Gaussian rewards).",
-        STATISTICAL, "recon; all t at once", RECON, confidence_radius, rare=True),
+        STATISTICAL, "recon; all t at once", RECON, confidence_radius, cost=Cost.RUN),
     Guarantee("E2", GROUP, "truncated scores are accurate",
         "With f*(y) = <theta*, v(x,y,y')> 1_covered: nu max_t gamma_t <= beta/2 (same lambda) implies abs(f_t - f*) "
         "<= beta/2.",

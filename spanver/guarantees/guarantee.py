@@ -40,6 +40,14 @@ class Provenance(Enum):
     """Follows from the definitions."""
 
 
+class Cost(Enum):
+    """What one observation of a statistical guarantee costs, and so how small a violation its tests can detect."""
+
+    DRAW = "a draw, of which one call makes thousands"
+    CALL = "a call"
+    RUN = "a run, which fails rarely if at all"
+
+
 @dataclass(frozen=True, slots=True)
 class Guarantee:
     """One promise that an implementation is held to.
@@ -57,8 +65,8 @@ class Guarantee:
         The function of numbers behind an inequality; its main one where there are several.
     given : str or None
         Id of the guarantee on whose holding this one rests, for `Kind.EXACT_GIVEN`.
-    rare : bool
-        Whether it fails rarely if at all, and costs a whole run to observe: a larger discrepancy is then detected.
+    cost : Cost
+        Of one observation, if it is statistical.
     claim : str
         For conformance: the algorithm that a subject has to claim to be, to the letter. Empty for guarantees, which any
         implementation must keep.
@@ -73,7 +81,7 @@ class Guarantee:
     provenance: Provenance
     bound: BoundFunction | None = None
     given: str | None = None
-    rare: bool = False
+    cost: Cost = Cost.CALL
     claim: str = ""
 
     @property

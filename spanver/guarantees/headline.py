@@ -16,7 +16,7 @@ import math
 import operator
 from collections.abc import Sequence
 
-from spanver.guarantees.guarantee import FMR25, ILLUSTRATION, RECON, SCALING, STATISTICAL, Guarantee, Kind
+from spanver.guarantees.guarantee import FMR25, ILLUSTRATION, RECON, SCALING, STATISTICAL, Cost, Guarantee, Kind
 from spanver.validation import (
     require,
     require_count,
@@ -210,12 +210,12 @@ GUARANTEES = (
         "n samples (those of one output included), while success needs E pi_hat(y*) >= (1-delta)(J* - eps). p = "
         "1/C for the weak oracle, for the strong one min{e/(C-1+e) + exp(-beta^2 d/2), exp(1/(2 beta^2 d))/(C-1)}. "
         "Learners that enumerate are outside it.",
-        STATISTICAL, "FMR25 Thm 2.1; recon instance, last term ext", RECON, needle_output_ceiling, rare=True),
+        STATISTICAL, "FMR25 Thm 2.1; recon instance, last term ext", RECON, needle_output_ceiling, cost=Cost.RUN),
     Guarantee("T2", GROUP, "SpannerSampling is efficient",
         "P(J(pi*) - J(pi_hat) > eps) <= delta; T_data = O~(R_max^2 d^2/(beta min(eps,beta))) free of C; T_comp = "
         "O~(C R_max^2/beta^2 * T_data^2). Slopes: T_comp in C in [.95, 1.05], T_data in C in [-.05, .05], T_data "
         "in d at most 2, (average gap / log T_exp) in T_exp in [-1.15, -.85].",
-        (Kind.STATISTICAL, Kind.SCALING), "FMR25 Thm 3.1; recon parameters", FMR25, rare=True),
+        (Kind.STATISTICAL, Kind.SCALING), "FMR25 Thm 3.1; recon parameters", FMR25, cost=Cost.RUN),
     Guarantee("T3", GROUP, "regret",
         "The cumulative gap of phase 2 grows like (d^2 R_max^2/beta) log^2 T, against sqrt(T) without the fast "
         "rate; for phase 1 set for the horizon, or after subtracting the exact uncovered term (which is linear in "

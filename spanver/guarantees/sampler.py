@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Guarantee
+from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Cost, Guarantee
 from spanver.validation import LARGEST, require_count, require_coverage, require_probability, require_real, to_float
 
 
@@ -140,7 +140,12 @@ GUARANTEES = (
         "Adding a constant c to f changes nothing up to rounding, abs(c)/beta <= 1e4; no overflow there.",
         EXACT, "-", NONE),
     Guarantee("R6", GROUP, "a sampler of a finite law has that law",
-        "A sampler of a given finite law (any library's) has that law.",
-        STATISTICAL, "standard", STANDARD),
+        "A sampler of a given finite law (any library's; of probabilities, of weights of any scale, of logits, of a "
+        "batch of laws) has that law: its draws are independent, and the same seed gives the same draws.",
+        BOTH, "standard", STANDARD, cost=Cost.DRAW),
+    Guarantee("R7", GROUP, "draws without replacement follow one another",
+        "A sampler without replacement draws the set that successive draws give, each in proportion to the weights of "
+        "the outcomes that are left; the same seed gives the same set.",
+        BOTH, "standard", STANDARD),
 )
 # fmt: on

@@ -20,6 +20,7 @@ from spanver.subjects.results import (
     best_of_n,
     extended_number,
     identity,
+    index_rows,
     indices,
     layers,
     log_vector,
@@ -163,7 +164,8 @@ _LOG_N = Argument(Kind.ARRAY, "(n,) in logs")
 _REGRESSION = {"features": _array("n, d"), "targets": _array("n,")}
 _VECTORS = {"vectors": _array("n, d")}
 _PROBLEM = {"problem": _PLAIN}
-_BASELINE, _CHOSEN = "a baseline run", "indices of the chosen"
+_DRAWS = _plain("count seed")
+_BASELINE, _CHOSEN, _INDICES = "a baseline run", "indices of the chosen", "indices (count,)"
 
 # a table, a row a function
 # fmt: off
@@ -177,7 +179,11 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("log_coverage", {"law": _LOG_N, "log_base": _LOG_N}, {}, "a number, may be inf", extended_number),
     Function("fit", _REGRESSION | _plain("radius"), {}, "theta (d,)", vector),
     Function("ridge_regression", _REGRESSION | _plain("ridge"), {}, "theta (d,)", vector),
-    Function("draw", {"probabilities": _array("n,")} | _plain("count seed"), {}, "indices (count,)", indices),
+    Function("draw", {"probabilities": _array("n,")} | _DRAWS, {}, _INDICES, indices),
+    Function("draw_weights", {"weights": _array("n,")} | _DRAWS, {}, _INDICES, indices),
+    Function("draw_logits", {"logits": Argument(Kind.ARRAY, "(n,) may be -inf")} | _DRAWS, {}, _INDICES, indices),
+    Function("draw_batch", {"probabilities": _array("m, n")} | _DRAWS, {}, "indices (m, count)", index_rows),
+    Function("draw_distinct", {"weights": _array("n,")} | _DRAWS, {}, "different indices (count,)", indices),
     Function("barycentric_spanner", _VECTORS | _plain("approximation"), {}, _CHOSEN, indices),
     Function("covering_list", _VECTORS | _plain("ridge nu"), {}, _CHOSEN, indices),
     Function("pivoted_diagonal", _VECTORS, {}, "abs diagonal of R", vector),

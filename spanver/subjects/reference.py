@@ -29,18 +29,12 @@ from spanver.learners.xpo import xpo
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tokens import soft_q_of
-from spanver.randomness import invert, stream
 from spanver.subjects.contract import CLAIMS, FUNCTIONS, Subject
+from spanver.subjects.finite_laws import draw, draw_batch, draw_distinct, draw_logits, draw_weights
 from spanver.validation import require_one_of
-from spanver.values import FloatArray, IntArray
 
 KERNELS: dict[str, Callable[..., Any]] = {name: getattr(kernels, name) for name in kernels.__all__ if name in FUNCTIONS}
 """The kernels that are functions of the contract."""
-
-
-def draw(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    """Draw from a finite law by inversion (R6): indices, shape (count,)."""
-    return invert(np.cumsum(probabilities), stream(seed, "draw").random(count))
 
 
 subject = Subject(
@@ -55,6 +49,10 @@ subject = Subject(
         each.__name__: each
         for each in (
             draw,
+            draw_weights,
+            draw_logits,
+            draw_batch,
+            draw_distinct,
             softmax_sample,
             race_sample,
             build_spanner,

@@ -103,8 +103,17 @@ def extended_number(value: Any) -> float:
 
 def indices(value: Any) -> IntArray:
     """Indices, shape (n,)."""
+    return _integers(value, 1)
+
+
+def index_rows(value: Any) -> IntArray:
+    """Rows of indices, shape (m, n)."""
+    return _integers(value, 2)
+
+
+def _integers(value: Any, dimensions: int) -> IntArray:
     array = np.asarray(value)
-    require(array.ndim == 1, "the number of dimensions of result", array.ndim, "1")
+    require(array.ndim == dimensions, "the number of dimensions of result", array.ndim, str(dimensions))
     require(array.dtype.kind in "iu" or array.size == 0, "result", value, "of integers")
     return array.astype(np.int64)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from spanver.guarantees.guarantee import Cost
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -33,25 +35,26 @@ class Profile:
         Instances that Hypothesis searches for each exact property.
     shrinks : int
         After a failure, the largest number of further instances among which a smaller one is searched.
-    demand : Demand
-        In total variation (mathematics.md, section 6).
-    rare_demand : Demand
-        In probability, for rare failures whose observation costs a whole run.
+    demands : mapping of Cost to Demand
+        By what an observation costs: in total variation, and of whole runs in probability (mathematics.md, section 6).
     """
 
     examples: int
     shrinks: int
-    demand: Demand
-    rare_demand: Demand
+    demands: Mapping[Cost, Demand]
+
+
+def _demands(draw: Demand, call: Demand, run: Demand) -> Mapping[Cost, Demand]:
+    return MappingProxyType({Cost.DRAW: draw, Cost.CALL: call, Cost.RUN: run})
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         # Two: the first instance of a search is the simplest one, on which many premises do not hold.
-        "smoke": Profile(2, 20, Demand(0.25, 1), Demand(0.25, 1)),
-        "quick": Profile(30, 200, Demand(0.10, 8), Demand(0.25, 8)),
-        "ci": Profile(200, 200, Demand(0.03, 8), Demand(0.10, 8)),
-        "deep": Profile(3000, 2000, Demand(0.01, 16), Demand(0.03, 16)),
+        "smoke": Profile(2, 20, _demands(Demand(0.25, 1), Demand(0.25, 1), Demand(0.25, 1))),
+        "quick": Profile(30, 200, _demands(Demand(0.03, 16), Demand(0.10, 8), Demand(0.25, 8))),
+        "ci": Profile(200, 200, _demands(Demand(0.02, 16), Demand(0.03, 8), Demand(0.10, 8))),
+        "deep": Profile(3000, 2000, _demands(Demand(0.01, 32), Demand(0.01, 16), Demand(0.03, 16))),
     }
 )
 """By name."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY
+from spanver.guarantees.guarantee import Cost
 from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property
@@ -272,7 +273,7 @@ class Report:
     @property
     def alpha_of_one_test(self) -> float:
         """Share of `alpha` for one instance of one statistical property."""
-        instances = PROFILES[self.request.profile].demand.instances
+        instances = PROFILES[self.request.profile].demands[Cost.CALL].instances
         return split_alpha(self.request.alpha, statistical_properties(), instances)
 
 

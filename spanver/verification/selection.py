@@ -86,7 +86,7 @@ def make_check(
     require_one_of("profile", profile, PROFILES)
     require_probability("alpha", alpha)
     chosen = PROFILES[profile]
-    demand = chosen.rare_demand if guarantee(guarantees[0]).rare else chosen.demand
+    demand = chosen.demands[guarantee(guarantees[0]).cost]
     return Check(
         subject=subject,
         name=name,

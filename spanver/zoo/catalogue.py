@@ -15,6 +15,7 @@ from spanver.validation import require
 from spanver.zoo import (
     baselines,
     exploration,
+    finite_laws,
     identities,
     oracle,
     oracle_searches,
@@ -30,7 +31,8 @@ from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
-    identities, oracle, oracle_searches, sampler, spanner, spanning_sets, regressions, exploration, baselines, tokens,
+    identities, oracle, oracle_searches, sampler, finite_laws, spanner, spanning_sets, regressions, exploration,
+    baselines, tokens,
 )  # fmt: skip
 
 

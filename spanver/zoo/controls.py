@@ -77,7 +77,7 @@ def _pivoted_start(vectors: FloatArray, rank: int) -> list[int]:
 def _alias(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     """Draw by Walker's table of aliases."""
     size = len(probabilities)
-    share, alias = probabilities * size, np.arange(size)
+    share, alias = np.asarray(probabilities, dtype=np.float64) * size, np.arange(size)
     small, large = list(np.flatnonzero(share < 1.0)), list(np.flatnonzero(share >= 1.0))
     while small and large:
         less, more = small.pop(), large.pop()
@@ -91,6 +91,31 @@ def _alias(probabilities: FloatArray, count: int, seed: int) -> IntArray:
 
 def _choice(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     return np.asarray(np.random.default_rng(seed).choice(len(probabilities), size=count, p=probabilities))
+
+
+def _distinct_choice(weights: FloatArray, count: int, seed: int) -> IntArray:
+    law = np.asarray(weights, dtype=np.float64)
+    law = law / law.max()
+    generator = np.random.default_rng(seed)
+    return np.asarray(generator.choice(len(law), size=count, replace=False, p=law / law.sum()))
+
+
+def _gumbel(logits: FloatArray, count: int, seed: int) -> IntArray:
+    noise = np.random.default_rng(seed).gumbel(size=(count, len(logits)))
+    return np.asarray(np.argmax(np.asarray(logits, dtype=np.float64) + noise, axis=1))
+
+
+def _from_counts(weights: FloatArray, count: int, seed: int) -> IntArray:
+    """How often each outcome comes, and then their order."""
+    law, generator = np.asarray(weights, dtype=np.float64), np.random.default_rng(seed)
+    law = law / law.max()
+    return generator.permutation(np.arange(len(law)).repeat(generator.multinomial(count, law / law.sum())))
+
+
+def _all_rows_at_once(probabilities: FloatArray, count: int, seed: int) -> IntArray:
+    sums = np.cumsum(probabilities, axis=1, dtype=np.float64)
+    uniforms = np.random.default_rng(seed).random((len(sums), count)) * sums[:, -1:]
+    return np.asarray((sums[:, None, :] <= uniforms[:, :, None]).sum(axis=2))
 
 
 def _running_race(
@@ -136,6 +161,11 @@ CONTROLS: tuple[Mutant, ...] = (
         "R4", race_sample=_running_race),
     _control("choice", "draws as NumPy's generators do", "R6", draw=_choice),
     _control("alias", "draws by a table of aliases", "R6", draw=_alias),
+    _control("counts", "draws how often each outcome comes, and then their order", "R6", draw_weights=_from_counts),
+    _control("gumbel", "adds Gumbel noise to logits", "R6", draw_logits=_gumbel),
+    _control("rows-at-once", "draws all rows of a batch at once", "R6", draw_batch=_all_rows_at_once),
+    _control("distinct-choice", "draws without replacement as NumPy's generators do", "R7",
+        draw_distinct=_distinct_choice),
     _control("softmax", "sums the normaliser backwards", "I1 I2 I3 I4 R5", log_softmax=_stable_softmax),
     _control("scipy", "takes the softmax of SciPy", "I1 I2 I3 I4 R5",
         log_softmax=lambda log_base, scores, beta: scipy.special.log_softmax(log_base + scores / beta)),

@@ -1,4 +1,4 @@
-"""Mutants of the samplers A1 and A1r, and of draws from a finite distribution: what R1-R6 must kill.
+"""Mutants of the samplers A1 and A1r: what R1-R5 must kill.
 
 `sampler` and `drawn_sampler` are A1 and `race` is A1r, written anew: each step in which a mutant differs is an
 argument. Unmutated they are as right as the reference.
@@ -18,8 +18,7 @@ from spanver.learners.race_sampler import race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Oracle, SamplingOracle
 from spanver.randomness import stream
-from spanver.subjects.reference import draw
-from spanver.values import Counts, FloatArray, IntArray, Place, Prompt, RejectionRule, Response, Score
+from spanver.values import Counts, FloatArray, Place, Prompt, RejectionRule, Response, Score
 from spanver.zoo.algebra import base_response
 from spanver.zoo.mutant import Mutant, mutants_of
 
@@ -190,25 +189,9 @@ def _rewarded(oracle: Oracle, prompt: Prompt, pilot: Counts, score: Score, accep
     return accepted if oracle.reward(prompt, accepted) > 0 else oracle.sample(prompt, 1)[0]
 
 
-def _drawn(change: Callable[[FloatArray], FloatArray]) -> Callable[..., IntArray]:
-    return lambda probabilities, count, seed: draw(change(probabilities), count, seed)
-
-
-def _unpaid(probabilities: FloatArray, count: int, seed: int) -> IntArray:
-    """Walker's aliases, where columns that gave to others keep what they gave."""
-    size = len(probabilities)
-    share, alias = probabilities * size, np.arange(size)
-    small, large = np.flatnonzero(share < 1.0), np.flatnonzero(share >= 1.0)
-    alias[small] = np.resize(large, len(small))
-    generator = stream(seed, "draw")
-    columns = generator.integers(size, size=count)
-    return np.asarray(np.where(generator.random(count) < share[columns], columns, alias[columns]))
-
-
 _softmax = mutants_of("softmax_sample", "sampler", sampler)
 _by_drawing = mutants_of("softmax_sample", "sampler", drawn_sampler)
 _race = mutants_of("race_sample", "race", race)
-_draw = mutants_of("draw", "draw", draw)
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
@@ -280,15 +263,5 @@ MUTANTS: tuple[Mutant, ...] = (
         size=lambda multiplier, failure: math.ceil(multiplier / 4)),
     _race("multiplier-for-coverage", "takes the multiplier for the coverage: four times the draws", "R4",
         size=lambda multiplier, failure: race_size(4 * multiplier, failure)),
-    _draw("uniform", "draws all outcomes alike", "R6", _drawn(lambda p: np.ones_like(p) / len(p))),
-    _draw("squared", "squares probabilities", "R6", _drawn(lambda p: p**2 / (p**2).sum())),
-    _draw("by-rank", "returns ranks for outcomes", "R6", _drawn(lambda p: np.sort(p)[::-1])),
-    _draw("without-last", "never draws the last outcome", "R6",
-        lambda p, count, seed: np.minimum(draw(p, count, seed), max(0, len(p) - 2))),
-    _draw("off-by-one", "counts outcomes from 1", "R6", lambda p, count, seed: (draw(p, count, seed) + 1) % len(p)),
-    _draw("unpaid-aliases", "lets columns of the table of aliases keep what they gave to others", "R6", _unpaid),
-    _draw("repeated", "repeats one draw", "R6", lambda p, count, seed: draw(p, 1, seed).repeat(count)),
-    _draw("one-short", "makes one draw too few", "R6", lambda p, count, seed: draw(p, count, seed)[: count - 1]),
-    _draw("one-seed", "ignores the seed", "R6", lambda p, count, seed: draw(p, count, 0)),
 )
-"""Of `softmax_sample`, `race_sample` and `draw`."""
+"""Of `softmax_sample` and `race_sample`."""

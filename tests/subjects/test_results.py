@@ -50,3 +50,13 @@ def test_a_layer_without_pairs_has_no_vectors() -> None:
 def test_a_pair_that_lacks_a_part_breaks_the_contract_and_names_it(pair: dict[str, Any], named: str) -> None:
     with pytest.raises(ContractError, match=named):
         result_of("multi_turn", multi_turn_run(**pair))
+
+
+@pytest.mark.parametrize(
+    ("function", "result"),
+    [("draw_batch", [0, 1]), ("draw_batch", [[0.5]]), ("draw_weights", [[0]]), ("draw_distinct", [1.0])],
+)
+def test_draws_of_another_form_break_the_contract(function: str, result: Any) -> None:
+    assert result_of("draw_batch", [[0, 2], [1, 1]]).tolist() == [[0, 2], [1, 1]]
+    with pytest.raises(ContractError, match=f"{function} broke the contract"):
+        result_of(function, result)

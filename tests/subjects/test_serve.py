@@ -45,6 +45,10 @@ PLAIN_CALLS: dict[str, tuple[Any, ...]] = {
     "log_coverage": (np.log([0.3, 0.7]), np.log([0.6, 0.4])),
     "fit": (RNG.normal(size=(6, 3)), RNG.normal(size=6), 0.5),
     "draw": (np.array([0.2, 0.0, 0.8]), 20, 2**63 + 5),
+    "draw_weights": (np.array([1e-300, 0.0, 3e-300]), 20, 5),
+    "draw_logits": (np.array([1e4, -np.inf, 1e4]), 20, 5),
+    "draw_batch": (np.array([[0.2, 0.8], [1.0, 0.0]]), 20, 5),
+    "draw_distinct": (np.array([7.0, 2.0, 0.0, 1.0]), 2, 5),
 }
 
 
