@@ -17,9 +17,11 @@ from spanver.strategies import laws
 from spanver.subjects.layouts import laid_out
 from spanver.values import FloatArray, IntArray
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 
+from . import finite_law_mistakes as mistakes
 from .finite_law_mistakes import joint, rows_of
 from .passed_laws import (
     MANY,
@@ -106,6 +108,7 @@ MISTAKEN_CALLS = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw"])
+@designed(DESIGNED_CALLS, MISTAKEN_CALLS)
 @instances(law=SMALL_LAWS, layout=st.sampled_from(LAYOUTS), count=st.integers(1, 40))
 def test_draws_are_possible_and_decided_by_the_seed(check: Check, law: FloatArray, layout: str, count: int) -> None:
     given = probabilities_of(law, layout)
@@ -117,6 +120,7 @@ MISTAKEN_SHARES = ("draw-systematic", "draw-antithetic")
 
 
 @pytest.mark.guarantee("R6", needs=["draw"])
+@designed(DESIGNED_SHARES, MISTAKEN_SHARES)
 @instances(law=SMALL_LAWS)
 def test_shares_vary_from_call_to_call(check: Check, law: FloatArray) -> None:
     """Systematic draws have the right shares, and each time the same."""
@@ -140,6 +144,7 @@ DESIGNED_DRAWS = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw"])
+@designed(DESIGNED_DRAWS, mistakes.DRAWS)
 @experiments(law=SMALL_LAWS, layout=st.sampled_from(LAYOUTS), together=st.sampled_from(TOGETHER))
 def test_draws_have_the_law_that_was_given(check: Check, law: FloatArray, layout: str, together: int) -> Experiment:
     given = probabilities_of(law, layout)
@@ -154,6 +159,7 @@ DESIGNED_DEPENDENCE = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw"])
+@designed(DESIGNED_DEPENDENCE, mistakes.DEPENDENCE)
 @experiments(law=SMALL_LAWS, apart=st.sampled_from([1, 1, 2, ONE_CALL // 3, ONE_CALL]))
 def test_draws_of_a_call_and_of_the_next_are_independent(check: Check, law: FloatArray, apart: int) -> Experiment:
     """Three draws at equal distances, in or across three calls with consecutive seeds, have the product of laws."""
@@ -182,6 +188,7 @@ DESIGNED_MANY = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw"])
+@designed(DESIGNED_MANY, mistakes.MANY_DRAWS)
 @experiments(shape=SHAPES, size=SIZES, layout=VIEWS)
 def test_draws_of_many_outcomes_have_the_law_that_was_given(
     check: Check, shape: str, size: int, layout: str
@@ -208,6 +215,7 @@ MISTAKEN_RARE = ("draw-single-precision",)
 
 
 @pytest.mark.guarantee("R6", needs=["draw"])
+@designed(DESIGNED_RARE, MISTAKEN_RARE)
 @instances(size=st.integers(2**16, 2**17), layout=VIEWS)
 def test_outcomes_that_are_rare_one_by_one_come(check: Check, size: int, layout: str) -> None:
     law = dust(size)
@@ -231,6 +239,7 @@ MISTAKEN_WEIGHT_CALLS = ("weights-floor",)
 
 
 @pytest.mark.guarantee("R6", needs=["draw_weights"])
+@designed(DESIGNED_WEIGHT_CALLS, MISTAKEN_WEIGHT_CALLS)
 @instances(law=SMALL_LAWS, scale=SCALES, layout=st.sampled_from(LAYOUTS), count=st.integers(1, 40))
 def test_draws_by_weights_are_possible_and_decided_by_the_seed(
     check: Check, law: FloatArray, scale: float, layout: str, count: int
@@ -248,6 +257,7 @@ DESIGNED_WEIGHTS = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw_weights"])
+@designed(DESIGNED_WEIGHTS, mistakes.WEIGHTS)
 @experiments(weights=WEIGHTS, scale=SCALES, layout=st.sampled_from(LAYOUTS), together=st.sampled_from(TOGETHER))
 def test_draws_by_weights_have_their_law(
     check: Check, weights: FloatArray, scale: float, layout: str, together: int
@@ -267,6 +277,7 @@ MISTAKEN_LOGIT_CALLS = ("logits-overflow", "logits-argmax")
 
 
 @pytest.mark.guarantee("R6", needs=["draw_logits"])
+@designed(DESIGNED_LOGIT_CALLS, MISTAKEN_LOGIT_CALLS)
 @instances(law=SMALL_LAWS, shift=SHIFTS, layout=st.sampled_from(LAYOUTS), count=st.integers(1, 40))
 def test_draws_by_logits_are_possible_and_decided_by_the_seed(
     check: Check, law: FloatArray, shift: float, layout: str, count: int
@@ -284,6 +295,7 @@ DESIGNED_LOGITS = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw_logits"])
+@designed(DESIGNED_LOGITS, mistakes.LOGITS)
 @experiments(
     law=st.just(np.full(5, 0.2)) | SMALL_LAWS,
     shift=SHIFTS,
@@ -326,6 +338,7 @@ MISTAKEN_BATCH_CALLS = ("batch-first-law", "batch-contiguous")
 
 
 @pytest.mark.guarantee("R6", needs=["draw_batch"])
+@designed(DESIGNED_BATCH_CALLS, MISTAKEN_BATCH_CALLS)
 @instances(batch=BATCHES, layout=BATCH_LAYOUTS, count=st.integers(1, 40))
 def test_draws_of_a_batch_are_possible_and_decided_by_the_seed(
     check: Check, batch: FloatArray, layout: str, count: int
@@ -348,6 +361,7 @@ DESIGNED_BATCHES = (
 
 
 @pytest.mark.guarantee("R6", needs=["draw_batch"])
+@designed(DESIGNED_BATCHES, mistakes.BATCHES)
 @experiments(batch=BATCHES, layout=BATCH_LAYOUTS, row=st.integers(0, 3), step=st.integers(1, 3))
 def test_rows_of_a_batch_have_their_laws_and_are_independent(
     check: Check, batch: FloatArray, layout: str, row: int, step: int
@@ -398,6 +412,7 @@ MISTAKEN_CHOICE_CALLS = ("distinct-replaced",)
 
 
 @pytest.mark.guarantee("R7", needs=["draw_distinct"])
+@designed(DESIGNED_CHOICES, MISTAKEN_CHOICE_CALLS)
 @instances(choice=st.sampled_from(TWO_OF_EACH) | choices(), scale=SCALES, layout=st.sampled_from(LAYOUTS))
 def test_distinct_draws_are_possible_and_decided_by_the_seed(
     check: Check, choice: tuple[FloatArray, int], scale: float, layout: str
@@ -412,6 +427,7 @@ def test_distinct_draws_are_possible_and_decided_by_the_seed(
 
 
 @pytest.mark.guarantee("R7", needs=["draw_distinct"])
+@designed(DESIGNED_CHOICES, mistakes.CHOICES)
 @experiments(choice=st.sampled_from(TWO_OF_EACH) | choices(), scale=SCALES, layout=st.sampled_from(LAYOUTS))
 def test_distinct_draws_have_the_law_of_successive_draws(
     check: Check, choice: tuple[FloatArray, int], scale: float, layout: str
