@@ -22,7 +22,7 @@ from spanver.verification.finding import Call, Finding
 MOST_SHOWN = 8  # elements of one list
 MOST_ROWS = 24  # of one table
 LONGEST = 240  # characters of one value
-PROBLEM = {"prompt_law", "log_base", "reward", "beta"}  # fields by which a problem is known
+PROBLEM = {"prompt_law", "log_base", "features", "reward", "beta"}  # fields by which a problem is known
 SETTINGS = {"exploration_rounds", "rejection_multiplier"}  # fields by which settings of a run are known
 
 
@@ -86,25 +86,26 @@ def instance_lines(instance: Mapping[str, Any], call: Call | None = None) -> Ite
 
 
 def _problem_lines(name: str, problem: Mapping[str, Any], prompt: str | None) -> Iterator[str]:
-    features = problem.get("features", ())
     known = ("beta", "radius", "reward_range", "noise", "theta_star", "horizon")
     facts = {key: problem[key] for key in known if problem.get(key) is not None}
     yield f"{name}: {short(facts)}"
-    if np.ndim(problem["reward"]) == 2 and len(features) == len(problem["reward"]) and np.ndim(features) == 3:
-        yield from _indented(_table_lines(problem, features, prompt), 2)
-    else:  # by layers
+    if not isinstance(problem["log_base"][0][0], list):
+        yield from _indented(_table_lines(problem, prompt), 2)
+    else:  # by layers, each a table of its own
         for layer, base in enumerate(problem["log_base"], start=1):
             yield f"  base policy of layer {layer}: {short(_probabilities(base))}"
         yield f"  mean rewards: {short(problem['reward'])}"
 
 
-def _table_lines(problem: Mapping[str, Any], features: Sequence[Any], prompt: str | None) -> Iterator[str]:
+def _table_lines(problem: Mapping[str, Any], prompt: str | None) -> Iterator[str]:
     header = ("prompt", "probability", "response", "base policy", "mean reward", "features")
     rows = [
-        (short(x), short(float(problem["prompt_law"][x])), short(y), short(base), short(reward), short(features[x][y]))
+        (short(x), short(float(problem["prompt_law"][x])), short(y), short(base), short(reward), short(vector))
         for x, rewards in enumerate(problem["reward"])
         if prompt in (None, str(x))
-        for y, (base, reward) in enumerate(zip(_probabilities(problem["log_base"][x]), rewards, strict=True))
+        for y, (base, reward, vector) in enumerate(
+            zip(_probabilities(problem["log_base"][x]), rewards, problem["features"][x], strict=True)
+        )
     ]
     yield from _aligned(header, rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,11 @@ def test_a_trace_has_every_message_of_the_failing_call(spanver: Command) -> None
     assert {"score", "multiplier", "oracle"} <= set(messages[0]["arguments"])
     assert ["ask" in each for each in messages[1:-1]] == [True, False] * (len(messages) // 2 - 1)
     assert "result" in messages[-1]
+    served = shlex.join([sys.executable, "-m", "spanver.serve", "zoo:sampler-peeks"])
+    options = ["--smoke", "--only", "R1", "--workers", "1", "--trace", "piped.jsonl"]
+    assert spanver("verify", "--command", served, *options).code == 1
+    piped = [json.loads(line) for line in Path("piped.jsonl").read_text().splitlines()]
+    assert piped[:-1] == messages[:-1]  # the same conversation; the result of a program is the id alone
     held = spanver("verify", "--smoke", "--only", "E7", "--workers", "1", "--trace", "none.jsonl")
     assert held.code == 0
     assert "no trace: nothing is violated" in held.out

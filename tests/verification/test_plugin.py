@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 
 def test_the_suite_runs_in_anybodys_pytest(broken: str, tmp_path: Path) -> None:
@@ -48,11 +52,15 @@ def test_not_judged(check, number):
 """
 
 
-def test_a_junit_file_says_what_was_violated_undecided_and_not_judged(tmp_path: Path) -> None:
+def test_a_junit_file_says_what_was_violated_undecided_and_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "test_four.py").write_text(FOUR)
-    command = [sys.executable, "-m", "pytest", "-q", "test_four.py", "-p", "no:cacheprovider", "--junitxml=four.xml"]
-    subprocess.run([*command, "-p", "no:xdist"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    cases = {case.attrib["name"]: case for case in ElementTree.parse(tmp_path / "four.xml").iter("testcase")}
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+    monkeypatch.chdir(tmp_path)
+    with redirect_stdout(StringIO()):
+        pytest.main(["test_four.py", "-c", "pytest.ini", "-W", "ignore", "-p", "no:xdist", "--junitxml=four.xml"])
+    cases = {case.attrib["name"]: case for case in ElementTree.parse("four.xml").iter("testcase")}
     failure = cases["test_violated"].find("failure")
     assert failure is not None
     assert "too large" in failure.attrib["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import hypothesis
 import numpy as np
 import pytest
 from checks import a_check, coin
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from spanver.errors import ViolationError
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
+from spanver.strategies import regressions, run_settings, tabular_problems, token_problems
 from spanver.values import LinearScore
 from spanver.verification.check import Check, expect
 from spanver.verification.experiment import Experiment
@@ -78,14 +81,32 @@ def test_a_large_problem_loses_its_end() -> None:
 
 
 def test_problems_in_layers_are_shown_by_layer() -> None:
-    layers = [[[0.0, "-inf"]], [[0.0, 0.0], [0.0, 0.0]]]
-    problem = {"prompt_law": [1.0], "log_base": layers, "features": [[], []], "reward": [[1.0, 0.0, 0.0, 0.0]]}
-    assert list(instance_lines({"problem": problem | {"beta": 0.5, "horizon": 2}})) == [
-        "problem: beta=0.5, horizon=2",
-        "  base policy of layer 1: [[1, 0]]",
-        "  base policy of layer 2: [[1, 1], [1, 1]]",
-        "  mean rewards: [[1, 0, 0, 0]]",
+    problem = TokenProblem(
+        prompt_law=np.array([0.5, 0.5]),
+        log_base=[np.log([[0.5, 0.5], [0.25, 0.75]]), np.log(np.full((4, 2), 0.5))],
+        features=[np.zeros((2, 2, 1)), np.zeros((4, 2, 1))],
+        reward=np.zeros((2, 4)),
+        beta=0.5,
+        radius=1.0,
+    )
+    instance = json.loads(json.dumps(plain({"problem": problem})))
+    assert list(instance_lines(instance)) == [
+        "problem: beta=0.5, radius=1, reward_range=1, noise=0",
+        "  base policy of layer 1: [[0.5, 0.5], [0.25, 0.75]]",
+        "  base policy of layer 2: [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]",
+        "  mean rewards: [[0, 0, 0, 0], [0, 0, 0, 0]]",
     ]
+
+
+@hypothesis.settings(max_examples=20, database=None, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(table=tabular_problems(), tokens=token_problems(), settings=run_settings(), data=regressions())
+def test_any_instance_of_a_property_has_lines_of_bounded_length(
+    table: TabularProblem, tokens: TokenProblem, settings: Settings, data: object
+) -> None:
+    instance = plain({"table": table, "tokens": tokens, "settings": settings, "data": data})
+    lines = list(instance_lines(json.loads(json.dumps(instance))))
+    assert len(lines) >= table.prompts * table.responses + tokens.horizon + 4
+    assert max(map(len, lines)) <= 400
 
 
 def test_a_wrong_law_names_its_worst_outcome_and_shows_all_shares() -> None:
