@@ -17,6 +17,7 @@ from spanver.zoo import (
     exploration,
     identities,
     oracle,
+    oracle_answers,
     oracle_searches,
     regressions,
     sampler,
@@ -28,7 +29,8 @@ from spanver.zoo.controls import CONTROLS as _CONTROLS
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
-    identities, oracle, oracle_searches, sampler, spanner, spanning_sets, regressions, exploration, baselines, tokens,
+    identities, oracle, oracle_answers, oracle_searches, sampler, spanner, spanning_sets, regressions, exploration,
+    baselines, tokens,
 )  # fmt: skip
 
 
