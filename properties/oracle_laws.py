@@ -41,7 +41,8 @@ def stuck(law: Law) -> Callable[..., float]:
 # Two draws of one law: the first, and whether the second is the same.
 def two_draws(law: FloatArray) -> FloatArray:
     """Law of twice the index of the first draw, plus one if the second is the same, shape (2 Y,)."""
-    return np.stack([law * (1.0 - law), law**2], axis=1).ravel()
+    both = np.stack([law * np.maximum(0.0, 1.0 - law), law**2], axis=1).ravel()
+    return np.asarray(both / both.sum())
 
 
 def in_turn(problem: TabularProblem) -> FloatArray:
