@@ -151,6 +151,13 @@ def any_partner(problem: TabularProblem, limit: int) -> FloatArray:
     return search_law(np.outer(uncertain_masses(problem).sum(axis=1), base_of(problem)).ravel(), limit)
 
 
+def longest(problem: TabularProblem, limit: int) -> FloatArray:
+    """What is found is the longest pair."""
+    norms = precision_norms(differences(problem), uncertain(problem)[0].precision)
+    chosen = np.arange(norms.size) == np.argmax(norms)
+    return search_law(chosen.astype(np.float64), limit, hit=float(uncertain_masses(problem).sum()))
+
+
 def always_within(law: Law) -> Law:
     """A search always finds something, at the last try if no earlier one hit."""
 

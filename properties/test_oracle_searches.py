@@ -121,6 +121,7 @@ SEARCHES = [
     instances=SEARCHES,
     literal={"oracle-half-reused": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.half_reused))},
     counted={
+        "oracle-longest": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.longest)),
         "oracle-each-pair-once": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.each_pair_once)),
         "oracle-any-partner": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.any_partner)),
     },
