@@ -45,6 +45,17 @@ def two_draws(law: FloatArray) -> FloatArray:
     return np.asarray(both / both.sum())
 
 
+def law_of_draws(problem: TabularProblem) -> FloatArray:
+    """Law of two draws of the base policy."""
+    return two_draws(base_of(problem))
+
+
+def equal_chances(problem: TabularProblem) -> FloatArray:
+    """All responses are drawn equally often."""
+    held = base_of(problem) > 0.0
+    return two_draws(held / held.sum())
+
+
 def in_turn(problem: TabularProblem) -> FloatArray:
     """Responses come in turn, and no two that follow each other are the same."""
     held = base_of(problem) > 0.0

@@ -22,7 +22,7 @@ from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments
 
 from . import oracle_laws as laws
-from .drawn import SMALL, answers, base_of, of_both_oracles, table_of
+from .drawn import SMALL, answers, of_both_oracles, table_of
 
 
 def prompts_of(law: Sequence[float], base: Sequence[Sequence[float]]) -> TabularProblem:
@@ -65,7 +65,7 @@ def responses_law(check: Check, factory: str, problem: TabularProblem) -> Experi
     def two(oracle: Oracle, prompt: Any) -> int:
         return first_and_repeat(oracle.sample(prompt, 2))
 
-    return check.law_experiment(answers(check, factory, problem, two), laws.two_draws(base_of(problem)))
+    return check.law_experiment(answers(check, factory, problem, two), laws.law_of_draws(problem))
 
 
 (test_responses_of_a_literal_oracle_have_the_base_law, test_responses_of_a_counted_oracle_have_the_base_law) = (
@@ -75,14 +75,10 @@ def responses_law(check: Check, factory: str, problem: TabularProblem) -> Experi
         responses_law,
         instances=[{"problem": table_of(base, base)} for base in ([0.9, 0.1], [0.1, 0.2, 0.7])],
         literal={
-            "oracle-repeated": lambda problem: laws.distance(laws.repeated(problem), laws.two_draws(base_of(problem))),
-            "oracle-in-turn": lambda problem: laws.distance(laws.in_turn(problem), laws.two_draws(base_of(problem))),
+            "oracle-repeated": laws.moved(laws.law_of_draws, laws.repeated),
+            "oracle-in-turn": laws.moved(laws.law_of_draws, laws.in_turn),
         },
-        counted={
-            "oracle-uniform": lambda problem: laws.distance(
-                laws.two_draws(np.full(problem.responses, 1.0 / problem.responses)), laws.two_draws(base_of(problem))
-            )
-        },
+        counted={"oracle-uniform": laws.moved(laws.law_of_draws, laws.equal_chances)},
     )
 )
 
@@ -101,7 +97,7 @@ def strong_samples_law(check: Check, factory: str, problem: TabularProblem) -> E
     return check.law_experiment(answers(check, factory, problem, two), laws.strong_law(problem))
 
 
-# The second weight is e^4, beta 1/2, and the optimum near one half: another strength moves it far.
+# The second weight is e^4 at beta 1/2, and neither response is rare under the law: another strength moves it far.
 STRONG = [{"problem": table_of([1.0 - rare, rare], [1.0, float(np.exp(4.0))])} for rare in (0.02, 0.1)]
 (
     test_strong_samples_of_a_literal_oracle_have_the_law_of_theta,
