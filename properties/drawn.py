@@ -1,22 +1,59 @@
-"""Tables with given weights, and many answers of an oracle, as observations of an experiment."""
+"""Tables with given weights, properties of both oracles, and many answers as observations of an experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import pytest
 
 from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import tabular_problems
 from spanver.verification.check import Check
+from spanver.verification.design import Effect, designed
 
 # Three outcomes that all happen: events of every size are there, and none is certain.
 SMALL = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=2, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
 )
 DRAWN_OF_A_PROMPT = 16
+
+Property: TypeAlias = Callable[[Check], None]
+Mistakes: TypeAlias = Mapping[str, Effect] | Sequence[str]
+
+
+def of_both_oracles(
+    guarantee: str,
+    search: Callable[[Callable[..., Any]], Property],
+    body: Callable[..., Any],
+    *,
+    instances: Sequence[Mapping[str, Any]],
+    literal: Mistakes,
+    counted: Mistakes,
+) -> tuple[Property, Property]:
+    """Make two properties of one body, which is also given the factory: of the literal and of the counted oracle.
+
+    Parameters
+    ----------
+    guarantee : str
+    search : callable
+        Decorator of the properties: `instances(..)` or `experiments(..)`.
+    body : callable
+    instances : sequence of mapping
+        On which both are designed to catch mistakes.
+    literal, counted : mapping or sequence of str
+        Mistakes of each oracle, as for `designed`.
+    """
+
+    def of(factory: str, mistakes: Mistakes) -> Property:
+        def of_one(check: Check, **instance: Any) -> Any:
+            return body(check, factory, **instance)
+
+        return pytest.mark.guarantee(guarantee, needs=[factory])(designed(instances, mistakes)(search(of_one)))
+
+    return of("literal_oracle", literal), of("counted_oracle", counted)
 
 
 def table_of(base: Sequence[float], weights: Sequence[float]) -> TabularProblem:

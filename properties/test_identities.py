@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -13,9 +15,50 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import FloatArray
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.search import instances
 
 from .rounded import assert_at_least, assert_at_most, assert_near
+
+# Responses of different weights at beta 1/2, the last of which is impossible.
+WEIGHTED = TabularProblem(
+    prompt_law=np.ones(1),
+    log_base=np.array([[np.log(0.5), np.log(0.3), np.log(0.2), -np.inf]]),
+    features=np.array([[[0.5], [-0.25], [1.0], [0.25]]]),
+    reward=np.array([[0.5, -0.25, 1.0, 0.25]]),
+    beta=0.5,
+    radius=1.0,
+    reward_range=2.0,
+    reward_low=np.array([-1.0]),
+    theta_star=np.ones(1),
+)
+# Logarithms of two laws. Those of the last ones are of probabilities that no float holds, and of 0.
+NEAR = {"law": np.log([0.8, 0.2]), "reference": np.log([0.5, 0.5])}
+MODES_APART = {"law": np.log([0.5, 0.3, 0.2]), "reference": np.log([0.6, 0.1, 0.3])}
+FAR = {"law": np.array([np.log(0.5), np.log(0.5), -np.inf]), "reference": np.array([0.0, -800.0, -np.inf])}
+
+
+@st.composite
+def log_laws(draw: st.DrawFn, size: int) -> FloatArray:
+    """Logarithms of a law, shape (n,), of probabilities at any scale, some of them 0."""
+    logs = np.array(
+        draw(st.lists(st.sampled_from([0.0, -0.5, -2.0, -20.0, -800.0, -np.inf]), min_size=size, max_size=size))
+    )
+    logs[int(np.argmax(logs))] = 0.0
+    normalised: FloatArray = logs - logsumexp(logs)
+    return normalised
+
+
+@st.composite
+def pairs_of_laws(draw: st.DrawFn) -> dict[str, FloatArray]:
+    """Any two laws of which the second has mass wherever the first has, by name."""
+    size = draw(st.integers(1, 4))
+    law, reference = draw(log_laws(size)), draw(log_laws(size))
+    reference = np.where(reference == -np.inf, np.where(law > -np.inf, -1.0, -np.inf), reference)
+    return {"law": law, "reference": reference - logsumexp(reference)}
+
+
+LAWS = pairs_of_laws()
 
 
 def law_of(check: Check, log_base: FloatArray, scores: FloatArray, beta: float) -> FloatArray:
@@ -36,6 +79,18 @@ def objective(law: FloatArray, log_base: FloatArray, reward: FloatArray, beta: f
 
 
 @pytest.mark.guarantee("I1", needs=["log_softmax"])
+@designed(
+    [{"problem": WEIGHTED, "shift": 1}],
+    [
+        "softmax-without-base",
+        "softmax-base-twice",
+        "softmax-times-beta",
+        "softmax-beta-squared",
+        "softmax-over-everything",
+        "softmax-floored",
+        "softmax-unnormalised",
+    ],
+)
 @instances(problem=tabular_problems(), shift=st.integers(-8, 8))
 def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(
     check: Check, problem: TabularProblem, shift: int
@@ -76,6 +131,37 @@ def test_the_gap_is_beta_times_the_divergence_from_the_optimum(check: Check, pro
 
 
 @pytest.mark.guarantee("I2", needs=["kl_divergence"])
+@designed(
+    [{"laws": laws} for laws in (NEAR, FAR)],
+    [
+        "divergence-without-probability",
+        "divergence-estimated",
+        "divergence-absolute",
+        "divergence-reversed",
+        "divergence-symmetric",
+        "divergence-in-bits",
+        "divergence-halved",
+        "divergence-doubled",
+        "divergence-squared-distance",
+        "divergence-multiplied-out",
+        "divergence-of-probabilities",
+    ],
+)
+@instances(laws=LAWS)
+def test_the_divergence_is_the_expected_log_ratio(check: Check, laws: dict[str, FloatArray]) -> None:
+    law, reference = laws["law"], laws["reference"]
+    held = law > -np.inf
+    p, logs, others = np.exp(law[held]), law[held], reference[held]
+    expected = math.fsum(p * (logs - others))
+    # Terms of a sum: each a product of an exponential, off by its argument's share, and of a difference.
+    size = math.fsum(p * (1.0 + np.abs(logs)) * (1.0 + np.abs(logs) + np.abs(others)))
+    rounding = 2.0 * (len(law) + 8) * check.subject.unit * size
+    divergence = check.call("kl_divergence", law, reference)
+    assert abs(divergence - expected) <= rounding, f"kl_divergence returned {divergence}, by definition {expected}"
+
+
+@pytest.mark.guarantee("I2", needs=["kl_divergence"])
+@designed([{"problem": WEIGHTED}], ["divergence-shared-support"])
 @instances(problem=tabular_problems(max_prompts=1, min_responses=2))
 def test_divergence_is_its_definition(check: Check, problem: TabularProblem) -> None:
     """Also of equal laws, where it may be below 0 by rounding, and where the second lacks mass."""
@@ -123,6 +209,31 @@ def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
 
 
 @pytest.mark.guarantee("I3", needs=["log_coverage"])
+@designed(
+    [{"laws": laws} for laws in (NEAR, MODES_APART, FAR)],
+    [
+        "coverage-absolute",
+        "coverage-mean",
+        "coverage-of-divergence",
+        "coverage-reversed",
+        "coverage-not-logged",
+        "coverage-at-the-mode",
+        "coverage-all-ratios",
+    ],
+)
+@instances(laws=LAWS)
+def test_the_logarithm_of_coverage_is_the_largest_log_ratio(check: Check, laws: dict[str, FloatArray]) -> None:
+    law, reference = laws["law"], laws["reference"]
+    held = law > -np.inf
+    expected = float((law[held] - reference[held]).max())
+    # A difference of two rounded logarithms, or the logarithm of a quotient of two exponentials.
+    rounding = 4.0 * check.subject.unit * float((1.0 + np.abs(law[held]) + np.abs(reference[held])).max())
+    coverage = check.call("log_coverage", law, reference)
+    assert abs(coverage - expected) <= rounding, f"log_coverage returned {coverage}, by definition {expected}"
+
+
+@pytest.mark.guarantee("I3", needs=["log_coverage"])
+@designed([{"problem": WEIGHTED}], ["coverage-inside-only"])
 @instances(problem=tabular_problems(max_prompts=1, min_responses=2))
 def test_coverage_of_mass_outside_the_base_support_is_infinite(check: Check, problem: TabularProblem) -> None:
     outside = np.append(problem.log_base[0], -np.inf)
@@ -154,6 +265,7 @@ def test_divergence_is_bounded_by_the_squared_difference_of_scores(
 
 
 @pytest.mark.guarantee("I4", needs=["log_softmax", "kl_divergence"])
+@designed([{"beta": 1.0, "share": 0.3}], ["divergence-halved", "divergence-doubled"])
 @instances(beta=st.sampled_from([1.0, 0.1, 0.01]), share=st.integers(1, 9).map(lambda k: k / 10))
 def test_the_bound_on_divergence_is_attained_by_small_differences(check: Check, beta: float, share: float) -> None:
     log_base, unit = np.log(np.array([share, 1.0 - share])), check.subject.unit

@@ -1,75 +1,29 @@
-"""Counted oracles answer what stands for many draws by the law of drawing it (O2)."""
+"""Queries that stand for many draws are answered by the law of drawing them (O2), in both oracles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
-import pytest
+from hypothesis import strategies as st
 
-from spanver.kernels import precision_norms
 from spanver.learners.spanner import build_spanner
 from spanver.oracle import Ledger, Oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.strategies import realizing
-from spanver.values import LinearScore, RejectionRule, UncertainPairRule
+from spanver.values import SearchResult
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments
 
-from .drawn import SMALL, answers, base_of
+from . import oracle_laws as laws
+from .drawn import SMALL, answers, of_both_oracles, table_of
 
-TRIES = 3
-
-
-def tries_of(oracle: Oracle, prompt: Any, rule: Any) -> int:
-    found = oracle.sample_until(prompt, rule, TRIES)
-    if found.responses is not None:
-        assert 1 <= found.tries <= TRIES, f"a hit after {found.tries} tries of {TRIES}"
-        return found.tries - 1
-    assert found.tries == TRIES, f"{found.tries} tries of {TRIES} without a hit"
-    return TRIES
+LIMITS = st.sampled_from([2, 3, 32])
 
 
-def tries_law(check: Check, problem: TabularProblem, rule: Any, hit: float) -> Experiment:
-    """Experiment: tries of a search are geometric up to TRIES; the last outcome is that none of them hit."""
-    law = np.array([*(hit * (1.0 - hit) ** tries for tries in range(TRIES)), (1.0 - hit) ** TRIES])
-    return check.law_experiment(
-        answers(check, "counted_oracle", problem, lambda oracle, prompt: tries_of(oracle, prompt, rule)),
-        law,
-        of=f"tries of {searched(rule)}",
-        outcomes=[*(f"accepted at try {tries + 1}" for tries in range(TRIES)), "none accepted"],
-    )
-
-
-def searched(rule: Any) -> str:
-    """A search of a counted oracle, in words."""
-    return f"sample_until(prompt, {type(rule).__name__}, {TRIES}) of counted_oracle"
-
-
-def uncertain(problem: TabularProblem) -> tuple[UncertainPairRule, Any]:
-    """A rule for pairs, and which ordered pairs it accepts, shape (Y, Y)."""
-    rule = UncertainPairRule(np.eye(problem.dimension) / 0.7, 0.3)
-    features = problem.features[0]
-    norms = precision_norms(features[:, None, :] - features[None, :, :], rule.precision)
-    return rule, np.asarray(norms) > rule.nu
-
-
-def trial_of(problem: TabularProblem) -> tuple[RejectionRule, Any]:
-    """A rule for trials, and the probability with which it accepts each response, shape (Y,)."""
-    scores = problem.features[0] @ realizing(problem)
-    rule = RejectionRule(LinearScore(realizing(problem)), float(np.median(scores)) / problem.beta + 0.5)
-    return rule, np.exp(np.minimum(0.0, scores / problem.beta - rule.log_threshold))
-
-
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SMALL)
-def test_counts_of_a_counted_oracle_have_the_law_of_many_draws(check: Check, problem: TabularProblem) -> Experiment:
-    size, base = problem.responses, base_of(problem)
-    pairs = [(one, two) for one in range(size) for two in range(one, size)]
-    law = np.array([base[one] * base[two] * (1 if one == two else 2) for one, two in pairs])
+def counts_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
+    pairs = laws.unordered(problem.responses)
 
     def drawn(oracle: Oracle, prompt: Any) -> int:
         counts = oracle.sample_counts(prompt, 2)
@@ -77,128 +31,167 @@ def test_counts_of_a_counted_oracle_have_the_law_of_many_draws(check: Check, pro
         one, two = sorted(ids)
         return pairs.index((one, two))
 
-    return check.law_experiment(
-        answers(check, "counted_oracle", problem, drawn),
-        law / law.sum(),
-        of="responses of counted_oracle to sample_counts(prompt, 2)",
-        outcomes=[f"{one} and {two}" for one, two in pairs],
-    )
+    return check.law_experiment(answers(check, factory, problem, drawn), laws.law_of_counts(problem))
 
 
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SMALL)
-def test_pairs_of_a_counted_oracle_take_as_many_tries_as_drawn_ones(
-    check: Check, problem: TabularProblem
-) -> Experiment:
-    rule, hits = uncertain(problem)
-    base = base_of(problem)
-    return tries_law(check, problem, rule, float(base @ hits @ base))
+(
+    test_counts_of_a_literal_oracle_have_the_law_of_many_draws,
+    test_counts_of_a_counted_oracle_have_the_law_of_many_draws,
+) = of_both_oracles(
+    "O2",
+    experiments(problem=SMALL),
+    counts_law,
+    instances=[{"problem": table_of([0.5, 0.5], [1.0, 2.0])}, {"problem": table_of([0.5, 0.3, 0.2], [1.0, 2.0, 3.0])}],
+    literal={"oracle-rounded-counts": laws.moved(laws.law_of_counts, laws.expected_counts)},
+    counted={"oracle-expected-counts": laws.moved(laws.law_of_counts, laws.expected_counts)},
+)
 
 
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SMALL)
-def test_accepted_pairs_of_a_counted_oracle_have_the_law_of_drawn_ones(
-    check: Check, problem: TabularProblem
-) -> Experiment:
-    rule, hits = uncertain(problem)
-    base = base_of(problem)
-    masses = hits * np.outer(base, base)
-    pairs = [(one, two) for one, two in product(range(problem.responses), repeat=2) if hits[one, two]]
-    missed = float(1.0 - masses.sum()) ** TRIES
-    law = [(1.0 - missed) * masses[pair] / masses.sum() for pair in pairs] + [missed]
+def outcome(found: SearchResult, chosen: int, size: int, limit: int) -> int:
+    """Index of what a search found: at the first try, later, or not."""
+    if found.responses is None:
+        assert found.tries == limit, f"{found.tries} tries of {limit} without a hit"
+        return 2 * size
+    assert 1 <= found.tries <= limit, f"a hit after {found.tries} tries of {limit}"
+    return chosen + (size if found.tries > 1 else 0)
 
-    def pair_of(oracle: Oracle, prompt: Any) -> int:
-        found = oracle.sample_until(prompt, rule, TRIES)
+
+def first_of_pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -> Experiment:
+    """Number of tries and first response of an accepted pair, jointly."""
+    rule, _ = laws.uncertain(problem)
+
+    def first(oracle: Oracle, prompt: Any) -> int:
+        found = oracle.sample_until(prompt, rule, limit)
+        chosen = 0 if found.responses is None else int(found.responses.ids[0])
+        return outcome(found, chosen, problem.responses, limit)
+
+    return check.law_experiment(answers(check, factory, problem, first), LAW_OF_FIRST(problem=problem, limit=limit))
+
+
+def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -> Experiment:
+    """Accepted pairs, in their order."""
+    rule, hits = laws.uncertain(problem)
+    law = LAW_OF_PAIRS(problem=problem, limit=limit)
+    possible = [*np.flatnonzero(hits).tolist(), hits.size]
+
+    def pair(oracle: Oracle, prompt: Any) -> int:
+        found = oracle.sample_until(prompt, rule, limit)
         if found.responses is None:
-            return len(pairs)
+            return len(possible) - 1
         one, two = map(int, found.responses.ids)
-        assert (one, two) in pairs, f"the pair {one}, {two} is not uncertain"
-        return pairs.index((one, two))
+        assert hits[one, two], f"the pair {one}, {two} is not uncertain"
+        return possible.index(one * problem.responses + two)
 
-    return check.law_experiment(
-        answers(check, "counted_oracle", problem, pair_of),
-        np.array(law),
-        of=f"pair of {searched(rule)}",
-        outcomes=[*(f"{one} and {two}" for one, two in pairs), "none accepted"],
-    )
+    return check.law_experiment(answers(check, factory, problem, pair), law[possible])
 
 
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SMALL)
-def test_trials_of_a_counted_oracle_take_as_many_tries_as_drawn_ones(
-    check: Check, problem: TabularProblem
-) -> Experiment:
-    rule, acceptance = trial_of(problem)
-    return tries_law(check, problem, rule, float(base_of(problem) @ acceptance))
+LAW_OF_FIRST, LAW_OF_PAIRS = laws.by_first(laws.law_of_pairs), laws.by_pair(laws.law_of_pairs)
+# Few pairs are uncertain, and one try in two or three finds one.
+SEARCHES = [
+    {"problem": table_of([0.95, 0.05], [1.0, 2.0]), "limit": 64},
+    {"problem": table_of([0.7, 0.3], [1.0, 2.0]), "limit": 2},
+    {"problem": table_of([0.8, 0.2], [1.0, 2.0]), "limit": 2},
+    {"problem": table_of([0.95, 0.05], [2.0, 1.0]), "limit": 32},
+]
+(
+    test_tries_and_first_responses_of_pairs_of_a_literal_oracle_have_the_law_of_draws,
+    test_tries_and_first_responses_of_pairs_of_a_counted_oracle_have_the_law_of_draws,
+) = of_both_oracles(
+    "O2",
+    experiments(problem=SMALL, limit=LIMITS),
+    first_of_pairs_law,
+    instances=SEARCHES,
+    literal={"oracle-half-reused": laws.moved(LAW_OF_FIRST, laws.by_first(laws.half_reused))},
+    counted={
+        "oracle-one-try": laws.moved(LAW_OF_FIRST, laws.one_try(LAW_OF_FIRST)),
+        "oracle-same-randomness": laws.stuck(LAW_OF_FIRST),
+        "oracle-without-limit": laws.without_limit(LAW_OF_FIRST),
+        "oracle-expected-tries": laws.moved(LAW_OF_FIRST, laws.expected_tries(LAW_OF_FIRST)),
+        "oracle-always-within": laws.moved(LAW_OF_FIRST, laws.always_within(LAW_OF_FIRST)),
+        "oracle-distinct-pairs": laws.moved(LAW_OF_FIRST, laws.by_first(laws.distinct_pairs)),
+    },
+)
+(
+    test_accepted_pairs_of_a_literal_oracle_have_the_law_of_drawn_ones,
+    test_accepted_pairs_of_a_counted_oracle_have_the_law_of_drawn_ones,
+) = of_both_oracles(
+    "O2",
+    experiments(problem=SMALL, limit=LIMITS),
+    pairs_law,
+    instances=SEARCHES,
+    literal={"oracle-half-reused": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.half_reused))},
+    counted={
+        "oracle-longest": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.longest)),
+        "oracle-each-pair-once": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.each_pair_once)),
+        "oracle-any-partner": laws.moved(LAW_OF_PAIRS, laws.by_pair(laws.any_partner)),
+    },
+)
 
 
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SMALL)
-def test_accepted_trials_of_a_counted_oracle_have_the_law_of_drawn_ones(
-    check: Check, problem: TabularProblem
-) -> Experiment:
-    rule, acceptance = trial_of(problem)
-    masses = base_of(problem) * acceptance
-    missed = float(1.0 - masses.sum()) ** TRIES
-    law = np.append((1.0 - missed) * masses / masses.sum(), missed)
+def trials_law(check: Check, factory: str, problem: TabularProblem, limit: int, margin: float) -> Experiment:
+    """Number of tries and accepted response, jointly."""
+    rule, _ = laws.trial_of(problem, margin)
 
-    def response_of(oracle: Oracle, prompt: Any) -> int:
-        found = oracle.sample_until(prompt, rule, TRIES)
-        return problem.responses if found.responses is None else int(found.responses.ids[0])
+    def accepted(oracle: Oracle, prompt: Any) -> int:
+        found = oracle.sample_until(prompt, rule, limit)
+        chosen = 0 if found.responses is None else int(found.responses.ids[0])
+        return outcome(found, chosen, problem.responses, limit)
 
-    return check.law_experiment(
-        answers(check, "counted_oracle", problem, response_of),
-        law,
-        of=f"response of {searched(rule)}",
-        outcomes=[*(f"response {y}" for y in range(problem.responses)), "none accepted"],
-    )
+    return check.law_experiment(answers(check, factory, problem, accepted), laws.law_of_trials(problem, limit, margin))
 
 
-@pytest.mark.guarantee("O2", needs=["counted_oracle"])
-@experiments(problem=SMALL)
-def test_whole_phases_on_a_counted_oracle_accept_and_cost_what_drawn_ones_do(
-    check: Check, problem: TabularProblem
-) -> Experiment:
+RARE = table_of([0.8, 0.2], [1.0, 50.0])
+(
+    test_tries_and_accepted_responses_of_a_literal_oracle_have_the_law_of_drawn_ones,
+    test_tries_and_accepted_responses_of_a_counted_oracle_have_the_law_of_drawn_ones,
+) = of_both_oracles(
+    "O2",
+    experiments(problem=SMALL, limit=LIMITS, margin=st.sampled_from([0.5, 0.0, 1.0])),
+    trials_law,
+    instances=[
+        {"problem": table_of([0.5, 0.5], [1.0, 2.0]), "limit": 32, "margin": 1.0},
+        {"problem": table_of([0.3, 0.7], [20.0, 1.0]), "limit": 8, "margin": 0.0},
+        {"problem": RARE, "limit": 32, "margin": 1.0},
+        {"problem": RARE, "limit": 2, "margin": -1.0},
+    ],
+    literal={"oracle-acceptance-by-response": laws.moved(laws.law_of_trials, laws.by_one_uniform)},
+    counted={
+        "oracle-one-try": laws.moved(laws.law_of_trials, laws.one_try(laws.law_of_trials)),
+        "oracle-same-randomness": laws.stuck(laws.law_of_trials),
+        "oracle-not-capped": laws.moved(laws.law_of_trials, laws.not_capped),
+        "oracle-accepted-as-base": laws.moved(laws.law_of_trials, laws.accepted_as_base),
+    },
+)
+
+
+def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, ridge: float) -> Experiment:
     """Two rounds of phase 1 with two pairs each: how many pairs are accepted, and after how many tries."""
-    ridge, nu, base = 0.7, 0.3, base_of(problem)
-    differences = problem.features[0][:, None, :] - problem.features[0][None, :, :]
-
-    def masses_under(sigma: Any) -> Any:
-        norms = precision_norms(differences, np.linalg.inv(sigma))
-        return np.outer(base, base) * (np.asarray(norms) > nu)
-
-    law: dict[tuple[int, int], float] = {}
-
-    def add(sigma: Any, probability: float, rounds: int, accepted: int, tries: int) -> None:
-        if rounds == 0:
-            law[accepted, tries] = law.get((accepted, tries), 0.0) + probability
-            return
-        masses = masses_under(sigma)
-        hit = min(1.0, float(masses.sum()))
-        add(sigma, probability * (1 - hit) ** 2, rounds - 1, accepted, tries + 2)
-        for one, two in np.argwhere(masses > 0):
-            grown = sigma + np.outer(differences[one, two], differences[one, two])
-            for more in (1, 2):
-                chance = probability * masses[one, two] * (1 - hit) ** (more - 1)
-                add(grown, chance, rounds - 1, accepted + 1, tries + more)
-
-    add(ridge * np.eye(problem.dimension), 1.0, 2, 0, 0)
+    law = laws.law_of_phases(problem, nu, ridge)
     outcomes = sorted(law)
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = check.call("counted_oracle", problem, seed=seed)
+        oracle = check.call(factory, problem, seed=seed)
         seen = []
         for _ in range(count):
             before: Ledger = oracle.ledger
             spanner = build_spanner(oracle, prompts=2, pairs_per_prompt=2, nu=nu, ridge=ridge)
-            outcome = (spanner.size, (oracle.ledger.samples - before.samples) // 2)
-            assert outcome in outcomes, f"{outcome[0]} pairs after {outcome[1]} tries cannot be"
-            seen.append(outcomes.index(outcome))
+            found = (spanner.size, (oracle.ledger.samples - before.samples) // 2)
+            assert found in outcomes, f"{found[0]} pairs after {found[1]} tries cannot be"
+            seen.append(outcomes.index(found))
         return seen
 
-    return check.law_experiment(
-        observe,
-        np.array([law[each] for each in outcomes]),
-        of="phase 1 of two rounds with two pairs each on counted_oracle",
-        outcomes=[f"{accepted} pairs accepted in {tries} tries" for accepted, tries in outcomes],
-    )
+    return check.law_experiment(observe, np.array([law[each] for each in outcomes]))
+
+
+(
+    test_whole_phases_on_a_literal_oracle_accept_and_cost_what_drawn_ones_do,
+    test_whole_phases_on_a_counted_oracle_accept_and_cost_what_drawn_ones_do,
+) = of_both_oracles(
+    "O2",
+    experiments(problem=SMALL, nu=st.sampled_from([0.3, 1.0]), ridge=st.just(0.7)),
+    phases_law,
+    # After one accepted pair nothing is uncertain.
+    instances=[{"problem": table_of(base, [1.0, 2.0]), "nu": 0.95, "ridge": 0.7} for base in ([0.5, 0.5], [0.6, 0.4])],
+    literal={"oracle-stale-rule": laws.stale_phases},
+    counted={"oracle-stale-masses": laws.stale_phases},
+)

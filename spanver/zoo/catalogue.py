@@ -18,6 +18,7 @@ from spanver.zoo import (
     finite_laws,
     identities,
     oracle,
+    oracle_answers,
     oracle_searches,
     regressions,
     sampler,
@@ -31,7 +32,8 @@ from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
-    identities, oracle, oracle_searches, sampler, finite_laws, spanner, spanning_sets, regressions, exploration,
+    identities, oracle, oracle_answers, oracle_searches, sampler, finite_laws, spanner, spanning_sets, regressions,
+    exploration,
     baselines, tokens,
 )  # fmt: skip
 

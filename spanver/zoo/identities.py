@@ -51,9 +51,29 @@ def _of_probabilities(law: FloatArray, other: FloatArray) -> float:
         return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
 
 
+def _of_absolute_ratios(law: FloatArray, other: FloatArray) -> float:
+    held = law > -np.inf
+    return float(np.exp(law[held]) @ np.abs(law[held] - other[held]))
+
+
 def _shared_support(law: FloatArray, other: FloatArray) -> float:
     held = (law > -np.inf) & (other > -np.inf)
     return max(0.0, float((np.exp(law) * (law - other))[held].sum()))
+
+
+def _without_probability(law: FloatArray, other: FloatArray) -> float:
+    held = (law > -np.inf) & (other > -np.inf)
+    return float((law - other)[held].sum()) if (law[other == -np.inf] == -np.inf).all() else np.inf
+
+
+def _estimated(law: FloatArray, other: FloatArray) -> float:
+    """E of (r - 1 - log r) with r the ratio of the law to the reference."""
+    held = (law > -np.inf) & (other > -np.inf)
+    logs = (law - other)[held]
+    if not (law[other == -np.inf] == -np.inf).all():
+        return np.inf
+    with np.errstate(over="ignore"):
+        return float((np.exp(law[held]) * (np.expm1(logs) - logs)).sum())
 
 
 def _all_ratios(law: FloatArray, log_base: FloatArray) -> float:
@@ -97,10 +117,17 @@ MUTANTS: tuple[Mutant, ...] = (
         lambda law, other: float(((np.exp(law) - np.exp(other)) ** 2).sum())),
     _kl("multiplied-out", "multiplies out terms without probability, which are no numbers", "I2", _multiplied_out),
     _kl("of-probabilities", "takes ratios of probabilities that underflow", "I2", _of_probabilities),
+    _kl("without-probability", "sums log ratios, and does not weigh them with probabilities", "I2",
+        _without_probability),
+    _kl("estimated", "takes the expectation of an estimate that is right under the other distribution", "I2",
+        _estimated),
+    _kl("absolute", "sums absolute log ratios", "I2", _of_absolute_ratios),
     _kl("shared-support", "ignores mass where the second distribution has none", "I2", _shared_support),
     _kl("halved", "halves the divergence", "I4", lambda law, other: _divergence(law, other) / 2),
     _kl("doubled", "doubles the divergence", "I4", lambda law, other: _divergence(law, other) * 2),
     _coverage("mean", "averages the ratio, and does not maximise it", "I3", _mean_ratio),
+    _coverage("absolute", "takes the largest absolute log ratio", "I3",
+        lambda law, log_base: float(np.abs(_ratios(law, log_base)[law[log_base > -np.inf] > -np.inf]).max())),
     _coverage("all-ratios", "takes the ratio also where both have no mass, which is no number", "I3", _all_ratios),
     _coverage("of-divergence", "takes the expected log ratio for the largest", "I3", _divergence),
     _coverage("reversed", "turns the ratio over", "I3", lambda law, log_base: -float(_ratios(law, log_base).min())),
