@@ -69,6 +69,17 @@ def confident(problem: TabularProblem, run: Explored, ridge: float) -> list[tupl
 
 def first_and_second(played: Round) -> tuple[int, int]:
     """Response of the sampler, and the second one: it is the round's only plain draw, or else was rewarded second."""
+    (one, two), second = rewarded_pair(played), second_of(played)
+    return (two, one) if second == one else (one, two)
+
+
+def rewarded_pair(played: Round) -> tuple[int, int]:
+    """Responses whose rewards were drawn, in this order."""
     assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in an exploration round"
     (one, _), (two, _) = played.rewards
-    return (int(two), int(one)) if played.drawn == [one] else (int(one), int(two))
+    return int(one), int(two)
+
+
+def second_of(played: Round) -> int | None:
+    """The second response, where the record shows which of both it is: the round has one plain draw."""
+    return int(played.drawn[0]) if len(played.drawn) == 1 and played.drawn[0] in rewarded_pair(played) else None

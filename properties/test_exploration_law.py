@@ -1,4 +1,4 @@
-"""The law of what exploration draws (R3): the first response of a round, given the second and the fit of the round."""
+"""The law of what exploration draws (R3): the two responses of a round, given its fit."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_
 from spanver.guarantees.sampler import sampler_multiplier
 from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
+from spanver.policies import TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
 from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments
-from spanver.verification.transcript import fresh_oracles
+from spanver.verification.transcript import Round, fresh_oracles
 
 from .drawn import table_of
-from .explored import SAMPLED, explore, first_and_second
+from .explored import SAMPLED, explore, rewarded_pair, second_of
 
 MULTIPLIER, DELTA = 32.0, 0.01  # a call is within delta of pi_f where M is at least 4 C
 ROUNDS = 16
@@ -65,41 +66,76 @@ def share_of_fitted_rounds(base: FloatArray) -> float:
     return 1.0 - sum(same**before for before in range(1, ROUNDS + 1)) / ROUNDS
 
 
-def effect_of(moved: Callable[[FloatArray, FloatArray], float], covered: bool) -> Callable[..., float]:
-    """Effect where everything is covered, or nothing: `moved(base, preferred)`, of the base policy and the optimum."""
+def pair_laws(
+    base: FloatArray, log_base: FloatArray, plain: FloatArray, uncertain: Any, beta: float
+) -> tuple[FloatArray, dict[str, FloatArray]]:
+    """Laws of the two responses of a round, whichever of them is the first, shape (Y, Y): A2's, and those of mistakes.
+
+    Parameters
+    ----------
+    base, log_base : array, shape (Y,)
+    plain : array, shape (Y, Y)
+        Scores of a first response, in columns, relative to the second one, in rows.
+    uncertain : array of bool, shape (Y, Y)
+    beta : float
+    """
+
+    def law_of(scores: FloatArray) -> FloatArray:
+        return np.exp(log_softmax(log_base, scores, beta))
+
+    def unordered(first: FloatArray) -> FloatArray:
+        joint = base[:, None] * first
+        return np.triu(joint + joint.T, 1) + np.diag(np.diag(joint))
+
+    covered = np.where(uncertain, 0.0, base)
+    mistakes = {
+        "the sampler does not prefer enough": np.tile(base, (len(base), 1)),
+        "the sampler prefers the wrong responses": law_of(np.where(uncertain, 0.0, -plain)),
+        "uncovered responses keep their scores": law_of(plain),
+        "uncovered responses are not drawn": covered / covered.sum(axis=1, keepdims=True),
+    }
+    right = law_of(np.where(uncertain, 0.0, plain))
+    return unordered(right), {words: unordered(law) for words, law in mistakes.items()}
+
+
+def effect_of(mistake: str, covered: bool) -> Callable[..., float]:
+    """Effect where everything is covered, or nothing, once the fit knows the reward."""
 
     def effect(problem: TabularProblem, nu: float, **_: Any) -> float:
         if (nu > 1.0) != covered:
             return 0.0
-        base = np.exp(problem.log_base[0])
-        preferred = np.exp(log_softmax(problem.log_base[0], problem.reward[0], problem.beta))
-        return moved(base, preferred) - DELTA
+        base, reward = np.exp(problem.log_base[0]), problem.reward[0]
+        uncertain = np.full((len(base), len(base)), not covered) & ~np.eye(len(base), dtype=bool)
+        right, mistakes = pair_laws(base, problem.log_base[0], reward - reward[:, None], uncertain, problem.beta)
+        moved = float(np.abs(right - mistakes[mistake]).sum()) / 2.0
+        return moved * (share_of_fitted_rounds(base) if "not drawn" not in mistake else 1.0) - DELTA
 
     return effect
 
 
-def tilted_fraction(base: FloatArray, preferred: FloatArray) -> float:
-    """The best response comes as often as under the one law, in place of the other, once the reward is known."""
-    return float(preferred[-1] - base[-1]) * share_of_fitted_rounds(base)
+UNTRUNCATED = effect_of("uncovered responses keep their scores", covered=False)
 
 
 @pytest.mark.guarantee("R3", needs=["spanner_sampling"])
 @designed(
     [*UNCOVERED, *COVERED],
     {
-        "exploration-untruncated": effect_of(tilted_fraction, covered=False),
-        "exploration-untruncated-drawn": effect_of(tilted_fraction, covered=False),
-        "exploration-uncovered-forbidden": effect_of(lambda base, _: 1.0 - float(base @ base), covered=False),
-        "exploration-base-response": effect_of(tilted_fraction, covered=True),
-        "exploration-wrong-sign": effect_of(tilted_fraction, covered=True),
+        "exploration-untruncated": UNTRUNCATED,
+        "exploration-untruncated-drawn": UNTRUNCATED,
+        "exploration-uncovered-forbidden": effect_of("uncovered responses are not drawn", covered=False),
+        "exploration-base-response": effect_of("the sampler does not prefer enough", covered=True),
+        "exploration-wrong-sign": effect_of("the sampler prefers the wrong responses", covered=True),
     },
 )
 @experiments(problem=SAMPLED, nu=st.sampled_from([1.0, 0.5]), ridge=st.just(1.0), pairs=st.integers(1, 4))
 def test_exploration_draws_from_the_sampler_against_a_base_response(
     check: Check, problem: TabularProblem, nu: float, ridge: float, pairs: int
 ) -> Experiment:
-    """Given the second response, drawn from the base policy, the first has the law of the sampler."""
-    base, settings = np.exp(problem.log_base), settings_of(nu, ridge, pairs)
+    """The two responses of a round have the law of the sampler against the base policy, given the fit of the round.
+
+    A learner that draws for itself does not show which of both is the second one; so they are judged as a pair.
+    """
+    settings = settings_of(nu, ridge, pairs)
 
     def observe(count: int, seed: int) -> Sequence[dict[str, Event]]:
         """Events of every round, by what they are about."""
@@ -107,25 +143,13 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         oracles = fresh_oracles(problem, seed)
         while len(seen) < count:
             run = explore(check, problem, settings, seed + len(seen), next(oracles))
-            for component, played in zip(run.components, run.rounds, strict=True):
-                x = int(played.prompt)
-                one, two = first_and_second(played)
-                likely = int(np.argmax(base[x]))
-                events = {"the likeliest response was the second": (int(two == likely), float(base[x, likely]))}
-                features = problem.features[x]
-                uncertain = uncertain_mask(features[[two]], features, component.precision, component.nu)[0]
-                plain = (features - features[two]) @ component.theta
-                law = np.exp(log_softmax(problem.log_base[x], np.where(uncertain, 0.0, plain), problem.beta))
-                ratios = law / base[x]
-                if sampler_multiplier(max(1.0, float(ratios.max()))) <= MULTIPLIER:
-                    events |= events_of(one, law, ratios, uncertain, plain)
-                seen.append(events)
+            seen += [events_of(problem, *each) for each in zip(run.components, run.rounds, strict=True)]
         return seen
 
     def log_e(seen: Sequence[dict[str, Event]]) -> float:
         # The mean of e-values is one: what goes right does not dilute the evidence against the rest.
         values = [
-            log_e_chances(hits, chances, tolerated=0.0 if "second" in about else DELTA)
+            log_e_chances(hits, chances, tolerated=0.0 if about == SECOND else DELTA)
             for about, (hits, chances) in collected(seen).items()
         ]
         return float(logsumexp(values)) - math.log(len(values))
@@ -138,28 +162,34 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     def words(seen: Sequence[dict[str, Event]]) -> Seen:
         found = {about: (np.mean(hits), np.mean(chances)) for about, (hits, chances) in collected(seen).items()}
         about, (often, chance) = max(found.items(), key=lambda each: abs(each[1][0] - each[1][1]))
-        return Seen(f"exploration rounds in which {about}", f"frequency {often:.4g}", f"mean chance {chance:.4g}")
+        of = about if about == SECOND else f"rounds whose two responses come less often where {about}"
+        return Seen(of, f"frequency {often:.4g}", f"mean chance {chance:.4g}")
 
     samples = min_samples_chances(check.discrepancy, alpha=check.alpha / KINDS, power=POWER)
     return Experiment(observe, log_e, samples, words, log_e_violated)
 
 
+SECOND = "rounds whose second response is the likeliest of the base policy"
 KINDS = 5
 
 
-def events_of(one: int, law: FloatArray, ratios: FloatArray, uncertain: Any, plain: FloatArray) -> dict[str, Event]:
-    """Events about the first response: laws too near to the base policy, and wrong truncations, move them."""
-    most, least, unclipped = int(np.argmax(ratios)), int(np.argmin(ratios)), int(np.argmax(plain))
-    return {
-        "the most preferred response was the first": (int(one == most), share(law[most])),
-        "the least preferred response was not the first": (int(one != least), share(1.0 - law[least])),
-        "an uncovered response was the first": (int(uncertain[one]), share(law[uncertain].sum())),
-        "the response of highest score before truncation was the first": (int(one == unclipped), share(law[unclipped])),
-    }
-
-
-def share(value: Any) -> float:
-    return min(1.0, max(0.0, float(value)))
+def events_of(problem: TabularProblem, component: TruncatedSoftmax, played: Round) -> dict[str, Event]:
+    """Events of a round: pairs that are likelier than by each mistake, and the second response where it is known."""
+    x, pair, second = int(played.prompt), rewarded_pair(played), second_of(played)
+    base, features = np.exp(problem.log_base[x]), problem.features[x]
+    likely = int(np.argmax(base))
+    events = {} if second is None else {SECOND: (int(second == likely), float(base[likely]))}
+    uncertain = uncertain_mask(features, features, component.precision, component.nu)
+    scores = features @ component.theta
+    plain = scores - scores[:, None]
+    right, mistakes = pair_laws(base, problem.log_base[x], plain, uncertain, problem.beta)
+    tilted = np.exp(log_softmax(problem.log_base[x], np.where(uncertain, 0.0, plain), problem.beta))
+    if sampler_multiplier(max(1.0, float((tilted / base).max()))) <= MULTIPLIER:
+        for about, law in mistakes.items():
+            event = right > law * (1.0 + 1e-9)
+            chance = min(1.0, float(right[event].sum()))
+            events[about] = int(event[min(pair), max(pair)]), chance
+    return events
 
 
 def collected(seen: Sequence[dict[str, Event]]) -> dict[str, tuple[list[int], list[float]]]:
