@@ -35,6 +35,6 @@ def test_guarantees_are_selected_by_id_and_by_letter() -> None:
 
 def test_only_properties_whose_functions_are_provided_are_expected() -> None:
     names = {each.name for each in expected_properties(Subject("small", {"fit": reference.functions["fit"]}))}
-    assert names == {"test_the_fit_meets_the_kkt_conditions_on_the_ball"}
+    assert names == {"test_the_fit_has_the_least_sum_of_squares_on_the_ball"}
     assert len(expected_properties(reference)) > 50
     assert all(each.needs for each in find_properties())

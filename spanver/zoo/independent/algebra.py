@@ -76,3 +76,29 @@ def places(law: FloatArray, uniforms: FloatArray) -> IntArray:
 def draw(probabilities: FloatArray, count: int, seed: int) -> IntArray:
     """Draw from a finite law: indices, shape (count,)."""
     return places(probabilities, np.random.default_rng(seed).random(count))
+
+
+def draw_weights(weights: FloatArray, count: int, seed: int) -> IntArray:
+    """Draw in proportion to weights of any scale: indices, shape (count,)."""
+    scaled = np.asarray(weights, dtype=np.float64) / float(np.max(weights))
+    return draw(scaled / scaled.sum(), count, seed)
+
+
+def draw_logits(logits: FloatArray, count: int, seed: int) -> IntArray:
+    """Draw by logits, some of which may be minus infinity: indices, shape (count,)."""
+    values = np.asarray(logits, dtype=np.float64)
+    return draw_weights(np.exp(values - values.max()), count, seed)
+
+
+def draw_batch(probabilities: FloatArray, count: int, seed: int) -> IntArray:
+    """Draw from every law of a batch: indices, shape (m, count)."""
+    uniforms = np.random.default_rng(seed).random((len(probabilities), count))
+    return np.stack([places(law, row) for law, row in zip(probabilities, uniforms, strict=True)])
+
+
+def draw_distinct(weights: FloatArray, count: int, seed: int) -> IntArray:
+    """Draw one after another without replacement: the first to ring of exponential clocks of these rates."""
+    rates = np.asarray(weights, dtype=np.float64) / float(np.max(weights))
+    with np.errstate(divide="ignore"):
+        rings = np.log(np.random.default_rng(seed).exponential(size=len(rates))) - np.log(rates)
+    return np.argsort(rings)[:count]

@@ -5,6 +5,10 @@ from __future__ import annotations
 from spanver.subjects.contract import CLAIMS, Subject
 from spanver.zoo.independent.algebra import (
     draw,
+    draw_batch,
+    draw_distinct,
+    draw_logits,
+    draw_weights,
     elliptic_norms,
     kl_divergence,
     log_coverage,
@@ -25,7 +29,8 @@ INDEPENDENT = Subject(
         each.__name__: each
         for each in (
             elliptic_norms, log_softmax, truncated_scores, kl_divergence, log_coverage, fit, ridge_regression, draw,
-            barycentric_spanner, covering_list, pivoted_diagonal, softmax_sample, race_sample, build_spanner,
+            draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner, covering_list,
+            pivoted_diagonal, softmax_sample, race_sample, build_spanner,
             spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q, multi_turn,
             literal_oracle, counted_oracle,
         )
