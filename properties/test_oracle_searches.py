@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from spanver.learners.spanner import build_spanner
-from spanver.oracle import Ledger, Oracle
+from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import SearchResult
+from spanver.values import SearchResult, UncertainPairRule
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments
@@ -164,8 +163,21 @@ RARE = table_of([0.8, 0.2], [1.0, 50.0])
 )
 
 
+def phase(oracle: Oracle, dimension: int, nu: float, ridge: float) -> tuple[int, int]:
+    """Two rounds of phase 1 with two pairs each: how many pairs are accepted, and how many are paid for."""
+    before, sigma, accepted = oracle.ledger.samples, ridge * np.eye(dimension), 0
+    for _ in range(2):
+        found = oracle.sample_until(
+            oracle.prompt(), UncertainPairRule(np.asarray(np.linalg.inv(sigma), dtype=np.float64), nu), 2
+        )
+        if found.responses is not None:
+            one, two = found.responses.features
+            sigma += np.outer(one - two, one - two)
+            accepted += 1
+    return accepted, (oracle.ledger.samples - before) // 2
+
+
 def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, ridge: float) -> Experiment:
-    """Two rounds of phase 1 with two pairs each: how many pairs are accepted, and after how many tries."""
     law = laws.law_of_phases(problem, nu, ridge)
     outcomes = sorted(law)
 
@@ -173,9 +185,7 @@ def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, r
         oracle = check.call(factory, problem, seed=seed)
         seen = []
         for _ in range(count):
-            before: Ledger = oracle.ledger
-            spanner = build_spanner(oracle, prompts=2, pairs_per_prompt=2, nu=nu, ridge=ridge)
-            found = (spanner.size, (oracle.ledger.samples - before.samples) // 2)
+            found = phase(oracle, problem.dimension, nu, ridge)
             assert found in outcomes, f"{found[0]} pairs after {found[1]} tries cannot be"
             seen.append(outcomes.index(found))
         return seen
