@@ -7,6 +7,7 @@ many observations.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, Responses
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment
+from spanver.verification.rendering import short
 from spanver.verification.search import experiments
 
 from . import oracle_laws as laws
@@ -61,11 +63,21 @@ def first_and_repeat(drawn: Responses) -> int:
     return 2 * first + int(first == second)
 
 
+def of_two(problem: TabularProblem) -> list[str]:
+    """Names of the outcomes of `first_and_repeat`."""
+    return [f"{first}, then {then}" for first in range(problem.responses) for then in ("another", "the same")]
+
+
 def responses_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
     def two(oracle: Oracle, prompt: Any) -> int:
         return first_and_repeat(oracle.sample(prompt, 2))
 
-    return check.law_experiment(answers(check, factory, problem, two), laws.law_of_draws(problem))
+    return check.law_experiment(
+        answers(check, factory, problem, two),
+        laws.law_of_draws(problem),
+        of=f"responses of {factory} to sample(prompt, 2)",
+        outcomes=of_two(problem),
+    )
 
 
 (test_responses_of_a_literal_oracle_have_the_base_law, test_responses_of_a_counted_oracle_have_the_base_law) = (
@@ -94,7 +106,12 @@ def strong_samples_law(check: Check, factory: str, problem: TabularProblem) -> E
     def two(oracle: Oracle, prompt: Any) -> int:
         return first_and_repeat(oracle.sample(prompt, 2, theta=realizing(problem)))
 
-    return check.law_experiment(answers(check, factory, problem, two), laws.strong_law(problem))
+    return check.law_experiment(
+        answers(check, factory, problem, two),
+        laws.strong_law(problem),
+        of=f"responses of {factory} to sample(prompt, 2, theta={short(realizing(problem))}), beta {problem.beta:g}",
+        outcomes=of_two(problem),
+    )
 
 
 # The second weight is e^4 at beta 1/2, and neither response is rare under the law: another strength moves it far.
@@ -129,7 +146,7 @@ def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experime
         oracle = check.call(factory, problem, seed=seed)
         return [int(oracle.prompt()) for _ in range(count)]
 
-    return check.law_experiment(observe, problem.prompt_law)
+    return check.law_experiment(observe, problem.prompt_law, of=f"prompt of {factory}")
 
 
 (test_prompts_of_a_literal_oracle_have_their_law, test_prompts_of_a_counted_oracle_have_their_law) = of_both_oracles(
@@ -164,7 +181,13 @@ def prompts_and_responses_law(check: Check, factory: str, problem: TabularProble
             seen.append((int(first) * problem.responses + response) * problem.prompts + int(second))
         return seen
 
-    return check.law_experiment(observe, laws.law_of_prompt_response_prompt(problem))
+    prompts, responses = range(problem.prompts), range(problem.responses)
+    return check.law_experiment(
+        observe,
+        laws.law_of_prompt_response_prompt(problem),
+        of=f"prompt, its response by {query}, and the next prompt of {factory}",
+        outcomes=[f"{one}, {response}, {two}" for one in prompts for response in responses for two in prompts],
+    )
 
 
 EVEN = prompts_of([0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]])
@@ -208,7 +231,10 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
         return 4 * one + 2 * two + again
 
     law = laws.law_of_rewards(problem) if problem.noise > 0.0 else np.array([1.0, 0.0])
-    return check.law_experiment(answers(check, factory, problem, three), law)
+    of = f"rewards of {factory} for responses 0, 1 and 0"
+    names = [", ".join(ends) for ends in product(("low", "high"), repeat=3)]
+    names = names if problem.noise > 0.0 else ["the means", "others"]
+    return check.law_experiment(answers(check, factory, problem, three), law, of=of, outcomes=names)
 
 
 TWO_RESPONSES = tabular_problems(
@@ -244,7 +270,12 @@ def labels_law(check: Check, factory: str, problem: TabularProblem) -> Experimen
         one, again, other = (int(oracle.compare(prompt, *pair)) for pair in ((0, 1), (0, 1), (1, 0)))
         return 4 * one + 2 * again + other
 
-    return check.law_experiment(answers(check, factory, problem, three), laws.law_of_labels(problem))
+    return check.law_experiment(
+        answers(check, factory, problem, three),
+        laws.law_of_labels(problem),
+        of=f"labels of {factory} for (0, 1), (0, 1) and (1, 0)",
+        outcomes=[", ".join(labels) for labels in product(("second", "first"), repeat=3)],
+    )
 
 
 (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,12 @@ def counts_law(check: Check, factory: str, problem: TabularProblem) -> Experimen
         one, two = sorted(ids)
         return pairs.index((one, two))
 
-    return check.law_experiment(answers(check, factory, problem, drawn), laws.law_of_counts(problem))
+    return check.law_experiment(
+        answers(check, factory, problem, drawn),
+        laws.law_of_counts(problem),
+        of=f"responses of {factory} to sample_counts(prompt, 2)",
+        outcomes=[f"{one} and {two}" for one, two in pairs],
+    )
 
 
 (
@@ -55,6 +61,12 @@ def outcome(found: SearchResult, chosen: int, size: int, limit: int) -> int:
     return chosen + (size if found.tries > 1 else 0)
 
 
+def outcomes_of(problem: TabularProblem) -> list[str]:
+    """Names of the outcomes."""
+    ways = product(("at the first try", "later"), range(problem.responses))
+    return [*(f"response {chosen} {when}" for when, chosen in ways), "none"]
+
+
 def first_of_pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -> Experiment:
     """Number of tries and first response of an accepted pair, jointly."""
     rule, _ = laws.uncertain(problem)
@@ -64,7 +76,12 @@ def first_of_pairs_law(check: Check, factory: str, problem: TabularProblem, limi
         chosen = 0 if found.responses is None else int(found.responses.ids[0])
         return outcome(found, chosen, problem.responses, limit)
 
-    return check.law_experiment(answers(check, factory, problem, first), LAW_OF_FIRST(problem=problem, limit=limit))
+    return check.law_experiment(
+        answers(check, factory, problem, first),
+        LAW_OF_FIRST(problem=problem, limit=limit),
+        of=f"first response of the pair that sample_until of {factory} accepts in at most {limit} tries",
+        outcomes=outcomes_of(problem),
+    )
 
 
 def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -> Experiment:
@@ -81,7 +98,13 @@ def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -
         assert hits[one, two], f"the pair {one}, {two} is not uncertain"
         return possible.index(one * problem.responses + two)
 
-    return check.law_experiment(answers(check, factory, problem, pair), law[possible])
+    names = [f"{one} and {two}" for one, two in np.argwhere(hits).tolist()]
+    return check.law_experiment(
+        answers(check, factory, problem, pair),
+        law[possible],
+        of=f"pair that sample_until of {factory} accepts in at most {limit} tries",
+        outcomes=[*names, "none"],
+    )
 
 
 LAW_OF_FIRST, LAW_OF_PAIRS = laws.by_first(laws.law_of_pairs), laws.by_pair(laws.law_of_pairs)
@@ -136,7 +159,12 @@ def trials_law(check: Check, factory: str, problem: TabularProblem, limit: int, 
         chosen = 0 if found.responses is None else int(found.responses.ids[0])
         return outcome(found, chosen, problem.responses, limit)
 
-    return check.law_experiment(answers(check, factory, problem, accepted), laws.law_of_trials(problem, limit, margin))
+    return check.law_experiment(
+        answers(check, factory, problem, accepted),
+        laws.law_of_trials(problem, limit, margin),
+        of=f"response that sample_until of {factory} accepts in at most {limit} trials",
+        outcomes=outcomes_of(problem),
+    )
 
 
 RARE = table_of([0.8, 0.2], [1.0, 50.0])
@@ -190,7 +218,12 @@ def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, r
             seen.append(outcomes.index(found))
         return seen
 
-    return check.law_experiment(observe, np.array([law[each] for each in outcomes]))
+    return check.law_experiment(
+        observe,
+        np.array([law[each] for each in outcomes]),
+        of=f"two rounds of phase 1 on {factory}",
+        outcomes=[f"{accepted} pairs after {tries} tries" for accepted, tries in outcomes],
+    )
 
 
 (

@@ -33,8 +33,7 @@ from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
     identities, oracle, oracle_answers, oracle_searches, sampler, finite_laws, spanner, spanning_sets, regressions,
-    exploration,
-    baselines, tokens,
+    exploration, baselines, tokens, independent_mutants,
 )  # fmt: skip
 
 
@@ -55,9 +54,6 @@ CONTROLS = _by_name([*_CONTROLS, *variants.CONTROLS])
 MEASURED = _by_name(variants.MEASURED)
 """Controls that `benchmarks.false_alarms` alone runs, by name."""
 
-INDEPENDENT_MUTANTS = _by_name(independent_mutants.MUTANTS)
-"""Mutants of the independent implementation by name, which `spanver zoo` does not run: some survive."""
-
 
 def find(name: str) -> Mutant:
     """Return the mutant, or the control, of a name.
@@ -67,7 +63,7 @@ def find(name: str) -> Mutant:
     ArgumentError
         If there is none of this name.
     """
-    rows = MUTANTS | CONTROLS | MEASURED | INDEPENDENT_MUTANTS
+    rows = MUTANTS | CONTROLS | MEASURED
     if name not in rows:
         alike = get_close_matches(name, rows, cutoff=0.3)
         raise ArgumentError("name", name, f"that of a mutant, such as {', '.join(alike) or next(iter(MUTANTS))}")

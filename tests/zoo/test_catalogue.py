@@ -19,10 +19,10 @@ from spanver.oracles.literal import literal_oracle
 from spanver.subjects.reference import subject as reference
 from spanver.verification.transcript import RecordingOracle
 from spanver.zoo.algebra import table_behind
-from spanver.zoo.catalogue import CONTROLS, INDEPENDENT_MUTANTS, MEASURED, MUTANTS, _by_name, find, mutant
+from spanver.zoo.catalogue import CONTROLS, MEASURED, MUTANTS, _by_name, find, mutant
 from spanver.zoo.mutant import mutants_of
 
-ALL = [*MUTANTS.values(), *CONTROLS.values(), *MEASURED.values(), *INDEPENDENT_MUTANTS.values()]
+ALL = [*MUTANTS.values(), *CONTROLS.values(), *MEASURED.values()]
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
