@@ -3,12 +3,16 @@
 `ArgumentError` is raised on entry, by the checks of `spanver.validation`, and names the argument, its value and what
 is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; readers of files `RecordError`; an
 assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form is a `ContractError`, a
-program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, a property that fails,
-whatever the reason, a `ViolationError`, and one that cannot be judged a `NotJudgedError`.
+program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, what a subject raises in
+a process of its own a `SubjectError`, a property that fails, whatever the reason, a `ViolationError`, and one that
+cannot be judged a `NotJudgedError`.
 """
 
 from __future__ import annotations
 
+import os
+import sysconfig
+import traceback
 from pathlib import PurePath
 from typing import Any
 
@@ -111,6 +115,47 @@ class ProtocolError(SpanverError):
     def __init__(self, message: str, *, final: bool = False) -> None:
         super().__init__(message)
         self.final = final
+
+
+class SubjectError(SpanverError):
+    """What a subject raised in a process of its own.
+
+    Parameters
+    ----------
+    message : str
+    kind : str
+        Type of the error there, or `an error`.
+    where : str
+        File and line of the subject, or empty.
+    """
+
+    def __init__(self, message: str, *, kind: str = "an error", where: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.where = where
+
+    @property
+    def sentence(self) -> str:
+        """The predicate of a sentence: raised what, and where."""
+        return raised(self.kind, str(self), self.where)
+
+
+def raised(kind: str, message: str, where: str) -> str:
+    """Return the predicate of a sentence about an error: `raised ValueError: what (mine.py:7)`."""
+    place = f" ({where})" if where else ""
+    return f"raised {kind}: {' '.join(message.split())}{place}"
+
+
+def where_raised(error: BaseException) -> str:
+    """Return file and line of the innermost frame of an error that is in no library: where the subject raised it."""
+    paths = sysconfig.get_paths()
+    libraries = (os.path.dirname(__file__), *(paths[each] for each in ("stdlib", "platstdlib", "purelib", "platlib")))
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith((*libraries, "<")):
+            found = f"{os.path.relpath(file)}:{line}" if file.startswith(os.getcwd() + os.sep) else f"{file}:{line}"
+    return found
 
 
 class ContractError(SpanverError):

@@ -208,6 +208,8 @@ def _check_precision(precision: FloatArray, dimension: int) -> None:
 
 
 def _array_from_json(data: Any, _: Any) -> NDArray[Any]:
+    if isinstance(data, np.ndarray):
+        return data
     if isinstance(data, dict):
         require(set(data) == {"shape", "float64"}, "array", data, "nested lists, or an object of shape and float64")
         numbers = np.frombuffer(base64.b64decode(data["float64"], validate=True), dtype="<f8").astype(np.float64)
@@ -268,7 +270,9 @@ def to_json(value: Any, kind: Any = None) -> Any:
 
 
 def from_json(data: Any, kind: Any) -> Any:
-    """Turn plain data back into a value of `kind`. Arrays may be nested lists or `{"shape": .., "float64": base64}`.
+    """Turn plain data back into a value of `kind`.
+
+    Arrays may be arrays, nested lists, or `{"shape": .., "float64": base64}`.
 
     Raises
     ------

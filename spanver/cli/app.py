@@ -96,6 +96,9 @@ def verify(
         str, typer.Argument(help="What to verify: module:attribute, zoo:NAME, or one of the names below.")
     ] = "reference",
     command: Annotated[str | None, Option(help="Verify the program that this command starts, over a pipe.")] = None,
+    in_process: Annotated[
+        bool, Option("--in-process", help="Run a Python subject in this process, for a debugger: it is then trusted.")
+    ] = False,
     profile: Annotated[str, Option(help="How hard to look: quick, ci or deep.")] = "quick",
     only: Annotated[str, Option(help="Guarantees, or groups by letter, separated by commas: S,R3.")] = "",
     alpha: Annotated[float, Option(help="Probability that a correct subject fails, over the whole run.")] = 1e-6,
@@ -115,7 +118,7 @@ def verify(
     from spanver.verification.request import Request, read_expected_failures  # noqa: PLC0415
 
     check_outputs(json_file, junit)
-    request = Request(subject, command, profile, only, alpha, _seed(seed))
+    request = Request(subject, command, profile, only, alpha, _seed(seed), in_process=in_process)
     known = read_expected_failures(expected_failures) if expected_failures is not None else {}
     with counting("verifying") as tick:
         report = runner.verify(request, workers=workers, junit=junit, expected_failures=known, on_finding=tick)

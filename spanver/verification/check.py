@@ -17,7 +17,15 @@ from typing import Any
 import hypothesis
 import numpy as np
 
-from spanver.errors import BudgetExceededError, ContractError, ProtocolError, ViolationError
+from spanver.errors import (
+    BudgetExceededError,
+    ContractError,
+    ProtocolError,
+    SubjectError,
+    ViolationError,
+    raised,
+    where_raised,
+)
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
@@ -84,7 +92,7 @@ class Check:
             if isinstance(result, SpannerResult):
                 _require_drawn(function, result, arguments)
             return result
-        except (ViolationError, hypothesis.errors.HypothesisException):
+        except ViolationError:
             raise
         except BudgetExceededError as error:
             if any(_is_limited(argument) for argument in (*arguments, *named.values())):
@@ -94,9 +102,11 @@ class Check:
             raise ViolationError(str(error), "protocol", final=error.final) from error
         except ContractError as error:
             raise ViolationError(str(error), "contract") from error
+        except SubjectError as error:
+            raise ViolationError(f"{function} {error.sentence}", "raised") from error
         except (Exception, SystemExit) as error:
-            words = " ".join(str(error).split())
-            raise ViolationError(f"{function} raised {type(error).__name__}: {words}", "raised") from error
+            sentence = raised(type(error).__name__, str(error), where_raised(error))
+            raise ViolationError(f"{function} {sentence}", "raised") from error
 
     def seed(self, purpose: str, replicate: int = 0) -> int:
         """Seed for one purpose on the current instance, below 2**52: doubles hold it and its successors exactly."""

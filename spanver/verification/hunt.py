@@ -263,4 +263,5 @@ def _request(mutant: Mutant, profile: str, matrix: bool, seed: int) -> Request:
         only="" if matrix else ",".join(mutant.breaks),
         seed=seed,
         functions=",".join(mutant.functions),  # all others are the reference's
+        in_process=True,  # mutants are ours
     )

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from spanver.guarantees import REGISTRY
 from spanver.verification.hunt import ZooReport, interval
+from spanver.verification.request import TRUSTING
 from spanver.verification.results import Report, Status
 
 
@@ -73,11 +74,20 @@ def footer_lines(report: Report) -> Iterator[str]:
     ):
         if report.ids(status):
             yield f"{words}: {', '.join(report.ids(status))}"
+    if report.declared:
+        declared = (f"{name}: {_shown(value)}" for name, value in report.declared.items())
+        yield f"declared by the subject: {'; '.join(declared)}"
     request = report.request
+    if request.in_process:
+        yield TRUSTING
     yield (
         f"profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
         f"{request.alpha:g} ({report.alpha_of_one_test:.1e} each test)"
     )
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def zoo_table(zoo: ZooReport) -> Table:

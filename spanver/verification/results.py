@@ -7,7 +7,7 @@ else `holds`. Properties that cannot be judged on the subject do not count; a gu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -18,7 +18,7 @@ from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import PROFILES
-from spanver.verification.request import Request
+from spanver.verification.request import TRUSTING, Request
 from spanver.verification.selection import statistical_properties
 
 
@@ -139,6 +139,8 @@ class Report:
         In the order of the registry.
     expected, executed : int
         Number of properties that had to run, and of those that did.
+    declared : mapping
+        What the subject declares that is not the default, by name.
     """
 
     request: Request
@@ -146,6 +148,7 @@ class Report:
     rows: tuple[Row, ...]
     expected: int
     executed: int
+    declared: Mapping[str, Any] = field(default_factory=dict)
 
     def ids(self, status: Status) -> list[str]:
         """Guarantees of this status."""
@@ -177,7 +180,14 @@ class Report:
             "profile": self.request.profile,
         }
         rows = [row.to_json(self.request) for row in self.rows]
-        return {"schema": "spanver.verify/1", "subject": self.subject, "guarantees": rows, "footer": footer}
+        return {
+            "schema": "spanver.verify/1",
+            "subject": self.subject,
+            "declared": dict(self.declared),
+            "trust": TRUSTING if self.request.in_process else None,
+            "guarantees": rows,
+            "footer": footer,
+        }
 
     @property
     def alpha_of_one_test(self) -> float:
