@@ -87,8 +87,7 @@ class _Server:
     def _result(self, message: Mapping[str, Any]) -> Any:
         function = FUNCTIONS[message["run"]]
         given = {
-            key: self._made(function.arguments[key].kind, value, message)
-            for key, value in message["arguments"].items()
+            key: self._made(function.arguments[key].kind, value, message) for key, value in message["arguments"].items()
         }
         positional = [given.pop(key) for key in function.positional]
         result = result_of(function.name, self._subject.functions[function.name](*positional, **given))

@@ -54,7 +54,7 @@ class Channel:
         OSError
             If the other end is closed.
         """
-        unsent = memoryview(self.form.encode(message))
+        unsent = self.form.encode(message)
         while unsent:
             try:
                 unsent = unsent[os.write(self._sink, unsent) :]

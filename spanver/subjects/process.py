@@ -257,7 +257,9 @@ class _Conversation:
     def _own_oracle(self, name: str, facts: Any, budget: Budget | None) -> RemoteOracle:
         """Return an oracle that the program made."""
         program = self._program
-        is_oracle = isinstance(facts, dict) and type(facts.get("oracle")) is int and all(each in facts for each in FACTS)
+        is_oracle = (
+            isinstance(facts, dict) and type(facts.get("oracle")) is int and all(each in facts for each in FACTS)
+        )
         if not is_oracle:
             raise ContractError(f"{name} broke the contract: it is no oracle with {', '.join(FACTS)}")
         number = facts["oracle"]

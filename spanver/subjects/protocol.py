@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -22,7 +23,7 @@ import numpy as np
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.oracle import Oracle, PrefixOracle, SamplingOracle
-from spanver.validation import read_only, require, require_one_of
+from spanver.validation import require, require_one_of
 from spanver.values import (
     FloatArray,
     LinearScore,
@@ -68,8 +69,7 @@ def encode_line(message: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(message, separators=(",", ":"), allow_nan=False, default=_in_line)
     except ValueError:  # JSON has no infinities
-        boxed = _replaced(message, float, lambda number: number if math.isfinite(number) else np.array(number))
-        text = json.dumps(boxed, separators=(",", ":"), allow_nan=False, default=_in_line)
+        text = json.dumps(_boxed(message), separators=(",", ":"), allow_nan=False, default=_in_line)
     return (text + "\n").encode()
 
 
@@ -119,14 +119,12 @@ ARRAY, STRIDED_ARRAY, LARGE_INTEGER = 1, 2, 3
 """Codes of what msgpack does not have: arrays, arrays that are to lie in memory with gaps, and large integers."""
 
 _LENGTH = 4  # bytes
+_FLOAT64 = np.dtype("<f8")
 
 
 def encode_frame(message: Mapping[str, Any]) -> bytes:
     """Return a message as one frame: its length in 4 bytes, little-endian, and its msgpack."""
-    try:
-        data = msgpack.packb(message, default=_in_frame)
-    except OverflowError:  # msgpack has integers of 64 bits
-        data = msgpack.packb(_replaced(message, int, _large), default=_in_frame)
+    data: bytes = msgpack.packb(message, default=_in_frame)
     return len(data).to_bytes(_LENGTH, "little") + data
 
 
@@ -154,33 +152,33 @@ def _frame_bounds(buffer: bytearray) -> tuple[int, int, int] | None:
 
 
 def _in_frame(value: Any) -> Any:
+    if isinstance(value, int):  # msgpack has integers of 64 bits
+        return msgpack.ExtType(LARGE_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
     if not isinstance(value, np.ndarray):
         return plain(value)
     if value.dtype.kind != "f":
         return value.tolist()
     code = ARRAY if value.flags.c_contiguous else STRIDED_ARRAY
-    sizes = b"".join(size.to_bytes(8, "little") for size in value.shape)
-    return msgpack.ExtType(code, bytes((value.ndim,)) + sizes + value.astype("<f8", copy=False).tobytes())
+    # The numbers come first, where they are aligned: arithmetic on others is slower, and rounds differently.
+    sizes = struct.pack(f"<{value.ndim}QB", *value.shape, value.ndim)
+    return msgpack.ExtType(code, value.astype(_FLOAT64, copy=False).tobytes() + sizes)
 
 
 def _out_of_frame(code: int, data: bytes) -> Any:
     require(code in (ARRAY, STRIDED_ARRAY, LARGE_INTEGER), "extension", code, "1, 2 or 3")
     if code == LARGE_INTEGER:
         return int.from_bytes(data, "little", signed=True)
-    start = 1 + 8 * data[0] if data else 1
-    shape = tuple(int.from_bytes(data[at : at + 8], "little") for at in range(1, start, 8))
-    require(len(data) - start == 8 * math.prod(shape), "the shape of an array", shape, f"of {len(data) - start} bytes")
-    array = np.ndarray(shape, "<f8", data, start)
+    try:
+        end = len(data) - 1 - 8 * data[-1]
+        shape = struct.unpack_from(f"<{data[-1]}Q", data, max(0, end))
+    except (IndexError, struct.error):
+        raise ArgumentError("an array", data[:30], "its numbers, the sizes of its dimensions, and how many") from None
+    require(end == 8 * math.prod(shape), "the shape of an array", shape, f"of {end} bytes")
+    array: FloatArray = np.ndarray(shape, _FLOAT64, data)
     if code == STRIDED_ARRAY:  # a subject that reads memory as if there were no gaps shall be seen to
         array = np.repeat(array[..., None], 2, axis=-1)[..., 0]
         array.setflags(write=False)
     return array
-
-
-def _large(number: int) -> Any:
-    small = isinstance(number, bool) or -(2**63) <= number < 2**64
-    size = number.bit_length() // 8 + 1
-    return number if small else msgpack.ExtType(LARGE_INTEGER, number.to_bytes(size, "little", signed=True))
 
 
 JSON = Form("json", encode_line, decode_line, _line_bounds)
@@ -200,12 +198,12 @@ def plain(value: Any) -> Any:
     TypeError
         If it has no such form.
     """
+    kind = type(value)
+    if names := _field_names(kind):
+        data = {name: getattr(value, name) for name in names}
+        return {"kind": kind.__name__, **data} if kind in _TAGGED else data
     if isinstance(value, np.generic):
         return value.item()
-    if is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        data = {name: getattr(value, name) for name in _field_names(kind)}
-        return {"kind": kind.__name__, **data} if kind in _TAGGED else data
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} cannot travel: {value!r:.60}")
@@ -216,18 +214,18 @@ _TAGGED = {LinearScore, TruncatedScore, UncertainPairRule, RejectionRule}
 
 @cache
 def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
-def _replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
-    """Return data in which all values of a kind are replaced."""
-    if isinstance(value, kind):
-        return replace(value)
+def _boxed(value: Any) -> Any:
+    """Return data in which infinities are arrays."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else np.array(value)
     if isinstance(value, list | tuple):
-        return [_replaced(each, kind, replace) for each in value]
-    if value is None or isinstance(value, str | bytes | int | float | np.ndarray):
+        return [_boxed(each) for each in value]
+    if value is None or isinstance(value, str | int | np.ndarray):
         return value
-    return {key: _replaced(each, kind, replace) for key, each in plain(value).items()}
+    return {key: _boxed(each) for key, each in plain(value).items()}
 
 
 # Queries
@@ -235,26 +233,28 @@ def _replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Query:
-    """The arguments of a query: all, and those without a default, by name."""
+    """The arguments of a query: all, those without a default, and the kinds of those that are no plain data."""
 
     required: tuple[str, ...]
     allowed: frozenset[str]
+    kinds: Mapping[str, Any]
 
 
-def _queries(kind: type[Any]) -> dict[str, Query]:
-    found = {"ledger": Query((), frozenset())}
-    for name, member in (vars(SamplingOracle) | vars(kind)).items():
+def _queries(oracle: type[Any], kinds: Mapping[str, Any]) -> dict[str, Query]:
+    found = {"ledger": Query((), frozenset(), {})}
+    for name, member in (vars(SamplingOracle) | vars(oracle)).items():
         if isfunction(member) and not name.startswith("_"):
             given = tuple(signature(member).parameters.values())[1:]
             required = tuple(each.name for each in given if each.default is Parameter.empty)
-            found[name] = Query(required, frozenset(each.name for each in given))
+            allowed = frozenset(each.name for each in given)
+            found[name] = Query(required, allowed, {key: kind for key, kind in kinds.items() if key in allowed})
     return found
 
 
-QUERIES = _queries(Oracle)
+QUERIES = _queries(Oracle, {"rule": Rule, "theta": FloatArray})
 """The queries of an oracle of prompts."""
 
-PREFIX_QUERIES = _queries(PrefixOracle)
+PREFIX_QUERIES = _queries(PrefixOracle, {"rule": Rule, "prompt": Prefix, "sequence": Prefix})
 """The queries of an oracle of prefixes."""
 
 REFUSALS = (BudgetExceededError, QuestionRefusedError, ArgumentError)
@@ -289,11 +289,9 @@ def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query]
     if not (query.allowed >= arguments.keys() and all(key in arguments for key in query.required)):
         words = ", ".join(sorted(query.required)) or "none"
         raise ArgumentError(f"the arguments of {name}", sorted(arguments), words)
-    for key, kind in _STRUCTURED.items():
-        if key in arguments and (kind is not Prefix or queries is PREFIX_QUERIES):
+    for key, kind in query.kinds.items():
+        if key in arguments:
             arguments[key] = from_json(arguments[key], kind)
-    if "theta" in arguments:
-        arguments["theta"] = read_only(arguments["theta"], ndim=1, name="theta")
     try:
         if name == "ledger":
             return {"answer": oracle.ledger}
@@ -301,9 +299,6 @@ def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query]
         return {"answer": getattr(oracle, name)(*positional, **arguments)}
     except REFUSALS as error:
         return refusal(error)
-
-
-_STRUCTURED: Mapping[str, Any] = {"rule": Rule, "prompt": Prefix, "sequence": Prefix}
 
 
 def refusal(error: SpanverError) -> dict[str, Any]:

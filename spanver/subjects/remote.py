@@ -49,13 +49,20 @@ class _Remote(Generic[Place]):
         for name in FACTS:
             setattr(self, name, facts[name])
         self.budget = Budget(**facts.get("budget", {}))
-        self._place, self._ask = place, ask
+        self._place, self._send = place, ask
+        self._ledger: Ledger | None = None  # known until the next query
 
     @property
     def ledger(self) -> Ledger:
         """Number of answers so far, as the other end counts them."""
-        ledger: Ledger = self._ask("ledger", Ledger)
-        return ledger
+        if self._ledger is None:
+            self._ledger = self._send("ledger", Ledger)
+        assert self._ledger is not None
+        return self._ledger
+
+    def _ask(self, query: str, kind: Any, /, **arguments: Any) -> Any:
+        self._ledger = None
+        return self._send(query, kind, **arguments)
 
     def prompt(self) -> Place:
         """Draw a prompt."""

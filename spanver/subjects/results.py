@@ -184,7 +184,9 @@ def multi_turn(value: Any) -> MultiTurnResult:
         targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(parts, "targets")),
     )
     sizes = [len(each) for each in result.vectors]
-    require(len(sizes) == len(result.thetas), "the layers of vectors", len(sizes), f"{len(result.thetas)}, as of thetas")
+    require(
+        len(sizes) == len(result.thetas), "the layers of vectors", len(sizes), f"{len(result.thetas)}, as of thetas"
+    )
     for name in ("prefixes", "first", "second", "targets"):
         lengths = [len(each) for each in getattr(result, name)]
         require(lengths == sizes, f"the lengths of {name}", lengths, f"{sizes}, as of vectors")
