@@ -198,7 +198,7 @@ def plain(value: Any) -> Any:
     TypeError
         If it has no such form.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if names := _field_names(kind):
         data = {name: getattr(value, name) for name in names}
         return {"kind": kind.__name__, **data} if kind in _TAGGED else data
@@ -213,7 +213,7 @@ _TAGGED = {LinearScore, TruncatedScore, UncertainPairRule, RejectionRule}
 
 
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
+def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
