@@ -159,7 +159,9 @@ def test_the_ledger_and_the_record_are_not_within_reach(written: Subject) -> Non
 def test_a_module_that_exits_when_it_is_imported_is_refused(written: Subject) -> None:
     name = written(NORMS, further="sys.exit(0)")
     for in_process in (False, True):
-        with pytest.raises((HandshakeError, ArgumentError), match="'dishonest:subject'.* importable .SystemExit: 0"):
+        with pytest.raises(
+            (HandshakeError, ArgumentError), match=r"'dishonest:subject'.* importable \(SystemExit: 0\)"
+        ):
             open_subject(name, None, in_process=in_process)
 
 
