@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from greenlet import getcurrent, greenlet
 
 from spanver.errors import SpanverError, where_raised
 from spanver.learners.multi_turn import MultiTurnSettings
@@ -50,7 +51,7 @@ def serve(channel: Channel, load: Callable[[], Subject]) -> None:
         return
     form = MSGPACK if MSGPACK.name in offered else JSON
     hello = {"protocol": PROTOCOL, "name": subject.name, "provides": sorted(subject.provides), **subject.declared}
-    channel.send({"hello": hello | ({} if form is JSON else {"form": form.name})})
+    channel.send({"hello": hello | ({} if form is JSON else {"form": form.name, "together": True})})
     channel.form = form
     server = _Server(subject, channel)
     while True:
@@ -58,7 +59,7 @@ def serve(channel: Channel, load: Callable[[], Subject]) -> None:
             message = channel.receive()
         except EOFError:
             return
-        reply = server.reply(message)
+        reply = server.results(message) if "calls" in message else server.reply(message)
         try:
             channel.send({"seq": message["seq"], **reply})
         except TypeError as error:  # an answer of the subject's own oracle that has no form
@@ -83,6 +84,24 @@ class _Server:
             return {"result": self._result(message)}
         except (Exception, SystemExit) as error:  # an error of the subject is its answer
             return _stated(error)
+
+    def results(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Make many calls, which take turns: each runs until it queries its oracle."""
+        seq, name = message["seq"], message["run"]
+        calls = [greenlet(self.reply) for _ in message["calls"]]
+        results: list[Any] = [None] * len(calls)
+        turns = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
+        while turns:
+            said = [(index, calls[index].switch(heard)) for index, heard in turns]
+            for index, ending in said:
+                if calls[index].dead:
+                    results[index] = ending
+            asking = [index for index, _ in said if not calls[index].dead]
+            if not asking:
+                break
+            self._channel.send({"seq": seq, "asks": [each for each in said if not calls[each[0]].dead]})
+            turns = list(zip(asking, self._channel.receive()["answers"], strict=True))
+        return {"results": results}
 
     def _result(self, message: Mapping[str, Any]) -> Any:
         function = FUNCTIONS[message["run"]]
@@ -121,13 +140,21 @@ class _Server:
                 return value
 
     def _ask(self, seq: int) -> Ask:
-        def ask(query: str, kind: Any, /, **arguments: Any) -> Any:
+        together = getcurrent().parent
+
+        def sent(message: dict[str, Any]) -> dict[str, Any]:
+            if together is not None:
+                answer: dict[str, Any] = together.switch(message)
+                return answer
             with self._turn:
                 try:
-                    self._channel.send({"seq": seq, "ask": query, **arguments})
-                    message = self._channel.receive()
+                    self._channel.send({"seq": seq, **message})
+                    return self._channel.receive()
                 except (EOFError, OSError):  # the harness is gone, and nothing the subject does matters any more
                     os._exit(1)
+
+        def ask(query: str, kind: Any, /, **arguments: Any) -> Any:
+            message = sent({"ask": query, **arguments})
             if "refused" in message:
                 raise refused_error(message)
             return from_json(message["answer"], kind)

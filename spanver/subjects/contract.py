@@ -8,11 +8,11 @@ the names in the protocol's schema, and the table in docs/subjects.md are derive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from spanver.errors import ArgumentError, ContractError
 from spanver.subjects.results import (
@@ -45,6 +45,13 @@ LARGEST_ROUNDING = 1e-2
 """Of a regression: solvers in half precision are within 1 %; a result that is further off is none."""
 
 
+Call: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""Arguments of one call: by position, and by name."""
+
+Outcomes: TypeAlias = Iterator[tuple[Call, Callable[[], Any]]]
+"""Calls, each with a function that returns or raises what came of it."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """An implementation to be verified.
@@ -68,6 +75,9 @@ class Subject:
     precision : str or float
         Of its arithmetic: one of `PRECISIONS`, or a unit roundoff of at most the coarsest of them. Bounds of exact
         checks are derived from it.
+    together : callable, optional
+        `together(name, make, count)` makes many independent calls, `make(index)` each, more quickly than one after
+        another (`spanver.subjects.together`).
     close : callable
         Called when it is no longer needed.
     """
@@ -80,6 +90,7 @@ class Subject:
     unpromised: frozenset[str] = frozenset()
     claims: frozenset[str] = frozenset()
     precision: str | float = "float64"
+    together: Callable[[str, Callable[[int], Call], int], Outcomes] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
     DECLARED: ClassVar[tuple[str, ...]] = (

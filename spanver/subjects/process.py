@@ -18,8 +18,9 @@ import shlex
 import sys
 import sysconfig
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ from spanver.errors import (
     ViolationError,
 )
 from spanver.oracle import Budget
-from spanver.subjects.contract import FUNCTIONS, Kind, Subject
+from spanver.subjects.contract import FUNCTIONS, Call, Kind, Subject
 from spanver.subjects.program import Program
 from spanver.subjects.protocol import (
     FACTS,
@@ -48,6 +49,7 @@ from spanver.subjects.protocol import (
     refused_error,
 )
 from spanver.subjects.remote import RemoteOracle
+from spanver.subjects.together import Together
 from spanver.validation import require, require_one_of, require_positive
 from spanver.values import from_json
 
@@ -110,6 +112,7 @@ def _subject(conversation: _Conversation) -> Subject:
     hello = conversation.greet()
     return Subject(
         functions={name: partial(conversation.run, name) for name in hello.provides},
+        together=Together(conversation.run, conversation.run_together) if hello.together else None,
         close=conversation.close,
         **hello.declared,
     )
@@ -117,11 +120,12 @@ def _subject(conversation: _Conversation) -> Subject:
 
 @dataclass(frozen=True)
 class _Hello:
-    """The hello of a program: the functions that it provides, and what else it declares."""
+    """The hello of a program: the functions that it provides, what else it declares, and how it converses."""
 
     provides: tuple[str, ...]
     declared: Mapping[str, Any]
     form: str
+    together: bool
 
 
 def _checked_hello(message: Mapping[str, Any]) -> _Hello:
@@ -143,7 +147,9 @@ def _checked_hello(message: Mapping[str, Any]) -> _Hello:
             require(_are_names(declared[key]), key, declared[key], "a list of names")
             declared[key] = frozenset(declared[key])
     Subject(functions=dict.fromkeys(provides, _nothing), **declared)  # refuses what it may not declare
-    return _Hello(tuple(provides), declared, form)
+    together = hello.get("together", False)
+    require(isinstance(together, bool), "together", together, "true or false")
+    return _Hello(tuple(provides), declared, form, together)
 
 
 def _nothing() -> None:
@@ -152,6 +158,36 @@ def _nothing() -> None:
 
 def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+@dataclass
+class _Prepared:
+    """One call on its way: its arguments as they are sent, its oracle, and why its last refused query was refused."""
+
+    sent: dict[str, Any]
+    oracle: Any = None
+    queries: Mapping[str, Query] = field(default_factory=lambda: QUERIES)
+    refused: SpanverError | None = None
+
+    def answer(self, message: Any) -> dict[str, Any]:
+        """Answer a query of the program."""
+        require(isinstance(message, dict) and "ask" in message, "query", message, "an object with ask")
+        require(self.oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
+        answered = answer(self.oracle, message, self.queries)
+        if "refused" in answered:
+            self.refused = refused_error(answered)
+        return answered
+
+
+def _prepared(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> _Prepared:
+    function = FUNCTIONS[name]
+    call = _Prepared(dict(zip(function.positional, arguments, strict=True)) | dict(named))
+    for key, argument in function.arguments.items():
+        if argument.kind in (Kind.ORACLE, Kind.PREFIX_ORACLE):
+            call.oracle = call.sent[key]
+            call.queries = QUERIES if argument.kind is Kind.ORACLE else PREFIX_QUERIES
+            call.sent[key] = {each: getattr(call.oracle, each) for each in (*FACTS, "budget")}
+    return call
 
 
 class _Conversation:
@@ -190,50 +226,71 @@ class _Conversation:
 
     def run(self, name: str, *arguments: Any, **named: Any) -> Any:
         """Run a function of the program."""
+        self._start(name)
+        call = _prepared(name, arguments, named)
+        message = {"run": name, "arguments": call.sent} | ({"released": self._released} if self._released else {})
+        self._released = []
+        ending = self._request(name, message, ("result", "error"), call)
+        return self._result(name, call, ending)
+
+    def run_together(self, name: str, calls: Sequence[Call]) -> list[Callable[[], Any]]:
+        """Make many calls of a function, which take turns; each outcome is returned or raised by a function."""
+        self._start(name)
+        prepared = [_prepared(name, *each) for each in calls]
+        with self._exchange(name) as program:
+            program.left = len(calls) * self._time_limit
+            program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
+            while "asks" in (received := self._received(program, ("results", "error"), "asks")):
+                asks = received["asks"]
+                is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
+                require(is_listed, "asks", asks, "a list of pairs: a call, and its query")
+                for index, _ in asks:
+                    require(index in range(len(prepared)), "call", index, f"a number below {len(prepared)}")
+                program.send({"seq": self._seq, "answers": [prepared[index].answer(query) for index, query in asks]})
+            endings = received.get("results")
+            is_complete = isinstance(endings, list) and len(endings) == len(prepared)
+            require(is_complete, "results", endings, f"a list of {len(prepared)}")
+            assert isinstance(endings, list)
+            for each in endings:
+                is_one = isinstance(each, dict) and ("result" in each) != ("error" in each)
+                require(is_one, "results", each, "each a result or an error")
+        return [partial(self._result, name, call, each) for call, each in zip(prepared, endings, strict=True)]
+
+    def _start(self, name: str) -> None:
         try:
             if self._program is None:
                 self.greet()
         except HandshakeError as error:
             raise ProtocolError(f"{name}: {error}", final=True) from error
-        function = FUNCTIONS[name]
-        sent = dict(zip(function.positional, arguments, strict=True)) | named
-        oracle, queries = None, QUERIES
-        for key, argument in function.arguments.items():
-            if argument.kind in (Kind.ORACLE, Kind.PREFIX_ORACLE):
-                oracle = sent[key]
-                queries = QUERIES if argument.kind is Kind.ORACLE else PREFIX_QUERIES
-                sent[key] = {each: getattr(oracle, each) for each in (*FACTS, "budget")}
-        message = {"run": name, "arguments": sent} | ({"released": self._released} if self._released else {})
-        self._released = []
-        ending, refused = self._request(name, message, ("result", "error"), oracle, queries)
+
+    def _result(self, name: str, call: _Prepared, ending: Mapping[str, Any]) -> Any:
         if "error" in ending:
-            raise _error_of(ending, refused)
+            raise _error_of(ending, call.refused)
         result = ending["result"]
-        return self._own_oracle(name, result, named.get("budget")) if function.makes_oracle else result
+        return self._own_oracle(name, result, call.sent.get("budget")) if FUNCTIONS[name].makes_oracle else result
 
     def _request(
-        self,
-        name: str,
-        message: Mapping[str, Any],
-        ends: Sequence[str],
-        oracle: Any = None,
-        queries: Mapping[str, Query] = QUERIES,
-    ) -> tuple[dict[str, Any], SpanverError | None]:
-        """Return the message that ends a request, and why its last refused query was refused, if one was."""
+        self, name: str, message: Mapping[str, Any], ends: Sequence[str], call: _Prepared | None = None
+    ) -> dict[str, Any]:
+        """Return the message that ends a request."""
+        with self._exchange(name) as program:
+            program.send({"seq": self._seq, **message})
+            while "ask" in (received := self._received(program, ends)):
+                require(call is not None, "ask", received["ask"], "left out: this is no run")
+                assert call is not None
+                program.send({"seq": self._seq, **call.answer(received)})
+            return received
+
+    @contextmanager
+    def _exchange(self, name: str) -> Iterator[Program]:
+        """Begin a request, and end the program if it breaks the protocol meanwhile."""
         program = self._program
         assert program is not None
         program.left = self._time_limit
         self._seq += 1
         try:
             program.require_silent()
-            program.send({"seq": self._seq, **message})
-            refused: SpanverError | None = None
-            while "ask" in (received := self._received(program, ends)):
-                require(oracle is not None, "ask", received["ask"], "left out: this run has no oracle")
-                answered = answer(oracle, received, queries)
-                refused = refused_error(answered) if "refused" in answered else refused
-                program.send({"seq": self._seq, **answered})
-            return received, refused
+            yield program
         except (ArgumentError, ProtocolError) as error:
             self.close()
             final = isinstance(error, ProtocolError) and error.final
@@ -242,14 +299,15 @@ class _Conversation:
             self.close()
             raise
 
-    def _received(self, program: Program, ends: Sequence[str]) -> dict[str, Any]:
+    def _received(self, program: Program, ends: Sequence[str], asking: str = "ask") -> dict[str, Any]:
         message = program.receive()
         require(message.get("seq") == self._seq, "seq", message.get("seq"), f"{self._seq}, that of the run")
-        if "ask" in message:
-            require(message.keys().isdisjoint(ends), "message", sorted(message), f"with one of ask, {', '.join(ends)}")
+        if asking in message:
+            is_one = message.keys().isdisjoint(ends)
+            require(is_one, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
             return message
         kinds = [kind for kind in ends if kind in message]
-        require(len(kinds) == 1, "message", sorted(message), f"with one of ask, {', '.join(ends)}")
+        require(len(kinds) == 1, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
         allowed = {"seq", *kinds, *_FURTHER.get(kinds[0], ())}
         require(allowed >= message.keys(), "message", sorted(message), f"without other keys than {sorted(allowed)}")
         return message
@@ -269,7 +327,7 @@ class _Conversation:
                 if self._program is not program:
                     raise ProtocolError(f"{name}: the program that made this oracle has ended", final=True)
                 message = {"oracle": number, "ask": query, **arguments}
-                ending, _ = self._request(f"{query} of {name}", message, ("answer", "refused", "error"))
+                ending = self._request(f"{query} of {name}", message, ("answer", "refused", "error"))
                 if "answer" in ending:
                     return from_json(ending["answer"], kind)
                 error = _error_of(ending, None) if "error" in ending else refused_error(ending)

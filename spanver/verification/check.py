@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from spanver.errors import (
 from spanver.evidence import log_e_law, log_e_mean, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
+from spanver.subjects.contract import Call as SubjectCall
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.results import SpannerResult
 from spanver.validation import require
@@ -87,8 +88,39 @@ class Check:
         for argument in (*arguments, *named.values()):
             if isinstance(argument, np.ndarray):
                 argument.setflags(write=False)
+        return self._judged(function, (arguments, named), lambda: self.subject.functions[function](*arguments, **named))
+
+    def calls(self, function: str, make: Callable[[int], SubjectCall], count: int) -> Iterator[tuple[SubjectCall, Any]]:
+        """Make many independent calls, and yield each with its result: quicker than `call` where queries travel.
+
+        Parameters
+        ----------
+        function : str
+        make : callable
+            `make(index)`: the arguments of a call, with an oracle of its own, afresh each time.
+        count : int
+
+        Raises
+        ------
+        ViolationError
+            As of `call`.
+        """
+        if self.subject.together is None:
+            for index in range(count):
+                arguments, named = make(index)
+                yield (arguments, named), self.call(function, *arguments, **named)
+            return
         try:
-            result = result_of(function, self.subject.functions[function](*arguments, **named))
+            for call, outcome in self.subject.together(function, make, count):
+                yield call, self._judged(function, call, outcome)
+        except ProtocolError as error:
+            raise ViolationError(str(error), "protocol", final=error.final) from error
+
+    def _judged(self, function: str, call: SubjectCall, outcome: Callable[[], Any]) -> Any:
+        """Return the result of a call in the form of the contract, or raise what it violates."""
+        arguments, named = call
+        try:
+            result = result_of(function, outcome())
             if isinstance(result, SpannerResult):
                 _require_drawn(function, result, arguments)
             return result
