@@ -89,6 +89,22 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
 @pytest.mark.parametrize(
     ("sender", "message"),
     [
+        ("harness", {"seq": 1, "run": "fit", "calls": [{"radius": 1.0}]}),
+        ("program", {"seq": 1, "asks": [[0, {"ask": "sample", "prompt": 0, "count": 1}], [2, {"ask": "prompt"}]]}),
+        ("harness", {"seq": 1, "answers": [{"answer": 0}]}),
+        ("program", {"seq": 1, "results": [{"result": 0}, {"error": "no", "type": "ValueError"}]}),
+        ("harness", {"seq": 2, "ask": "sample", "oracle": 1, "prompt": 0, "count": 3}),
+        ("program", {"hello": {"protocol": 2, "name": "x", "provides": [], "form": "msgpack", "precision": 2**-24}}),
+        ("program", {"error": "no licence"}),
+    ],
+)
+def test_the_schema_has_what_no_transcript_shows(sender: str, message: Any) -> None:
+    validator(sender).validate(message)
+
+
+@pytest.mark.parametrize(
+    ("sender", "message"),
+    [
         ("program", {"seq": 1, "result": None}),
         ("program", {"seq": 1, "result": [1.0], "error": "both"}),
         ("program", {"seq": 0, "error": "no such run"}),
@@ -97,6 +113,9 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
         ("program", {"seq": 1, "ask": "guess"}),
         ("program", {"hello": {"protocol": 1, "name": "new", "provides": []}}),
         ("harness", {"seq": 1, "result": [1.0]}),
+        ("harness", {"seq": 1, "run": "fit", "arguments": {}, "calls": []}),
+        ("program", {"seq": 1, "asks": [[0, {"ask": "guess"}]]}),
+        ("program", {"hello": {"protocol": 2, "name": "x", "provides": [], "rounding": 1.0}}),
     ],
 )
 def test_the_schema_refuses_what_the_protocol_does_not_have(sender: str, message: Any) -> None:
