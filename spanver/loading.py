@@ -50,13 +50,30 @@ def load_subject(name: str) -> Subject:
     return found
 
 
-def open_subject(name: str, command: str | None) -> Subject:
-    """Return the program that a command starts as a subject, or without a command the subject of a name."""
-    if not command:
-        return load_subject(name)
-    from spanver.subjects.process import process_subject  # noqa: PLC0415 (imported if needed)
+def open_subject(name: str, command: str | None, *, in_process: bool = False) -> Subject:
+    """Return what is to be verified, in a process of its own.
 
-    return process_subject(command)
+    Parameters
+    ----------
+    name : str
+        Of a Python subject, as of `load_subject`.
+    command : str or None
+        In place of a name: the program that this command starts.
+    in_process : bool
+        Whether a Python subject runs in this process, where it could do anything to the harness.
+
+    Raises
+    ------
+    ArgumentError, MissingExtraError
+        As `load_subject`, in this process.
+    HandshakeError
+        If a process of its own does not start, cannot load it, or ends meanwhile.
+    """
+    if in_process and not command:
+        return load_subject(name)
+    from spanver.subjects.process import process_subject, python_subject  # noqa: PLC0415 (imported if needed)
+
+    return process_subject(command) if command else python_subject(name)
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:
@@ -64,7 +81,7 @@ def _imported(name: str, module: str, attribute: str) -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         value: Any = importlib.import_module(module)
-    except Exception as error:  # whatever the user's module raises
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise ArgumentError("subject", name, f"importable ({type(error).__name__}: {error})") from error
     for part in attribute.split("."):
         if not hasattr(value, part):

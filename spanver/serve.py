@@ -1,147 +1,188 @@
 """Serve a Python subject over the pipe: `python -m spanver.serve module:attribute`.
 
-The other end of `process.py`, and an example in Python of the program that docs/protocol.md describes: it says hello,
-answers runs, and sends the queries of its oracle back to the harness.
+The other end of `process.py`: it says hello, answers runs, and sends the queries of its oracle back to the harness. An
+oracle that the subject makes stays here, and the queries of the harness are answered by it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from greenlet import getcurrent, greenlet
 
-from spanver.errors import QuestionRefusedError
+from spanver.errors import SpanverError, where_raised
+from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.loading import load_subject
-from spanver.oracle import AnyResponse, Budget, Ledger
-from spanver.subjects.contract import FUNCTIONS, REMOTE, Kind, Subject, result_of
-from spanver.subjects.protocol import PROTOCOL, decode, decoded, encode, encoded
-from spanver.values import Counts, FloatArray, Prompt, Responses, Rule, Score, SearchResult, from_json, identity_of
+from spanver.oracle import Budget
+from spanver.problems.tabular import TabularProblem
+from spanver.subjects.channel import Channel
+from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
+from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, plain, refused_error
+from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
+from spanver.values import FloatArray, Score, from_json
+
+SETTINGS: Mapping[str, type[Any]] = {"spanner_sampling": Settings, "multi_turn": MultiTurnSettings}
+"""The settings of each function that has some."""
 
 
-class RemoteOracle:
-    """An `Oracle` whose queries travel over the pipe; the harness has the full ledger."""
+def serve(channel: Channel, load: Callable[[], Subject]) -> None:
+    """Say hello, and answer requests until the harness closes the pipe.
 
-    def __init__(self, facts: Mapping[str, Any], seq: int, source: BinaryIO, sink: BinaryIO) -> None:
-        self.dimension: int = facts["dimension"]
-        self.beta: float = facts["beta"]
-        self.radius: float = facts["radius"]
-        self.reward_range: float = facts["reward_range"]
-        self.budget = Budget()
-        self._seq, self._source, self._sink = seq, source, sink
-        self._samples = 0
-
-    @property
-    def ledger(self) -> Ledger:
-        """Samples that were answered here, for learners that read it."""
-        return Ledger(samples=self._samples)
-
-    def prompt(self) -> Prompt:
-        """Draw a prompt."""
-        prompt: Prompt = self._ask("prompt")
-        return prompt
-
-    def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
-        """Draw responses."""
-        strong = {} if theta is None else {"theta": encoded(theta)}
-        answer: Responses = from_json(self._ask("sample", prompt=prompt, count=count, **strong), Responses)
-        self._samples += count
-        return answer
-
-    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
-        """Draw many responses and count them."""
-        answer: Counts = from_json(self._ask("sample_counts", prompt=prompt, count=count), Counts)
-        self._samples += count
-        return answer
-
-    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
-        """Draw until the rule accepts."""
-        answer: SearchResult = from_json(
-            self._ask("sample_until", prompt=prompt, rule=encoded(rule), limit=limit), SearchResult
-        )
-        self._samples += answer.tries * rule.samples_per_try
-        return answer
-
-    def reward(self, prompt: Prompt, response: AnyResponse) -> float:
-        """Draw a reward."""
-        return float(self._ask("reward", prompt=prompt, response=identity_of(response)))
-
-    def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Draw a label."""
-        return bool(self._ask("compare", prompt=prompt, first=identity_of(first), second=identity_of(second)))
-
-    def enumerate(self, prompt: Prompt) -> Responses:
-        """List all responses."""
-        answer: Responses = from_json(self._ask("enumerate", prompt=prompt), Responses)
-        return answer
-
-    def _ask(self, query: str, **arguments: Any) -> Any:
-        _write(self._sink, {"seq": self._seq, "ask": query, **arguments})
-        message = decode(self._source.readline())
-        if "refused" in message:
-            raise QuestionRefusedError(message["reason"])
-        return message["answer"]
-
-
-def serve(subject: Subject, source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer runs until the source ends."""
-    decode(source.readline())
-    provides = sorted(subject.provides & REMOTE)
-    _write(sink, {"hello": {"protocol": PROTOCOL, "name": subject.name, "provides": provides}})
-    for line in source:
-        message = decode(line)
-        seq, name = message["seq"], message["run"]
+    Parameters
+    ----------
+    channel : Channel
+        To the harness.
+    load : callable
+        Returns the subject.
+    """
+    offered = channel.receive()["hello"].get("forms", [JSON.name])
+    try:
+        subject = load()
+    except SpanverError as error:
+        channel.send({"error": str(error)})
+        return
+    form = MSGPACK if MSGPACK.name in offered else JSON
+    hello = {"protocol": PROTOCOL, "name": subject.name, "provides": sorted(subject.provides), **subject.declared}
+    channel.send({"hello": hello | ({} if form is JSON else {"form": form.name, "together": True})})
+    channel.form = form
+    server = _Server(subject, channel)
+    while True:
         try:
-            oracle = partial(RemoteOracle, seq=seq, source=source, sink=sink)
-            result = encoded(result_of(name, _called(subject, name, message["arguments"], oracle)))
-        except Exception as error:  # an error of the subject is its answer
-            _write(sink, {"seq": seq, "error": f"{type(error).__name__}: {error}"})
-        else:
-            if isinstance(result, dict):  # a baseline has no count, unless it is best-of-N
-                result = {key: value for key, value in result.items() if value is not None}
-            _write(sink, {"seq": seq, "result": result})
+            message = channel.receive()
+        except EOFError:
+            return
+        reply = server.results(message) if "calls" in message else server.reply(message)
+        try:
+            channel.send({"seq": message["seq"], **reply})
+        except TypeError as error:  # an answer of the subject's own oracle that has no form
+            channel.send({"seq": message["seq"], **_stated(error)})
 
 
-def _called(
-    subject: Subject, name: str, arguments: Mapping[str, Any], oracle: Callable[[Mapping[str, Any]], RemoteOracle]
-) -> Any:
-    def made(kind: Kind, value: Any) -> Any:
+class _Server:
+    """Answers the requests of the harness, one after another."""
+
+    def __init__(self, subject: Subject, channel: Channel) -> None:
+        self._subject, self._channel = subject, channel
+        self._oracles: dict[int, Any] = {}
+        self._turn = threading.Lock()  # a subject may query from several threads
+
+    def reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ends a request."""
+        for number in message.get("released", ()):
+            del self._oracles[number]
+        try:
+            if "ask" in message:
+                return answer(self._oracles[message["oracle"]], message)
+            return {"result": self._result(message)}
+        except (Exception, SystemExit) as error:  # an error of the subject is its answer
+            return _stated(error)
+
+    def results(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Make many calls, which take turns: each runs until it queries its oracle."""
+        seq, name = message["seq"], message["run"]
+        calls = [greenlet(self.reply) for _ in message["calls"]]
+        results: list[Any] = [None] * len(calls)
+        turns = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
+        while turns:
+            said = [(index, calls[index].switch(heard)) for index, heard in turns]
+            for index, ending in said:
+                if calls[index].dead:
+                    results[index] = ending
+            asking = [index for index, _ in said if not calls[index].dead]
+            if not asking:
+                break
+            self._channel.send({"seq": seq, "asks": [each for each in said if not calls[each[0]].dead]})
+            turns = list(zip(asking, self._channel.receive()["answers"], strict=True))
+        return {"results": results}
+
+    def _result(self, message: Mapping[str, Any]) -> Any:
+        function = FUNCTIONS[message["run"]]
+        given = {
+            key: self._made(function.arguments[key].kind, value, message) for key, value in message["arguments"].items()
+        }
+        positional = [given.pop(key) for key in function.positional]
+        result = result_of(function.name, self._subject.functions[function.name](*positional, **given))
+        if function.makes_oracle:
+            self._oracles[message["seq"]] = result
+            return {"oracle": message["seq"], **{fact: getattr(result, fact) for fact in FACTS}}
+        if not is_dataclass(result):
+            return result
+        return {key: part for key, part in plain(result).items() if part is not None}  # only best-of-N has a count
+
+    def _made(self, kind: Kind, value: Any, message: Mapping[str, Any]) -> Any:  # noqa: PLR0911 (one a kind)
+        """Return an argument as the subject gets it: arrays are read-only."""
         match kind:
             case Kind.ARRAY:
-                return np.asarray(decoded(value), dtype=np.float64)
+                return _array(value)
             case Kind.LAYERS:
-                return [made(Kind.ARRAY, layer) for layer in value]
+                return [_array(layer) for layer in value]
             case Kind.SCORE:
                 return from_json(value, Score)
             case Kind.SETTINGS:
-                return Settings(**value)
+                return SETTINGS[message["run"]](**value)
+            case Kind.PROBLEM:
+                return TabularProblem(**value)
+            case Kind.BUDGET:
+                return value if value is None else Budget(**value)
             case Kind.ORACLE:
-                return oracle(value)
+                return RemoteOracle(value, self._ask(message["seq"]))
+            case Kind.PREFIX_ORACLE:
+                return RemotePrefixOracle(value, self._ask(message["seq"]))
             case Kind.PLAIN:
                 return value
 
-    function = FUNCTIONS[name]
-    given = {key: made(function.arguments[key].kind, value) for key, value in arguments.items()}
-    positional = [given.pop(key) for key in function.positional]
-    return subject.functions[name](*positional, **given)
+    def _ask(self, seq: int) -> Ask:
+        together = getcurrent().parent
+
+        def sent(message: dict[str, Any]) -> dict[str, Any]:
+            if together is not None:
+                answer: dict[str, Any] = together.switch(message)
+                return answer
+            with self._turn:
+                try:
+                    self._channel.send({"seq": seq, **message})
+                    return self._channel.receive()
+                except (EOFError, OSError):  # the harness is gone, and nothing the subject does matters any more
+                    os._exit(1)
+
+        def ask(query: str, kind: Any, /, **arguments: Any) -> Any:
+            message = sent({"ask": query, **arguments})
+            if "refused" in message:
+                raise refused_error(message)
+            return from_json(message["answer"], kind)
+
+        return ask
 
 
-def _write(sink: BinaryIO, message: Mapping[str, Any]) -> None:
-    sink.write(encode(message))
-    sink.flush()
+def _array(value: Any) -> FloatArray:
+    array = np.asarray(value, dtype=np.float64)
+    array.setflags(write=False)
+    return array
+
+
+def _stated(error: BaseException) -> dict[str, Any]:
+    where = where_raised(error)
+    return {"error": str(error), "type": type(error).__name__} | ({"where": where} if where else {})
 
 
 def _main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m spanver.serve SUBJECT")
-    # What the subject prints must not mix with the messages: its standard output becomes standard error.
-    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # What the subject prints must not mix with the messages: its standard output becomes standard error. Nor is what
+    # it reads a message: its standard input is empty.
+    source, sink = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(load_subject(sys.argv[1]), sys.stdin.buffer, sink)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
+    serve(Channel(source, sink), partial(load_subject, sys.argv[1]))
 
 
 if __name__ == "__main__":

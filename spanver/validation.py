@@ -160,7 +160,7 @@ def _writeable(array: NDArray[Any]) -> bool:
         if base.flags.writeable:
             return True
         base = base.base
-    return base is not None
+    return base is not None and not isinstance(base, bytes)
 
 
 def to_unit_values(name: str, values: ArrayLike) -> NDArray[np.float64]:

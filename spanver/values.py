@@ -203,11 +203,15 @@ Rule: TypeAlias = UncertainPairRule | RejectionRule
 def _check_precision(precision: FloatArray, dimension: int) -> None:
     square = (dimension, dimension)
     require(precision.shape == square, "the shape of precision", precision.shape, str(square))
+    if (precision == precision.T).all():
+        return
     asymmetry = float(np.abs(precision - precision.T).max(initial=0.0))
     require(asymmetry <= 1e-9 * float(np.abs(precision).max(initial=0.0)), "precision", precision, "symmetric")
 
 
 def _array_from_json(data: Any, _: Any) -> NDArray[Any]:
+    if isinstance(data, np.ndarray):
+        return data
     if isinstance(data, dict):
         require(set(data) == {"shape", "float64"}, "array", data, "nested lists, or an object of shape and float64")
         numbers = np.frombuffer(base64.b64decode(data["float64"], validate=True), dtype="<f8").astype(np.float64)
@@ -239,14 +243,23 @@ def _id_from_json(data: Any, _: Any) -> ResponseId:
     return result
 
 
+def _responses_from_json(data: Any, _: Any) -> Responses:
+    # By hand: most of what travels is responses, one by one.
+    require(isinstance(data, dict) and data.keys() == {"ids", "features"}, "responses", data, "ids and features")
+    ids = tuple(data["ids"])
+    require(all(type(each) in (int, str) for each in ids), "ids", ids, "integers or strings")
+    return Responses(ids, _array_from_json(data["features"], FloatArray))
+
+
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind, allowed in ((int, (int,)), (float, (float, int)), (str, (str,))):
+    for kind, allowed in ((int, (int,)), (bool, (bool,)), (float, (float, int)), (str, (str,))):
         converter.register_structure_hook(kind, _exactly(kind, *allowed))
     converter.register_unstructure_hook(np.ndarray, _array_to_json)
     converter.register_unstructure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_to_json)
     converter.register_structure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_from_json)
     converter.register_structure_hook_func(lambda kind: kind == ResponseId, _id_from_json)
+    converter.register_structure_hook(Responses, _responses_from_json)
     configure_tagged_union(LinearScore | TruncatedScore, converter, tag_name="kind")
     configure_tagged_union(UncertainPairRule | RejectionRule, converter, tag_name="kind")
     return converter
@@ -268,7 +281,9 @@ def to_json(value: Any, kind: Any = None) -> Any:
 
 
 def from_json(data: Any, kind: Any) -> Any:
-    """Turn plain data back into a value of `kind`. Arrays may be nested lists or `{"shape": .., "float64": base64}`.
+    """Turn plain data back into a value of `kind`.
+
+    Arrays may be arrays, nested lists, or `{"shape": .., "float64": base64}`.
 
     Raises
     ------

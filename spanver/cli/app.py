@@ -99,6 +99,9 @@ def verify(
         str, typer.Argument(help="What to verify: module:attribute, zoo:NAME, or one of the names below.")
     ] = "reference",
     command: Annotated[str | None, Option(help="Verify the program that this command starts, over a pipe.")] = None,
+    in_process: Annotated[
+        bool, Option("--in-process", help="Run a Python subject in this process, for a debugger: it is then trusted.")
+    ] = False,
     profile: Annotated[str, Option(help="How hard to look: smoke, quick, ci or deep.")] = "quick",
     smoke: Annotated[
         bool, Option("--smoke", help="Short for --profile smoke: one or two instances of each, seconds.")
@@ -125,7 +128,8 @@ def verify(
     from spanver.verification.request import Request, read_expected_failures  # noqa: PLC0415
 
     check_outputs(json_file, junit, trace)
-    request = Request(subject, command, "smoke" if smoke else profile, only, alpha, _seed(seed))
+    profile = "smoke" if smoke else profile
+    request = Request(subject, command, profile, only, alpha, _seed(seed), in_process=in_process)
     known = read_expected_failures(expected_failures) if expected_failures is not None else {}
     with verdicts("verifying") as show:
         report = runner.verify(

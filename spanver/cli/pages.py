@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from spanver.guarantees import REGISTRY
-from spanver.subjects.contract import FUNCTIONS, REMOTE, Argument
+from spanver.subjects.contract import FUNCTIONS, Argument
 from spanver.verification.collection import checked_by
 
 
@@ -37,12 +37,11 @@ def contract_rows() -> str:
     """Table of the contract in Markdown: function, positional and named arguments, result."""
     rows = ["| function | arguments | passed by name | result |", "|---|---|---|---|"]
     for each in FUNCTIONS.values():
-        result = each.result + ("" if each.travels else " (Python only)")
         given, named = (
             ", ".join(_argument(name, argument) for name, argument in arguments.items())
             for arguments in (each.positional, each.named)
         )
-        rows.append(f"| `{each.name}` | {given} | {named} | {result} |")
+        rows.append(f"| `{each.name}` | {given} | {named} | {each.result} |")
     return "\n".join(rows) + "\n"
 
 
@@ -63,8 +62,8 @@ def with_tables(page: str) -> str:
 
 
 def with_names(schema: str) -> str:
-    """Return the protocol's schema with the names of the functions that travel."""
-    names = ",\n".join(f'        "{name}"' for name in sorted(REMOTE))
+    """Return the protocol's schema with the names of the functions of the contract."""
+    names = ",\n".join(f'        "{name}"' for name in sorted(FUNCTIONS))
     return re.sub(r'(?<="function": {\n      "enum": \[\n).*?(?=\n      ])', names, schema, flags=re.DOTALL)
 
 

@@ -8,11 +8,11 @@ the names in the protocol's schema, and the table in docs/subjects.md are derive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from spanver.errors import ArgumentError, ContractError
 from spanver.subjects.results import (
@@ -29,7 +29,7 @@ from spanver.subjects.results import (
     spanner,
     vector,
 )
-from spanver.validation import require, require_one_of, require_probability
+from spanver.validation import require, require_one_of, require_real
 
 CLAIMS = ("A1", "A1r", "A2")
 """Algorithms of mathematics.md that a subject may claim to be to the letter."""
@@ -38,6 +38,16 @@ PRECISIONS: Mapping[str, float] = MappingProxyType(
     {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 )
 """Unit roundoff by the name of a precision."""
+
+LARGEST_APPROXIMATION = 1e3
+"""Of a spanner: pivoted QR promises `2^(d-1)`, and above 1000 hardly any set would be refused at the sizes tried."""
+
+
+Call: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""Arguments of one call: by position, and by name."""
+
+Outcomes: TypeAlias = Iterator[tuple[Call, Callable[[], Any]]]
+"""Calls, each with a function that returns or raises what came of it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Subject:
     functions : mapping
         The functions that it provides, by their names in the contract.
     approximation : float
-        `C` of its barycentric spanners (B1).
+        `C` of its barycentric spanners (B1), from 1 to `LARGEST_APPROXIMATION`.
     may_fall_short : bool
         Whether its barycentric spanners may have fewer members than the rank. Then only complete ones are judged.
     unpromised : frozenset of str
@@ -58,8 +68,11 @@ class Subject:
     claims : frozenset of str
         Algorithms out of `CLAIMS` that it claims to be to the letter: their conformance is then judged too.
     precision : str or float
-        Of its arithmetic: one of `PRECISIONS`, or a unit roundoff, for an iterative method its tolerance. Bounds of
-        exact checks are derived from it (`spanver.guarantees.rounding`).
+        Of its arithmetic: one of `PRECISIONS`, or a unit roundoff of at most the coarsest of them, for an iterative
+        method its tolerance. Bounds of exact checks are derived from it (`spanver.guarantees.rounding`).
+    together : callable, optional
+        `together(name, make, count)` makes many independent calls, `make(index)` each, more quickly than one after
+        another (`spanver.subjects.together`).
     close : callable
         Called when it is no longer needed.
     """
@@ -71,18 +84,25 @@ class Subject:
     unpromised: frozenset[str] = frozenset()
     claims: frozenset[str] = frozenset()
     precision: str | float = "float64"
+    together: Callable[[str, Callable[[int], Call], int], Outcomes] | None = None
     close: Callable[[], None] = field(default=lambda: None)
+
+    DECLARED: ClassVar[tuple[str, ...]] = ("approximation", "may_fall_short", "unpromised", "claims", "precision")
+    """What a subject may declare about itself."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.functions) - set(FUNCTIONS))
         require(not unknown, "provides", unknown, f"some of: {', '.join(FUNCTIONS)}")
         object.__setattr__(self, "functions", MappingProxyType(dict(self.functions)))
-        claimed = sorted(self.claims - set(CLAIMS))
-        require(not claimed, "claims", claimed, f"some of: {', '.join(CLAIMS)}")
+        require_real("approximation", self.approximation, least=1.0, most=LARGEST_APPROXIMATION)
+        require(isinstance(self.may_fall_short, bool), "may_fall_short", self.may_fall_short, "True or False")
+        for name, allowed in (("unpromised", tuple(FUNCTIONS)), ("claims", CLAIMS)):
+            strange = sorted(getattr(self, name) - set(allowed))
+            require(not strange, name, strange, f"some of: {', '.join(allowed)}")
         if isinstance(self.precision, str):
             require_one_of("precision", self.precision, PRECISIONS)
         else:
-            require_probability("precision", self.precision)
+            require_real("precision", self.precision, least=2.0**-113, most=max(PRECISIONS.values()))
 
     @property
     def unit(self) -> float:
@@ -93,6 +113,12 @@ class Subject:
     def arithmetic(self) -> str:
         """Its arithmetic in words."""
         return self.precision if isinstance(self.precision, str) else f"a unit roundoff of {self.precision:g}"
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What it declares that is not the default, as plain data by name: it loosens or tightens what is judged."""
+        given = {name: getattr(self, name) for name in self.DECLARED if getattr(self, name) != getattr(Subject, name)}
+        return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in given.items()}
 
     @property
     def provides(self) -> frozenset[str]:
@@ -107,8 +133,11 @@ class Kind(Enum):
     ARRAY = "an array of float64"
     LAYERS = "a list of such arrays"
     SCORE = "a score"
-    SETTINGS = "the settings of SpannerSampling"
+    SETTINGS = "the settings of an algorithm"
     ORACLE = "an oracle, whose queries travel back"
+    PREFIX_ORACLE = "an oracle of prefixes, likewise"
+    PROBLEM = "a table: the facts of a `TabularProblem`"
+    BUDGET = "a budget, or None"
 
 
 @dataclass(frozen=True)
@@ -132,8 +161,8 @@ class Function:
         In words.
     form : callable
         Brings a result into the one form that the properties use.
-    travels : bool
-        Whether programs behind a pipe may provide it.
+    makes_oracle : bool
+        Whether the result is an oracle of the subject's own: then it stays where it is, and queries travel to it.
     """
 
     name: str
@@ -141,7 +170,7 @@ class Function:
     named: Mapping[str, Argument]
     result: str
     form: Callable[[Any], Any]
-    travels: bool = True
+    makes_oracle: bool = False
 
     @property
     def arguments(self) -> Mapping[str, Argument]:
@@ -163,7 +192,8 @@ _SAMPLER = _ORACLE | {"prompt": _PLAIN, "score": Argument(Kind.SCORE)}
 _LOG_N = Argument(Kind.ARRAY, "(n,) in logs")
 _REGRESSION = {"features": _array("n, d"), "targets": _array("n,")}
 _VECTORS = {"vectors": _array("n, d")}
-_PROBLEM = {"problem": _PLAIN}
+_SETTINGS = {"settings": Argument(Kind.SETTINGS)}
+_TABLE, _MAKING = {"problem": Argument(Kind.PROBLEM)}, _plain("seed") | {"budget": Argument(Kind.BUDGET)}
 _DRAWS = _plain("count seed")
 _BASELINE, _CHOSEN, _INDICES = "a baseline run", "indices of the chosen", "indices (count,)"
 
@@ -190,7 +220,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("softmax_sample", _SAMPLER, _plain("multiplier failure seed"), "a response, or its id", identity),
     Function("race_sample", _SAMPLER, _plain("multiplier failure seed"), "a response, or its id", identity),
     Function("build_spanner", _ORACLE, _plain("prompts pairs_per_prompt nu ridge seed"), "a spanner", spanner),
-    Function("spanner_sampling", _ORACLE, _plain("seed") | {"settings": Argument(Kind.SETTINGS)},
+    Function("spanner_sampling", _ORACLE, _plain("seed") | _SETTINGS,
              "a run: thetas, precision, nu", policy),
     Function("passive_learner", _ORACLE, _plain("rounds seed"), _BASELINE, baseline),
     Function("online_dpo", _ORACLE, _plain("rounds seed feedback"), _BASELINE, baseline),
@@ -199,16 +229,13 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("best_of_n", _ORACLE, _plain("rounds count seed"), "a baseline run, with its count", best_of_n),
     Function("soft_q", {"layers": Argument(Kind.LAYERS, "[(n A^(h-1), A)] in logs"), "rewards": _array("n, A^H")}
              | _plain("beta"), {}, "values [(n A^(h-1), A)]", layers),
-    Function("multi_turn", {"oracle": Argument(Kind.ORACLE, "of prefixes")}, _plain("horizon settings seed"),
-             "a multi-turn run", multi_turn, travels=False),
-    Function("literal_oracle", _PROBLEM, _plain("seed budget"), "an oracle", lambda oracle: oracle, travels=False),
-    Function("counted_oracle", _PROBLEM, _plain("seed budget"), "an oracle", lambda oracle: oracle, travels=False),
+    Function("multi_turn", {"oracle": Argument(Kind.PREFIX_ORACLE, "of prefixes")},
+             _plain("horizon seed") | _SETTINGS, "a multi-turn run", multi_turn),
+    Function("literal_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
+    Function("counted_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
 )})
 # fmt: on
 """The contract: every function that a subject may provide, by name."""
-
-REMOTE = frozenset(name for name, each in FUNCTIONS.items() if each.travels)
-"""Names of the functions that programs behind a pipe may provide."""
 
 
 def result_of(name: str, value: Any) -> Any:

@@ -1,28 +1,28 @@
-"""A program as a subject: JSON lines on its standard input and output (docs/protocol.md).
+"""A program as a subject: messages on its standard input and output (docs/protocol.md).
 
-One process serves many runs, one after another. The states of a conversation: *greeted* (hellos were exchanged) -> a
-run is sent -> any number of queries, each answered -> a result or an error -> greeted again. Anything else is a fault:
-no line within the time limit, the end of the output, a line that is no message or too long, a wrong sequence number, a
-line after the result. A fault is a `ProtocolError` of its run. The process is then killed with its process group, and
-the next run gets a fresh one. A program without a proper hello cannot be verified at all: `HandshakeError`.
+One process serves many requests, one after another. The states of a conversation: *greeted* (hellos were exchanged) ->
+a run is sent -> any number of queries, each answered -> a result or an error -> greeted again. A query of an oracle
+that the program made is a request too, which ends with its answer. Anything else is a fault: no message within the time
+limit, the end of the output, what is no message or too long, a wrong sequence number, a message after the result. A
+fault is a `ProtocolError` of its run. The process is then killed with its process group, and the next run gets a fresh
+one. A program without a proper hello cannot be verified at all: `HandshakeError`.
+
+A Python subject runs in a program of ours, `python -m spanver.serve`. So nothing of the harness is within its reach:
+neither oracle, ledger and record nor the runner, and not the exit code.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
-import select
 import shlex
-import signal
-import subprocess
-import tempfile
-import threading
-import time
+import sys
+import sysconfig
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, Any
+from typing import Any
 
 from spanver.errors import (
     ArgumentError,
@@ -30,28 +30,42 @@ from spanver.errors import (
     ContractError,
     HandshakeError,
     ProtocolError,
-    QuestionRefusedError,
+    SpanverError,
     SubjectError,
+    ViolationError,
 )
-from spanver.subjects.contract import FUNCTIONS, REMOTE, Subject, result_of
-from spanver.subjects.protocol import PROTOCOL, answer, decode, decoded, encode, encoded
-from spanver.validation import require, require_positive
+from spanver.oracle import Budget
+from spanver.subjects.contract import FUNCTIONS, Call, Kind, Subject
+from spanver.subjects.program import Program
+from spanver.subjects.protocol import (
+    FACTS,
+    FORMS,
+    JSON,
+    PREFIX_QUERIES,
+    PROTOCOL,
+    QUERIES,
+    Query,
+    answer,
+    refused_error,
+)
+from spanver.subjects.remote import RemoteOracle
+from spanver.subjects.together import Together
+from spanver.validation import require, require_one_of, require_positive
+from spanver.values import from_json
 
 TIME_LIMIT = 20.0  # seconds of the program's own time in one run
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
-MAX_LINE = 1 << 24  # bytes
-MAX_UNREAD = 1000  # lines that wait to be read
 
 
-def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:
+def process_subject(command: str, *, time_limit: float | None = None) -> Subject:
     """Start a program and return it as a subject.
 
     Parameters
     ----------
     command : str
         As in a shell, but no shell runs it.
-    time_limit : float
-        Seconds that the program may take for one run, the harness's own time not counted.
+    time_limit : float, optional
+        Seconds that the program may take for one run, the harness's own time not counted. Default: `TIME_LIMIT`.
 
     Raises
     ------
@@ -60,42 +74,149 @@ def process_subject(command: str, *, time_limit: float = TIME_LIMIT) -> Subject:
     HandshakeError
         If it does not start, or does not say hello in this version of the protocol.
     """
-    conversation = _Conversation(command, time_limit)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ArgumentError("command", command, f"split as a shell does ({error})") from None
+    require(len(words) > 0, "command", command, "a program with its arguments")
+    return _subject(_Conversation(words, {}, time_limit))
+
+
+def python_subject(name: str, *, time_limit: float | None = None) -> Subject:
+    """Start a process that serves a Python subject, and return it as a subject.
+
+    Parameters
+    ----------
+    name : str
+        As of `spanver.loading.load_subject`. It is imported there and not here.
+    time_limit : float, optional
+        As of `process_subject`.
+
+    Raises
+    ------
+    HandshakeError
+        If it cannot be imported, or the process ends meanwhile.
+    """
+    words = [sys.executable, "-m", "spanver.serve", name]
+    return _subject(_Conversation(words, {"PYTHONPATH": _search_path()}, time_limit))
+
+
+def _search_path() -> str:
+    """Where this process looks for modules, apart from where every Python of this installation does."""
+    paths = sysconfig.get_paths()
+    known = tuple(paths[each] for each in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return os.pathsep.join(each for each in sys.path if os.path.isdir(each) and not each.startswith(known))
+
+
+def _subject(conversation: _Conversation) -> Subject:
     hello = conversation.greet()
-    provides = hello["provides"]
     return Subject(
-        name=hello["name"],
-        functions={name: partial(conversation.run, name) for name in provides},
-        approximation=float(hello.get("approximation", 2.0)),
+        functions={name: partial(conversation.run, name) for name in hello.provides},
+        together=Together(conversation.run, conversation.run_together) if hello.together else None,
         close=conversation.close,
+        **hello.declared,
     )
 
 
+@dataclass(frozen=True)
+class _Hello:
+    """The hello of a program: the functions that it provides, what else it declares, and how it converses."""
+
+    provides: tuple[str, ...]
+    declared: Mapping[str, Any]
+    form: str
+    together: bool
+
+
+def _checked_hello(message: Mapping[str, Any]) -> _Hello:
+    if isinstance(message.get("error"), str):
+        raise HandshakeError(message["error"])
+    hello = message.get("hello")
+    require(isinstance(hello, dict), "hello", message, "an object of protocol, name and provides")
+    assert isinstance(hello, dict)
+    require(hello.get("protocol") == PROTOCOL, "protocol", hello.get("protocol"), str(PROTOCOL))
+    require(isinstance(hello.get("name"), str), "name", hello.get("name"), "a string")
+    provides = hello.get("provides")
+    require(_are_names(provides), "provides", provides, f"a list out of {', '.join(FUNCTIONS)}")
+    assert isinstance(provides, list)
+    form = hello.get("form", JSON.name)
+    require_one_of("form", form, FORMS)
+    declared = {key: hello[key] for key in ("name", *Subject.DECLARED) if key in hello}
+    for key in ("unpromised", "claims"):
+        if key in declared:
+            require(_are_names(declared[key]), key, declared[key], "a list of names")
+            declared[key] = frozenset(declared[key])
+    Subject(functions=dict.fromkeys(provides, _nothing), **declared)  # refuses what it may not declare
+    together = hello.get("together", False)
+    require(isinstance(together, bool), "together", together, "true or false")
+    return _Hello(tuple(provides), declared, form, together)
+
+
+def _nothing() -> None:
+    """Stand for a function."""
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+@dataclass
+class _Prepared:
+    """One call on its way: its arguments as they are sent, its oracle, and why its last refused query was refused."""
+
+    sent: dict[str, Any]
+    oracle: Any = None
+    queries: Mapping[str, Query] = field(default_factory=lambda: QUERIES)
+    refused: SpanverError | None = None
+
+    def answer(self, message: Any) -> dict[str, Any]:
+        """Answer a query of the program."""
+        require(isinstance(message, dict) and "ask" in message, "query", message, "an object with ask")
+        require(self.oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
+        answered = answer(self.oracle, message, self.queries)
+        if "refused" in answered:
+            self.refused = refused_error(answered)
+        return answered
+
+
+def _prepared(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> _Prepared:
+    function = FUNCTIONS[name]
+    call = _Prepared(dict(zip(function.positional, arguments, strict=True)) | dict(named))
+    for key, argument in function.arguments.items():
+        if argument.kind in (Kind.ORACLE, Kind.PREFIX_ORACLE):
+            call.oracle = call.sent[key]
+            call.queries = QUERIES if argument.kind is Kind.ORACLE else PREFIX_QUERIES
+            call.sent[key] = {each: getattr(call.oracle, each) for each in (*FACTS, "budget")}
+    return call
+
+
 class _Conversation:
-    """The conversation with one program at a time; runs are numbered."""
+    """The conversation with one program at a time; requests are numbered."""
 
-    def __init__(self, command: str, time_limit: float) -> None:
-        try:
-            self._words = shlex.split(command)
-        except ValueError as error:
-            raise ArgumentError("command", command, f"split as a shell does ({error})") from None
-        require(len(self._words) > 0, "command", command, "a program with its arguments")
-        require_positive("time_limit", time_limit)
-        self._time_limit = time_limit
-        self._program: _Program | None = None
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], time_limit: float | None) -> None:
+        self._time_limit = TIME_LIMIT if time_limit is None else time_limit
+        require_positive("time_limit", self._time_limit)
+        self._words, self._environment = words, environment
+        self._program: Program | None = None
         self._seq = 0
+        self._released: list[int] = []  # oracles of the program that nobody will query again
 
-    def greet(self) -> dict[str, Any]:
-        program = _Program(self._words)
+    def greet(self) -> _Hello:
+        program = Program(self._words, self._environment)
+        program.left = START_LIMIT
         try:
-            program.send({"hello": {"protocol": PROTOCOL, "functions": sorted(REMOTE)}}, START_LIMIT)
-            hello = _checked_hello(decode(program.line(START_LIMIT)))
+            program.send({"hello": {"protocol": PROTOCOL, "functions": sorted(FUNCTIONS), "forms": list(FORMS)}})
+            hello = _checked_hello(program.receive())
         except (ArgumentError, ProtocolError) as error:
             program.kill()
             raise HandshakeError(
                 f"{shlex.join(self._words)} said no proper hello: {error}{program.complaint()}"
             ) from error
-        self._program = program
+        except BaseException:
+            program.kill()
+            raise
+        program.use(FORMS[hello.form])
+        self._program, self._released = program, []
         return hello
 
     def close(self) -> None:
@@ -104,16 +225,72 @@ class _Conversation:
             self._program = None
 
     def run(self, name: str, *arguments: Any, **named: Any) -> Any:
+        """Run a function of the program."""
+        self._start(name)
+        call = _prepared(name, arguments, named)
+        message = {"run": name, "arguments": call.sent} | ({"released": self._released} if self._released else {})
+        self._released = []
+        ending = self._request(name, message, ("result", "error"), call)
+        return self._result(name, call, ending)
+
+    def run_together(self, name: str, calls: Sequence[Call]) -> list[Callable[[], Any]]:
+        """Make many calls of a function, which take turns; each outcome is returned or raised by a function."""
+        self._start(name)
+        prepared = [_prepared(name, *each) for each in calls]
+        with self._exchange(name) as program:
+            program.left = len(calls) * self._time_limit
+            program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
+            while "asks" in (received := self._received(program, ("results", "error"), "asks")):
+                asks = received["asks"]
+                is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
+                require(is_listed, "asks", asks, "a list of pairs: a call, and its query")
+                for index, _ in asks:
+                    require(index in range(len(prepared)), "call", index, f"a number below {len(prepared)}")
+                program.send({"seq": self._seq, "answers": [prepared[index].answer(query) for index, query in asks]})
+            endings = received.get("results")
+            is_complete = isinstance(endings, list) and len(endings) == len(prepared)
+            require(is_complete, "results", endings, f"a list of {len(prepared)}")
+            assert isinstance(endings, list)
+            for each in endings:
+                is_one = isinstance(each, dict) and ("result" in each) != ("error" in each)
+                require(is_one, "results", each, "each a result or an error")
+        return [partial(self._result, name, call, each) for call, each in zip(prepared, endings, strict=True)]
+
+    def _start(self, name: str) -> None:
         try:
             if self._program is None:
                 self.greet()
         except HandshakeError as error:
             raise ProtocolError(f"{name}: {error}", final=True) from error
+
+    def _result(self, name: str, call: _Prepared, ending: Mapping[str, Any]) -> Any:
+        if "error" in ending:
+            raise _error_of(ending, call.refused)
+        result = ending["result"]
+        return self._own_oracle(name, result, call.sent.get("budget")) if FUNCTIONS[name].makes_oracle else result
+
+    def _request(
+        self, name: str, message: Mapping[str, Any], ends: Sequence[str], call: _Prepared | None = None
+    ) -> dict[str, Any]:
+        """Return the message that ends a request."""
+        with self._exchange(name) as program:
+            program.send({"seq": self._seq, **message})
+            while "ask" in (received := self._received(program, ends)):
+                require(call is not None, "ask", received["ask"], "left out: this is no run")
+                assert call is not None
+                program.send({"seq": self._seq, **call.answer(received)})
+            return received
+
+    @contextmanager
+    def _exchange(self, name: str) -> Iterator[Program]:
+        """Begin a request, and end the program if it breaks the protocol meanwhile."""
         program = self._program
         assert program is not None
+        program.left = self._time_limit
+        self._seq += 1
         try:
-            message, refused = self._converse(program, name, arguments, named)
-            result = decoded(message.get("result"))
+            program.require_silent()
+            yield program
         except (ArgumentError, ProtocolError) as error:
             self.close()
             final = isinstance(error, ProtocolError) and error.final
@@ -121,171 +298,66 @@ class _Conversation:
         except BaseException:  # of the oracle, or Ctrl-C: the program still waits for an answer
             self.close()
             raise
-        if "error" in message:
-            raise refused or SubjectError(str(message["error"]))
-        try:
-            result_of(name, result)
-        except ContractError as error:
-            raise ProtocolError(str(error)) from error
-        return result
 
-    def _converse(
-        self, program: _Program, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], Exception | None]:
-        """Return the last message of a run, and why its last refused query was refused, if one was."""
-        if program.has_line():
-            raise ProtocolError(f"a line after the result: {program.line(1.0)[:60].decode(errors='replace')}")
-        self._seq += 1
-        oracle, sent = _arguments(name, arguments, named)
-        left = self._time_limit
+    def _received(self, program: Program, ends: Sequence[str], asking: str = "ask") -> dict[str, Any]:
+        message = program.receive()
+        require(message.get("seq") == self._seq, "seq", message.get("seq"), f"{self._seq}, that of the run")
+        if asking in message:
+            is_one = message.keys().isdisjoint(ends)
+            require(is_one, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
+            return message
+        kinds = [kind for kind in ends if kind in message]
+        require(len(kinds) == 1, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
+        allowed = {"seq", *kinds, *_FURTHER.get(kinds[0], ())}
+        require(allowed >= message.keys(), "message", sorted(message), f"without other keys than {sorted(allowed)}")
+        return message
 
-        def send(message: Mapping[str, Any]) -> None:
-            nonlocal left
-            began = time.monotonic()
-            program.send({"seq": self._seq, **message}, left)
-            left -= time.monotonic() - began
+    def _own_oracle(self, name: str, facts: Any, budget: Budget | None) -> RemoteOracle:
+        """Return an oracle that the program made."""
+        program = self._program
+        is_oracle = (
+            isinstance(facts, dict) and type(facts.get("oracle")) is int and all(each in facts for each in FACTS)
+        )
+        if not is_oracle:
+            raise ContractError(f"{name} broke the contract: it is no oracle with {', '.join(FACTS)}")
+        number = facts["oracle"]
 
-        send({"run": name, "arguments": sent})
-        refused: Exception | None = None
-        while True:
-            began = time.monotonic()
-            message = decode(program.line(left))
-            left -= time.monotonic() - began
-            require(message.get("seq") == self._seq, "seq", message.get("seq"), f"{self._seq}, that of the run")
-            kinds = [kind for kind in ("ask", "result", "error") if kind in message]
-            require(len(kinds) == 1, "message", sorted(message), "with one of ask, result and error")
-            others = sorted(set(message) - {"seq", *kinds}) if "ask" not in message else []
-            require(not others, "message", sorted(message), "without other keys than seq and result or error")
-            if "ask" not in message:
-                return message, refused
-            require(oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
+        def ask(query: str, kind: Any, /, **arguments: Any) -> Any:
             try:
-                send({"answer": answer(oracle, message)})
-            except (BudgetExceededError, QuestionRefusedError) as error:
-                refused = error
-                send({"refused": type(error).__name__, "reason": str(error)})
+                if self._program is not program:
+                    raise ProtocolError(f"{name}: the program that made this oracle has ended", final=True)
+                message = {"oracle": number, "ask": query, **arguments}
+                ending = self._request(f"{query} of {name}", message, ("answer", "refused", "error"))
+                if "answer" in ending:
+                    return from_json(ending["answer"], kind)
+                error = _error_of(ending, None) if "error" in ending else refused_error(ending)
+            except ProtocolError as fault:
+                raise ViolationError(str(fault), "protocol", final=fault.final, function=name) from fault
+            except (ArgumentError, KeyError, TypeError) as fault:
+                sentence = f"{query} of {name} broke the contract: {fault}"
+                raise ViolationError(sentence, "contract", function=name) from fault
+            if isinstance(error, SubjectError):
+                sentence, kind = f"{query} of {name} {error.sentence}", error.kind
+                raise ViolationError(sentence, "raised", function=name, error_type=kind, where=error.where)
+            raise error
+
+        oracle = RemoteOracle({key: facts[key] for key in FACTS}, ask)
+        oracle.budget = Budget() if budget is None else budget
+        weakref.finalize(oracle, self._release, program, number).atexit = False
+        return oracle
+
+    def _release(self, program: Program | None, number: int) -> None:
+        if self._program is program:
+            self._released.append(number)
 
 
-def _arguments(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the oracle of a run, if it has one, and the arguments as they travel."""
-    given = dict(zip(FUNCTIONS[name].positional, arguments, strict=True)) | dict(named)
-    oracle = given.pop("oracle", None)
-    sent = {key: encoded(value) for key, value in given.items()}
-    if oracle is not None:
-        sent["oracle"] = {key: getattr(oracle, key) for key in ("dimension", "beta", "radius", "reward_range")}
-    return oracle, sent
+_FURTHER = {"error": ("type", "where"), "refused": ("reason", "counter", "asked", "left", "name", "value", "allowed")}
+"""Keys that a message may have besides the one that says what it is."""
 
 
-def _checked_hello(message: Mapping[str, Any]) -> dict[str, Any]:
-    hello = message.get("hello")
-    require(isinstance(hello, dict), "hello", message, "an object of protocol, name and provides")
-    assert isinstance(hello, dict)
-    require(hello.get("protocol") == PROTOCOL, "protocol", hello.get("protocol"), str(PROTOCOL))
-    require(isinstance(hello.get("name"), str), "name", hello.get("name"), "a string")
-    require_positive("approximation", hello.get("approximation", 2.0))
-    provides = hello.get("provides")
-    is_list = isinstance(provides, list) and all(isinstance(each, str) for each in provides)
-    require(
-        is_list and set(provides or ()) <= REMOTE, "provides", provides, f"a list out of {', '.join(sorted(REMOTE))}"
-    )
-    return hello
-
-
-class _Program:
-    """A running program: lines in, lines out, standard error in a file."""
-
-    def __init__(self, words: list[str]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (read after the program has ended)
-        try:
-            self._process = subprocess.Popen(
-                words,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._errors.close()
-            raise HandshakeError(f"{shlex.join(words)} did not start: {error}") from error
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        # No program outlives its subject, even if the subject is never closed.
-        self._end = weakref.finalize(self, _kill_group, self._process)
-        self._input = self._process.stdin
-        os.set_blocking(self._input.fileno(), False)
-        self._lines: queue.Queue[bytes | None] = queue.Queue()
-        threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
-        self._complaint = ""
-
-    def send(self, message: Mapping[str, Any], seconds: float) -> None:
-        """Send a line; wait at most so many seconds for the program to read its input."""
-        unsent = memoryview(encode(message))
-        ends = time.monotonic() + seconds
-        while unsent:
-            _, writable, _ = select.select([], [self._input], [], max(ends - time.monotonic(), 0.0))
-            if not writable:
-                raise ProtocolError("its input was not read within the time limit", final=True)
-            try:
-                unsent = unsent[self._input.write(unsent) or 0 :]
-            except OSError:
-                raise ProtocolError(self._ending()) from None
-
-    def has_line(self) -> bool:
-        return not self._lines.empty()
-
-    def line(self, seconds: float) -> bytes:
-        try:
-            line = self._lines.get(timeout=max(seconds, 0.0))
-        except queue.Empty:
-            raise ProtocolError("no full line within the time limit", final=True) from None
-        if line is None:
-            raise ProtocolError(self._ending())
-        if len(line) > MAX_LINE:
-            raise ProtocolError(f"a line of more than {MAX_LINE} bytes", final=True)
-        return line
-
-    def _ending(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1.0)
-        code = self._process.poll()
-        return "the program closed its output" if code is None else f"the program ended with exit code {code}"
-
-    def kill(self) -> None:
-        """End the program and its process group."""
-        self._end()
-        self._input.close()
-        if not self._errors.closed:
-            self._errors.seek(0, os.SEEK_END)
-            self._errors.seek(max(0, self._errors.tell() - 2000))
-            self._complaint = self._errors.read().decode(errors="replace").strip()
-            self._errors.close()
-
-    def complaint(self) -> str:
-        """Return the end of its standard error, once it was killed."""
-        return f"; its standard error ends: {self._complaint}" if self._complaint else ""
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _read(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
-    """Put lines into the queue, and None at the end; of a line that is too long, only its beginning.
-
-    The stream is unbuffered and closed here: closing it elsewhere would wait for this thread.
-    """
-    parts: list[bytes] = []
-    with contextlib.suppress(OSError, ValueError), stream:
-        while (chunk := stream.read(1 << 16)) and lines.qsize() < MAX_UNREAD:
-            *ends, rest = chunk.split(b"\n")
-            for end in ends:
-                lines.put(b"".join([*parts, end]))
-                parts = []
-            parts.append(rest)
-            if sum(map(len, parts)) > MAX_LINE:
-                lines.put(b"".join(parts))
-                break
-    lines.put(None)
+def _error_of(message: Mapping[str, Any], refused: SpanverError | None) -> Exception:
+    """Return the error that a program states; after a refusal this is the refusal, unless the type says otherwise."""
+    kind = message.get("type")
+    if refused is not None and (kind is None or (kind, type(refused)) == ("BudgetExceededError", BudgetExceededError)):
+        return refused
+    return SubjectError(str(message["error"]), kind=str(kind or "an error"), where=str(message.get("where", "")))

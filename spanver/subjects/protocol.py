@@ -1,58 +1,93 @@
-"""The messages of a process subject: JSON lines, arrays, and the queries of an oracle (docs/protocol.md).
+"""The messages of a process subject: their two forms, and the queries of an oracle (docs/protocol.md).
 
-Both ends use this module: the harness (`process.py`) and the server of Python subjects (`serve.py`).
+A message is a mapping of plain data, arrays and the values of `spanver.values`. It travels as a JSON line, which any
+program can write, or as a binary frame, which is quicker (`FORMS`). Both ends use this module: the harness
+(`process.py`) and the server of Python subjects (`spanver.serve`).
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from inspect import Parameter, isfunction, signature
+from types import MappingProxyType
 from typing import Any
 
+import msgpack
 import numpy as np
 
-from spanver.errors import ArgumentError
-from spanver.oracle import Oracle, SamplingOracle
-from spanver.validation import read_only, require, require_one_of
+from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
+from spanver.oracle import Oracle, PrefixOracle, SamplingOracle
+from spanver.validation import require, require_one_of
 from spanver.values import (
-    Counts,
     FloatArray,
     LinearScore,
+    Prefix,
     RejectionRule,
-    Response,
-    Responses,
     Rule,
-    Score,
-    SearchResult,
     TruncatedScore,
     UncertainPairRule,
     from_json,
-    to_json,
 )
 
 PROTOCOL = 2
 """Version of the protocol."""
 
+FACTS = ("dimension", "beta", "radius", "reward_range")
+"""What is known of an oracle without a query."""
 
-def encode(message: Mapping[str, Any]) -> bytes:
-    """Return a message as one line."""
-    return (json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n").encode()
+# Forms
 
 
-def decode(line: bytes) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Form:
+    """One way to write messages.
+
+    Attributes
+    ----------
+    name : str
+    encode, decode : callable
+        A message as bytes, with what marks its end, and back without it. `decode` raises `ArgumentError` for what is
+        no message.
+    bounds : callable
+        Where the first message of a buffer starts and ends, and where the next one starts; None while it is incomplete.
+    """
+
+    name: str
+    encode: Callable[[Mapping[str, Any]], bytes]
+    decode: Callable[[bytes], dict[str, Any]]
+    bounds: Callable[[bytearray], tuple[int, int, int] | None]
+
+
+def encode_line(message: Mapping[str, Any]) -> bytes:
+    """Return a message as one line: arrays as nested lists, or in base64 if a number is not finite."""
+    try:
+        text = json.dumps(message, separators=(",", ":"), allow_nan=False, default=_in_line)
+    except ValueError:  # JSON has no infinities
+        text = json.dumps(_boxed(message), separators=(",", ":"), allow_nan=False, default=_in_line)
+    return (text + "\n").encode()
+
+
+def decode_line(line: bytes) -> dict[str, Any]:
     """Return the message of a line.
 
     Raises
     ------
     ArgumentError
-        If it is not a JSON object, or holds NaN or infinities, which JSON does not have.
+        If it is not a JSON object, holds NaN or infinities, which JSON does not have, or a damaged array.
     """
     shown = line[:60].decode(errors="replace")
+
+    def refuse(name: str) -> None:
+        raise ArgumentError("line", shown, f"JSON, which has no {name}")
+
     try:
-        message: dict[str, Any] = json.loads(line, parse_constant=lambda name: _refuse(name, shown))
+        message: dict[str, Any] = json.loads(line, parse_constant=refuse, object_hook=_out_of_line)
     except ArgumentError:
         raise
     except (ValueError, RecursionError):  # also bytes that are not UTF-8, and integers of thousands of digits
@@ -61,81 +96,230 @@ def decode(line: bytes) -> dict[str, Any]:
     return message
 
 
-def _refuse(name: str, shown: str) -> None:
-    raise ArgumentError("line", shown, f"JSON, which has no {name}")
+def _line_bounds(buffer: bytearray) -> tuple[int, int, int] | None:
+    end = buffer.find(b"\n")
+    return None if end < 0 else (0, end, end + 1)
 
 
-def encoded(value: Any) -> Any:  # noqa: PLR0911 (one return a kind of value)
-    """Return an argument or an answer as JSON data: arrays as nested lists, or in base64 if a number is not finite."""
-    if isinstance(value, np.ndarray):
-        if np.isfinite(value).all():
-            return value.tolist() if value.size else {"shape": list(value.shape), "float64": ""}
-        data = base64.b64encode(np.ascontiguousarray(value, dtype="<f8").tobytes()).decode()
-        return {"shape": list(value.shape), "float64": data}
-    if isinstance(value, LinearScore | TruncatedScore):
-        return to_json(value, Score)
-    if isinstance(value, UncertainPairRule | RejectionRule):
-        return to_json(value, Rule)
-    if isinstance(value, Response | Responses | Counts | SearchResult):
-        return to_json(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return encoded(asdict(value))
-    if isinstance(value, Mapping):
-        return {key: encoded(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [encoded(each) for each in value]
+def _in_line(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return plain(value)
+    if value.size and np.isfinite(value).all():
+        return value.tolist()
+    # Nested lists of an array without elements would lose its shape.
+    numbers = base64.b64encode(np.ascontiguousarray(value, dtype="<f8").tobytes()).decode()
+    return {"shape": list(value.shape), "float64": numbers}
+
+
+def _out_of_line(value: dict[str, Any]) -> Any:
+    return from_json(value, FloatArray) if set(value) == {"shape", "float64"} else value
+
+
+ARRAY, STRIDED_ARRAY, LARGE_INTEGER = 1, 2, 3
+"""Codes of what msgpack does not have: arrays, arrays that are to lie in memory with gaps, and large integers."""
+
+_LENGTH = 4  # bytes
+_FLOAT64 = np.dtype("<f8")
+
+
+def encode_frame(message: Mapping[str, Any]) -> bytes:
+    """Return a message as one frame: its length in 4 bytes, little-endian, and its msgpack."""
+    data: bytes = msgpack.packb(message, default=_in_frame)
+    return len(data).to_bytes(_LENGTH, "little") + data
+
+
+def decode_frame(data: bytes) -> dict[str, Any]:
+    """Return the message of a frame without its length; its arrays are read-only.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not one msgpack map, or holds a damaged array.
+    """
+    try:
+        message: dict[str, Any] = msgpack.unpackb(data, ext_hook=_out_of_frame)
+    except ArgumentError:
+        raise
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ArgumentError("frame", data[:30], f"one msgpack map ({error})") from None
+    require(isinstance(message, dict), "frame", data[:30], "one msgpack map")
+    return message
+
+
+def _frame_bounds(buffer: bytearray) -> tuple[int, int, int] | None:
+    end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "little")
+    return (_LENGTH, end, end) if len(buffer) >= max(end, _LENGTH) else None
+
+
+def _in_frame(value: Any) -> Any:
+    if isinstance(value, int):  # msgpack has integers of 64 bits
+        return msgpack.ExtType(LARGE_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
+    if not isinstance(value, np.ndarray):
+        return plain(value)
+    if value.dtype.kind != "f":
+        return value.tolist()
+    code = ARRAY if value.flags.c_contiguous else STRIDED_ARRAY
+    # The numbers come first, where they are aligned: arithmetic on others is slower, and rounds differently.
+    sizes = struct.pack(f"<{value.ndim}QB", *value.shape, value.ndim)
+    return msgpack.ExtType(code, value.astype(_FLOAT64, copy=False).tobytes() + sizes)
+
+
+def _out_of_frame(code: int, data: bytes) -> Any:
+    require(code in (ARRAY, STRIDED_ARRAY, LARGE_INTEGER), "extension", code, "1, 2 or 3")
+    if code == LARGE_INTEGER:
+        return int.from_bytes(data, "little", signed=True)
+    try:
+        end = len(data) - 1 - 8 * data[-1]
+        shape = struct.unpack_from(f"<{data[-1]}Q", data, max(0, end))
+    except (IndexError, struct.error):
+        raise ArgumentError("an array", data[:30], "its numbers, the sizes of its dimensions, and how many") from None
+    require(end == 8 * math.prod(shape), "the shape of an array", shape, f"of {end} bytes")
+    array: FloatArray = np.ndarray(shape, _FLOAT64, data)
+    if code == STRIDED_ARRAY:  # a subject that reads memory as if there were no gaps shall be seen to
+        array = np.repeat(array[..., None], 2, axis=-1)[..., 0]
+        array.setflags(write=False)
+    return array
+
+
+JSON = Form("json", encode_line, decode_line, _line_bounds)
+MSGPACK = Form("msgpack", encode_frame, decode_frame, _frame_bounds)
+FORMS: Mapping[str, Form] = MappingProxyType({each.name: each for each in (JSON, MSGPACK)})
+"""Forms of messages by name. Hellos are lines; a program's hello chooses the form of all messages after it."""
+
+
+# Values
+
+
+def plain(value: Any) -> Any:
+    """Return a value as plain data, its parts as they are.
+
+    Raises
+    ------
+    TypeError
+        If it has no such form.
+    """
+    kind: Any = type(value)
+    if names := _field_names(kind):
+        data = {name: getattr(value, name) for name in names}
+        return {"kind": kind.__name__, **data} if kind in _TAGGED else data
     if isinstance(value, np.generic):
-        return encoded(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return encoded(np.array(value))
-    return value
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} cannot travel: {value!r:.60}")
 
 
-def decoded(value: Any) -> Any:
-    """Return the data of a message, with arrays in place of their base64 form."""
-    if isinstance(value, dict):
-        if set(value) == {"shape", "float64"}:
-            return from_json(value, FloatArray)
-        return {key: decoded(each) for key, each in value.items()}
-    return [decoded(each) for each in value] if isinstance(value, list) else value
+_TAGGED = {LinearScore, TruncatedScore, UncertainPairRule, RejectionRule}
 
 
-QUERIES = {
-    name: tuple(signature(getattr(Oracle, name)).parameters.values())[1:]
-    for name, member in (vars(SamplingOracle) | vars(Oracle)).items()
-    if isfunction(member) and not name.startswith("_")
-}
-"""The queries of an oracle, and the parameters of each: those without a default are required."""
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
-def answer(oracle: Oracle, message: Mapping[str, Any]) -> Any:
+def _boxed(value: Any) -> Any:
+    """Return data in which infinities are arrays."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else np.array(value)
+    if isinstance(value, list | tuple):
+        return [_boxed(each) for each in value]
+    if value is None or isinstance(value, str | int | np.ndarray):
+        return value
+    return {key: _boxed(each) for key, each in plain(value).items()}
+
+
+# Queries
+
+
+@dataclass(frozen=True)
+class Query:
+    """The arguments of a query: all, those without a default, and the kinds of those that are no plain data."""
+
+    required: tuple[str, ...]
+    allowed: frozenset[str]
+    kinds: Mapping[str, Any]
+
+
+def _queries(oracle: type[Any], kinds: Mapping[str, Any]) -> dict[str, Query]:
+    found = {"ledger": Query((), frozenset(), {})}
+    for name, member in (vars(SamplingOracle) | vars(oracle)).items():
+        if isfunction(member) and not name.startswith("_"):
+            given = tuple(signature(member).parameters.values())[1:]
+            required = tuple(each.name for each in given if each.default is Parameter.empty)
+            allowed = frozenset(each.name for each in given)
+            found[name] = Query(required, allowed, {key: kind for key, kind in kinds.items() if key in allowed})
+    return found
+
+
+QUERIES = _queries(Oracle, {"rule": Rule, "theta": FloatArray})
+"""The queries of an oracle of prompts."""
+
+PREFIX_QUERIES = _queries(PrefixOracle, {"rule": Rule, "prompt": Prefix, "sequence": Prefix})
+"""The queries of an oracle of prefixes."""
+
+REFUSALS = (BudgetExceededError, QuestionRefusedError, ArgumentError)
+"""What an oracle raises in place of an answer."""
+
+
+def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) -> dict[str, Any]:
     """Answer the query of a message.
 
     Parameters
     ----------
-    oracle : Oracle
+    oracle : Oracle or PrefixOracle
     message : mapping
         `ask`, and the arguments of the query by name.
+    queries : mapping
+        Those of the oracle.
 
     Returns
     -------
-    object
-        JSON data.
+    dict
+        `answer`, or `refused` with the reason.
 
     Raises
     ------
     ArgumentError
         If there is no such query, or it has other arguments.
     """
-    arguments = {key: value for key, value in message.items() if key not in ("seq", "ask")}
-    query = message["ask"]
-    require_one_of("ask", query, QUERIES)
-    required = [each.name for each in QUERIES[query] if each.default is Parameter.empty]
-    fits = set(required) <= set(arguments) <= {each.name for each in QUERIES[query]}
-    require(fits, f"the arguments of {query}", sorted(arguments), ", ".join(sorted(required)) or "none")
-    if "rule" in arguments:
-        arguments["rule"] = from_json(arguments["rule"], Rule)
-    if "theta" in arguments:
-        arguments["theta"] = read_only(decoded(arguments["theta"]), ndim=1, name="theta")
-    positional = [arguments.pop(name) for name in required]
-    return encoded(getattr(oracle, query)(*positional, **arguments))
+    arguments = {key: value for key, value in message.items() if key not in ("seq", "ask", "oracle")}
+    name = message["ask"]
+    require_one_of("ask", name, queries)
+    query = queries[name]
+    if not (query.allowed >= arguments.keys() and all(key in arguments for key in query.required)):
+        words = ", ".join(sorted(query.required)) or "none"
+        raise ArgumentError(f"the arguments of {name}", sorted(arguments), words)
+    for key, kind in query.kinds.items():
+        if key in arguments:
+            arguments[key] = from_json(arguments[key], kind)
+    try:
+        if name == "ledger":
+            return {"answer": oracle.ledger}
+        positional = [arguments.pop(key) for key in query.required]
+        return {"answer": getattr(oracle, name)(*positional, **arguments)}
+    except REFUSALS as error:
+        return refusal(error)
+
+
+def refusal(error: SpanverError) -> dict[str, Any]:
+    """Return the message of a refused query, from which `refused_error` makes the same error again."""
+    given: dict[str, Any] = {}
+    match error:
+        case BudgetExceededError():
+            given = {"counter": error.counter, "asked": error.asked, "left": error.left}
+        case ArgumentError():
+            is_plain = error.value is None or isinstance(error.value, int | float | str)
+            value = error.value if is_plain else repr(error.value)[:80]
+            given = {"name": error.name, "value": value, "allowed": error.allowed}
+    return {"refused": type(error).__name__, "reason": str(error), **given}
+
+
+def refused_error(message: Mapping[str, Any]) -> SpanverError:
+    """Return the error of a refused query."""
+    kinds: dict[str, Callable[[], SpanverError]] = {
+        "BudgetExceededError": lambda: BudgetExceededError(message["counter"], message["asked"], message["left"]),
+        "ArgumentError": lambda: ArgumentError(message["name"], message["value"], message["allowed"]),
+        "QuestionRefusedError": lambda: QuestionRefusedError(message["reason"]),
+    }
+    require_one_of("refused", message["refused"], kinds)
+    return kinds[message["refused"]]()

@@ -180,27 +180,46 @@ def layers(value: Any) -> tuple[FloatArray, ...]:
 
 
 def multi_turn(value: Any) -> MultiTurnResult:
-    """The spanner and the fit of every layer."""
-    thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
-    pairs, horizon = [tuple(layer) for layer in _part(value, "pairs")], len(thetas)
+    """The spanner and the fit of every layer, from them or from a run that has pairs and a policy."""
+    has_pairs = "pairs" in value if isinstance(value, Mapping) else hasattr(value, "pairs")
+    parts = _parts_of_run(value) if has_pairs else value
     result = MultiTurnResult(
-        thetas=thetas,
-        precisions=tuple(
-            read_only(_part(layer, "precision"), ndim=2, name="precision")
-            for layer in _part(_part(value, "policy"), "layers")
-        ),
-        prefixes=tuple(tuple(_part(pair, "prompt") for pair in layer) for layer in pairs),
-        first=tuple(tuple(identity(_part(pair, "first")) for pair in layer) for layer in pairs),
-        second=tuple(tuple(identity(_part(pair, "second")) for pair in layer) for layer in pairs),
-        vectors=tuple(_differences(layer, thetas.shape[1]) for layer in pairs),
-        targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(value, "targets")),
+        thetas=read_only(_part(parts, "thetas"), ndim=2, name="thetas"),
+        precisions=tuple(read_only(layer, ndim=2, name="precisions") for layer in _part(parts, "precisions")),
+        prefixes=tuple(tuple(map(_prefix, layer)) for layer in _part(parts, "prefixes")),
+        first=tuple(tuple(map(identity, layer)) for layer in _part(parts, "first")),
+        second=tuple(tuple(map(identity, layer)) for layer in _part(parts, "second")),
+        vectors=tuple(read_only(layer, ndim=2, name="vectors") for layer in _part(parts, "vectors")),
+        targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(parts, "targets")),
     )
-    for name in ("precisions", "vectors", "targets"):
-        length = len(getattr(result, name))
-        require(length == horizon, f"the layers of {name}", length, f"{horizon}, as of thetas")
-    sizes, fitted = [len(each) for each in result.vectors], [len(each) for each in result.targets]
-    require(sizes == fitted, "the lengths of targets", fitted, f"{sizes}, as of pairs")
+    sizes = [len(each) for each in result.vectors]
+    require(
+        len(sizes) == len(result.thetas), "the layers of vectors", len(sizes), f"{len(result.thetas)}, as of thetas"
+    )
+    for name in ("prefixes", "first", "second", "targets"):
+        lengths = [len(each) for each in getattr(result, name)]
+        require(lengths == sizes, f"the lengths of {name}", lengths, f"{sizes}, as of vectors")
+    layers = len(result.precisions)
+    require(layers == len(sizes), "the layers of precisions", layers, f"{len(sizes)}, as of thetas")
     return result
+
+
+def _parts_of_run(value: Any) -> dict[str, Any]:
+    thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
+    pairs = [tuple(layer) for layer in _part(value, "pairs")]
+    return {
+        "thetas": thetas,
+        "precisions": [_part(layer, "precision") for layer in _part(_part(value, "policy"), "layers")],
+        "prefixes": [[_part(pair, "prompt") for pair in layer] for layer in pairs],
+        "first": [[_part(pair, "first") for pair in layer] for layer in pairs],
+        "second": [[_part(pair, "second") for pair in layer] for layer in pairs],
+        "vectors": [_differences(layer, thetas.shape[1]) for layer in pairs],
+        "targets": _part(value, "targets"),
+    }
+
+
+def _prefix(value: Any) -> Prefix:
+    return Prefix(identity(_part(value, "prompt")), tuple(map(identity, _part(value, "tokens"))))
 
 
 def _differences(pairs: Sequence[Any], dimension: int) -> FloatArray:

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 from spanver.subjects.contract import FUNCTIONS
-from spanver.subjects.protocol import encoded
+from spanver.subjects.protocol import FACTS, encode_line
 from spanver.values import Counts, Responses, SearchResult
 from spanver.verification.finding import Call
 from spanver.verification.rendering import short
@@ -23,7 +23,6 @@ from spanver.verification.transcript import Query, RecordingOracle, RecordingPre
 MOST_QUERIES = 8  # kinds of queries, one after another, that a message lists
 MOST_LINES, LONGEST_LINE = 1000, 4000  # of a transcript: findings travel between processes
 MOST_ARGUMENTS = 10**5  # characters of the arguments, which are there once
-FACTS = ("dimension", "beta", "radius", "reward_range")
 
 AnyRecording: TypeAlias = RecordingOracle | RecordingPrefixOracle
 
@@ -131,8 +130,8 @@ def _line(message: Mapping[str, Any]) -> str:
     shown = {}
     for key, value in message.items():
         try:
-            shown[key] = encoded(value)
-            text = json.dumps(shown[key])
+            text = encode_line({key: value}).decode()
+            shown[key] = json.loads(text)[key]
         except (TypeError, ValueError):  # no data, such as a result that broke the contract
             shown[key], text = repr(value)[:LONGEST_LINE], ""
         if len(text) > (MOST_ARGUMENTS if key == "arguments" else LONGEST_LINE):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from spanver.errors import (
 from spanver.evidence import log_e_law, log_e_mean, log_e_violated_law, min_samples_law, min_samples_mean
 from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
+from spanver.subjects.contract import Call as SubjectCall
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.results import SpannerResult
 from spanver.validation import require
@@ -96,14 +97,58 @@ class Check:
         number = 1 if self.last_call is None else self.last_call.number + 1
         made = self.last_call = made_call(function, arguments, named, number)
         given = arguments if made.oracle is None else (made.oracle, *arguments[1:])
+        return self._judged(
+            made, function, (arguments, named), lambda: self.subject.functions[function](*given, **named)
+        )
+
+    def calls(self, function: str, make: Callable[[int], SubjectCall], count: int) -> Iterator[tuple[SubjectCall, Any]]:
+        """Make many independent calls, and yield each with its result: quicker than `call` where queries travel.
+
+        Parameters
+        ----------
+        function : str
+        make : callable
+            `make(index)`: the arguments of a call, with an oracle of its own, afresh each time.
+        count : int
+
+        Raises
+        ------
+        ViolationError
+            As of `call`.
+        """
+        if self.subject.together is None:
+            for index in range(count):
+                arguments, named = make(index)
+                yield (arguments, named), self.call(function, *arguments, **named)
+            return
+        known: dict[int, tuple[Made, SubjectCall]] = {}
+
+        def traced(index: int) -> SubjectCall:
+            arguments, named = make(index)
+            made = made_call(function, arguments, named, index + 1)
+            given = arguments if made.oracle is None else (made.oracle, *arguments[1:])
+            known[id(given)] = made, (given, named)
+            return known[id(given)][1]
+
         try:
-            returned = self.subject.functions[function](*given, **named)
+            for call, outcome in self.subject.together(function, traced, count):
+                made, _ = known.pop(id(call[0]))
+                self.last_call = made
+                yield call, self._judged(made, function, call, outcome)
+        except ProtocolError as error:
+            raise _fault(function, error) from error
+
+    def _judged(self, made: Made, function: str, call: SubjectCall, outcome: Callable[[], Any]) -> Any:
+        """Return the result of a call in the form of the contract, or raise what it violates."""
+        arguments, named = call
+        try:
+            returned = outcome()
             made.outcome = {"result": returned}
             result = result_of(function, returned)
             if isinstance(result, SpannerResult):
                 _require_drawn(function, result, arguments)
             return result
-        except (ViolationError, hypothesis.errors.HypothesisException):
+        except ViolationError:
             raise
         except (Exception, SystemExit) as error:
             kind = error.kind if isinstance(error, SubjectError) else type(error).__name__

@@ -2,6 +2,8 @@
 
     pytest --pyargs spanver.properties --subject their_module:subject
 
+The subject runs in a process of its own; `--spanver-in-process` lets debuggers and measures of coverage see it.
+
 It adds options, gives each property its `check`, and attaches the finding of the property to pytest's report. It has
 no effect in a run without such properties, and imports nothing of spanver before it is needed.
 """
@@ -25,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--subject", default="reference", help="what spanver's properties verify: module:attribute")
     group.addoption("--subject-command", help="verify the program that this command starts, over a pipe")
     group.addoption(
+        "--spanver-in-process", action="store_true", help="run a Python subject in this process, which then trusts it"
+    )
+    group.addoption(
         "--spanver-profile", default="quick", choices=("smoke", "quick", "ci", "deep"), help="how hard to look"
     )
     group.addoption("--spanver-only", default="", help="guarantees, or groups of them by letter, separated by commas")
@@ -39,6 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "guarantee(id, ..., needs=[function, ...]): what a property checks, and needs of a subject"
     )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say that a subject in this process is trusted."""
+    if not config.getoption("--spanver-in-process"):
+        return []
+    from spanver.verification.request import TRUSTING  # noqa: PLC0415 (nothing before it is needed)
+
+    return [f"spanver: {config.getoption('--subject')}, {TRUSTING}"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -80,8 +94,11 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
     from spanver.errors import SpanverError  # noqa: PLC0415 (nothing before it is needed)
     from spanver.loading import open_subject  # noqa: PLC0415 (likewise)
 
+    option = request.config.getoption
     try:
-        found = open_subject(request.config.getoption("--subject"), request.config.getoption("--subject-command"))
+        found = open_subject(
+            option("--subject"), option("--subject-command"), in_process=option("--spanver-in-process")
+        )
     except SpanverError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     yield found

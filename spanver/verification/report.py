@@ -11,6 +11,7 @@ from rich.text import Text
 from spanver.guarantees import REGISTRY
 from spanver.verification.hunt import ZooReport, interval
 from spanver.verification.rendering import finding_lines
+from spanver.verification.request import TRUSTING
 from spanver.verification.results import Report, Row, Status
 
 
@@ -105,14 +106,23 @@ def footer_lines(report: Report) -> Iterator[str]:
     ):
         if report.ids(status):
             yield f"{words}: {', '.join(report.ids(status))}"
+    if report.declared:
+        declared = (f"{name}: {_shown(value)}" for name, value in report.declared.items())
+        yield f"declared by the subject: {'; '.join(declared)}"
     request = report.request
     smoke = "smoke: one or two instances of each property, which decides little; " if request.profile == "smoke" else ""
+    if request.in_process:
+        yield TRUSTING
     yield (
         f"{smoke}profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
         f"{request.alpha:g} ({report.alpha_of_one_test:.1e} each test)"
     )
     if report.interrupted:
         yield f"interrupted: {report.executed} of {report.expected} properties were run"
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def zoo_table(zoo: ZooReport) -> Table:

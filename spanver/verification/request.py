@@ -12,6 +12,9 @@ from spanver.verdicts import Verdict
 from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import is_selected
 
+TRUSTING = "in process: trusts the subject"
+"""What verdicts of a subject that runs in the process of the harness say."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -30,6 +33,8 @@ class Request:
     seed : int
     functions : str
         Functions, separated by commas: only properties that need one of them are run. Empty for all properties.
+    in_process : bool
+        Whether a Python subject runs in the process of the harness, which then trusts it.
 
     Raises
     ------
@@ -44,6 +49,7 @@ class Request:
     alpha: float = 1e-6
     seed: int = 0
     functions: str = ""
+    in_process: bool = False
 
     def __post_init__(self) -> None:
         require_one_of("profile", self.profile, PROFILES)
@@ -53,10 +59,12 @@ class Request:
         if self.command is not None:
             require(self.command.strip() != "", "command", self.command, "a program, with its arguments")
             require(self.subject == Request.subject, "subject", self.subject, "left out where there is a command")
+            require(not self.in_process, "in_process", True, "left out where there is a command")
 
     def replay(self, guarantee: str) -> str:
         """Command that runs the properties of one guarantee again, with the same instances and the same randomness."""
         parts = ["spanver", "verify", *(["--command", self.command] if self.command else [self.subject])]
+        parts += ["--in-process"] if self.in_process else []
         parts += ["--only", guarantee, "--profile", self.profile, "--seed", str(self.seed)]
         return shlex.join(parts + (["--alpha", repr(self.alpha)] if self.alpha != Request.alpha else []))
 

@@ -9,7 +9,7 @@ reported once, whatever it kept from being judged, and makes the report violated
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property
 from spanver.verification.finding import Fault, Finding
 from spanver.verification.profiles import PROFILES
-from spanver.verification.request import ExpectedFailure, Request
+from spanver.verification.request import TRUSTING, ExpectedFailure, Request
 from spanver.verification.selection import statistical_properties
 
 
@@ -195,6 +195,8 @@ class Report:
         Number of properties that had to run, and of those that did.
     interrupted : bool
         Whether the run was stopped before its end.
+    declared : mapping
+        What the subject declares that is not the default, by name.
     """
 
     request: Request
@@ -203,6 +205,7 @@ class Report:
     expected: int
     executed: int
     interrupted: bool = False
+    declared: Mapping[str, Any] = field(default_factory=dict)
 
     def ids(self, status: Status, *, conformance: bool | None = None) -> list[str]:
         """Guarantees of this status; with `conformance` only those that are claimed, or only the others."""
@@ -265,6 +268,8 @@ class Report:
         return {
             "schema": "spanver.verify/2",
             "subject": self.subject,
+            "declared": dict(self.declared),
+            "trust": TRUSTING if self.request.in_process else None,
             "errors": [each.to_json() for each in self.errors],
             "guarantees": rows,
             "footer": footer,

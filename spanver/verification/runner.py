@@ -24,7 +24,7 @@ from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
 from spanver.verification.finding import Finding, finding_from_json
 from spanver.verification.plugin import ATTACHED
-from spanver.verification.request import ExpectedFailure, Request
+from spanver.verification.request import TRUSTING, ExpectedFailure, Request
 from spanver.verification.results import Report, Row, Status, judge
 from spanver.verification.selection import expected_properties, is_selected
 
@@ -82,9 +82,11 @@ def _options(request: Request, folder: Path, workers: int) -> list[str]:
     options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
     options += ["--spanver-profile", request.profile, "--spanver-only", request.only]
     options += ["--spanver-functions", request.functions]
+    options += ["--spanver-in-process"] if request.in_process else []
     options += ["--spanver-alpha", repr(request.alpha), "--spanver-seed", str(request.seed)]
     options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
-    return [*options, "-o", f"junit_suite_name=spanver verify {request.command or request.subject}"]
+    suite = f"spanver verify {request.command or request.subject}"
+    return [*options, "-o", f"junit_suite_name={suite}{f' ({TRUSTING})' if request.in_process else ''}"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def verify(
     """
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
     require_count("workers", workers)
-    subject = open_subject(request.subject, request.command)
+    subject = open_subject(request.subject, request.command, in_process=request.in_process)
     try:
         expected = expected_properties(subject, request.only)
     finally:
@@ -165,7 +167,7 @@ def verify(
         for name in REGISTRY
         if is_selected([name], request.only)
     )
-    return Report(request, subject.name, rows, len(expected), len(findings), interrupted)
+    return Report(request, subject.name, rows, len(expected), len(findings), interrupted, subject.declared)
 
 
 class _Collector:

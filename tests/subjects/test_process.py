@@ -16,6 +16,7 @@ from programs import OneText, call, drawn, small_problem
 from spanver.errors import (
     ArgumentError,
     BudgetExceededError,
+    ContractError,
     HandshakeError,
     ProtocolError,
     QuestionRefusedError,
@@ -120,7 +121,7 @@ def sampled(subject: Subject, samples: int | None = None) -> Any:
 
 
 FAULTS = {
-    "hang": ("time.sleep(60)", "no full line within the time limit", True),
+    "hang": ("time.sleep(60)", "no full message within the time limit", True),
     "crash in mid-run": (
         "ask('sample', prompt=message['arguments']['prompt'], count=1)\nos._exit(3)",
         "exit code 3",
@@ -137,16 +138,15 @@ FAULTS = {
     "100 MB line": ("[write('1' * 10**6) for _ in range(100)]\nwrite('\\n')", "more than 16777216 bytes", True),
     "slow drip": (
         "[(write(each), time.sleep(0.05)) for each in json.dumps({'seq': seq, 'result': [1, 1]})]",
-        "no full line within the time limit",
+        "no full message within the time limit",
         True,
     ),
     "wrong seq": ("send({'seq': seq + 1, 'result': [1, 1]})", "seq is 2", False),
     "no seq": ("send({'result': [1, 1]})", "seq is None", False),
-    "two kinds at once": ("send({'seq': seq, 'result': [1], 'error': 'x'})", "one of ask, result and error", False),
-    "none of the kinds": ("send({'seq': seq, 'progress': 0.5})", "one of ask, result and error", False),
+    "two kinds at once": ("send({'seq': seq, 'result': [1], 'error': 'x'})", "one of ask, result, error", False),
+    "none of the kinds": ("send({'seq': seq, 'progress': 0.5})", "one of ask, result, error", False),
     "unknown query": ("ask('theta_star')", "ask is 'theta_star'", False),
     "query without an argument": ("ask('sample', prompt=0)", "the arguments of sample", False),
-    "prompt that was not issued": ("ask('sample', prompt=99, count=1)", "issued", False),
 }
 
 
@@ -173,7 +173,7 @@ def test_a_line_after_the_result_fails_the_run_after_it(starts: Starts) -> None:
     subject = starts("write((json.dumps({'seq': seq, 'result': [1, 1]}) + '\\n') * 2)\ncontinue")
     assert drawn(subject) == [1, 1]
     # The second line comes in the same instant; should it be read later, its number is that of the run before.
-    with pytest.raises(ProtocolError, match=r"a line after the result|seq is 1"):
+    with pytest.raises(ProtocolError, match=r"a message after the result|seq is 1"):
         drawn(subject)
     assert drawn(subject) == [1, 1]
 
@@ -186,8 +186,7 @@ def test_an_input_that_is_not_read_is_a_protocol_error(starts: Starts) -> None:
     assert drawn(subject) == [1, 1]
 
 
-def test_lines_without_end_do_not_fill_the_memory(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MAX_UNREAD", 10)
+def test_lines_without_end_fail_the_next_run(starts: Starts) -> None:
     subject = starts("send({'seq': seq, 'result': [1, 1]})\nwhile True: send({'seq': seq, 'result': [1, 1]})")
     assert drawn(subject) == [1, 1]
     with pytest.raises(ProtocolError):
@@ -214,9 +213,24 @@ def test_a_child_that_keeps_the_pipe_open_does_not_hold_the_harness_up(starts: S
 
 def test_an_error_is_raised_and_the_program_goes_on(starts: Starts) -> None:
     subject = starts("send({'seq': seq, 'error': 'singular matrix'})\ncontinue")
-    with pytest.raises(SubjectError, match=r"^singular matrix$"):
+    with pytest.raises(SubjectError, match=r"^singular matrix$") as caught:
         drawn(subject)
+    assert caught.value.sentence == "raised an error: singular matrix"
     assert drawn(subject) == [1, 1]
+
+
+def test_an_error_may_say_its_type_and_where_it_was_raised(starts: Starts) -> None:
+    subject = starts("send({'seq': seq, 'error': 'off', 'type': 'Overflow', 'where': 'it.c:7'})\ncontinue")
+    with pytest.raises(SubjectError, match=r"^off$") as caught:
+        drawn(subject)
+    assert caught.value.sentence == "raised Overflow: off (it.c:7)"
+
+
+def test_a_prompt_that_was_not_issued_is_refused_and_the_fault_of_the_program(starts: Starts) -> None:
+    subject = starts("reply = ask('sample', prompt=99, count=1)\nsend({'seq': seq, 'error': reply['name']})\ncontinue")
+    with pytest.raises(ArgumentError, match="prompt is 99"):
+        sampled(subject)
+    assert sampled(subject) == 0
 
 
 def test_an_error_after_a_refused_query_is_that_of_the_oracle(starts: Starts) -> None:
@@ -250,7 +264,7 @@ def test_when_the_oracle_breaks_the_next_run_has_a_fresh_process(starts: Starts)
 
 def test_a_result_of_another_form_breaks_the_contract(starts: Starts) -> None:
     subject = starts("send({'seq': seq, 'result': [[0.5]]})\ncontinue")
-    with pytest.raises(ProtocolError, match="draw broke the contract"):
+    with pytest.raises(ContractError, match="draw broke the contract"):
         drawn(subject)
     assert drawn(subject) == [1, 1]
 
@@ -277,6 +291,14 @@ BAD_HELLOS: dict[str, tuple[dict[str, Any], str]] = {
     "approximation": (
         {"before_hello": "send({'hello': {'protocol': 2, 'name': 'x', 'provides': [], 'approximation': '2'}})"},
         "approximation is '2'",
+    ),
+    "precision": (
+        {"before_hello": "send({'hello': {'protocol': 2, 'name': 'x', 'provides': [], 'precision': 1e12}})"},
+        "precision is 1000000000000.0",
+    ),
+    "unknown form": (
+        {"before_hello": "send({'hello': {'protocol': 2, 'name': 'x', 'provides': [], 'form': 'xml'}})"},
+        "form is 'xml'",
     ),
     "hang": ({"before_hello": "time.sleep(60)"}, "time limit"),
 }

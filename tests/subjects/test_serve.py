@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,31 @@ import numpy as np
 import pytest
 from programs import call, small_problem
 
-from spanver.errors import ContractError, SubjectError
+from spanver.errors import ArgumentError, BudgetExceededError, ContractError, QuestionRefusedError, SubjectError
+from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.oracles.prefix import prefix_oracle
+from spanver.problems.families.tokens import token_problem
 from spanver.subjects.contract import Subject, result_of
-from spanver.subjects.process import process_subject
+from spanver.subjects.process import python_subject
 from spanver.subjects.reference import subject as reference
-from spanver.values import LinearScore
+from spanver.values import LinearScore, UncertainPairRule
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Subject]:
-    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.serve reference")
+    subject = python_subject("reference")
     yield subject
     subject.close()
 
 
-def test_the_server_provides_what_the_reference_provides_outside_of_python(served: Subject) -> None:
+def test_a_served_subject_provides_and_declares_what_it_does_here(served: Subject) -> None:
     assert served.name == "reference"
-    assert served.provides == reference.provides - {"multi_turn", "literal_oracle", "counted_oracle"}
+    assert served.provides == reference.provides
+    assert served.declared == reference.declared == {"claims": ["A1", "A1r", "A2"]}
 
 
 RNG = np.random.default_rng(8)
@@ -150,7 +153,7 @@ def test_a_baseline_of_another_form_breaks_the_contract(name: str, changes: dict
 
 
 def test_what_a_subject_raises_at_the_server_is_raised_here(served: Subject) -> None:
-    with pytest.raises(SubjectError, match="ArgumentError: prompts is 0"):
+    with pytest.raises(SubjectError, match="prompts is 0"):
         call(
             served,
             "build_spanner",
@@ -170,7 +173,7 @@ def test_what_a_served_subject_prints_does_not_get_between_the_messages(
     source = "class chatty:\n    provides = ['fit']\n    def fit(*_):\n        print('fitting')\n        return [2.0]\n"
     (tmp_path / "chatty_subject.py").write_text(source, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    subject = process_subject(f"{shlex.quote(sys.executable)} -m spanver.serve chatty_subject:chatty")
+    subject = python_subject("chatty_subject:chatty")
     try:
         assert call(subject, "fit", np.ones((1, 1)), np.ones(1), 2.0).tolist() == [2.0]
     finally:
@@ -185,3 +188,71 @@ def test_values_of_tokens_through_the_server_are_those_of_the_reference(served: 
     assert [layer.shape for layer in result] == [(1, 2), (2, 2)]
     for one, other in zip(result, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_multi_turn_run_through_the_server_is_that_of_the_reference(served: Subject) -> None:
+    settings = MultiTurnSettings(
+        nu=0.5,
+        ridge=1.0,
+        rollouts=1,
+        pairs_per_prefix=20,
+        tests=4,
+        prompts=2,
+        rejection_multiplier=4.0,
+        rejection_failure=0.3,
+        partition_samples=10**12,
+    )
+    mine, theirs = (prefix_oracle(token_problem(1, horizon=2), seed=3) for _ in range(2))
+    plan: dict[str, Any] = {"horizon": 2, "settings": settings, "seed": 5}
+    expected, result = call(reference, "multi_turn", mine, **plan), call(served, "multi_turn", theirs, **plan)
+    assert mine.ledger == theirs.ledger
+    np.testing.assert_array_equal(result.thetas, expected.thetas)
+    assert (result.prefixes, result.first, result.second) == (expected.prefixes, expected.first, expected.second)
+    for part in ("precisions", "vectors", "targets"):
+        for one, other in zip(getattr(result, part), getattr(expected, part), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("factory", ["literal_oracle", "counted_oracle"])
+def test_an_oracle_of_a_served_subject_answers_what_it_does_here(served: Subject, factory: str) -> None:
+    def answers(subject: Subject) -> list[Any]:
+        oracle: Oracle = subject.functions[factory](small_problem(1), seed=3, budget=Budget(samples=2**70))
+        prompt = oracle.prompt()
+        rule = UncertainPairRule(np.eye(3), 0.3)
+        drawn, counts, found = (
+            oracle.sample(prompt, 5),
+            oracle.sample_counts(prompt, 9),
+            oracle.sample_until(prompt, rule, 7),
+        )
+        assert found.responses is not None
+        strong = oracle.sample(prompt, 2, theta=np.full(3, 0.1))
+        return [
+            *(oracle.dimension, oracle.beta, oracle.radius, oracle.reward_range, oracle.budget),
+            *(drawn.ids, drawn.features.tolist(), counts.responses.ids, counts.counts.tolist()),
+            *(found.responses.ids, found.tries, strong.ids),
+            *(oracle.reward(prompt, drawn[0]), oracle.compare(prompt, 0, drawn[1]), oracle.ledger),
+        ]
+
+    assert answers(served) == answers(reference)
+
+
+def test_what_an_oracle_of_a_served_subject_refuses_is_raised_here(served: Subject) -> None:
+    oracle: Oracle = served.functions["literal_oracle"](small_problem(1), seed=3, budget=Budget(samples=3))
+    prompt = oracle.prompt()
+    with pytest.raises(BudgetExceededError) as caught:
+        oracle.sample(prompt, 4)
+    assert (caught.value.counter, caught.value.asked, caught.value.left) == ("samples", 4, 3)
+    with pytest.raises(QuestionRefusedError, match="full-table model"):
+        oracle.enumerate(prompt)
+    with pytest.raises(ArgumentError, match="prompt is -1, but"):
+        oracle.sample(-1, 1)
+    assert oracle.ledger == Ledger()
+
+
+def test_oracles_that_nobody_has_any_more_are_forgotten(served: Subject) -> None:
+    make, problem = served.functions["literal_oracle"], small_problem(1)
+    for seed in range(3):
+        assert make(problem, seed=seed).ledger == Ledger()
+    kept: Oracle = make(problem, seed=3)
+    assert call(served, "fit", np.ones((1, 1)), np.ones(1), 2.0).tolist() == [1.0]
+    assert kept.ledger == Ledger()

@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,15 +20,19 @@ from unittest.mock import patch
 import numpy as np
 
 from spanver.errors import BudgetExceededError
+from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
+from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
 from spanver.serve import serve
 from spanver.subjects import process, reference
-from spanver.subjects.contract import REMOTE, Subject
-from spanver.subjects.protocol import decode, encode
+from spanver.subjects.channel import Channel
+from spanver.subjects.contract import Subject
+from spanver.subjects.protocol import JSON
 from spanver.values import LinearScore
 
 __all__ = ["RUNS", "page_transcripts", "transcript"]
@@ -39,22 +44,41 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "covering_list": lambda vectors, _ridge, _nu: np.arange(len(vectors)),  # right where once each is enough
     "pivoted_diagonal": lambda vectors: np.abs(np.diag(vectors)),  # right for a diagonal in falling order
 }
-SUBJECT = Subject(
-    name="transcripts",
-    functions={each: reference.subject.functions[each] for each in reference.subject.provides & REMOTE} | PLAIN,
+SUBJECT = Subject(name="transcripts", functions=dict(reference.subject.functions) | PLAIN)
+
+
+PROBLEM = TabularProblem(
+    prompt_law=np.array([1.0]),
+    log_base=np.log([[0.5, 0.25, 0.25]]),
+    features=np.array([[[0.5, 0.0], [-0.5, 0.0], [0.0, 1.0]]]),
+    reward=np.array([[1.0, 0.0, 0.5]]),
+    beta=0.5,
+    radius=2.0,
 )
 
 
 def _oracle(samples: int | None = None, *, full_table: bool = False) -> MeteredOracle:
-    problem = TabularProblem(
+    return literal_oracle(PROBLEM, seed=1, budget=Budget(samples=samples), full_table=full_table)
+
+
+def _prefix_oracle() -> MeteredPrefixOracle:
+    halves = np.log([[0.5, 0.5]])
+    problem = TokenProblem(
         prompt_law=np.array([1.0]),
-        log_base=np.log([[0.5, 0.25, 0.25]]),
-        features=np.array([[[0.5, 0.0], [-0.5, 0.0], [0.0, 1.0]]]),
-        reward=np.array([[1.0, 0.0, 0.5]]),
+        log_base=[halves],
+        features=[np.array([[[0.5], [-0.5]]])],
+        reward=np.array([[1.0, 0.0]]),
         beta=0.5,
         radius=2.0,
     )
-    return literal_oracle(problem, seed=1, budget=Budget(samples=samples), full_table=full_table)
+    return prefix_oracle(problem, seed=1)
+
+
+def _queried(factory: Callable[..., Any]) -> None:
+    oracle = factory(PROBLEM, seed=7, budget=Budget(samples=3))
+    oracle.sample(oracle.prompt(), 2)
+    assert oracle.ledger.samples == 2
+    oracle.sample_counts(0, 2)
 
 
 _FEATURES, _TARGETS = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([3.0, 4.0])
@@ -68,6 +92,17 @@ _SETTINGS = Settings(
     exploration_rounds=1,
     rejection_multiplier=1.0,
     rejection_failure=0.5,
+)
+_TOKENS = MultiTurnSettings(
+    nu=1.0,
+    ridge=1.0,
+    rollouts=1,
+    pairs_per_prefix=4,
+    tests=1,
+    prompts=0,
+    rejection_multiplier=1.0,
+    rejection_failure=0.5,
+    partition_samples=4,
 )
 
 
@@ -114,6 +149,9 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         lambda run: run(_oracle(full_table=True), rounds=1, ridge=1.0, seed=7),
     ),
     "best_of_n": ("best_of_n", lambda run: run(_oracle(), rounds=1, count=16, seed=7)),
+    "multi_turn": ("multi_turn", lambda run: run(_prefix_oracle(), horizon=1, seed=7, settings=_TOKENS)),
+    "literal_oracle": ("literal_oracle", _queried),
+    "counted_oracle": ("counted_oracle", lambda run: run(PROBLEM, seed=7)),
     "refused": ("softmax_sample", lambda run: _sampled(run, samples=5)),
 }
 """What is run for each transcript: the function, and how it is called."""
@@ -124,16 +162,16 @@ def transcript(name: str) -> list[tuple[str, dict[str, Any]]]:
     said: list[tuple[str, dict[str, Any]]] = []
 
     def sent(message: Mapping[str, Any]) -> bytes:
-        line = encode(message)
+        line = JSON.encode(message)
         said.append(("harness", json.loads(line)))
         return line
 
     def received(line: bytes) -> dict[str, Any]:
         said.append(("program", json.loads(line)))
-        return decode(line)
+        return JSON.decode(line)
 
-    where = "spanver.subjects.process"
-    with patch(f"{where}.encode", sent), patch(f"{where}.decode", received):
+    heard = replace(JSON, encode=sent, decode=received)
+    with patch("spanver.subjects.channel.JSON", heard), patch("spanver.subjects.process.FORMS", {"json": heard}):
         subject = process.process_subject(shlex.join([sys.executable, __file__, "serve"]))
         function, call = RUNS[name]
         try:
@@ -165,7 +203,7 @@ def _brought_up_to_date(page: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(SUBJECT, sys.stdin.buffer, sys.stdout.buffer)
+        serve(Channel(sys.stdin.fileno(), sys.stdout.fileno()), lambda: SUBJECT)
     else:
         path = Path(sys.argv[1])
         path.write_text(_brought_up_to_date(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,99 @@
+"""Messages over two file descriptors, one to read and one to write, at either end of a pipe."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from spanver.errors import ProtocolError
+from spanver.subjects.protocol import JSON, Form
+
+_CHUNK = 1 << 16
+
+
+class Channel:
+    """One end of a pipe.
+
+    Parameters
+    ----------
+    source, sink : int
+        File descriptors.
+    longest : float
+        The most bytes of a message that is read.
+
+    Attributes
+    ----------
+    form : Form
+        Of messages in both directions: lines at first.
+    """
+
+    def __init__(self, source: int, sink: int, longest: float = math.inf) -> None:
+        self.form: Form = JSON
+        self._source, self._sink, self._longest = source, sink, longest
+        self._unread = bytearray()
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(source, select.POLLIN)
+        self._writable.register(sink, select.POLLOUT)
+
+    def send(self, message: Mapping[str, Any], until: float | None = None) -> None:
+        """Send a message.
+
+        Parameters
+        ----------
+        message : mapping
+        until : float, optional
+            Time of `time.monotonic` at which to give up.
+
+        Raises
+        ------
+        TimeoutError
+        OSError
+            If the other end is closed.
+        """
+        unsent = self.form.encode(message)
+        while unsent:
+            try:
+                unsent = unsent[os.write(self._sink, unsent) :]
+            except BlockingIOError:
+                _wait(self._writable, until)
+
+    def receive(self, until: float | None = None) -> dict[str, Any]:
+        """Return the next message.
+
+        Raises
+        ------
+        ArgumentError
+            If it is none.
+        EOFError
+            If the other end was closed.
+        ProtocolError
+            If it is too long.
+        TimeoutError
+        """
+        while (bounds := self.form.bounds(self._unread)) is None:
+            if len(self._unread) > self._longest:
+                raise ProtocolError(f"a message of more than {self._longest} bytes", final=True)
+            if until is not None:
+                _wait(self._readable, until)
+            chunk = os.read(self._source, _CHUNK)
+            if not chunk:
+                raise EOFError
+            self._unread += chunk
+        start, end, following = bounds
+        message = bytes(self._unread[start:end])
+        del self._unread[:following]
+        return self.form.decode(message)
+
+    def has_more(self) -> bool:
+        """Whether anything waits to be read: part of a message, or the end."""
+        return bool(self._unread) or bool(self._readable.poll(0))
+
+
+def _wait(ready: select.poll, until: float | None) -> None:
+    left = None if until is None else max(0.0, 1000.0 * (until - time.monotonic()))
+    if not ready.poll(left):
+        raise TimeoutError

@@ -1,0 +1,126 @@
+"""An oracle at the other end of a pipe: the harness's, for a subject; and a subject's own, for the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol
+
+from spanver.oracle import AnyResponse, Budget, Ledger
+from spanver.subjects.protocol import FACTS
+from spanver.values import (
+    Counts,
+    FloatArray,
+    Place,
+    Prefix,
+    Prompt,
+    ResponseId,
+    Responses,
+    Rule,
+    SearchResult,
+    identity_of,
+)
+
+
+class Ask(Protocol):
+    """Sends a query to the other end, and returns the answer as a value of a kind, or raises why it was refused."""
+
+    def __call__(self, query: str, kind: Any, /, **arguments: Any) -> Any:
+        """Ask."""
+        ...
+
+
+class _Remote(Generic[Place]):
+    """A `SamplingOracle` whose queries travel.
+
+    Parameters
+    ----------
+    facts : mapping
+        Those of `FACTS`, and `budget`.
+    place : type
+        Of what `prompt` returns.
+    ask : Ask
+    """
+
+    def __init__(self, facts: Mapping[str, Any], place: Any, ask: Ask) -> None:
+        self.dimension: int
+        self.beta: float
+        self.radius: float
+        self.reward_range: float
+        for name in FACTS:
+            setattr(self, name, facts[name])
+        self.budget = Budget(**facts.get("budget", {}))
+        self._place, self._send = place, ask
+        self._ledger: Ledger | None = None  # known until the next query
+
+    @property
+    def ledger(self) -> Ledger:
+        """Number of answers so far, as the other end counts them."""
+        if self._ledger is None:
+            self._ledger = self._send("ledger", Ledger)
+        assert self._ledger is not None
+        return self._ledger
+
+    def _ask(self, query: str, kind: Any, /, **arguments: Any) -> Any:
+        self._ledger = None
+        return self._send(query, kind, **arguments)
+
+    def prompt(self) -> Place:
+        """Draw a prompt."""
+        place: Place = self._ask("prompt", self._place)
+        return place
+
+    def sample_counts(self, prompt: Place, count: int) -> Counts:
+        """Draw many responses and count them."""
+        counts: Counts = self._ask("sample_counts", Counts, prompt=prompt, count=count)
+        return counts
+
+    def sample_until(self, prompt: Place, rule: Rule, limit: int) -> SearchResult:
+        """Draw until the rule accepts."""
+        found: SearchResult = self._ask("sample_until", SearchResult, prompt=prompt, rule=rule, limit=limit)
+        return found
+
+
+class RemoteOracle(_Remote[Prompt]):
+    """An `Oracle` whose queries travel."""
+
+    def __init__(self, facts: Mapping[str, Any], ask: Ask) -> None:
+        super().__init__(facts, Prompt, ask)
+
+    def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
+        """Draw responses."""
+        strong = {} if theta is None else {"theta": theta}
+        responses: Responses = self._ask("sample", Responses, prompt=prompt, count=count, **strong)
+        return responses
+
+    def reward(self, prompt: Prompt, response: AnyResponse) -> float:
+        """Draw a reward."""
+        reward: float = self._ask("reward", float, prompt=prompt, response=identity_of(response))
+        return reward
+
+    def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
+        """Draw a label."""
+        named: dict[str, ResponseId] = {"first": identity_of(first), "second": identity_of(second)}
+        label: bool = self._ask("compare", bool, prompt=prompt, **named)
+        return label
+
+    def enumerate(self, prompt: Prompt) -> Responses:
+        """List all responses."""
+        responses: Responses = self._ask("enumerate", Responses, prompt=prompt)
+        return responses
+
+
+class RemotePrefixOracle(_Remote[Prefix]):
+    """A `PrefixOracle` whose queries travel."""
+
+    def __init__(self, facts: Mapping[str, Any], ask: Ask) -> None:
+        super().__init__(facts, Prefix, ask)
+
+    def sample(self, prefix: Prefix, count: int) -> Responses:
+        """Draw tokens."""
+        responses: Responses = self._ask("sample", Responses, prompt=prefix, count=count)
+        return responses
+
+    def reward(self, sequence: Prefix) -> float:
+        """Draw a reward."""
+        reward: float = self._ask("reward", float, sequence=sequence)
+        return reward

@@ -1,0 +1,78 @@
+"""Many independent calls of a subject behind a pipe in one request: what takes time is the way there and back.
+
+The calls take turns: each runs until it queries its oracle, and the queries of all travel together. That gives what one
+call after another gives, unless the subject keeps something between its queries where another call finds it, such as a
+module's generator. So the first calls of each function are made both ways, and only where outcomes and ledgers are the
+same to the bit do further calls travel together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from spanver.errors import ProtocolError, SpanverError
+from spanver.subjects.contract import Call, Outcomes, result_of
+from spanver.subjects.protocol import MSGPACK
+
+TRIED = 8  # calls that are made both ways
+MOST = 64  # calls in one request
+
+
+class Together:
+    """Makes many calls of a program.
+
+    Parameters
+    ----------
+    run : callable
+        `run(name, *arguments, **named)`: one call.
+    run_together : callable
+        `run_together(name, calls)`: functions that return or raise the outcomes of many.
+    """
+
+    def __init__(
+        self, run: Callable[..., Any], run_together: Callable[[str, Sequence[Call]], list[Callable[[], Any]]]
+    ) -> None:
+        self._run, self._run_together = run, run_together
+        self._sizes: dict[str, int] = {}  # calls in one request, by function
+
+    def __call__(self, name: str, make: Callable[[int], Call], count: int) -> Outcomes:
+        """Yield each of many calls, with a function that returns or raises its outcome.
+
+        Parameters
+        ----------
+        name : str
+            Of the function.
+        make : callable
+            `make(index)`: a call with an oracle of its own, afresh each time.
+        count : int
+        """
+        if name not in self._sizes:
+            self._sizes[name] = MOST if self._gives_the_same(name, make, min(count, TRIED)) else 1
+        size = self._sizes[name]
+        for start in range(0, count, size):
+            calls = [make(index) for index in range(start, min(count, start + size))]
+            if size > 1:
+                yield from zip(calls, self._run_together(name, calls), strict=True)
+            else:
+                yield from ((call, partial(self._run, name, *call[0], **call[1])) for call in calls)
+
+    def _gives_the_same(self, name: str, make: Callable[[int], Call], count: int) -> bool:
+        alone, together = ([make(index) for index in range(count)] for _ in range(2))
+        one = [_seen(name, call, partial(self._run, name, *call[0], **call[1])) for call in alone]
+        try:
+            other = [_seen(name, *each) for each in zip(together, self._run_together(name, together), strict=True)]
+        except ProtocolError:
+            return False
+        return one == other
+
+
+def _seen(name: str, call: Call, outcome: Callable[[], Any]) -> bytes:
+    """Return the outcome of a call and what was charged, so that it can be compared."""
+    try:
+        seen = {"result": result_of(name, outcome())}
+    except SpanverError as error:
+        seen = {"error": str(error)}
+    ledgers = [each.ledger for each in (*call[0], *call[1].values()) if hasattr(each, "ledger")]
+    return MSGPACK.encode(seen | {"ledgers": ledgers})
