@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from greenlet import getcurrent, greenlet
+from numpy.typing import NDArray
 
 from spanver.errors import SpanverError, where_raised
 from spanver.learners.multi_turn import MultiTurnSettings
@@ -27,7 +28,7 @@ from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
 from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, plain, refused_error
 from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
-from spanver.values import FloatArray, Score, from_json
+from spanver.values import Score, from_json
 
 SETTINGS: Mapping[str, type[Any]] = {"spanner_sampling": Settings, "multi_turn": MultiTurnSettings}
 """The settings of each function that has some."""
@@ -162,8 +163,8 @@ class _Server:
         return ask
 
 
-def _array(value: Any) -> FloatArray:
-    array = np.asarray(value, dtype=np.float64)
+def _array(value: Any) -> NDArray[Any]:
+    array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=np.float64)
     array.setflags(write=False)
     return array
 

@@ -28,9 +28,11 @@ def _reversed(array: FloatArray) -> FloatArray:
     return around[..., size - 1 :: -1] if size else around
 
 
+CONTIGUOUS = "contiguous"
+
 LAYOUTS: Mapping[str, Callable[[FloatArray], NDArray[Any]]] = MappingProxyType(
     {
-        "contiguous": np.ascontiguousarray,
+        CONTIGUOUS: np.ascontiguousarray,
         "column": _column,
         "reversed": _reversed,
         "transposed": np.asfortranarray,
@@ -61,3 +63,20 @@ def laid_out(array: FloatArray, layout: str) -> NDArray[Any]:
     """
     require_one_of("layout", layout, LAYOUTS)
     return LAYOUTS[layout](array)
+
+
+def layout_of(array: NDArray[Any]) -> str:
+    """Return the layout, a key of `LAYOUTS`, in which an array lies, or one like it.
+
+    Examples
+    --------
+    >>> layout_of(np.arange(6.0).reshape(2, 3)[:, 1]), layout_of(np.zeros(2, dtype=np.float32))
+    ('column', 'float32')
+    """
+    if array.dtype == np.float32:
+        return "float32"
+    if array.flags.c_contiguous:
+        return CONTIGUOUS
+    if array.strides[-1] < 0:
+        return "reversed"
+    return "transposed" if array.flags.f_contiguous else "column"

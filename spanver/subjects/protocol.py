@@ -20,9 +20,11 @@ from typing import Any
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.oracle import Oracle, PrefixOracle, SamplingOracle
+from spanver.subjects.layouts import CONTIGUOUS, LAYOUTS, laid_out, layout_of
 from spanver.validation import require, require_one_of
 from spanver.values import (
     FloatArray,
@@ -115,7 +117,7 @@ def _out_of_line(value: dict[str, Any]) -> Any:
     return from_json(value, FloatArray) if set(value) == {"shape", "float64"} else value
 
 
-ARRAY, STRIDED_ARRAY, LARGE_INTEGER = 1, 2, 3
+ARRAY, LAID_OUT_ARRAY, LARGE_INTEGER = 1, 2, 3
 """Codes of what msgpack does not have: arrays, arrays that are to lie in memory with gaps, and large integers."""
 
 _LENGTH = 4  # bytes
@@ -158,27 +160,31 @@ def _in_frame(value: Any) -> Any:
         return plain(value)
     if value.dtype.kind != "f":
         return value.tolist()
-    code = ARRAY if value.flags.c_contiguous else STRIDED_ARRAY
     # The numbers come first, where they are aligned: arithmetic on others is slower, and rounds differently.
     sizes = struct.pack(f"<{value.ndim}QB", *value.shape, value.ndim)
-    return msgpack.ExtType(code, value.astype(_FLOAT64, copy=False).tobytes() + sizes)
+    data = value.astype(_FLOAT64, copy=False).tobytes() + sizes
+    layout = layout_of(value)
+    if layout == CONTIGUOUS:
+        return msgpack.ExtType(ARRAY, data)
+    return msgpack.ExtType(LAID_OUT_ARRAY, data + bytes([list(LAYOUTS).index(layout)]))
 
 
 def _out_of_frame(code: int, data: bytes) -> Any:
-    require(code in (ARRAY, STRIDED_ARRAY, LARGE_INTEGER), "extension", code, "1, 2 or 3")
+    require(code in (ARRAY, LAID_OUT_ARRAY, LARGE_INTEGER), "extension", code, "1, 2 or 3")
     if code == LARGE_INTEGER:
         return int.from_bytes(data, "little", signed=True)
+    if code == LAID_OUT_ARRAY:  # a subject that reads memory as if there were no gaps shall be seen to
+        require(len(data) > 0 and data[-1] < len(LAYOUTS), "the layout of an array", data[-1:], f"below {len(LAYOUTS)}")
+        array: NDArray[Any] = laid_out(_out_of_frame(ARRAY, data[:-1]), list(LAYOUTS)[data[-1]])
+        array.setflags(write=False)
+        return array
     try:
         end = len(data) - 1 - 8 * data[-1]
         shape = struct.unpack_from(f"<{data[-1]}Q", data, max(0, end))
     except (IndexError, struct.error):
         raise ArgumentError("an array", data[:30], "its numbers, the sizes of its dimensions, and how many") from None
     require(end == 8 * math.prod(shape), "the shape of an array", shape, f"of {end} bytes")
-    array: FloatArray = np.ndarray(shape, _FLOAT64, data)
-    if code == STRIDED_ARRAY:  # a subject that reads memory as if there were no gaps shall be seen to
-        array = np.repeat(array[..., None], 2, axis=-1)[..., 0]
-        array.setflags(write=False)
-    return array
+    return np.ndarray(shape, _FLOAT64, data)
 
 
 JSON = Form("json", encode_line, decode_line, _line_bounds)

@@ -199,6 +199,11 @@ class _Forbidden:
         return np.where(uncovered, -1e6, self.truncated.of(features))
 
 
+def _at_another_threshold(factor: float, *given: Any) -> TruncatedScore:
+    score = truncated(*given)
+    return replace(score, nu=factor * score.nu)
+
+
 def _forbidden(*given: Any) -> Any:
     return _Forbidden(truncated(*given))
 
@@ -253,6 +258,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("untruncated", "truncates nothing", "R3 C-A2", score=lambda theta, *_: LinearScore(theta)),
     _exploration("untruncated-drawn", "truncates nothing, and accepts by its own randomness", "R3",
         score=lambda theta, *_: LinearScore(theta), sampler=drawn_sampler),
+    _exploration("wider", "truncates at 1.05 nu, and accepts by its own randomness", "R3",
+        score=partial(_at_another_threshold, 1.05), sampler=drawn_sampler),
+    _exploration("narrower", "truncates at 0.95 nu, and accepts by its own randomness", "R3",
+        score=partial(_at_another_threshold, 0.95), sampler=drawn_sampler),
     _exploration("uncovered-forbidden", "gives weight 0, not score 0, to what is uncovered", "R3",
         score=_forbidden, sampler=drawn_sampler),
     _exploration("multiplier-for-coverage", "takes M for the coverage", "R1",

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -63,15 +62,15 @@ def _distinct(score: Score, pilot: Counts, beta: float, multiplier: float) -> fl
 
 
 def _remembering(*, renewed: bool) -> Callable[..., Response]:
-    """A1 at the threshold of another call: of the first of this oracle, or of the one before."""
-    known: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+    """A1 at the threshold of another call: of the first at this prompt, or of the one before."""
+    known: dict[Prompt, float] = {}
 
-    def sample(oracle: Any, prompt: Any, score: Score, **arguments: Any) -> Response:
+    def sample(oracle: Any, prompt: Prompt, score: Score, **arguments: Any) -> Response:
         def threshold(*given: Any) -> float:
             now = log_threshold(*given)
-            used = known.setdefault(oracle, now)
+            used = known.setdefault(prompt, now)
             if renewed:
-                known[oracle] = now
+                known[prompt] = now
             return used
 
         return softmax_sample(oracle, prompt, score, threshold=threshold, **arguments)
