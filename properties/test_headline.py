@@ -30,6 +30,7 @@ from spanver.subjects.results import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, Round, rounds_of
@@ -246,6 +247,7 @@ def test_spanner_sampling_reaches_the_optimum_at_any_coverage(check: Check, log_
 
 
 @pytest.mark.guarantee("T2", needs=["spanner_sampling"])
+@designed([{"problem": 0}], ["spanner-sampling-capped-multiplier"])
 @instances(problem=st.integers(0, 2))
 def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, problem: int) -> None:
     """Holds where the 95 % interval of the slope is inside the band, violated where that of `1 - 1e-6` is outside."""
@@ -265,6 +267,10 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
 
 
 @pytest.mark.guarantee("T6", needs=["elliptical_enumeration"])
+@designed(
+    [{"problem": 1, "responses": 8, "dimension": 3}],
+    ["elliptical-enumeration-nearest", "elliptical-enumeration-fixed-sigma", "elliptical-enumeration-listed-once"],
+)
 @instances(problem=st.integers(0, 2**31), responses=st.integers(8, 16), dimension=st.integers(2, 4))
 def test_elliptical_enumeration_needs_the_same_data_at_any_coverage(
     check: Check, problem: int, responses: int, dimension: int

@@ -31,9 +31,12 @@ from spanver.subjects.results import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.experiment import POWER, Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
+
+from . import spanner_mistakes as mistakes
 
 TIES = 1e-9  # relative; ties are free (S1)
 ROUNDING = 1e-9
@@ -130,6 +133,7 @@ def judge_drawn_pairs(
 
 
 @pytest.mark.guarantee("S1", needs=["build_spanner"])
+@designed([*mistakes.LONG_CHAINS, *mistakes.NEAR_THE_THRESHOLD], mistakes.ON_ACCEPTANCE)
 @instances(
     # Most responses can be drawn, in enough rounds: whether a pair is accepted shall depend on the pairs before it.
     problem=tabular_problems(min_responses=2, weights=(1.0, 0.5, 0.25, 0.0, 1e-300)),
@@ -143,6 +147,7 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
     built = build(check, problem, settings)
     assert len(built.rounds) == settings.prompts, f"{len(built.rounds)} rounds of {settings.prompts} were run"
     for each, sigma in zip(built.rounds, sigmas(problem, built, settings.ridge), strict=False):
+        assert not each.elsewhere, f"a query about prompt {each.elsewhere[0].prompt} in a round on {each.prompt}"
         accepted = [response for response, _ in each.rewards]
         assert len(accepted) in (0, 2), f"{len(accepted)} rewards were drawn in one round"
         if accepted:
@@ -154,6 +159,7 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
 
 
 @pytest.mark.guarantee("S2", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_SIGMA)
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_sigma_is_the_ridge_plus_the_accepted_pairs(check: Check, problem: TabularProblem, settings: Settings) -> None:
     built = build(check, problem, settings)
@@ -175,6 +181,7 @@ def test_sigma_is_the_ridge_plus_the_accepted_pairs(check: Check, problem: Tabul
 
 
 @pytest.mark.guarantee("S3", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_THE_DETERMINANT)
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_the_log_determinant_is_the_sum_of_what_the_pairs_added(
     check: Check, problem: TabularProblem, settings: Settings
@@ -189,6 +196,7 @@ def test_the_log_determinant_is_the_sum_of_what_the_pairs_added(
 
 
 @pytest.mark.guarantee("S4", needs=["build_spanner"])
+@designed(mistakes.ON_A_LINE, mistakes.ON_SIZE)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings(), prompts=st.integers(1, 40))
 def test_a_spanner_is_no_larger_than_dimension_ridge_and_threshold_allow(
     check: Check, problem: TabularProblem, settings: Settings, prompts: int
@@ -211,6 +219,7 @@ def is_open(problem: TabularProblem, base: FloatArray, settings: Settings) -> Fl
 
 
 @pytest.mark.guarantee("S5", needs=["build_spanner"])
+@designed(mistakes.ONE_ROUND, mistakes.EFFECTS)
 @experiments(
     problem=tabular_problems(max_prompts=2, min_responses=2, betas=(1.0,), weights=(1.0, 0.25, 2.0)),
     settings=run_settings(),
@@ -271,6 +280,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
 
 
 @pytest.mark.guarantee("S6", needs=["build_spanner", "elliptic_norms"])
+@designed(mistakes.COVERED, mistakes.ON_COVER)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings(), scale=st.integers(-8, 8))
 def test_covered_policies_stay_where_the_spanner_covers(
     check: Check, problem: TabularProblem, settings: Settings, scale: int
@@ -301,6 +311,7 @@ def test_covered_policies_stay_where_the_spanner_covers(
 
 
 @pytest.mark.guarantee("S7", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_COST)
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_phase_one_costs_two_samples_a_try_and_two_rewards_a_pair(
     check: Check, problem: TabularProblem, settings: Settings
@@ -315,6 +326,7 @@ def test_phase_one_costs_two_samples_a_try_and_two_rewards_a_pair(
 
 
 @pytest.mark.guarantee("O3", needs=["build_spanner"])
+@designed(mistakes.OUT_OF_BUDGET, mistakes.ON_BUDGETS)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings(), samples=st.integers(0, 40))
 def test_phase_one_passes_on_that_the_budget_is_exceeded(
     check: Check, problem: TabularProblem, settings: Settings, samples: int
@@ -336,6 +348,7 @@ def test_phase_one_passes_on_that_the_budget_is_exceeded(
 
 
 @pytest.mark.guarantee("S8", needs=["elliptic_norms"])
+@designed(mistakes.LONG_VECTORS, mistakes.ON_NORMS)
 @instances(vectors=relative_features(max_prompts=1, max_pairs=5), ridge=RIDGES, angle=st.integers(0, 7))
 def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
     check: Check, vectors: FloatArray, ridge: float, angle: int
@@ -360,6 +373,7 @@ def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
 
 
 @pytest.mark.guarantee("S8", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_SCALE)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())
 def test_features_and_ridge_on_another_scale_accept_the_same_pairs(
     check: Check, problem: TabularProblem, settings: Settings
