@@ -89,7 +89,9 @@ TURNED = (
 THETA = (0.6, -0.3, 0.7)
 INSIDE = problem_of(TURNED, THETA, radius=64.0)
 ON_THE_SPHERE = problem_of(TURNED, THETA, radius=0.125)
-SHARP = problem_of(TURNED, THETA, beta=0.5)
+# Without noise any pair of different responses tells something of the parameter.
+SHARP = problem_of(TURNED, THETA, beta=0.5, noise=0.0)
+ONE_PROMPT = problem_of(TURNED[:1], THETA)
 
 # Nearly all of the cost is that of calls of the sampler.
 CHEAP = settings_of(

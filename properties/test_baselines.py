@@ -29,7 +29,7 @@ from spanver.verification.design import designed
 from spanver.verification.search import instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, rounds_of
 
-from .designs import CHAIN, INSIDE, ON_THE_SPHERE, named
+from .designs import CHAIN, INSIDE, ON_THE_SPHERE, ONE_PROMPT, named
 
 ROUNDING = 1e-9
 SETTLED = 1e-6  # of the gradient's scale: how far Newton steps leave a loss that is no sum of squares
@@ -209,7 +209,8 @@ def test_elliptical_enumeration_lists_all_responses_and_draws_none(
 
 @pytest.mark.guarantee("T6", needs=["elliptical_enumeration"])
 @designed(
-    [{"problem": CHAIN, "rounds": 24, "ridge": 0.1}], named("elliptical-enumeration", "nearest fixed-sigma subtracted")
+    [{"problem": ONE_PROMPT, "rounds": 8, "ridge": 1.0}],
+    named("elliptical-enumeration", "nearest fixed-sigma subtracted"),
 )
 @instances(problem=PROBLEMS, rounds=ROUNDS, ridge=st.sampled_from([1.0, 0.1, 4.0]))
 def test_elliptical_enumeration_asks_about_the_least_certain_pair(

@@ -198,7 +198,10 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
 
 @pytest.mark.guarantee("C-A2", needs=["spanner_sampling"])
 @designed(
-    [{"problem": CHAIN, "settings": settings_of()}, {"problem": SHARP, "settings": settings_of(nu=2.0, ridge=1.0)}],
+    [
+        {"problem": CHAIN, "settings": settings_of()},
+        {"problem": SHARP, "settings": settings_of(nu=2.0, ridge=1.0, exploration_rounds=16)},
+    ],
     named("exploration", "sampled-second without-beta beta-for-inverse wrong-sign untruncated"),
 )
 # Few extreme problems have a score that is covered and not zero; about a third of SAMPLED have.

@@ -23,7 +23,8 @@ EFFORT = 5  # production code passes most sets; a search guided by the coefficie
 GREEDY_FAILS = np.array([[1.0, 0.0, 0.0], [-0.8, 0.59, 0.0], [-0.78, -0.47, 0.35], [0.77, 0.47, 0.35]])
 PLACE_AGAIN = np.array([[0.0, 0.4], [0.4, 0.0], [1.0, 0.8], [0.9, -0.8]])
 SHORT_FIRST = np.array([[0.2, 0.0], [0.0, 0.2], [1.0, 0.0], [0.0, 1.0]])
-DESIGNED = [{"vectors": vectors} for vectors in (GREEDY_FAILS, PLACE_AGAIN, SHORT_FIRST)]
+PARALLEL_FIRST = np.array([[1.0, 0.0], [0.5, 0.0], [0.9, -0.8], [0.0, 0.4]])
+DESIGNED = [{"vectors": vectors} for vectors in (GREEDY_FAILS, PLACE_AGAIN, SHORT_FIRST, PARALLEL_FIRST)]
 MISTAKES = named(
     "barycentric", "stale-volume signed skips-place-0 capped log-times-c greedy c-squared low-rank counted-from-1"
 )

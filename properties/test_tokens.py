@@ -212,11 +212,11 @@ def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
 
 @pytest.mark.guarantee("I7", needs=["multi_turn"])
 @designed(
-    [DESIGNED],
+    [DESIGNED, {**DESIGNED, "warm_prompts": 4}],
     named(
         "turns",
         "no-kl kl-sign no-normaliser ratio-without-beta few-normaliser-draws check-first-layer last-layer-only "
-        "stale-first-layer no-restart first-return-alone same-token-twice swapped-sign",
+        "stale-first-layer forward-sweep no-restart first-return-alone same-token-twice swapped-sign",
     ),
 )
 @instances(**RUNS)
