@@ -58,14 +58,14 @@ def settings_of(**changes: Any) -> Settings:
     return Settings(**(usual | changes))
 
 
-def witnesses(directions: int = 12, step: float = 0.0625) -> TabularProblem:
+def witnesses(directions: int = 12, step: float = 0.02) -> TabularProblem:
     """E4's witness in many directions, one a prompt, where the noise of one difference moves rare responses far."""
     away = np.array([0.0, step, 1.0, -1.0])
     features = away[None, :, None] * np.eye(directions)[:, None, :]
     reward = np.zeros((directions, 4))
     return TabularProblem(
-        prompt_law=np.full(directions, 1.0 / directions), log_base=np.log([[0.5, 0.498, 0.001, 0.001]] * directions),
-        features=features, reward=reward, beta=0.25, radius=4.0, reward_range=step, reward_low=reward[:, 0] - step / 2,
+        prompt_law=np.full(directions, 1.0 / directions), log_base=np.log([[0.6, 0.398, 0.001, 0.001]] * directions),
+        features=features, reward=reward, beta=0.1, radius=4.0, reward_range=step, reward_low=reward[:, 0] - step / 2,
         noise=1.0, theta_star=np.zeros(directions),
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ ON_SIGMA = named(
 )
 ON_THE_DETERMINANT = named("spanner", "no-ridge-in-sigma sigma-without-last")
 ON_SIZE = named("spanner", "never-updated all-of-a-round")
-ON_COVER = named("norms", "sigma diagonal euclidean")
+ON_COVER = named("norms", "sigma euclidean")
 ON_COST = named("spanner", "chained one-anchor all-rewards reward-twice")
 ON_BUDGETS = named("spanner", "swallowed-budget")
 ON_NORMS = named("norms", "squared sigma diagonal upper jitter euclidean identity")

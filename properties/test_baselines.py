@@ -167,7 +167,7 @@ def test_best_of_n_learns_from_base_responses_and_pays_for_as_many_as_it_was_tol
 
 @pytest.mark.guarantee("O1", needs=["online_dpo"])
 @designed(
-    [{**DESIGNED, "feedback": "reward"}, {**DESIGNED, "feedback": "preference"}],
+    [{"problem": CHAIN, "rounds": 16, "feedback": feedback} for feedback in ("reward", "preference")],
     named(
         "online-dpo", "rewards-for-labels best-of-draws two-parameters after-the-prompt kept-response base-responses"
     ),

@@ -135,7 +135,7 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
 
 @pytest.mark.guarantee("S2", needs=["spanner_sampling"])
 @designed(
-    [{"problem": INSIDE, "settings": settings_of(exploration_rounds=4)}],
+    [{"problem": INSIDE, "settings": settings_of(exploration_rounds=16)}],
     named("exploration", "only-last-policy one-policy-more growing-sigma doubled-nu other-ridge no-spanner round-less"),
 )
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())

@@ -199,7 +199,7 @@ def test_policies_of_confident_rounds_have_small_coverage(
 
 
 @pytest.mark.guarantee("E5", needs=["spanner_sampling", "truncated_scores"])
-@designed(WITNESSES, named("scores", "weight"))
+@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_gaps_of_confident_rounds_are_small(check: Check, problem: TabularProblem, settings: Settings) -> None:
     for each in confident_rounds(check, problem, settings):
