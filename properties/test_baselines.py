@@ -26,14 +26,17 @@ from spanver.strategies import tabular_problems
 from spanver.subjects.results import BaselineResult
 from spanver.values import FloatArray, Prompt
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.search import instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, rounds_of
 
+from .designs import CHAIN, INSIDE, ON_THE_SPHERE, ONE_PROMPT, named
 from .rounded import assert_at_least, assert_at_most, assert_fit, size_of
 
 PROBLEMS = tabular_problems(min_responses=2, betas=(1.0, 0.25, 0.05))
 ROUNDS = st.integers(1, 5)
 FEEDBACK = st.sampled_from(["reward", "preference"])
+DESIGNED = {"problem": INSIDE, "rounds": 8}
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ def pair_of(
 ) -> RoundPair:
     """Pair whose rewards or label were drawn, which is the pair that the run reports."""
     prompt = int(played.prompt)
+    stray = played.elsewhere
+    assert not stray, f"a query about prompt {stray[0].prompt} in a round on {prompt}"
     if labels:
         labelled = [entry for entry in played.queries if entry.name == "compare"]
         assert len(labelled) == 1, f"{len(labelled)} labels were drawn in a round"
@@ -143,6 +148,7 @@ def assert_ledger(run: Learned, samples: int, rewards: int, enumerated: int = 0)
 
 
 @pytest.mark.guarantee("O1", needs=["passive_learner"])
+@designed([DESIGNED], named("passive-learner", "on-policy"))
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_passive_learner_asks_two_base_responses_and_two_rewards_a_round(
     check: Check, problem: TabularProblem, rounds: int
@@ -154,6 +160,7 @@ def test_the_passive_learner_asks_two_base_responses_and_two_rewards_a_round(
 
 
 @pytest.mark.guarantee("O1", needs=["best_of_n"])
+@designed([{**DESIGNED, "count": 5}], named("best-of-n", "of-one"))
 @instances(problem=PROBLEMS, rounds=ROUNDS, count=st.integers(1, 64))
 def test_best_of_n_learns_from_base_responses_and_pays_for_as_many_as_it_was_told(
     check: Check, problem: TabularProblem, rounds: int, count: int
@@ -166,6 +173,12 @@ def test_best_of_n_learns_from_base_responses_and_pays_for_as_many_as_it_was_tol
 
 
 @pytest.mark.guarantee("O1", needs=["online_dpo"])
+@designed(
+    [{"problem": CHAIN, "rounds": 16, "feedback": feedback} for feedback in ("reward", "preference")],
+    named(
+        "online-dpo", "rewards-for-labels best-of-draws two-parameters after-the-prompt kept-response base-responses"
+    ),
+)
 @instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK)
 def test_online_dpo_draws_both_responses_with_the_parameter_of_its_round(
     check: Check, problem: TabularProblem, rounds: int, feedback: str
@@ -176,6 +189,9 @@ def test_online_dpo_draws_both_responses_with_the_parameter_of_its_round(
 
 
 @pytest.mark.guarantee("O1", needs=["xpo"])
+@designed(
+    [{**DESIGNED, "feedback": "reward", "partition_samples": 4}], named("xpo", "on-policy-second partition-twice")
+)
 @instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK, partition_samples=st.integers(1, 8))
 def test_xpo_draws_against_the_base_policy_and_estimates_each_partition_once(
     check: Check, problem: TabularProblem, rounds: int, feedback: str, partition_samples: int
@@ -188,6 +204,7 @@ def test_xpo_draws_against_the_base_policy_and_estimates_each_partition_once(
 
 
 @pytest.mark.guarantee("O1", needs=["elliptical_enumeration"])
+@designed([{**DESIGNED, "ridge": 1.0}], named("elliptical-enumeration", "one-reward listed-once"))
 @instances(problem=PROBLEMS, rounds=ROUNDS, ridge=st.sampled_from([1.0, 0.1, 4.0]))
 def test_elliptical_enumeration_lists_all_responses_and_draws_none(
     check: Check, problem: TabularProblem, rounds: int, ridge: float
@@ -198,6 +215,10 @@ def test_elliptical_enumeration_lists_all_responses_and_draws_none(
 
 
 @pytest.mark.guarantee("T6", needs=["elliptical_enumeration"])
+@designed(
+    [{"problem": ONE_PROMPT, "rounds": 8, "ridge": 1.0}],
+    named("elliptical-enumeration", "nearest fixed-sigma subtracted"),
+)
 @instances(problem=PROBLEMS, rounds=ROUNDS, ridge=st.sampled_from([1.0, 0.1, 4.0]))
 def test_elliptical_enumeration_asks_about_the_least_certain_pair(
     check: Check, problem: TabularProblem, rounds: int, ridge: float
@@ -232,24 +253,33 @@ def assert_least_squares(check: Check, problem: TabularProblem, run: Learned) ->
 
 
 @pytest.mark.guarantee("E6", needs=["passive_learner"])
+@designed(
+    [DESIGNED, {"problem": ON_THE_SPHERE, "rounds": 8}], named("passive-learner", "one-round-late doubled-radius")
+)
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_passive_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_least_squares(check, problem, learn(check, "passive_learner", problem, rounds))
 
 
 @pytest.mark.guarantee("E6", needs=["best_of_n"])
+@designed([DESIGNED], named("best-of-n", "worst"))
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_best_of_n_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_least_squares(check, problem, learn(check, "best_of_n", problem, rounds, count=4))
 
 
 @pytest.mark.guarantee("E6", needs=["elliptical_enumeration"])
+@designed([DESIGNED], named("elliptical-enumeration", "one-reward"))
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_elliptical_enumeration_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_least_squares(check, problem, learn(check, "elliptical_enumeration", problem, rounds, ridge=1.0))
 
 
 @pytest.mark.guarantee("E6", needs=["online_dpo"])
+@designed(
+    [{**DESIGNED, "feedback": "reward"}, {"problem": ON_THE_SPHERE, "rounds": 8, "feedback": "preference"}],
+    named("online-dpo", "wrong-sign not-relative swapped-label without-radius"),
+)
 @instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK)
 def test_online_dpo_minimises_its_loss_on_the_ball(
     check: Check, problem: TabularProblem, rounds: int, feedback: str
@@ -262,6 +292,10 @@ def test_online_dpo_minimises_its_loss_on_the_ball(
 
 
 @pytest.mark.guarantee("E6", needs=["xpo"])
+@designed(
+    [{"problem": CHAIN, "rounds": 8, "feedback": "reward", "alpha": 0.5, "partition_samples": 16}],
+    named("xpo", "pessimistic bonus-on-first distinct-partition null-in-partition pair-in-partition without-optimism"),
+)
 @instances(
     problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK, alpha=st.sampled_from([0.1, 0.0, 1.0]),
     partition_samples=st.sampled_from([4, 1, 16]),

@@ -25,15 +25,29 @@ from spanver.strategies import realizing, regressions, run_settings, tabular_pro
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, RejectionRule
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of, fresh_oracles
 
+from .designs import CHAIN, CHEAP, INSIDE, ON_THE_SPHERE, SHARP, named, settings_of
 from .explored import DELTA, SAMPLED, confident, explore, first_and_second, sigma_of
 from .rounded import assert_fit, assert_near, size_of, threshold_error
 
+# Four observations of two directions, one of which hardly matters.
+FLAT = (np.array([[0.5, 0.01], [0.2, -0.03], [-0.4, 0.02], [0.1, 0.005]]), np.array([0.5, -0.25, 0.125, 1.0]))
+ROUND = (np.array([[0.5, 0.1], [0.2, -0.3], [-0.4, 0.2], [0.1, 0.05]]), FLAT[1])
+
 
 @pytest.mark.guarantee("E6", needs=["fit"])
+@designed(
+    [{"data": (*FLAT, 64.0)}, {"data": (*ROUND, 0.5)}],
+    named(
+        "fit",
+        "no-ball projected boxed ridge sign-of-multiplier cutoff few-halvings one-newton-step descent centred "
+        "all-centred unit-rows radius-squared doubled-radius sign-of-targets last-row-only",
+    ),
+)
 @instances(data=regressions())
 def test_the_fit_has_the_least_sum_of_squares_on_the_ball(
     check: Check, data: tuple[FloatArray, FloatArray, float]
@@ -45,6 +59,7 @@ def test_the_fit_has_the_least_sum_of_squares_on_the_ball(
 
 
 @pytest.mark.guarantee("E7", needs=["ridge_regression"])
+@designed([{"data": (*ROUND, 1.0), "ridge": 4.0}], named("ridge", "none squared mean-loss intercept all-entries"))
 @instances(data=regressions(), ridge=st.sampled_from([1.0, 0.25, 4.0]))
 def test_a_ridge_regression_solves_its_normal_equations(
     check: Check, data: tuple[FloatArray, FloatArray, float], ridge: float
@@ -60,6 +75,14 @@ def test_a_ridge_regression_solves_its_normal_equations(
 
 
 @pytest.mark.guarantee("E2", needs=["truncated_scores"])
+@designed(
+    [{"problem": INSIDE, "ridge": 1.0, "nu": 0.7}, {"problem": INSIDE, "ridge": 0.1, "nu": 0.7}],
+    named(
+        "scores",
+        "wrong-side weight one nu-squared squared anchor-added anchor-left-out not-truncated sigma euclidean "
+        "all-or-nothing",
+    ),
+)
 @instances(
     problem=tabular_problems(min_responses=2), ridge=st.sampled_from([1.0, 0.1]), nu=st.sampled_from([0.3, 1.0, 0.7])
 )
@@ -81,11 +104,23 @@ def test_truncation_keeps_the_scores_of_what_is_covered_and_of_nothing_else(
 
 
 @pytest.mark.guarantee("E6", needs=["spanner_sampling"])
+@designed(
+    [{"problem": INSIDE, "settings": settings_of()}, {"problem": ON_THE_SPHERE, "settings": settings_of()}],
+    named(
+        "exploration",
+        "without-spanner-data spanner-data-twice spanner-data-only last-round-only one-round-late refitted "
+        "doubled-radius radius-times-rounds swapped-in-features not-relative first-reward-only clipped-rewards "
+        "reward-of-another late-rewards late-prompt last-parameter previous-second",
+    ),
+)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())
 def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     run = explore(check, problem, settings, check.seed("run"))
+    for played in (*run.spanner, *run.rounds):
+        stray = played.elsewhere
+        assert not stray, f"a query about prompt {stray[0].prompt} in a round on {played.prompt}"
     for t, (component, played) in enumerate(zip(run.components, run.rounds, strict=True)):
         assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in exploration round {t}"
         rounds = run.spanner + run.rounds[:t]
@@ -95,6 +130,10 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
 
 
 @pytest.mark.guarantee("S2", needs=["spanner_sampling"])
+@designed(
+    [{"problem": INSIDE, "settings": settings_of(exploration_rounds=16)}],
+    named("exploration", "only-last-policy one-policy-more growing-sigma doubled-nu other-ridge no-spanner round-less"),
+)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())
 def test_the_policy_truncates_by_the_spanner_alone(check: Check, problem: TabularProblem, settings: Settings) -> None:
     run = explore(check, problem, settings, check.seed("run"))
@@ -111,6 +150,7 @@ def test_the_policy_truncates_by_the_spanner_alone(check: Check, problem: Tabula
 
 
 @pytest.mark.guarantee("R1", needs=["spanner_sampling"])
+@designed([{"problem": INSIDE, "settings": CHEAP}], named("exploration", "multiplier-for-coverage failure-shared-out"))
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())
 def test_an_exploration_round_costs_a_second_response_and_one_call(
     check: Check, problem: TabularProblem, settings: Settings
@@ -125,6 +165,13 @@ def test_an_exploration_round_costs_a_second_response_and_one_call(
 
 
 @pytest.mark.guarantee("O3", needs=["spanner_sampling"])
+@designed(
+    [
+        {"problem": INSIDE, "settings": CHEAP, "missing": 0, "rewards": 10},
+        {"problem": INSIDE, "settings": CHEAP, "missing": 0, "rewards": 5},
+    ],
+    named("exploration", "averaged-rewards multiplier-for-coverage failure-shared-out swallowed-budget cautious"),
+)
 @instances(problem=tabular_problems(), settings=run_settings(), missing=st.integers(-2, 60), rewards=st.integers(0, 20))
 def test_a_run_never_exceeds_its_budget_and_says_so(
     check: Check, problem: TabularProblem, settings: Settings, missing: int, rewards: int
@@ -149,6 +196,13 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
 
 
 @pytest.mark.guarantee("C-A2", needs=["spanner_sampling"])
+@designed(
+    [
+        {"problem": CHAIN, "settings": settings_of()},
+        {"problem": SHARP, "settings": settings_of(nu=2.0, ridge=1.0, exploration_rounds=16)},
+    ],
+    named("exploration", "sampled-second without-beta beta-for-inverse wrong-sign untruncated"),
+)
 # Few extreme problems have a score that is covered and not zero; about a third of SAMPLED have.
 @instances(problem=SAMPLED | tabular_problems(min_responses=2), settings=run_settings())
 def test_trials_of_exploration_have_the_truncated_score_of_their_round(

@@ -18,6 +18,7 @@ from spanver.errors import NotJudgedError, UndecidedError
 from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees.headline import needle_output_ceiling, needle_strong_chance
+from spanver.kernels import log_softmax
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Ledger
@@ -30,6 +31,7 @@ from spanver.subjects.results import BaselineResult
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check, expect
+from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, Round, rounds_of
@@ -37,7 +39,31 @@ from spanver.verification.transcript import RecordingOracle, Round, rounds_of
 RESPONSES, BETA = 256, 0.02  # coverage up to exp(1/(2 beta)) = 7e10
 
 
+def needle_cost(rounds: int) -> int:
+    """Largest cost of a run of SpannerSampling on the needle, its output included: it decides the ceiling."""
+    return 2 * 2 * 4 + (rounds + 1) * 36
+
+
+def always_found(log_coverage: int, dimension: int, rounds: int) -> float:
+    """Effect of a learner that names the needle in every run."""
+    del dimension
+    return 1.0 - needle_output_ceiling(needle_cost(rounds), 2 * (2 + rounds), RESPONSES, 2.0**-log_coverage)
+
+
+def best_direction(dimension: int, rounds: int, feedback: str) -> float:
+    """Effect of an output of the policy whose parameter is along the features of the needle; it is the same for all."""
+    del feedback
+    needle = Needle(dimension, STRONG_BETA, STRONG_COVERAGE, responses=128)
+    problem = needle.problem(0)
+    hidden = int(problem.reward[0].argmax())
+    along = problem.features[0] @ problem.features[0, hidden] / np.linalg.norm(problem.features[0, hidden])
+    law = np.exp(log_softmax(problem.log_base[0], problem.radius * along, problem.beta))
+    chance = needle_strong_chance(STRONG_COVERAGE, STRONG_BETA, dimension)
+    return float(law[hidden]) - needle_output_ceiling(2 * rounds + 1, 2 * rounds, needle.responses, chance)
+
+
 @pytest.mark.guarantee("T1", needs=["spanner_sampling"])
+@designed([{"log_coverage": 20, "dimension": 4, "rounds": 2}], {"learner-through-the-wall": always_found})
 @experiments(log_coverage=st.integers(16, 30), dimension=st.integers(1, 8), rounds=st.integers(1, 3))
 def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
     check: Check, log_coverage: int, dimension: int, rounds: int
@@ -52,15 +78,13 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
         rejection_multiplier=2.0,
         rejection_failure=0.5,
     )
-    # The largest cost of such a run, its output included, decides the ceiling.
-    most_samples = 2 * 2 * 4 + (rounds + 1) * 36
 
     def run(oracle: RecordingOracle, own: int) -> Policy:
         policy: Policy = check.call("spanner_sampling", oracle, seed=own, settings=settings)
         return policy
 
     problem = Needle(dimension, BETA, 2.0**log_coverage)
-    return needle_experiment(check, problem, run, most_samples, 2 * (2 + rounds), 2.0**-log_coverage)
+    return needle_experiment(check, problem, run, needle_cost(rounds), 2 * (2 + rounds), 2.0**-log_coverage)
 
 
 @dataclass(frozen=True)
@@ -71,6 +95,12 @@ class Needle:
     beta: float
     coverage: float
     responses: int = RESPONSES
+
+    def problem(self, seed: int) -> TabularProblem:
+        """The problem whose labels have this seed."""
+        return needle_problem(
+            seed, responses=self.responses, dimension=self.dimension, beta=self.beta, coverage=self.coverage
+        )
 
 
 def needle_experiment(
@@ -90,13 +120,7 @@ def needle_experiment(
     def observe(count: int, seed: int) -> Sequence[int]:
         found = []
         for index in range(count):
-            problem = needle_problem(
-                seed + index,
-                responses=needle.responses,
-                dimension=needle.dimension,
-                beta=needle.beta,
-                coverage=needle.coverage,
-            )
+            problem = needle.problem(seed + index)
             oracle = RecordingOracle(counted_oracle(problem, seed=check.seed(f"oracle/{seed}", index)))
             policy = run(oracle, check.seed(f"learner/{seed}", index))
             prompt = oracle.prompt()
@@ -156,6 +180,7 @@ STRONG = {"dimension": st.integers(56, 64), "rounds": st.integers(1, 2)}
 
 
 @pytest.mark.guarantee("T1", needs=["online_dpo"])
+@designed([{"feedback": "reward", "dimension": 60, "rounds": 2}], {"online-dpo-through-the-wall": best_direction})
 @experiments(feedback=st.sampled_from(["reward", "preference"]), **STRONG)
 def test_online_dpo_finds_the_needle_no_more_often(
     check: Check, dimension: int, rounds: int, feedback: str
@@ -244,6 +269,7 @@ def test_spanner_sampling_reaches_the_optimum_at_any_coverage(check: Check, log_
 
 
 @pytest.mark.guarantee("T2", needs=["spanner_sampling"])
+@designed([{"problem": 0}], ["spanner-sampling-capped-multiplier"])
 @instances(problem=st.integers(0, 2))
 def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, problem: int) -> None:
     """Holds where the 95 % interval of the slope is inside the band, violated where that of `1 - 1e-6` is outside."""
@@ -263,6 +289,10 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
 
 
 @pytest.mark.guarantee("T6", needs=["elliptical_enumeration"])
+@designed(
+    [{"problem": 1, "responses": 8, "dimension": 3}],
+    ["elliptical-enumeration-nearest", "elliptical-enumeration-fixed-sigma", "elliptical-enumeration-listed-once"],
+)
 @instances(problem=st.integers(0, 2**31), responses=st.integers(8, 16), dimension=st.integers(2, 4))
 def test_elliptical_enumeration_needs_the_same_data_at_any_coverage(
     check: Check, problem: int, responses: int, dimension: int

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume
+from hypothesis import reject
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
@@ -33,10 +33,12 @@ from spanver.subjects.results import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
 
+from . import spanner_mistakes as mistakes
 from .rounded import assert_at_least, assert_at_most, assert_near, threshold_error
 
 RIDGES = st.sampled_from([1.0, 0.1, 4.0])
@@ -155,6 +157,7 @@ def judge_drawn_pairs(
 
 
 @pytest.mark.guarantee("S1", needs=["build_spanner"])
+@designed([*mistakes.LONG_CHAINS, *mistakes.NEAR_THE_THRESHOLD], mistakes.ON_ACCEPTANCE)
 @instances(
     # Most responses can be drawn, in enough rounds: whether a pair is accepted shall depend on the pairs before it.
     problem=tabular_problems(min_responses=2, weights=(1.0, 0.5, 0.25, 0.0, 1e-300)),
@@ -168,6 +171,7 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
     built = build(check, problem, settings)
     assert len(built.rounds) == settings.prompts, f"{len(built.rounds)} rounds of {settings.prompts} were run"
     for each, sigma in zip(built.rounds, sigmas(problem, built, settings.ridge), strict=False):
+        assert not each.elsewhere, f"a query about prompt {each.elsewhere[0].prompt} in a round on {each.prompt}"
         accepted = [response for response, _ in each.rewards]
         assert len(accepted) in (0, 2), f"{len(accepted)} rewards were drawn in one round"
         if accepted:
@@ -181,6 +185,7 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
 
 
 @pytest.mark.guarantee("S2", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_SIGMA)
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_sigma_is_the_ridge_plus_the_accepted_pairs(check: Check, problem: TabularProblem, settings: Settings) -> None:
     built, unit = build(check, problem, settings), check.subject.unit
@@ -213,6 +218,7 @@ def both_features(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatAr
 
 
 @pytest.mark.guarantee("S3", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_THE_DETERMINANT)
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_the_log_determinant_is_the_sum_of_what_the_pairs_added(
     check: Check, problem: TabularProblem, settings: Settings
@@ -228,6 +234,7 @@ def test_the_log_determinant_is_the_sum_of_what_the_pairs_added(
 
 
 @pytest.mark.guarantee("S4", needs=["build_spanner"])
+@designed(mistakes.ON_A_LINE, mistakes.ON_SIZE)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings(), prompts=st.integers(1, 40))
 def test_a_spanner_is_no_larger_than_dimension_ridge_and_threshold_allow(
     check: Check, problem: TabularProblem, settings: Settings, prompts: int
@@ -254,6 +261,7 @@ def is_open(check: Check, problem: TabularProblem, base: FloatArray, settings: S
 
 
 @pytest.mark.guarantee("S5", needs=["build_spanner"])
+@designed(mistakes.ONE_ROUND, mistakes.EFFECTS)
 @experiments(
     problem=tabular_problems(max_prompts=2, min_responses=2, betas=(1.0,), weights=(1.0, 0.25, 2.0)),
     settings=run_settings(),
@@ -263,7 +271,8 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
 ) -> Experiment:
     held = problem.prompt_law > 0
     base = np.exp(problem.log_base)
-    assume(float(problem.prompt_law @ is_open(check, problem, base, settings)) >= 0.5)
+    if float(problem.prompt_law @ is_open(check, problem, base, settings)) < 0.5:
+        reject()
 
     @cache
     def chances_of(moments: bytes) -> FloatArray:
@@ -272,7 +281,8 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         chances = np.zeros(problem.prompts)
         for x in np.flatnonzero(held):
             uncertain, ties = uncertain_pairs(check, problem, x, sigma, settings)
-            assume(not ties.any())  # which pair is accepted is then free
+            if ties.any():
+                reject()  # which pair is accepted is then free
             chance = min(1.0, float(base[x] @ uncertain @ base[x]))
             chances[x] = -math.expm1(settings.pairs_per_prompt * math.log1p(-chance)) if chance < 1 else 1.0
         return chances
@@ -314,6 +324,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
 
 
 @pytest.mark.guarantee("S6", needs=["build_spanner", "elliptic_norms"])
+@designed(mistakes.COVERED, mistakes.ON_COVER)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings(), scale=st.integers(-8, 8))
 def test_covered_policies_stay_where_the_spanner_covers(
     check: Check, problem: TabularProblem, settings: Settings, scale: int
@@ -351,6 +362,7 @@ def test_covered_policies_stay_where_the_spanner_covers(
 
 
 @pytest.mark.guarantee("S7", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_COST)
 @instances(problem=tabular_problems(), settings=run_settings())
 def test_phase_one_costs_two_samples_a_try_and_two_rewards_a_pair(
     check: Check, problem: TabularProblem, settings: Settings
@@ -365,6 +377,7 @@ def test_phase_one_costs_two_samples_a_try_and_two_rewards_a_pair(
 
 
 @pytest.mark.guarantee("O3", needs=["build_spanner"])
+@designed(mistakes.OUT_OF_BUDGET, mistakes.ON_BUDGETS)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings(), samples=st.integers(0, 40))
 def test_phase_one_passes_on_that_the_budget_is_exceeded(
     check: Check, problem: TabularProblem, settings: Settings, samples: int
@@ -386,6 +399,7 @@ def test_phase_one_passes_on_that_the_budget_is_exceeded(
 
 
 @pytest.mark.guarantee("S8", needs=["elliptic_norms"])
+@designed(mistakes.LONG_VECTORS, mistakes.ON_NORMS)
 @instances(vectors=relative_features(max_prompts=1, max_pairs=5), ridge=RIDGES, angle=st.integers(0, 7))
 def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
     check: Check, vectors: FloatArray, ridge: float, angle: int
@@ -415,6 +429,7 @@ def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
 
 
 @pytest.mark.guarantee("S8", needs=["build_spanner"])
+@designed(mistakes.CHAINS, mistakes.ON_SCALE)
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())
 def test_features_and_ridge_on_another_scale_accept_the_same_pairs(
     check: Check, problem: TabularProblem, settings: Settings

@@ -12,8 +12,10 @@ from spanver.kernels import elliptic_norms
 from spanver.strategies import spanning_sets
 from spanver.values import FloatArray
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.search import instances
 
+from .designs import named
 from .rounded import assert_at_most
 
 EFFORT = 5  # production code passes most sets; a search guided by the coefficient finds those it fails
@@ -21,6 +23,12 @@ EFFORT = 5  # production code passes most sets; a search guided by the coefficie
 # matrix), and after a swap in another place the first one has to be examined again.
 GREEDY_FAILS = np.array([[1.0, 0.0, 0.0], [-0.8, 0.59, 0.0], [-0.78, -0.47, 0.35], [0.77, 0.47, 0.35]])
 PLACE_AGAIN = np.array([[0.0, 0.4], [0.4, 0.0], [1.0, 0.8], [0.9, -0.8]])
+SHORT_FIRST = np.array([[0.2, 0.0], [0.0, 0.2], [1.0, 0.0], [0.0, 1.0]])
+PARALLEL_FIRST = np.array([[1.0, 0.0], [0.5, 0.0], [0.9, -0.8], [0.0, 0.4]])
+DESIGNED = [{"vectors": vectors} for vectors in (GREEDY_FAILS, PLACE_AGAIN, SHORT_FIRST, PARALLEL_FIRST)]
+MISTAKES = named(
+    "barycentric", "stale-volume signed skips-place-0 capped log-times-c greedy c-squared low-rank counted-from-1"
+)
 SETS = st.one_of(*[spanning_sets()] * 3, st.sampled_from([GREEDY_FAILS, PLACE_AGAIN]))
 
 
@@ -33,6 +41,7 @@ def judged_members(check: Check, vectors: FloatArray) -> list[int] | None:
 
 
 @pytest.mark.guarantee("B1", needs=["barycentric_spanner"])
+@designed(DESIGNED, MISTAKES)
 @instances(EFFORT, vectors=SETS)
 def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation(
     check: Check, vectors: FloatArray
@@ -47,6 +56,7 @@ def test_every_vector_is_a_combination_with_coefficients_up_to_the_approximation
 
 
 @pytest.mark.guarantee("B2", needs=["barycentric_spanner"])
+@designed(DESIGNED, [*MISTAKES, "barycentric-identity-for-singular"])
 @instances(EFFORT, vectors=SETS)
 def test_no_swap_raises_the_volume_by_more_than_the_approximation(check: Check, vectors: FloatArray) -> None:
     promised, chosen = check.subject.approximation, judged_members(check, vectors)
@@ -71,6 +81,10 @@ def test_no_later_pivot_is_larger(check: Check, vectors: FloatArray) -> None:
 
 
 @pytest.mark.guarantee("B3", needs=["covering_list"])
+@designed(
+    [{"vectors": np.array([[0.6, 0.1], [0.2, 0.8], [0.9, -0.3]]), "ridge": 0.1, "nu": 0.3}],
+    named("covering", "one-early chosen-ignored no-ridge squared updated-twice"),
+)
 @instances(vectors=spanning_sets(), ridge=st.sampled_from([1.0, 0.1]), nu=st.sampled_from([1.0, 0.3]))
 def test_a_chosen_list_leaves_nothing_uncovered(check: Check, vectors: FloatArray, ridge: float, nu: float) -> None:
     chosen = check.call("covering_list", vectors, ridge, nu)

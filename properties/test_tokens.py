@@ -37,13 +37,17 @@ from spanver.strategies import token_problems
 from spanver.subjects.results import MultiTurnResult
 from spanver.values import FloatArray
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.search import instances
 from spanver.verification.transcript import RecordingPrefixOracle, recount
 
+from .designs import TOKENS, TWO_TOKENS, named
 from .rounded import assert_at_least, assert_at_most, assert_fit, assert_near
 
 PROBLEMS = token_problems()
 SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0))
+
+VALUES = named("values", "hard mean inverse-beta no-beta uniform-base unnormalised-base shifted-rows")
 
 
 def values_of(check: Check, problem: TokenProblem) -> Sequence[FloatArray]:
@@ -85,6 +89,7 @@ def errors_of(check: Check, problem: TokenProblem) -> tuple[list[FloatArray], li
 
 
 @pytest.mark.guarantee("I6", needs=["soft_q", "log_softmax"])
+@designed([{"problem": TOKENS}], VALUES)
 @instances(problem=PROBLEMS)
 def test_the_recursion_over_tokens_gives_the_optimum_over_sequences(check: Check, problem: TokenProblem) -> None:
     base, law = of_sequences(problem.log_base), of_sequences(policy_of(check, problem))
@@ -116,6 +121,7 @@ def test_coverage_of_sequences_is_at_most_the_power_of_that_of_tokens(check: Che
 
 
 @pytest.mark.guarantee("I7", needs=["soft_q", "log_softmax"])
+@designed([{"problem": TOKENS}], VALUES)
 @instances(problem=PROBLEMS)
 def test_a_reward_less_the_ratios_after_a_token_is_its_value(check: Check, problem: TokenProblem) -> None:
     values, laws = values_of(check, problem), policy_of(check, problem)
@@ -135,6 +141,7 @@ def test_a_reward_less_the_ratios_after_a_token_is_its_value(check: Check, probl
 
 
 @pytest.mark.guarantee("I5", needs=["soft_q", "log_softmax", "kl_divergence"])
+@designed([{"problem": TOKENS, "sharpness": 1.0}], VALUES)
 @instances(problem=PROBLEMS, sharpness=st.sampled_from([0.0, 1.0, -1.0, 0.25]))
 def test_the_gap_of_a_token_policy_is_its_divergence_summed_over_tokens(
     check: Check, problem: TokenProblem, sharpness: float
@@ -181,10 +188,12 @@ def explored(
     return check.call("multi_turn", oracle, horizon=problem.horizon, settings=settings, seed=own), oracle
 
 
+DESIGNED = {"problem": TWO_TOKENS, "rollouts": 1, "warm_prompts": 0}
 RUNS = {"problem": SMALL, "rollouts": st.integers(1, 2), "warm_prompts": st.integers(0, 4)}
 
 
 @pytest.mark.guarantee("S1", "S2", "S3", "S4", needs=["multi_turn"])
+@designed([DESIGNED], named("turns", "check-first-layer pairs-counted-twice"))
 @instances(**RUNS)
 def test_the_spanner_of_every_layer_is_one(
     check: Check, problem: TokenProblem, rollouts: int, warm_prompts: int
@@ -218,6 +227,7 @@ def test_the_spanner_of_every_layer_is_one(
 
 
 @pytest.mark.guarantee("E6", needs=["multi_turn"])
+@designed([{**DESIGNED, "radius": 0.125}], named("turns", "radius-doubled radius-halved"))
 @instances(**RUNS, radius=st.sampled_from([1.0, 0.125]))
 def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
     check: Check, problem: TokenProblem, rollouts: int, warm_prompts: int, radius: float
@@ -230,6 +240,14 @@ def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
 
 
 @pytest.mark.guarantee("I7", needs=["multi_turn"])
+@designed(
+    [DESIGNED, {**DESIGNED, "warm_prompts": 4}],
+    named(
+        "turns",
+        "no-kl kl-sign no-normaliser ratio-without-beta few-normaliser-draws check-first-layer last-layer-only "
+        "stale-first-layer forward-sweep no-restart first-return-alone same-token-twice swapped-sign",
+    ),
+)
 @instances(**RUNS)
 def test_what_a_layer_is_fitted_to_is_the_difference_of_soft_values(
     check: Check, problem: TokenProblem, rollouts: int, warm_prompts: int
@@ -246,6 +264,7 @@ def test_what_a_layer_is_fitted_to_is_the_difference_of_soft_values(
 
 
 @pytest.mark.guarantee("O1", needs=["multi_turn"])
+@designed([DESIGNED], named("turns", "no-restart"))
 @instances(**RUNS)
 def test_every_token_and_every_reward_of_a_multi_turn_run_is_in_its_ledger(
     check: Check, problem: TokenProblem, rollouts: int, warm_prompts: int

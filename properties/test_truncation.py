@@ -27,8 +27,10 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, run_settings, tabular_problems
 from spanver.values import FloatArray
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.search import instances
 
+from .designs import named, settings_of, witnesses
 from .explored import DELTA, confident, explore, sigma_of
 from .rounded import assert_at_least, assert_at_most, threshold_error
 
@@ -52,6 +54,10 @@ def coverage_of(check: Check, log_base: FloatArray, scores: FloatArray, beta: fl
 
 
 @pytest.mark.guarantee("E4", needs=["fit", "log_softmax", "log_coverage"])
+@designed(
+    [{"beta": 0.25, "share": 5, "reward": 0.5}],
+    [*named("fit", "no-ball doubled-radius sign-of-targets"), *named("softmax", "without-base times-beta")],
+)
 @instances(beta=st.sampled_from([0.25, 0.5, 0.1]), share=st.integers(1, 9), reward=st.sampled_from([1.0, 0.5, 0.1]))
 def test_without_truncation_one_small_difference_makes_coverage_explode(
     check: Check, beta: float, share: int, reward: float
@@ -75,6 +81,10 @@ def test_without_truncation_one_small_difference_makes_coverage_explode(
 
 
 @pytest.mark.guarantee("E4", "E3", needs=["fit", "truncated_scores", "log_softmax", "log_coverage"])
+@designed(
+    [{"beta": 0.25, "share": 5, "radius": 1.0, "excess": 2.0, "ridge": 1.0}],
+    named("scores", "wrong-side one not-truncated"),
+)
 @instances(
     beta=st.sampled_from([0.25, 0.5, 0.1]), share=st.integers(1, 9), radius=st.sampled_from([1.0, 4.0, 0.5]),
     excess=st.sampled_from([1.0, 2.0, 10.0]), ridge=st.sampled_from([1.0, 0.1, 4.0]),
@@ -186,7 +196,11 @@ def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) 
                 yield Second(scores, exact, law, best, covered, problem.log_base[x], log_coverage, allowed)
 
 
+WITNESSES = [{"problem": witnesses(), "settings": settings_of(prompts=24, exploration_rounds=2)}]
+
+
 @pytest.mark.guarantee("E2", needs=["spanner_sampling", "truncated_scores"])
+@designed(WITNESSES, named("scores", "wrong-side weight one anchor-left-out not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_scores_of_confident_rounds_are_accurate(check: Check, problem: TabularProblem, settings: Settings) -> None:
     bound = problem.beta / 2
@@ -197,6 +211,7 @@ def test_scores_of_confident_rounds_are_accurate(check: Check, problem: TabularP
 
 
 @pytest.mark.guarantee("E3", needs=["spanner_sampling", "truncated_scores"])
+@designed(WITNESSES, named("scores", "wrong-side not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_policies_of_confident_rounds_have_small_coverage(
     check: Check, problem: TabularProblem, settings: Settings
@@ -211,6 +226,7 @@ def test_policies_of_confident_rounds_have_small_coverage(
 
 
 @pytest.mark.guarantee("E5", needs=["spanner_sampling", "truncated_scores"])
+@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_gaps_of_confident_rounds_are_small(check: Check, problem: TabularProblem, settings: Settings) -> None:
     for each in confident_rounds(check, problem, settings):

@@ -48,7 +48,7 @@ def tabular_problems(
     max_dimension: int = 3,
     betas: tuple[float, ...] = _BETAS,
     weights: tuple[float, ...] = _WEIGHTS,
-    noises: tuple[float, ...] = (0.0, 1.0),
+    noises: tuple[float, ...] = (0.0, 1.0, 1.0),
 ) -> TabularProblem:
     """Small realizable problems: any support, rank-deficient, repeated and nearly collinear features, any beta.
 
@@ -56,7 +56,8 @@ def tabular_problems(
     ----------
     max_prompts, min_responses, max_responses, max_dimension : int
     betas, weights, noises : tuple of float
-        Values to draw from; base probabilities are in proportion to the weights.
+        Values to draw from, the first most often; base probabilities are in proportion to the weights. By default
+        about half of the problems are noisy.
     """
     prompts = draw(_counts(1, max_prompts))
     responses = draw(_counts(min_responses, max_responses))

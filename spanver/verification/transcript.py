@@ -185,7 +185,7 @@ def fresh_oracles(problem: TabularProblem, seed: int) -> Iterator[MeteredOracle]
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """All queries about one prompt.
+    """All queries after one prompt was drawn, and before the next.
 
     Attributes
     ----------
@@ -216,6 +216,11 @@ class Round:
     def seen(self) -> set[ResponseId]:
         """Every response that an answer named, apart from listings of all."""
         return {response for _, response in issued([query for query in self.queries if query.name != "enumerate"])}
+
+    @property
+    def elsewhere(self) -> list[Query]:
+        """Queries about another prompt."""
+        return [query for query in self.queries if query.prompt != self.prompt]
 
     @property
     def searches(self) -> list[tuple[UncertainPairRule, int, SearchResult]]:

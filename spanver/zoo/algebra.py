@@ -66,6 +66,32 @@ def base_response(oracle: Oracle, prompt: Prompt, *_: Any, **__: Any) -> Respons
     return oracle.sample(prompt, 1)[0]
 
 
+class Late:
+    """An oracle that answers some queries at the prompt before the one that they are about.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    names : tuple of str
+        Of these queries.
+    """
+
+    def __init__(self, oracle: Any, names: tuple[str, ...]) -> None:
+        self._oracle, self._names = oracle, names
+        self._prompts: list[Prompt] = []
+
+    def __getattr__(self, name: str) -> Any:
+        query = getattr(self._oracle, name)
+        if name not in self._names:
+            return query
+        return lambda prompt, *rest, **named: query(self._prompts[-2:][0], *rest, **named)
+
+    def prompt(self) -> Prompt:
+        """Draw a prompt."""
+        self._prompts.append(self._oracle.prompt())
+        return self._prompts[-1]
+
+
 def table_behind(oracle: Any) -> Any:
     """The problem behind an oracle, which no learner may see."""
     while not hasattr(oracle, "problem"):

@@ -23,6 +23,7 @@ from spanver.policies import Sampler, TruncatedMixture
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
 from spanver.zoo.algebra import (
     Data,
+    Late,
     base_response,
     difference,
     quadratic,
@@ -182,6 +183,10 @@ def _cautious(
     return softmax_sample(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
 
 
+def _late(*names: str) -> Callable[..., Any]:
+    return lambda oracle, **arguments: phase_two(Late(oracle, names), **arguments)
+
+
 def _round_less(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     return spanner_first(oracle, replace(settings, prompts=max(1, settings.prompts - 1)), seed)
 
@@ -223,6 +228,9 @@ MUTANTS: tuple[Mutant, ...] = (
         data=partial(all_data, rounds=slice(-1))),
     _exploration("refitted", "returns the parameters fitted after the rounds", "E6", final_fit=True),
     _exploration("doubled-radius", "fits in a ball of the diameter", "E6", radius=lambda radius: 2.0 * radius),
+    _exploration("radius-times-rounds", "fits in a ball of the radius times the number of rounds", "E6",
+        lambda oracle, settings, seed: phase_two(oracle, settings=settings, seed=seed,
+            radius=lambda radius: settings.exploration_rounds * radius)),
     _exploration("swapped-in-features", "takes first and second the wrong way round in features, not in rewards", "E6",
         relative=lambda one, two: difference(two, one)),
     _exploration("not-relative", "fits the features of the first response", "E6", relative=lambda one, _: one.features),
@@ -231,6 +239,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("averaged-rewards", "queries every reward twice and averages", "E6",
         target=partial(reward_difference, times=(2, 2))),
     _exploration("reward-of-another", "queries the reward of another draw", "E6 R3", target=_reward_of_another),
+    _exploration("late-rewards", "queries rewards at the prompt of the round before", "E6", _late("reward")),
+    _exploration("late-prompt", "goes on with the prompt of the round before", "E6",
+        _late("sample", "sample_counts", "sample_until", "reward")),
     _exploration("last-parameter", "returns the last parameter in place of all", "E6",
         output=lambda thetas, progress: policy_of(thetas[-1:] * len(thetas), progress)),
     _exploration("only-last-policy", "returns the last policy, not the mixture", "E6",

@@ -17,7 +17,7 @@ from spanver.errors import BudgetExceededError
 from spanver.oracle import Oracle
 from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray, Prompt, Response, UncertainPairRule
-from spanver.zoo.algebra import Vectors, covariance, difference, inverse, quadratic, reward_difference
+from spanver.zoo.algebra import Late, Vectors, covariance, difference, inverse, quadratic, reward_difference
 from spanver.zoo.mutant import Mutant, mutants_of
 
 Accepted: TypeAlias = list[tuple[Response, Response, FloatArray]]
@@ -163,6 +163,20 @@ def _all_rewards(oracle: Oracle, prompt: Prompt, limit: int, precision: FloatArr
     return pairs_in_one_block(oracle, prompt, limit, precision, nu, keep=queried)
 
 
+def _every_second(oracle: Oracle, prompt: Prompt, limit: int, precision: FloatArray, nu: float) -> Accepted:
+    drawn = [each_pair(oracle, prompt, 1, precision, nu) for _ in range(limit)]
+    return next((accepted for accepted in drawn[1::2] if accepted), [])
+
+
+def _single_norm(vector: FloatArray, precision: FloatArray, nu: float) -> bool:
+    single = vector.astype(np.float32)
+    return bool(np.sqrt(single @ precision.astype(np.float32) @ single) > np.float32(nu))
+
+
+def _late(*names: str) -> Callable[..., Any]:
+    return lambda oracle, **arguments: phase_one(Late(oracle, names), **arguments)
+
+
 def _doubled_diagonal(ridge: float, dimension: int, vectors: Vectors) -> FloatArray:
     upper = np.triu(updated_precision(ridge, dimension, vectors))
     return upper + upper.T if vectors else updated_precision(ridge, dimension, vectors)
@@ -202,6 +216,15 @@ MUTANTS: tuple[Mutant, ...] = (
         lambda v, p, nu: math.log1p(float(v @ p @ v)) > nu),
     _accepting("diagonal", "uses the diagonal of the precision alone",
         lambda v, p, nu: is_uncertain(v, np.diag(np.diag(p)), nu)),
+    _accepting("one-order", "accepts half of the uncertain pairs: those whose first difference is positive",
+        lambda v, p, nu: is_uncertain(v, p, nu) and bool(v[np.flatnonzero(v)[0]] > 0.0)),
+    _accepting("larger-nu", "takes nu 5 % too large", lambda v, p, nu: is_uncertain(v, p, 1.05 * nu)),
+    _accepting("smaller-nu", "takes nu 5 % too small", lambda v, p, nu: is_uncertain(v, p, 0.95 * nu)),
+    _accepting("single-norms", "measures pairs in single precision", _single_norm),
+    _spanner("rule-of-larger-nu", "searches with nu 5 % too large", "S1",
+        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(precision, 1.05 * nu))),
+    _spanner("rule-of-smaller-nu", "searches with nu 5 % too small", "S1",
+        pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(precision, 0.95 * nu))),
     _spanner("rule-of-squares", "puts nu squared into the rule of the search", "S1",
         pairs=partial(search, rule=lambda precision, nu: UncertainPairRule(precision, nu**2))),
     _spanner("rule-of-sigma", "puts Sigma into the rule of the search", "S1",
@@ -223,6 +246,11 @@ MUTANTS: tuple[Mutant, ...] = (
         precision=lambda ridge, dimension, _: updated_precision(ridge, dimension, [])),
     _spanner("stale", "uses a precision without the pair accepted last", "S1 S5",
         precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, vectors[:-1])),
+    _spanner("stale-after-three", "leaves the pair accepted last out of the precision once it has three", "S1",
+        precision=lambda ridge, dimension, vectors: updated_precision(
+            ridge, dimension, vectors if len(vectors) <= 3 else vectors[:-1])),
+    _spanner("three-updates", "updates the precision three times only", "S1",
+        precision=lambda ridge, dimension, vectors: updated_precision(ridge, dimension, vectors[:3])),
     _spanner("sigma-without-last", "returns Sigma as it was before the last pair", "S3",
         sigma=lambda ridge, dimension, vectors: covariance(ridge, dimension, vectors[:-1])),
     _spanner("update-of-last-tried", "adds the last pair drawn in the round, not the accepted one", "S2",
@@ -244,6 +272,9 @@ MUTANTS: tuple[Mutant, ...] = (
         pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit - 1, *rest)),
     _spanner("one-pair-more", "tries a pair more than it may", "S1",
         pairs=lambda oracle, prompt, limit, *rest: each_pair(oracle, prompt, limit + 1, *rest)),
+    _spanner("every-second", "looks at every second pair that it draws", "S1 S5", pairs=_every_second),
+    _spanner("late-rewards", "queries rewards at the prompt of the round before", "S1", _late("reward")),
+    _spanner("late-prompt", "goes on with the prompt of the round before", "S1", _late("sample", "reward")),
     _spanner("accepting-rounds", "counts only rounds that accepted a pair, up to ten times as many", "S1",
         done=lambda rounds, accepted: max(accepted, rounds // 10)),
     _spanner("wrong-sign", "adds where the formula of Sherman and Morrison subtracts", "S1",

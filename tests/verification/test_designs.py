@@ -35,10 +35,11 @@ def test_a_named_mistake_shows_on_designed_instances(each: Property, mistake: st
     effect = each.design.mistakes[mistake]
     assert is_statistical(function) == (effect is not None), "effects are for statistical properties"
     if effect is None:
-        # Nothing but designed instances is run.
+        # Nothing but designed instances is run, or little else.
         check.profile = replace(PROFILES["quick"], examples=len(each.design.instances), shrinks=0)
         with pytest.raises(ViolationError):
             function(check)
+        assert check.finding.examples <= len(each.design.instances), "found by the search, not by a designed instance"
     else:
         assert share_of_instances(each.name, effect, ENOUGH * check.discrepancy) >= 0.5
 
