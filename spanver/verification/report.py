@@ -14,6 +14,8 @@ from spanver.verification.rendering import finding_lines
 from spanver.verification.request import TRUSTING
 from spanver.verification.results import Report, Row, Status
 
+SHOWN_MISTAKES = 3
+
 
 def verdict_table(report: Report) -> Table:
     """Return the verdicts of a verification, one row for each guarantee that was judged."""
@@ -106,6 +108,13 @@ def footer_lines(report: Report) -> Iterator[str]:
     ):
         if report.ids(status):
             yield f"{words}: {', '.join(report.ids(status))}"
+    mistakes = list(report.would_catch.values())
+    if mistakes:
+        shown = "; ".join(mistakes[:: max(1, len(mistakes) // SHOWN_MISTAKES)][:SHOWN_MISTAKES])
+        yield (
+            f"would have caught {len(mistakes)} named mistakes, such as a subject that {shown} "
+            "(`spanver guarantees ID` lists them)"
+        )
     if report.declared:
         declared = (f"{name}: {_shown(value)}" for name, value in report.declared.items())
         yield f"declared by the subject: {'; '.join(declared)}"

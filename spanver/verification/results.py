@@ -19,11 +19,12 @@ from spanver.guarantees import REGISTRY
 from spanver.guarantees.guarantee import Cost
 from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict, worst
-from spanver.verification.collection import Property
+from spanver.verification.collection import Property, find_properties
 from spanver.verification.finding import Fault, Finding
 from spanver.verification.profiles import PROFILES
 from spanver.verification.request import TRUSTING, ExpectedFailure, Request
 from spanver.verification.selection import statistical_properties
+from spanver.zoo.catalogue import find
 
 
 class Status(Enum):
@@ -108,6 +109,14 @@ class Row:
         """The largest over its properties."""
         return max((each.tightness for each in self.findings if each.tightness is not None), default=None)
 
+    @property
+    def would_catch(self) -> dict[str, str]:
+        """Named mistakes, by mutant in words, that its properties found not to be there: all designed instances ran."""
+        designs = {each.name: each.design for each in find_properties()}
+        held = (each for each in self.findings if each.verdict is Verdict.HOLDS and each.property in designs)
+        passed = [designs[each.property] for each in held if each.examples >= len(designs[each.property].instances)]
+        return {name: find(name).bug for design in passed for name in design.mistakes}
+
     def to_json(self, request: Request) -> dict[str, Any]:
         """Return the row as plain data."""
         violation = self.violation
@@ -120,6 +129,7 @@ class Row:
             "alpha_spent": sum(each.alpha_spent for each in self.findings),
             "detectable": self.detectable,
             "tightness": self.tightness,
+            "would_catch": self.would_catch,
             "cause": violation and violation.cause,
             "message": self.message or None,
             "of": violation and (violation.of or None),
@@ -212,6 +222,11 @@ class Report:
         return [
             row.id for row in self.rows if row.status is status and conformance in (None, bool(REGISTRY[row.id].claim))
         ]
+
+    @property
+    def would_catch(self) -> dict[str, str]:
+        """Named mistakes, by mutant in words, that are excluded: `Row.would_catch` of all rows."""
+        return {name: bug for row in self.rows for name, bug in row.would_catch.items()}
 
     @cached_property
     def errors(self) -> tuple[SubjectFailure, ...]:
