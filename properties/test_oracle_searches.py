@@ -91,7 +91,7 @@ SEARCHES = [
     {"problem": table_of([0.95, 0.05], [1.0, 2.0]), "limit": 64},
     {"problem": table_of([0.7, 0.3], [1.0, 2.0]), "limit": 2},
     {"problem": table_of([0.8, 0.2], [1.0, 2.0]), "limit": 2},
-    {"problem": table_of([0.95, 0.05], [2.0, 1.0]), "limit": 32},
+    {"problem": table_of([0.02, 0.96, 0.02], [1.0, 2.0, 4.0]), "limit": 64},
 ]
 (
     test_tries_and_first_responses_of_pairs_of_a_literal_oracle_have_the_law_of_draws,
