@@ -50,13 +50,18 @@ def load_subject(name: str) -> Subject:
     return found
 
 
+def is_ours(name: str) -> bool:
+    """Whether a subject is code of this package, so that nothing has to be kept from it."""
+    return name in REFERENCES or name.startswith("zoo:")
+
+
 def open_subject(name: str, command: str | None, *, in_process: bool = False) -> Subject:
-    """Return what is to be verified, in a process of its own.
+    """Return what is to be verified, in a process of its own unless it is ours.
 
     Parameters
     ----------
     name : str
-        Of a Python subject, as of `load_subject`.
+        Of a Python subject, as of `load_subject`. The reference and the zoo are ours, and run in this process.
     command : str or None
         In place of a name: the program that this command starts.
     in_process : bool
@@ -69,7 +74,7 @@ def open_subject(name: str, command: str | None, *, in_process: bool = False) ->
     HandshakeError
         If a process of its own does not start, cannot load it, or ends meanwhile.
     """
-    if in_process and not command:
+    if (in_process or is_ours(name)) and not command:
         return load_subject(name)
     from spanver.subjects.process import process_subject, python_subject  # noqa: PLC0415 (imported if needed)
 

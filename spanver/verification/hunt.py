@@ -274,5 +274,4 @@ def request_for(mutant: Mutant, *, profile: str = "quick", matrix: bool = False,
         only="" if matrix else ",".join(mutant.breaks),
         seed=seed,
         functions=",".join(mutant.functions),  # all others are right
-        in_process=True,  # mutants are ours
     )

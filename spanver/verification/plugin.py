@@ -2,7 +2,8 @@
 
     pytest --pyargs spanver.properties --subject their_module:subject
 
-The subject runs in a process of its own; `--spanver-in-process` lets debuggers and measures of coverage see it.
+In one's own test run the subject runs in this process, where debuggers and measures of coverage see it, and is trusted;
+`--spanver-isolated` runs it in a process of its own.
 
 It adds options, gives each property its `check`, and attaches the finding of the property to pytest's report. It has
 no effect in a run without such properties, and imports nothing of spanver before it is needed.
@@ -27,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--subject", default="reference", help="what spanver's properties verify: module:attribute")
     group.addoption("--subject-command", help="verify the program that this command starts, over a pipe")
     group.addoption(
-        "--spanver-in-process", action="store_true", help="run a Python subject in this process, which then trusts it"
+        "--spanver-isolated", action="store_true", help="run a Python subject in a process of its own, as verify does"
     )
     group.addoption(
         "--spanver-profile", default="quick", choices=("smoke", "quick", "ci", "deep"), help="how hard to look"
@@ -48,11 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say that a subject in this process is trusted."""
-    if not config.getoption("--spanver-in-process"):
+    subject = config.getoption("--subject")
+    if subject == "reference" or config.getoption("--spanver-isolated") or config.getoption("--subject-command"):
         return []
     from spanver.verification.request import TRUSTING  # noqa: PLC0415 (nothing before it is needed)
 
-    return [f"spanver: {config.getoption('--subject')}, {TRUSTING}"]
+    return [f"spanver: {subject}, {TRUSTING}"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -97,7 +99,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
     option = request.config.getoption
     try:
         found = open_subject(
-            option("--subject"), option("--subject-command"), in_process=option("--spanver-in-process")
+            option("--subject"), option("--subject-command"), in_process=not option("--spanver-isolated")
         )
     except SpanverError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)

@@ -82,7 +82,7 @@ def _options(request: Request, folder: Path, workers: int) -> list[str]:
     options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
     options += ["--spanver-profile", request.profile, "--spanver-only", request.only]
     options += ["--spanver-functions", request.functions]
-    options += ["--spanver-in-process"] if request.in_process else []
+    options += [] if request.in_process else ["--spanver-isolated"]
     options += ["--spanver-alpha", repr(request.alpha), "--spanver-seed", str(request.seed)]
     options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
     suite = f"spanver verify {request.command or request.subject}"
