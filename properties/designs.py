@@ -58,7 +58,7 @@ def settings_of(**changes: Any) -> Settings:
     return Settings(**(usual | changes))
 
 
-def witnesses(directions: int = 12, step: float = 0.02) -> TabularProblem:
+def witnesses(directions: int = 20, step: float = 0.02) -> TabularProblem:
     """E4's witness in many directions, one a prompt, where the noise of one difference moves rare responses far."""
     away = np.array([0.0, step, 1.0, -1.0])
     features = away[None, :, None] * np.eye(directions)[:, None, :]

@@ -196,7 +196,7 @@ def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) 
                 yield Second(scores, exact, law, best, covered, problem.log_base[x], log_coverage, allowed)
 
 
-WITNESSES = [{"problem": witnesses(), "settings": settings_of(prompts=24, exploration_rounds=2)}]
+WITNESSES = [{"problem": witnesses(), "settings": settings_of(prompts=40, exploration_rounds=2)}]
 
 
 @pytest.mark.guarantee("E2", needs=["spanner_sampling", "truncated_scores"])
