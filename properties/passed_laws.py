@@ -1,15 +1,32 @@
-"""Finite laws as they are passed to samplers, and exactly what follows from them."""
+"""Finite laws as they are passed to samplers, exactly what follows from them, and draws by a subject."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
+from spanver.strategies import laws
 from spanver.subjects.layouts import laid_out
 from spanver.values import FloatArray, IntArray
+from spanver.verification.check import Check
+
+LAYOUTS = ("contiguous", "column", "reversed", "float32")
+TOGETHER = (4096, 64)  # draws of one call
+
+HALVES_LAST = np.array([0.0, 0.0, 0.5, 0.5])
+THIRDS = np.array([1 / 3, 2 / 3, 0.0])
+DOMINANT = np.array([0.9, 0.05, 0.05])
+STRIDED = np.array([0.1, 0.1, 0.8])
+FIRST_IMPOSSIBLE = np.array([0.0, 0.25, 0.75])
+AMID = np.array([0.05, 0.0, 0.9, 0.05])
+DESIGNED_LAWS = (HALVES_LAST, THIRDS, DOMINANT, STRIDED, FIRST_IMPOSSIBLE, AMID)
+"""Zeros in first, last and other places, what strides matter for, and one outcome that dominates."""
+
+SMALL_LAWS = st.sampled_from(DESIGNED_LAWS) | laws(max_size=6)
 
 
 def probabilities_of(law: FloatArray, layout: str) -> Any:
@@ -84,3 +101,44 @@ def law_of_sets(weights: FloatArray, count: int) -> dict[frozenset[int], float]:
         chance = float(np.prod(weights[list(order)] / (weights.sum() - taken)))
         chances[frozenset(order)] = chances.get(frozenset(order), 0.0) + chance
     return chances
+
+
+def drawn(check: Check, function: str, given: Any, count: int, seed: int) -> IntArray:
+    """Draws of one call, which are as many as asked, and outcomes."""
+    found: IntArray = check.call(function, given, count, seed)
+    assert len(found) == count, f"{function} made {len(found)} draws in place of {count}"
+    strange = found[(found < 0) | (found >= len(given))]
+    assert not len(strange), f"{function} drew {strange[:1]}, and there are {len(given)} outcomes, counted from 0"
+    return found
+
+
+def observer(
+    check: Check, function: str, given: Any, together: int, cells: IntArray | None = None
+) -> Callable[[int, int], Sequence[int]]:
+    """Observe draws of calls with consecutive seeds, or their cells."""
+
+    def observe(count: int, seed: int) -> Sequence[int]:
+        starts = range(0, count, together)
+        calls = [
+            drawn(check, function, given, min(together, count - start), seed + index)
+            for index, start in enumerate(starts)
+        ]
+        outcomes = np.concatenate(calls)
+        observed: list[int] = (outcomes if cells is None else cells[outcomes]).tolist()
+        return observed
+
+    return observe
+
+
+def assert_lawful(check: Check, function: str, given: Any, law: FloatArray, count: int) -> None:
+    """What holds on every run: what is drawn is possible, and decided by the seed."""
+    one, other = check.seed("draws"), check.seed("draws", 1)
+    first, second = (drawn(check, function, given, 4096, seed) for seed in (one, other))
+    assert (first == drawn(check, function, given, 4096, one)).all(), f"{function} drew otherwise at the same seed"
+    # Equal by chance with a probability below 1e-250, as no outcome of these laws is likelier than 0.91.
+    assert (first != second).any(), f"{function} drew the same at the seeds {one} and {other}"
+    assert (first != drawn(check, function, given, 4096, one ^ 1)).any(), f"the same draws at seeds {one} and {one ^ 1}"
+    impossible = first[law[first] == 0.0]
+    assert not len(impossible), f"{function} drew {impossible[:1]}, which is impossible: the law is {law.tolist()}"
+    few = drawn(check, function, given, count, check.seed("few"))
+    assert (law[few] > 0.0).all(), f"{function} drew an impossible outcome among {few.tolist()}"

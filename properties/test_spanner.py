@@ -7,19 +7,13 @@ A subject that uses the compressed query is judged by its rule, one that draws p
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import reject
 from hypothesis import strategies as st
-from scipy.special import logsumexp
 
 from spanver.errors import BudgetExceededError
-from spanver.evidence import log_e_chances, log_e_uncovered, log_e_violated_chances, min_samples_chances
 from spanver.guarantees.residuals import growth
 from spanver.guarantees.rounding import difference_error, gamma, log_determinant_error, norm_error, reach, sigma_error
 from spanver.guarantees.spanner import spanner_cost, spanner_size_bound, uncovered_probability
@@ -34,11 +28,11 @@ from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
 from spanver.verification.check import Check
 from spanver.verification.design import designed
-from spanver.verification.experiment import POWER, Experiment, Seen
-from spanver.verification.search import experiments, instances
-from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, fresh_oracles, rounds_of
+from spanver.verification.search import instances
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, rounds_of
 
 from . import spanner_mistakes as mistakes
+from .pairs import norms, pair_error, uncertain_pairs
 from .rounded import assert_at_least, assert_at_most, assert_near, threshold_error
 
 RIDGES = st.sampled_from([1.0, 0.1, 4.0])
@@ -68,12 +62,6 @@ def build(check: Check, problem: TabularProblem, settings: Settings, *, seed: st
     return Built(result, rounds_of(oracle.queries), oracle.ledger.samples, oracle.ledger.rewards)
 
 
-def norms(vectors: Any, sigma: FloatArray) -> Any:
-    """Elliptic norms by their definition."""
-    columns = np.atleast_2d(vectors).T
-    return np.sqrt(np.maximum((columns * np.linalg.solve(sigma, columns)).sum(axis=0), 0.0))
-
-
 def sigmas(problem: TabularProblem, built: Built, ridge: float) -> list[FloatArray]:
     """`Sigma` before every round, and at the end, from the pairs whose rewards were drawn."""
     found = [ridge * np.eye(problem.dimension)]
@@ -81,28 +69,6 @@ def sigmas(problem: TabularProblem, built: Built, ridge: float) -> list[FloatArr
         vectors, _ = data_of(problem, [each])
         found.append(found[-1] + vectors.T @ vectors)
     return found
-
-
-def uncertain_pairs(
-    check: Check, problem: TabularProblem, prompt: Any, sigma: FloatArray, settings: Settings
-) -> tuple[Any, Any]:
-    """Which ordered pairs of the support are uncertain, and which are in a tie up to rounding, shape (Y, Y) each."""
-    features = problem.features[int(prompt)]
-    held = np.exp(problem.log_base[int(prompt)]) > 0.0
-    differences = (features[:, None, :] - features[None, :, :]).reshape(-1, problem.dimension)
-    lengths = norms(differences, sigma)
-    free = np.abs(lengths - settings.nu) <= pair_error(check, problem, lengths, sigma, settings)
-    shape, possible = (len(features), len(features)), np.outer(held, held)
-    return possible & (lengths > settings.nu).reshape(shape), possible & free.reshape(shape)
-
-
-def pair_error(
-    check: Check, problem: TabularProblem, lengths: FloatArray, sigma: FloatArray, settings: Settings
-) -> FloatArray:
-    """Rounding of norms of pairs, with a `Sigma` of a pair a round at most; those of no length have none."""
-    return np.where(
-        lengths > 0.0, norm_error(check.subject.unit, lengths, sigma, reach(problem.features), settings.prompts), 0.0
-    )
 
 
 def judge_searches(
@@ -248,79 +214,6 @@ def test_a_spanner_is_no_larger_than_dimension_ridge_and_threshold_allow(
         bound = spanner_size_bound(problem.dimension, settings.ridge, least)
         assert size <= bound, f"{size} pairs, at most {bound} are possible"
         check.tightness(size, bound)
-
-
-def is_open(check: Check, problem: TabularProblem, base: FloatArray, settings: Settings) -> FloatArray:
-    """Of each prompt, whether the first round accepts a pair with a chance that is neither small nor large."""
-    found = np.zeros(problem.prompts)
-    for x in range(problem.prompts):
-        uncertain, _ = uncertain_pairs(check, problem, x, settings.ridge * np.eye(problem.dimension), settings)
-        none = (1.0 - min(1.0, float(base[x] @ uncertain @ base[x]))) ** settings.pairs_per_prompt
-        found[x] = 0.05 <= none <= 0.95
-    return found
-
-
-@pytest.mark.guarantee("S5", needs=["build_spanner"])
-@designed(mistakes.ONE_ROUND, mistakes.EFFECTS)
-@experiments(
-    problem=tabular_problems(max_prompts=2, min_responses=2, betas=(1.0,), weights=(1.0, 0.25, 2.0)),
-    settings=run_settings(),
-)
-def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
-    check: Check, problem: TabularProblem, settings: Settings
-) -> Experiment:
-    held = problem.prompt_law > 0
-    base = np.exp(problem.log_base)
-    if float(problem.prompt_law @ is_open(check, problem, base, settings)) < 0.5:
-        reject()
-
-    @cache
-    def chances_of(moments: bytes) -> FloatArray:
-        """By prompt, the chance that a round accepts a pair; the same few `Sigma` recur."""
-        sigma = np.frombuffer(moments).reshape(problem.dimension, -1)
-        chances = np.zeros(problem.prompts)
-        for x in np.flatnonzero(held):
-            uncertain, ties = uncertain_pairs(check, problem, x, sigma, settings)
-            if ties.any():
-                reject()  # which pair is accepted is then free
-            chance = min(1.0, float(base[x] @ uncertain @ base[x]))
-            chances[x] = -math.expm1(settings.pairs_per_prompt * math.log1p(-chance)) if chance < 1 else 1.0
-        return chances
-
-    def observe(count: int, seed: int) -> Sequence[tuple[int, float, float]]:
-        seen: list[tuple[int, float, float]] = []
-        runs = 0
-        oracles = fresh_oracles(problem, seed)
-        # Later rounds may be certain to accept or not to; these are judged too, but add no evidence by chance.
-        while len(seen) < count and runs < 4 * count:
-            oracle = RecordingOracle(next(oracles))
-            arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
-            tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
-            check.call("build_spanner", oracle, **tried, **arguments)
-            sigma = settings.ridge * np.eye(problem.dimension)
-            for each in rounds_of(oracle.queries):
-                expected = chances_of(sigma.tobytes())
-                accepted = int(len(each.rewards) == 2)
-                seen.append((accepted, float(expected[int(each.prompt)]), float(problem.prompt_law @ expected)))
-                vectors, _ = data_of(problem, [each])
-                sigma = sigma + vectors.T @ vectors
-            runs += 1
-        return seen
-
-    def log_e(seen: Sequence[tuple[int, float, float]]) -> float:
-        accepted, chances, q = (list(column) for column in zip(*seen, strict=True))
-        return float(logsumexp([log_e_chances(accepted, chances), log_e_uncovered(accepted, q)]) - math.log(2.0))
-
-    def words(seen: Sequence[tuple[int, float, float]]) -> Seen:
-        accepted, chances, _ = np.mean(seen, axis=0)
-        return Seen("rounds that accept a pair", f"frequency {accepted:.4g}", f"mean chance {chances:.4g}")
-
-    def log_e_violated(seen: Sequence[tuple[int, float, float]]) -> float:
-        accepted, chances, _ = (list(column) for column in zip(*seen, strict=True))
-        return log_e_violated_chances(accepted, chances, check.discrepancy)
-
-    samples = min_samples_chances(check.discrepancy, alpha=check.alpha / 2, power=POWER)
-    return Experiment(observe, log_e, samples, words, log_e_violated)
 
 
 @pytest.mark.guarantee("S6", needs=["build_spanner", "elliptic_norms"])
