@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from spanver.guarantees.exploration import confidence_radius
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import Oracle
 from spanver.oracles.literal import literal_oracle
-from spanver.policies import TruncatedSoftmax
+from spanver.policies import TruncatedMixture, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
+from spanver.subjects.contract import Call
 from spanver.values import FloatArray
 from spanver.verification.check import Check
-from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, rounds_of
+from spanver.verification.transcript import (
+    GENEROUS_BUDGET,
+    RecordingOracle,
+    Round,
+    data_of,
+    independent_oracles,
+    rounds_of,
+)
 
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
 
@@ -36,12 +44,27 @@ class Explored:
     rounds: list[Round]
 
 
-def explore(
-    check: Check, problem: TabularProblem, settings: Settings, seed: int, shared: Oracle | None = None
-) -> Explored:
-    """Run the subject on an oracle of its own, or on one that it shares with other runs."""
-    oracle = RecordingOracle(shared or literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
-    policy = check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings)
+def explore(check: Check, problem: TabularProblem, settings: Settings, seed: int) -> Explored:
+    """Run the subject once."""
+    oracle = RecordingOracle(literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
+    return explored(check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings), oracle, settings)
+
+
+def explore_often(
+    check: Check, problem: TabularProblem, settings: Settings, count: int, seed: int
+) -> Iterator[Explored]:
+    """Run the subject so often, independently."""
+    oracle_of = independent_oracles(problem, seed)
+
+    def make(index: int) -> Call:
+        return (oracle_of(index),), {"seed": (seed + index) // 2, "settings": settings}
+
+    for ((oracle,), _), policy in check.calls("spanner_sampling", make, count):
+        yield explored(policy, oracle, settings)
+
+
+def explored(policy: TruncatedMixture, oracle: RecordingOracle, settings: Settings) -> Explored:
+    """Split the record of a run."""
     rounds = rounds_of(oracle.queries)
     expected = settings.prompts + settings.exploration_rounds
     assert len(rounds) == expected, f"{len(rounds)} prompts were drawn, the settings have {expected} rounds"

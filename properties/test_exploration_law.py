@@ -22,10 +22,10 @@ from spanver.verification.check import Check
 from spanver.verification.design import designed
 from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments
-from spanver.verification.transcript import Round, fresh_oracles
+from spanver.verification.transcript import Round
 
 from .drawn import table_of
-from .explored import SAMPLED, explore, rewarded_pair, second_of
+from .explored import SAMPLED, explore_often, rewarded_pair, second_of
 
 MULTIPLIER, DELTA = 32.0, 0.01  # a call is within delta of pi_f where M is at least 4 C
 ROUNDS = 16
@@ -129,12 +129,8 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
 
     def observe(count: int, seed: int) -> Sequence[dict[str, Event]]:
         """Events of every round, by what they are about."""
-        seen: list[dict[str, Event]] = []
-        oracles = fresh_oracles(problem, seed)
-        while len(seen) < count:
-            run = explore(check, problem, settings, seed + len(seen), next(oracles))
-            seen += [events_of(problem, *each) for each in zip(run.components, run.rounds, strict=True)]
-        return seen
+        runs = explore_often(check, problem, settings, -(-count // ROUNDS), seed)
+        return [events_of(problem, *each) for run in runs for each in zip(run.components, run.rounds, strict=True)]
 
     def log_e(seen: Sequence[dict[str, Event]]) -> float:
         # The mean of e-values is one: what goes right does not dilute the evidence against the rest.

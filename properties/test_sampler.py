@@ -24,12 +24,13 @@ from spanver.oracle import Oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
+from spanver.subjects.contract import Call
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
-from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, independent_oracles
 
 from . import sampler_mistakes
 from .drawn import table_of, with_constant
@@ -76,15 +77,16 @@ def outputs(
     scores = [LinearScore(np.append(theta, 2.0 * problem.beta * added)) for added in (0.0, constant)]
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = literal_oracle(widened, seed=seed, budget=GENEROUS_BUDGET)
-        drawn = []
-        prompt = oracle.prompt()
-        for index in range(count):
-            prompt = oracle.prompt() if index % 16 == 15 else prompt
-            arguments = {"multiplier": multiplier, "failure": failure, "seed": seed + index}
-            response = check.call(sampler, oracle, prompt, scores[index % 2], **arguments)
-            assert response in range(problem.responses), f"the response {response!r} is none of the problem's"
-            drawn.append(response)
+        oracle_of = independent_oracles(widened, seed)
+
+        def make(index: int) -> Call:
+            oracle = oracle_of(index)
+            given = {"multiplier": multiplier, "failure": failure, "seed": seed + index}
+            return (oracle, oracle.prompt(), scores[index % 2]), given
+
+        drawn = [response for _, response in check.calls(sampler, make, count)]
+        strange = [response for response in drawn if response not in range(problem.responses)]
+        assert not strange, f"the response {strange[0]!r} is none of the problem's"
         return drawn
 
     return observe

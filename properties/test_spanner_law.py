@@ -15,12 +15,13 @@ from spanver.evidence import log_e_chances, log_e_uncovered, log_e_violated_chan
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import run_settings, tabular_problems
+from spanver.subjects.contract import Call
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
 from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.search import experiments
-from spanver.verification.transcript import RecordingOracle, data_of, fresh_oracles, rounds_of
+from spanver.verification.transcript import data_of, independent_oracles, rounds_of
 
 from . import spanner_mistakes as mistakes
 from .pairs import uncertain_pairs
@@ -64,15 +65,15 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
         return chances
 
     def observe(count: int, seed: int) -> Sequence[tuple[int, float, float]]:
+        oracle_of = independent_oracles(problem, seed)
+        tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
+
+        def make(index: int) -> Call:
+            return (oracle_of(index),), tried | {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + index}
+
         seen: list[tuple[int, float, float]] = []
-        runs = 0
-        oracles = fresh_oracles(problem, seed)
         # Later rounds may be certain to accept or not to; these are judged too, but add no evidence by chance.
-        while len(seen) < count and runs < 4 * count:
-            oracle = RecordingOracle(next(oracles))
-            arguments = {"nu": settings.nu, "ridge": settings.ridge, "seed": seed + runs}
-            tried = {"prompts": settings.prompts, "pairs_per_prompt": settings.pairs_per_prompt}
-            check.call("build_spanner", oracle, **tried, **arguments)
+        for ((oracle,), _), _spanner in check.calls("build_spanner", make, -(-count // settings.prompts)):
             sigma = settings.ridge * np.eye(problem.dimension)
             for each in rounds_of(oracle.queries):
                 expected = chances_of(sigma.tobytes())
@@ -80,7 +81,6 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
                 seen.append((accepted, float(expected[int(each.prompt)]), float(problem.prompt_law @ expected)))
                 vectors, _ = data_of(problem, [each])
                 sigma = sigma + vectors.T @ vectors
-            runs += 1
         return seen
 
     def log_e(seen: Sequence[tuple[int, float, float]]) -> float:

@@ -5,16 +5,17 @@ A recording answers what the oracle behind it answers, and stores nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, SamplingOracle
-from spanver.oracles.literal import literal_oracle
+from spanver.oracles.literal import LiteralDraws
 from spanver.oracles.metered import MeteredOracle
+from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
@@ -172,15 +173,15 @@ def recount(queries: list[Query]) -> Ledger:
     )
 
 
-MOST_SHARED = 5 * 10**6  # samples; half of what is enough for one run
+def independent_oracles(problem: TabularProblem, seed: int) -> Callable[[int], RecordingOracle]:
+    """Return what makes a recorded oracle for each of many runs: of one table, each with randomness of its own."""
+    table = Table(problem)
+    draws = LiteralDraws(table)
 
+    def made(index: int) -> RecordingOracle:
+        return RecordingOracle(MeteredOracle(table, draws, seed=seed + index, budget=GENEROUS_BUDGET))
 
-def fresh_oracles(problem: TabularProblem, seed: int) -> Iterator[MeteredOracle]:
-    """Yield an oracle for each of many runs: they share one, replaced before a run could exhaust its budget."""
-    for index in count():
-        oracle = literal_oracle(problem, seed=seed + index, budget=GENEROUS_BUDGET)
-        while oracle.ledger.samples <= MOST_SHARED:
-            yield oracle
+    return made
 
 
 @dataclass(frozen=True, eq=False)
