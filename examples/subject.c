@@ -586,7 +586,7 @@ static void serve_run(void) {
 
 int main(void) {
     read_line(); /* the harness's hello; the harness compares its version with ours */
-    printf("{\"hello\":{\"protocol\":2,\"name\":\"example in C\",\"provides\":[");
+    printf("{\"hello\":{\"protocol\":2,\"name\":\"example in C\",\"claims\":[\"A1\"],\"provides\":[");
     for (size_t i = 0; i < FUNCTIONS; i++) printf("%s%s", i > 0 ? "," : "", functions[i].name);
     printf("]}}\n");
     fflush(stdout);
