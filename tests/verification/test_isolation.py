@@ -225,5 +225,5 @@ def findings(request: Request) -> list[dict[str, Any]]:
 def test_findings_are_the_same_in_either_process(name: str, broken: str) -> None:
     request = Request(broken if name == "broken" else name, only="O3,S1,S8,T5,R5")
     isolated = findings(request)
-    assert len(isolated) > 1
+    assert isolated
     assert isolated == findings(replace(request, in_process=True))
