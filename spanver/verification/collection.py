@@ -9,6 +9,7 @@ many properties have to run, independently of those that do.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -17,6 +18,7 @@ from types import FunctionType, ModuleType
 
 from spanver.runs.certify import CERTIFIED
 from spanver.studies.catalogue import STUDIES
+from spanver.verification.check import Check
 from spanver.verification.design import Design, design_of
 from spanver.verification.search import is_statistical
 
@@ -25,11 +27,12 @@ PACKAGE = "spanver.properties"
 
 @dataclass(frozen=True)
 class Property:
-    """One property: its name, guarantees, needed functions, whether it is statistical, and what it is to catch."""
+    """One property: its name, guarantees, needed functions, test, whether it is statistical, what it is to catch."""
 
     name: str
     guarantees: tuple[str, ...]
     needs: frozenset[str]
+    test: Callable[[Check], None]
     statistical: bool
     design: Design = field(default_factory=Design)
 
@@ -64,7 +67,12 @@ def checked_by() -> dict[str, tuple[str, ...]]:
 def _properties_of(module: ModuleType) -> list[Property]:
     return [
         Property(
-            name, mark.args, frozenset(mark.kwargs.get("needs", ())), is_statistical(function), design_of(function)
+            name=name,
+            guarantees=mark.args,
+            needs=frozenset(mark.kwargs.get("needs", ())),
+            test=function,
+            statistical=is_statistical(function),
+            design=design_of(function),
         )
         for name, function in vars(module).items()
         if isinstance(function, FunctionType)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -24,7 +25,7 @@ from spanver.verification.collection import find_properties
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import PROFILES
 from spanver.verification.request import Request
-from spanver.verification.runner import run_properties
+from spanver.verification.runner import findings_here
 from spanver.zoo.catalogue import CONTROLS, MUTANTS, find
 from spanver.zoo.mutant import Mutant
 
@@ -232,12 +233,11 @@ def _result(
 def _mutant_kills(mutant: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
     # A mutant killed under a gentler profile need not be run under a harder one, which detects more.
     for hardness in dict.fromkeys([profile] if matrix else ["quick", profile]):
-        findings = run_properties(
-            request_for(mutant, profile=hardness, matrix=matrix, seed=seed), stop_at_first=not matrix
-        )
-        violated = tuple(each for each in findings if each.verdict is Verdict.VIOLATED and not is_stale(each))
-        if violated:
-            return violated
+        findings = findings_here(request_for(mutant, profile=hardness, matrix=matrix, seed=seed))
+        violated = (each for each in findings if each.verdict is Verdict.VIOLATED and not is_stale(each))
+        kills = tuple(violated) if matrix else tuple(islice(violated, 1))
+        if kills:
+            return kills
     return ()
 
 
@@ -251,7 +251,7 @@ def is_stale(finding: Finding) -> bool:
 
 def _control_failures(control: Mutant, profile: str, matrix: bool, seed: int) -> tuple[Finding, ...]:
     """Findings that do not hold; that nothing ran is one too."""
-    findings = run_properties(request_for(control, profile=profile, matrix=matrix, seed=seed))
+    findings = list(findings_here(request_for(control, profile=profile, matrix=matrix, seed=seed)))
     if not findings:
         return (Finding("none", control.breaks, message="nothing ran"),)
     return tuple(each for each in findings if each.verdict is not Verdict.HOLDS and not each.not_judged)

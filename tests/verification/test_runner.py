@@ -16,7 +16,7 @@ from spanver.subjects.reference import subject as reference
 from spanver.verdicts import Verdict
 from spanver.verification.request import Request, read_expected_failures
 from spanver.verification.results import Status
-from spanver.verification.runner import Progress, run_properties, verify
+from spanver.verification.runner import Progress, findings_here, run_properties, verify
 
 
 def test_a_report_has_a_verdict_a_counterexample_and_a_command_for_every_violation(broken: str) -> None:
@@ -92,10 +92,17 @@ def test_fewer_properties_than_expected_are_undecided(monkeypatch: pytest.Monkey
     assert "did not run" in report.rows[0].message
 
 
-def test_a_run_that_looks_for_a_kill_stops_at_the_first_violation(broken: str) -> None:
-    findings = run_properties(Request(subject=broken, only="S8,E6,R6"), stop_at_first=True)
-    assert findings[-1].verdict is Verdict.VIOLATED
-    assert sum(each.verdict is Verdict.VIOLATED for each in findings) == 1
+def test_findings_without_pytest_are_those_with_it(broken: str) -> None:
+    request = Request(subject=broken, only="S8,E6,R6", in_process=True)
+    here, with_pytest = (
+        {each.property: each for each in found} for found in (findings_here(request), run_properties(request))
+    )
+    assert set(here) == set(with_pytest)
+    assert {name: each.verdict for name, each in here.items()} == {
+        name: each.verdict for name, each in with_pytest.items()
+    }
+    violated = next(name for name, each in here.items() if each.verdict is Verdict.VIOLATED)
+    assert here[violated].counterexample == with_pytest[violated].counterexample
 
 
 def test_a_junit_file_names_every_property_that_ran(tmp_path: Path) -> None:
