@@ -108,9 +108,17 @@ LINE = problem_of([[[0.0], [1.0]]], [0.5])
 
 # At every prompt one direction, whose pair is a little longer than nu, or shorter, where the ridge is 1.
 NEAR_NU = 0.375
-NEAR = problem_of(
-    [[[0.0] * 4, list(row)] for row in np.diag([NEAR_NU * (1.0 + by) for by in (0.03, 3e-8, -3e-8, -0.03)])], [0.5] * 4
-)
+
+
+def near(*by: float) -> TabularProblem:
+    """Prompts whose pair has a norm of `NEAR_NU` and this much more of it under the identity."""
+    rows = np.diag([NEAR_NU * (1.0 + each) for each in by])
+    return problem_of([[[0.0] * len(by), list(row)] for row in rows], [0.5] * len(by))
+
+
+NEAR = near(0.03, 3e-8, -3e-8, -0.03)
+# Single precision rounds the inverse of this ridge up, and with it norms by 2.4e-8.
+ROUNDED_RIDGE, NEARER = 0.9, near(0.03, 1e-8, -1e-8, -0.03)
 
 TOKENS = tokens_of(
     [[[0.7, 0.3]], [[0.6, 0.4], [0.2, 0.8]], [[0.5, 0.5], [0.3, 0.7], [0.4, 0.6], [0.8, 0.2]]],

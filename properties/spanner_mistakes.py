@@ -11,12 +11,17 @@ from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 
-from .designs import CHAIN, LINE, NEAR, NEAR_NU, ROUNDS, TRIANGLE, named, settings_of
+from .designs import CHAIN, LINE, NEAR, NEAR_NU, NEARER, ROUNDED_RIDGE, ROUNDS, TRIANGLE, named, settings_of
 
 CHAINS = [{"problem": CHAIN, "settings": settings_of(prompts=16)}]
 LONG_CHAINS = [{"problem": CHAIN, "settings": settings_of(), "prompts": ROUNDS}]
 NEAR_THE_THRESHOLD = [
-    {"problem": NEAR, "settings": settings_of(nu=NEAR_NU, ridge=1.0, pairs_per_prompt=8), "prompts": ROUNDS}
+    {"problem": NEAR, "settings": settings_of(nu=NEAR_NU, ridge=1.0, pairs_per_prompt=8), "prompts": ROUNDS},
+    {
+        "problem": NEARER,
+        "settings": settings_of(nu=NEAR_NU / ROUNDED_RIDGE**0.5, ridge=ROUNDED_RIDGE, pairs_per_prompt=8),
+        "prompts": ROUNDS,
+    },
 ]
 ON_A_LINE = [{"problem": LINE, "settings": settings_of(nu=0.9, ridge=1.0, pairs_per_prompt=20), "prompts": 40}]
 COVERED = [{"problem": CHAIN, "settings": settings_of(prompts=ROUNDS), "scale": 1}]
@@ -25,14 +30,17 @@ LONG_VECTORS = [
     {"vectors": np.array([[[1.6, -0.8, 0.4], [0.6, 0.6, 0.0], [1.2, 0.3, -0.5]]]), "ridge": 0.1, "angle": 1}
 ]
 
-ON_ACCEPTANCE = named(
-    "spanner",
-    "wrong-side sigma-for-inverse squared nu-squared euclidean log-det diagonal larger-nu smaller-nu single-norms "
-    "rule-of-larger-nu rule-of-smaller-nu rule-of-squares rule-of-sigma features-of-first features-added "
-    "no-ridge-in-precision ridge-for-inverse updated-twice stale stale-after-three three-updates all-of-a-round "
-    "longest-of-a-round one-pair-less one-pair-more one-order every-second late-rewards late-prompt accepting-rounds "
-    "wrong-sign no-one doubled-diagonal",
-)
+ON_ACCEPTANCE = [
+    *named(
+        "spanner",
+        "wrong-side sigma-for-inverse squared nu-squared euclidean log-det diagonal larger-nu smaller-nu single-norms "
+        "rule-of-larger-nu rule-of-smaller-nu rule-of-squares rule-of-sigma features-of-first features-added "
+        "no-ridge-in-precision ridge-for-inverse updated-twice stale stale-after-three three-updates all-of-a-round "
+        "longest-of-a-round one-pair-less one-pair-more one-order every-second late-rewards late-prompt "
+        "accepting-rounds wrong-sign no-one doubled-diagonal",
+    ),
+    *named("independent", "single-precision stale-after-three larger-nu"),
+]
 ON_SIGMA = named(
     "spanner",
     "no-ridge-in-sigma updated-twice sigma-without-last update-of-last-tried sign-of-target reward-twice "

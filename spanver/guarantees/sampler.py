@@ -133,8 +133,8 @@ GUARANTEES = (
         "M >= 4 C(pi_f|x) implies TV(law, pi_f) <= delta.",
         STATISTICAL, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_multiplier),
     Guarantee("R4", GROUP, "distance of the race sampler",
-        "The race sampler has TV <= (1 - 1/C)^N (tight), and N = ceil(C log(1/delta)) responses are enough for delta: "
-        "it draws no more.",
+        "The race sampler has TV <= (1 - 1/C)^N (tight), so that N = ceil(C log(1/delta)) responses are enough for "
+        "delta. It takes no more than A1 may (R1).",
         BOTH, "ext", EXT, race_total_variation),
     Guarantee("R5", GROUP, "no effect of a constant",
         "Adding a constant c to f changes nothing up to rounding, abs(c)/beta <= 1e4; no overflow there.",

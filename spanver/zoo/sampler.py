@@ -261,7 +261,7 @@ MUTANTS: tuple[Mutant, ...] = (
         size=lambda multiplier, failure: max(1, math.floor(multiplier / 4 * math.log(1 / failure)))),
     _race("log-of-failure-dropped", "makes C draws, whatever the failure", "R4",
         size=lambda multiplier, failure: math.ceil(multiplier / 4)),
-    _race("multiplier-for-coverage", "takes the multiplier for the coverage: four times the draws", "R4",
+    _race("multiplier-for-coverage", "takes the multiplier for the coverage: four times the draws", "C-A1r",
         size=lambda multiplier, failure: race_size(4 * multiplier, failure)),
 )
 """Of `softmax_sample` and `race_sample`."""

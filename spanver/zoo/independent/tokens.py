@@ -32,22 +32,10 @@ class UncoveredError(Exception):
         self.layer = layer
 
 
-def every_layer(first: int, layer: int) -> bool:
-    """Whether a rollout that began at one layer checks another: it checks all."""
-    del first, layer
-    return True
-
-
 def whole_ball(radius: float, horizon: int) -> float:
     """Radius of the ball of each layer."""
     del horizon
     return radius
-
-
-def all_pairs(known: FloatArray, count: int) -> slice:
-    """Pairs of a layer whose returns a sweep takes anew, given those known: all."""
-    del known
-    return slice(0, count)
 
 
 class Explorer:
@@ -62,10 +50,6 @@ class Explorer:
     seed : int
     moments, search, sampler, fit : callable
         As in SpannerSampling.
-    checked : callable
-        Whether a rollout checks a layer, given the layer that it began at.
-    anew : callable
-        Which pairs of a layer get new returns in a sweep.
     radius : callable
         Radius of the fits, given the oracle's and the horizon.
     """
@@ -81,13 +65,11 @@ class Explorer:
         search: Search = searched_pair,
         sampler: Callable[..., Response] = softmax_sample,
         fit: Fit = fit,
-        checked: Callable[[int, int], bool] = every_layer,
-        anew: Callable[[FloatArray, int], slice] = all_pairs,
         radius: Callable[[float, int], float] = whole_ball,
     ) -> None:
         self._oracle, self._horizon, self._settings, self._seed = oracle, horizon, settings, seed
         self._search, self._sampler, self._fit = search, sampler, fit
-        self._checked, self._anew, self._radius = checked, anew, radius(oracle.radius, horizon)
+        self._radius = radius(oracle.radius, horizon)
         self._moments = [moments(oracle.dimension, settings.ridge) for _ in range(horizon)]
         self._pairs: list[list[Pair[Prefix]]] = [[] for _ in range(horizon)]
         self._thetas: list[FloatArray] = [np.zeros(oracle.dimension) for _ in range(horizon)]
@@ -134,8 +116,8 @@ class Explorer:
         self._moments[layer].add(pair.difference)
         return True
 
-    def _visit(self, first: int, layer: int, prefix: Prefix) -> None:
-        if self._checked(first, layer) and self._is_uncovered(layer, prefix):
+    def _visit(self, layer: int, prefix: Prefix) -> None:
+        if self._is_uncovered(layer, prefix):
             raise UncoveredError(layer)
 
     def _token(self, layer: int, prefix: Prefix) -> tuple[Response, Score]:
@@ -160,9 +142,9 @@ class Explorer:
         return float(score.of(token.features[None])[0]) / self._oracle.beta - log_partition
 
     def _rollout(self, prefix: Prefix) -> float:
-        first, penalty = len(prefix.tokens), 0.0
-        for layer in range(first, self._horizon):
-            self._visit(first, layer, prefix)
+        penalty = 0.0
+        for layer in range(len(prefix.tokens), self._horizon):
+            self._visit(layer, prefix)
             token, score = self._token(layer, prefix)
             penalty += self._log_ratio(prefix, token, score)
             prefix = prefix.extended(token)
@@ -173,12 +155,8 @@ class Explorer:
         return sum(self._rollout(start) for _ in range(self._settings.rollouts)) / self._settings.rollouts
 
     def _fit_layer(self, layer: int) -> None:
-        pairs, known = list(self._pairs[layer]), self._targets[layer]
-        targets = list(known)
-        fresh = self._anew(known, len(pairs))
-        targets[fresh] = [
-            self._mean_return(pair, pair.first) - self._mean_return(pair, pair.second) for pair in pairs[fresh]
-        ]
+        pairs = list(self._pairs[layer])
+        targets = [self._mean_return(pair, pair.first) - self._mean_return(pair, pair.second) for pair in pairs]
         vectors = np.array([pair.difference for pair in pairs]).reshape(-1, self._oracle.dimension)
         self._targets[layer] = np.array(targets)
         self._thetas[layer] = self._fit(vectors, self._targets[layer], self._radius)
@@ -186,7 +164,7 @@ class Explorer:
     def _test(self) -> None:
         prefix = self._oracle.prompt()
         for layer in range(self._horizon):
-            self._visit(0, layer, prefix)
+            self._visit(layer, prefix)
             prefix = prefix.extended(self._token(layer, prefix)[0])
 
 

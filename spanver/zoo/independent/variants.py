@@ -215,10 +215,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _variant("running-race", "races draw by draw, with exponential numbers", "R4", race_sample=running_race),
     _variant("longer-race", "races with four times the draws of A1r", "R4", _OTHER_RACE,
         race_sample=partial(race_sample, size=lambda multiplier, failure: race_size(4.0 * multiplier, failure))),
-    _variant("gumbel", "draws by Gumbel noise", "R6", draw=gumbel_draw),
     _variant("brent", "fits by Brent's method on the multiplier", "E4 E6", fit=partial(fit, shift=shift_by_brent)),
-    _variant("accelerated", "minimises by accelerated projected gradients", "E6 O1",
-        online_dpo=partial(online_dpo, minimise=accelerated_minimum), xpo=partial(xpo, minimise=accelerated_minimum)),
     _variant("one-by-one", "draws the responses of a pair by two queries", "E6 O1 T1",
         passive_learner=partial(passive_learner, pair=one_by_one, difference=second_reward_first),
         best_of_n=partial(best_of_n, pair=one_by_one)),
@@ -232,6 +229,9 @@ CONTROLS: tuple[Mutant, ...] = (
 """Controls, by the guarantees that their difference touches."""
 
 MEASURED: tuple[Mutant, ...] = (
+    _variant("gumbel", "draws by Gumbel noise", "R6", draw=gumbel_draw),
+    _variant("accelerated", "minimises by accelerated projected gradients", "E6 O1",
+        online_dpo=partial(online_dpo, minimise=accelerated_minimum), xpo=partial(xpo, minimise=accelerated_minimum)),
     _variant("own-trials-one-by-one", "draws pilots and trials itself, trial by trial", _SAMPLER,
         softmax_sample=partial(_own_trials, trials=partial(tried, block=1))),
     _variant("growing-blocks", "draws trials in blocks that double, and takes the last accepted", _SAMPLER,
