@@ -47,7 +47,7 @@ class Explored:
 def explore(check: Check, problem: TabularProblem, settings: Settings, seed: int) -> Explored:
     """Run the subject once."""
     oracle = RecordingOracle(literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
-    return explored(check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings), oracle, settings)
+    return explored(check.call("spanner_sampling", oracle, seed=seed, settings=settings), oracle, settings)
 
 
 def explore_often(
@@ -57,7 +57,7 @@ def explore_often(
     oracle_of = independent_oracles(problem, seed)
 
     def make(index: int) -> Call:
-        return (oracle_of(index),), {"seed": (seed + index) // 2, "settings": settings}
+        return (oracle_of(index),), {"seed": seed + index, "settings": settings}
 
     for ((oracle,), _), policy in check.calls("spanner_sampling", make, count):
         yield explored(policy, oracle, settings)

@@ -11,7 +11,7 @@ from spanver.guarantees.residuals import fit_excess, norm_allowed
 from spanver.guarantees.rounding import norm_error, reach
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
-from spanver.verification.check import Check
+from spanver.verification.check import Check, expect
 from spanver.verification.transcript import Round
 
 
@@ -20,28 +20,32 @@ def assert_near(check: Check, words: str, measured: Any, expected: Any, allowed:
     measured, expected, allowed = np.broadcast_arrays(*(np.asarray(x, float) for x in (measured, expected, allowed)))
     with np.errstate(invalid="ignore"):
         off = np.where(measured == expected, 0.0, np.abs(measured - expected))
+    check.judgeable(bool(np.isfinite(allowed).any()), says_nothing(check))
     wrong = ~(off <= allowed)
     if wrong.any():
         worst = np.unravel_index(int(np.argmax(np.where(wrong, off, -1.0))), off.shape)
         found, right = measured[worst].item(), expected[worst].item()
-        raise AssertionError(
-            f"{words}: {found:.9g} for {right:.9g}, off by {off[worst]:.3g}, "
-            f"{check.subject.arithmetic} allows {allowed[worst]:.3g}"
-        )
+        more = f"off by {off[worst]:.3g}, {check.subject.arithmetic} allows {allowed[worst]:.3g}"
+        expect(False, words, f"{found:.9g}", f"{right:.9g}: {more}")
+
+
+def says_nothing(check: Check) -> str:
+    """Why nothing is judged where bounds are infinite."""
+    return f"{check.subject.arithmetic} is so coarse that its bounds say nothing"
 
 
 def assert_at_most(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
     """Assert that a number is at most its bound, up to `allowed`."""
-    assert measured <= bound + allowed, (
-        f"{words}: {measured:.9g}, at most {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} more"
-    )
+    check.judgeable(bool(np.isfinite(allowed)), says_nothing(check))
+    more = f"at most {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} more"
+    expect(bool(measured <= bound + allowed), words, f"{measured:.9g}", more)
 
 
 def assert_at_least(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
     """Assert that a number is at least its bound, up to `allowed`."""
-    assert measured >= bound - allowed, (
-        f"{words}: {measured:.9g}, at least {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} less"
-    )
+    check.judgeable(bool(np.isfinite(allowed)), says_nothing(check))
+    more = f"at least {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} less"
+    expect(bool(measured >= bound - allowed), words, f"{measured:.9g}", more)
 
 
 def assert_fit(
@@ -68,10 +72,10 @@ def assert_fit(
     unit, norm = check.subject.unit, float(np.linalg.norm(theta))
     assert_at_most(check, f"norm of theta {words}", norm, radius, norm_allowed(radius, unit, len(theta)) - radius)
     excess, allowed = fit_excess(*data, theta, radius, unit, size=size)
-    assert excess <= allowed, (
-        f"theta {theta.tolist()} {words}: its sum of squares is {excess:.3g} above the least on the ball, "
-        f"{check.subject.arithmetic} allows {allowed:.3g}"
-    )
+    check.judgeable(bool(np.isfinite(allowed)), says_nothing(check))
+    of = f"sum of squares of theta {theta.tolist()} {words}, above the least on the ball"
+    most = f"at most the {allowed:.3g} that {check.subject.arithmetic} allows"
+    expect(bool(excess <= allowed), of, f"{excess:.3g}", most)
 
 
 def size_of(problem: TabularProblem, rounds: Sequence[Round]) -> tuple[float, float]:

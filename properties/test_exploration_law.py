@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_chances
+from spanver.guarantees.rounding import undecided_scores
 from spanver.guarantees.sampler import sampler_multiplier
 from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
@@ -130,20 +131,19 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     def observe(count: int, seed: int) -> Sequence[dict[str, Event]]:
         """Events of every round, by what they are about."""
         runs = explore_often(check, problem, settings, -(-count // ROUNDS), seed)
-        return [events_of(problem, *each) for run in runs for each in zip(run.components, run.rounds, strict=True)]
+        rounds = (each for run in runs for each in zip(run.components, run.rounds, strict=True))
+        return [events_of(check, problem, *each) for each in rounds]
 
     def log_e(seen: Sequence[dict[str, Event]]) -> float:
         # The mean of e-values is one: what goes right does not dilute the evidence against the rest.
-        values = [
-            log_e_chances(hits, chances, tolerated=0.0 if about == SECOND else DELTA)
-            for about, (hits, chances) in collected(seen).items()
-        ]
-        return float(logsumexp(values)) - math.log(len(values))
+        values = [log_e_chances(hits, chances, tolerated=DELTA) for hits, chances in collected(seen).values()]
+        # A kind of event that did not occur yet has the e-value 1.
+        return float(logsumexp([*values, *[0.0] * (KINDS - len(values))])) - math.log(KINDS)
 
     def log_e_violated(seen: Sequence[dict[str, Event]]) -> float:
-        return min(
-            log_e_violated_chances(hits, chances, check.discrepancy) for hits, chances in collected(seen).values()
-        )
+        kinds = collected(seen).values()
+        values = (log_e_violated_chances(hits, chances, DELTA + check.discrepancy) for hits, chances in kinds)
+        return min(values, default=-math.inf)
 
     def words(seen: Sequence[dict[str, Event]]) -> Seen:
         found = {about: (np.mean(hits), np.mean(chances)) for about, (hits, chances) in collected(seen).items()}
@@ -159,22 +159,27 @@ SECOND = "rounds whose second response is the likeliest of the base policy"
 KINDS = 5
 
 
-def events_of(problem: TabularProblem, component: TruncatedSoftmax, played: Round) -> dict[str, Event]:
-    """Events of a round: pairs that are likelier than by each mistake, and the second response where it is known."""
+def events_of(check: Check, problem: TabularProblem, component: TruncatedSoftmax, played: Round) -> dict[str, Event]:
+    """Events of a round: pairs that are likelier than by each mistake, and the second response where it is known.
+
+    None where the multiplier is too small for the promise, or rounding decides whether a pair is covered.
+    """
     x, pair, second = int(played.prompt), rewarded_pair(played), second_of(played)
-    base, features = np.exp(problem.log_base[x]), problem.features[x]
-    likely = int(np.argmax(base))
-    events = {} if second is None else {SECOND: (int(second == likely), float(base[likely]))}
+    base, features, unit = np.exp(problem.log_base[x]), problem.features[x], check.subject.unit
+    free = [undecided_scores(unit, features, each, component.precision, component.nu) for each in features]
     uncertain = uncertain_mask(features, features, component.precision, component.nu)
     scores = features @ component.theta
     plain = scores - scores[:, None]
-    right, mistakes = pair_laws(base, problem.log_base[x], plain, uncertain, problem.beta)
     tilted = np.exp(log_softmax(problem.log_base[x], np.where(uncertain, 0.0, plain), problem.beta))
-    if sampler_multiplier(max(1.0, float((tilted / base).max()))) <= MULTIPLIER:
-        for about, law in mistakes.items():
-            event = right > law * (1.0 + 1e-9)
-            chance = min(1.0, float(right[event].sum()))
-            events[about] = int(event[min(pair), max(pair)]), chance
+    if np.any(free) or sampler_multiplier(max(1.0, float((tilted / base).max()))) > MULTIPLIER:
+        return {}
+    likely = int(np.argmax(base))
+    events = {} if second is None else {SECOND: (int(second == likely), float(base[likely]))}
+    right, mistakes = pair_laws(base, problem.log_base[x], plain, uncertain, problem.beta)
+    for about, law in mistakes.items():
+        event = right > law * (1.0 + 1e-9)
+        chance = min(1.0, float(right[event].sum()))
+        events[about] = int(event[min(pair), max(pair)]), chance
     return events
 
 

@@ -236,7 +236,7 @@ def explored(
         rejection_failure=0.01,
     )
     oracle = RecordingOracle(counted_oracle(problem, seed=seed))
-    policy = check.call("spanner_sampling", oracle, seed=seed // 2, settings=settings)
+    policy = check.call("spanner_sampling", oracle, seed=seed, settings=settings)
     return gap(problem, log_law(problem, policy)), oracle
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
-from spanver.errors import NotJudgedError
 from spanver.exact.samplers import race_law, sampler_law
 from spanver.guarantees.rounding import gamma, log_normaliser_error, log_softmax_error
 from spanver.guarantees.sampler import (
@@ -36,8 +36,8 @@ from . import sampler_mistakes
 from .drawn import table_of, with_constant
 from .rounded import assert_near
 
-ROUNDING = 1e-9
-NEGLIGIBLE = 1e-9
+NEGLIGIBLE = 2e-7  # of all instances together, a fifth of the default alpha
+OWN_TRIALS = "trials are the subject's own: the law of its outputs is judged"
 # Two or three responses, all likely to be drawn, with different weights: a wrong law shows.
 SAMPLED = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=1, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
@@ -178,12 +178,15 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     oracle = RecordingOracle(NeverAccepting(fresh_oracle(check, problem)))
     _, response = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
     tried = [entry.answer.tries for entry in oracle.queries if entry.name == "sample_until"]
+    check.judgeable(bool(tried), OWN_TRIALS)
     if tried:
         trials, cost = sampler_trials(multiplier, failure), oracle.ledger.samples
         expect(sum(tried) == trials, "trials until it gave up", sum(tried), f"N = {trials}")
         expect(cost == 2 * trials + 1, "samples when all trials failed", cost, f"2 N + 1 = {2 * trials + 1}")
-        drawn = [entry.answer.ids[-1] for entry in oracle.queries if entry.name == "sample"]
-        assert response in drawn[-1:], f"the response {response} is not the draw to fall back on"
+        last = oracle.queries[-1].answer
+        drawn = last.responses if isinstance(last, Counts) else last
+        fresh = isinstance(drawn, Responses) and response in drawn.ids
+        expect(fresh, "response after all trials failed", response, "that of the last query, one more draw")
 
 
 @pytest.mark.guarantee("C-A1", needs=["softmax_sample"])
@@ -224,6 +227,7 @@ def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
                 np.add.at(pilot, list(map(int, responses.ids)), counts)
             case Responses(ids):
                 np.add.at(pilot, list(map(int, ids)), 1)
+        check.judgeable(entry.name == "sample_until", OWN_TRIALS)
         if entry.name == "sample_until":
             rule = entry.arguments[0]
             assert isinstance(rule, RejectionRule), "a search for pairs inside a sampler"
@@ -234,18 +238,15 @@ def test_trials_accept_by_the_weight_over_multiplier_times_pilot_mean(
                 f"{sampler_trials(multiplier, failure)}, which is N = ceil(4 M log(4/delta))",
             )
             with np.errstate(divide="ignore"):
-                exponents = np.log(pilot / pilot.sum()) + log_weights
-            log_mean = exponents.max() + np.log(np.exp(exponents - exponents.max()).sum())
-            given = np.asarray(rule.score.of(features)) / problem.beta - rule.log_threshold
-            expected = log_weights - np.log(multiplier) - log_mean
-            with np.errstate(divide="ignore"):
                 log_shares = np.log(pilot / pilot.sum())
+            given = np.asarray(rule.score.of(features)) / problem.beta - rule.log_threshold
+            expected = log_weights - np.log(multiplier) - float(logsumexp(log_shares + log_weights))
             unit, scores = check.subject.unit, log_weights * problem.beta
             tolerance = float(log_normaliser_error(unit, log_shares, scores, problem.beta)[0])
             tolerance += gamma(16, unit) * (1.0 + np.log(multiplier) + float(np.abs(log_weights).max()))
             given, expected = np.minimum(given, 0.0), np.minimum(expected, 0.0)
             expect(
-                bool(np.allclose(given, expected, atol=tolerance)),
+                bool(np.allclose(given, expected, rtol=0.0, atol=tolerance)),
                 f"log of the probability to accept each response, with a pilot of {pilot.astype(int).tolist()}",
                 given,
                 f"{np.round(expected, 6).tolist()}, which is log min(1, w/(M Z))",
@@ -360,16 +361,17 @@ def test_winners_of_a_race_have_its_exact_law(check: Check, problem: TabularProb
 
 
 @pytest.mark.guarantee("R5", needs=["softmax_sample"])
-@instances(problem=tabular_problems(min_responses=2), constant=st.integers(-10_000, 10_000))
+@instances(problem=tabular_problems(min_responses=2), constant=st.integers(-1000, 1000))
 def test_a_constant_added_to_all_scores_changes_no_output(check: Check, problem: TabularProblem, constant: int) -> None:
     """Judged where rounding decides a trial otherwise with a negligible chance."""
     # Each trial compares a uniform number with a weight whose logarithm has this error.
     flipped = sampler_trials(2.0, 0.5) * gamma(16, check.subject.unit) * abs(constant)
-    if flipped > NEGLIGIBLE:
-        raise NotJudgedError(
-            f"{check.subject.arithmetic} decides trials otherwise with a chance of up to {flipped:.2g} at the constant "
-            f"{constant}"
-        )
+    possible = flipped * check.profile.examples <= NEGLIGIBLE
+    check.judgeable(
+        possible, f"{check.subject.arithmetic} decides trials otherwise with a chance of up to {flipped:.2g}"
+    )
+    if not possible:
+        return
     widened = with_constant(problem)
     drawn = []
     for shift in (0.0, 2.0 * constant * problem.beta):

@@ -78,7 +78,7 @@ class _Server:
     def reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ends a request."""
         for number in message.get("released", ()):
-            del self._oracles[number]
+            self._oracles.pop(number, None)
         try:
             if "ask" in message:
                 return answer(self._oracles[message["oracle"]], message)

@@ -72,6 +72,8 @@ def _seen(name: str, call: Call, outcome: Callable[[], Any]) -> bytes:
     """Return the outcome of a call and what was charged, so that it can be compared."""
     try:
         seen = {"result": result_of(name, outcome())}
+    except ProtocolError:
+        raise
     except SpanverError as error:
         seen = {"error": str(error)}
     ledgers = [each.ledger for each in (*call[0], *call[1].values()) if hasattr(each, "ledger")]

@@ -76,6 +76,7 @@ class Check:
     traced: bool = False
     finding: Finding = field(init=False)
     premises: tuple[int, int] = (0, 0)  # how often one was checked, and how often it held
+    unjudged: tuple[int, int, str] = (0, 0, "")  # how often something could be judged, and could not; the last reason
     last_call: Made | None = None  # of the subject on the current instance
     _digest: str = ""
     _ratio: float | None = None
@@ -171,6 +172,11 @@ class Check:
     def premise(self, held: bool) -> None:
         """Report whether the premise of a guarantee held; a guarantee whose premise never did is undecided."""
         self.premises = (self.premises[0] + 1, self.premises[1] + held)
+
+    def judgeable(self, possible: bool, otherwise: str) -> None:
+        """Report whether something could be judged; a property for which nothing ever could is not judged."""
+        could, could_not, _ = self.unjudged
+        self.unjudged = (could + possible, could_not + (not possible), otherwise)
 
     def begin(self, digest: str) -> None:
         """Start the next instance, of this digest."""

@@ -124,7 +124,7 @@ def footer_lines(report: Report) -> Iterator[str]:
         yield TRUSTING
     yield (
         f"{smoke}profile {request.profile}, seed {request.seed}; a correct subject fails with probability at most "
-        f"{request.alpha:g} ({report.alpha_of_one_test:.1e} each test)"
+        f"{request.alpha:g} (each test at least {report.alpha_of_one_test:.1e} of it)"
     )
     if report.interrupted:
         yield f"interrupted: {report.executed} of {report.expected} properties were run"

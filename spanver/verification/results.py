@@ -16,7 +16,6 @@ from typing import Any
 
 from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY
-from spanver.guarantees.guarantee import Cost
 from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property, find_properties
@@ -117,8 +116,8 @@ class Row:
         passed = [designs[each.property] for each in held if each.examples >= len(designs[each.property].instances)]
         return {name: find(name).bug for design in passed for name in design.mistakes}
 
-    def to_json(self, request: Request) -> dict[str, Any]:
-        """Return the row as plain data."""
+    def to_json(self, request: Request, would_catch: Mapping[str, str]) -> dict[str, Any]:
+        """Return the row as plain data, with those of its named mistakes that are excluded."""
         violation = self.violation
         return {
             "id": self.id,
@@ -129,7 +128,7 @@ class Row:
             "alpha_spent": sum(each.alpha_spent for each in self.findings),
             "detectable": self.detectable,
             "tightness": self.tightness,
-            "would_catch": self.would_catch,
+            "would_catch": {name: bug for name, bug in self.would_catch.items() if name in would_catch},
             "cause": violation and violation.cause,
             "message": self.message or None,
             "of": violation and (violation.of or None),
@@ -225,7 +224,12 @@ class Report:
 
     @property
     def would_catch(self) -> dict[str, str]:
-        """Named mistakes, by mutant in words, that are excluded: `Row.would_catch` of all rows."""
+        """Named mistakes, by mutant in words, that are excluded: `Row.would_catch` of all rows.
+
+        None for a subject of another precision than float64, in which the mistakes were not tried.
+        """
+        if "precision" in self.declared:
+            return {}
         return {name: bug for row in self.rows for name, bug in row.would_catch.items()}
 
     @cached_property
@@ -255,9 +259,9 @@ class Report:
         """
         if self.errors:
             return Verdict.VIOLATED
-        all_unjudged = all(row.status is Status.NOT_JUDGED for row in self.rows if row.findings)
-        complete = self.executed == self.expected > 0 and not all_unjudged and not self.interrupted
         judged = [row.status.verdict for row in self.rows if row.status.verdict is not None]
+        some = bool(judged) or bool(self.ids(Status.EXPECTED_FAILURE))
+        complete = self.executed == self.expected > 0 and some and not self.interrupted
         return worst([*judged, Verdict.HOLDS if complete else Verdict.UNDECIDED])
 
     def to_json(self) -> dict[str, Any]:
@@ -279,7 +283,8 @@ class Report:
             "seed": self.request.seed,
             "profile": self.request.profile,
         }
-        rows = [row.to_json(self.request) for row in self.rows]
+        caught = self.would_catch
+        rows = [row.to_json(self.request, caught) for row in self.rows]
         return {
             "schema": "spanver.verify/2",
             "subject": self.subject,
@@ -292,8 +297,8 @@ class Report:
 
     @property
     def alpha_of_one_test(self) -> float:
-        """Share of `alpha` for one instance of one statistical property."""
-        instances = PROFILES[self.request.profile].demands[Cost.CALL].instances
+        """Least share of `alpha` for one instance of one statistical property: where there are most instances."""
+        instances = max(each.instances for each in PROFILES[self.request.profile].demands.values())
         return split_alpha(self.request.alpha, statistical_properties(), instances)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def findings_here(request: Request) -> Iterator[Finding]:
             check = make_check(
                 subject, each.name, each.guarantees, profile=request.profile, alpha=request.alpha, seed=request.seed
             )
-            with suppress(ViolationError, pytest.skip.Exception):
+            with warnings.catch_warnings(), suppress(ViolationError, pytest.skip.Exception):
+                warnings.simplefilter("ignore")
                 each.test(check)
             yield check.finding
     finally:

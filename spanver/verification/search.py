@@ -195,11 +195,15 @@ def _run(search: _Search, design: Design, strategies: Strategies) -> None:
     try:
         with suppress(_EnoughInstances):
             for instance in design.instances:
-                search.offer(instance)
+                with suppress(hypothesis.errors.HypothesisException):  # a subject of another precision may reject one
+                    search.offer(instance)
             hypothesis.seed(check.seed("search"))(searched)()
         search.raise_smallest()
         if search.error is not None:
             raise search.error
+        could, could_not, why = check.unjudged
+        if could_not and not could:
+            raise NotJudgedError(why)
     except _FailingInstanceError as failing:
         failing.describe(check)
         raise ViolationError("\n".join(finding_lines(finding))) from None

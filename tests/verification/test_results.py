@@ -45,7 +45,7 @@ def test_what_cannot_be_judged_counts_neither_way_and_alone_decides_nothing() ->
     assert (alone.status, alone.message) == (Status.NOT_JUDGED, "out of reach")
     assert Report(Request(), "mine", (alone,), 2, 2).verdict is Verdict.UNDECIDED
     assert Report(Request(), "mine", (alone, row(one, fine)), 4, 4).verdict is Verdict.HOLDS
-    assert alone.to_json(Request())["properties"][0]["why"] == "out of reach"
+    assert alone.to_json(Request(), {})["properties"][0]["why"] == "out of reach"
 
 
 def test_an_error_of_the_subject_is_reported_once_and_its_guarantees_are_not_judged() -> None:
@@ -115,7 +115,7 @@ def test_every_verdict_says_why_in_json() -> None:
     undecided = Finding("b", ("S8",), Verdict.UNDECIDED, message="its premise held in none of 3 cases")
     unjudged = Finding("c", ("S8",), not_judged="out of reach")
     findings = (violation, undecided, unjudged)
-    data = json.loads(json.dumps(Row("S8", Status.VIOLATED, findings, violation.message).to_json(Request())))
+    data = json.loads(json.dumps(Row("S8", Status.VIOLATED, findings, violation.message).to_json(Request(), {})))
     assert (data["of"], data["observed"], data["expected"]) == ("norms", "[2]", "[1]")
     assert data["call"] == {
         "function": "elliptic_norms", "arguments": {"sigma": "[[1]]"}, "number": 1, "queried": "",
