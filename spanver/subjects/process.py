@@ -238,14 +238,18 @@ class _Conversation:
         self._start(name)
         prepared = [_prepared(name, *each) for each in calls]
         with self._exchange(name) as program:
-            program.left = len(calls) * self._time_limit
             program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
             while "asks" in (received := self._received(program, ("results", "error"), "asks")):
                 asks = received["asks"]
                 is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
                 require(is_listed, "asks", asks, "a list of pairs: a call, and its query")
                 for index, _ in asks:
-                    require(index in range(len(prepared)), "call", index, f"a number below {len(prepared)}")
+                    require(
+                        type(index) is int and index in range(len(prepared)),
+                        "call",
+                        index,
+                        f"a number below {len(prepared)}",
+                    )
                 program.send({"seq": self._seq, "answers": [prepared[index].answer(query) for index, query in asks]})
             endings = received.get("results")
             is_complete = isinstance(endings, list) and len(endings) == len(prepared)

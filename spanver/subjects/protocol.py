@@ -148,7 +148,8 @@ def decode_frame(data: bytes) -> dict[str, Any]:
         raise
     except (ValueError, msgpack.UnpackException) as error:
         raise ArgumentError("frame", data[:30], f"one msgpack map ({error})") from None
-    require(isinstance(message, dict), "frame", data[:30], "one msgpack map")
+    is_map = isinstance(message, dict) and all(isinstance(key, str) for key in message)
+    require(is_map, "frame", data[:30], "one msgpack map whose keys are strings")
     return message
 
 

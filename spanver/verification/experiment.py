@@ -16,9 +16,8 @@ from typing import Any
 from spanver.errors import ViolationError
 
 FIRST_LOOK = 64  # observations
-GROWTH = (
-    2  # an experiment that may end early either way is looked at again with 1/GROWTH more, others with 3 times more
-)
+# An experiment that may end early either way is looked at again with a part of 1/GROWTH more, others with 3 times more.
+GROWTH = 2
 MISSED = 0.005  # probability of missing a violation of the discrepancy demanded, by each of the two ways
 POWER = 1.0 - MISSED
 SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which no further one is begun

@@ -125,3 +125,21 @@ def test_every_verdict_says_why_in_json() -> None:
         ("undecided", "its premise held in none of 3 cases"),
         ("not judged", "out of reach"),
     ]
+
+
+def test_a_subject_that_promises_nothing_does_not_hold() -> None:
+    measured = Row("S8", Status.MEASURED, (Finding("a", ("S8",), Verdict.HOLDS),))
+    assert Report(Request(), "mine", (measured,), 1, 1).verdict is Verdict.UNDECIDED
+    unjudged = Row("E6", Status.NOT_JUDGED, (Finding("b", ("E6",), not_judged="out of reach"),))
+    assert Report(Request(), "mine", (measured, unjudged), 2, 2).verdict is Verdict.UNDECIDED
+
+
+def test_what_nothing_was_judged_of_would_have_caught_nothing() -> None:
+    row = Row("S8", Status.HOLDS, (Finding(NORMS, ("S8",), Verdict.HOLDS, examples=30),))
+    assert Report(Request(), "mine", (row,), 1, 1).would_catch
+    assert not Report(Request(), "mine", (row,), 1, 1, declared={"precision": "bfloat16"}).would_catch
+    few = Row("S8", Status.HOLDS, (Finding(NORMS, ("S8",), Verdict.HOLDS, examples=0),))
+    assert not Report(Request(), "mine", (few,), 1, 1).would_catch
+
+
+NORMS = "test_norms_are_their_definition_and_do_not_change_when_all_is_rotated"
