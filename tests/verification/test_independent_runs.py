@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 from checks import a_check
-from spanver.properties.explored import explore_often
 
+from spanver.learners.spanner_sampling import Settings
 from spanver.problems.families.random_tables import random_problem
-from spanver.strategies import Settings
 from spanver.subjects.reference import subject as reference
 from spanver.verification.transcript import independent_oracles
 
@@ -29,6 +29,7 @@ def test_no_two_runs_of_an_experiment_have_the_same_seed() -> None:
         return learner(oracle, seed=seed, settings=settings)
 
     check = a_check({"spanner_sampling": noted})
+    explore_often = import_module("spanver.properties.explored").explore_often
     runs = list(explore_often(check, random_problem(seed=1, responses=4, dimension=2), SETTINGS, 40, 7))
     assert len(runs) == len(set(seeds)) == 40
 
