@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from itertools import accumulate
 from typing import Any
 
@@ -15,15 +14,9 @@ import pytest
 
 from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict
-from spanver.verification.collection import PACKAGE
+from spanver.verification.collection import find_properties
 from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import make_check
-
-PROPERTIES: Mapping[str, Any] = {
-    name: function
-    for name, function in vars(import_module(f"{PACKAGE}.test_finite_laws")).items()
-    if name.startswith("test_")
-}
 
 
 def choices(probabilities: Any, count: int, seed: int) -> list[int]:
@@ -83,15 +76,13 @@ STYLES: dict[str, tuple[str, Callable[..., Any]]] = {
 def test_a_right_sampler_is_accused_of_nothing(style: str) -> None:
     function, sampler = STYLES[style]
     judged: list[Verdict] = []
-    for name, test in PROPERTIES.items():
-        mark = next(mark for mark in test.pytestmark if mark.name == "guarantee")
-        if mark.kwargs["needs"] == [function]:
-            check = make_check(
-                Subject(style, {function: sampler}), name, mark.args, profile="quick", alpha=1e-6, seed=len(judged)
-            )
+    for each in find_properties():
+        if each.needs == {function}:
+            subject = Subject(style, {function: sampler})
+            check = make_check(subject, each.name, each.guarantees, profile="quick", alpha=1e-6, seed=len(judged))
             # A small part of the profile: what is judged are all forms in which laws are passed.
             check.profile, check.discrepancy, check.tested = replace(PROFILES["quick"], examples=8), 0.1, 4
-            test(check)
+            each.test(check)
             judged.append(check.finding.verdict)
     assert judged == [Verdict.HOLDS] * len(judged)
     assert len(judged) >= 2
