@@ -150,7 +150,7 @@ def test_draws_of_many_outcomes_have_the_law_that_was_given(
     return check.law_experiment(observer(check, "draw", given, 4096, cells), masses_of(cells, law))
 
 
-def dust(size: int) -> FloatArray:
+def nearly_certain(size: int) -> FloatArray:
     """One outcome with nearly everything, and many so small that sums in single precision miss them.
 
     Single precision steps by `2^-24` between one half and 1, and less than half a step is lost. Of `2^20` outcomes that
@@ -174,7 +174,7 @@ def test_outcomes_that_are_rare_one_by_one_come(check: Check, size: int, layout:
     check.judgeable(fine, f"sums in {check.subject.arithmetic} lose outcomes this rare")
     if not fine:
         return
-    law = dust(size)
+    law = nearly_certain(size)
     given, together = laid_out(law, layout), MOST_NUMBERS // size
     # In so many draws the first outcome alone comes with a probability below e^-100.
     calls = math.ceil(100.0 / (1.0 - law[0]) / together)

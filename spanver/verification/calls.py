@@ -52,6 +52,10 @@ class Made:
     before: int = 0
     outcome: Mapping[str, Any] = field(default_factory=dict)
 
+    def recorded(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Positional arguments with the oracle that records in place of the one that was given."""
+        return arguments if self.oracle is None else (self.oracle, *arguments[1:])
+
     @property
     def queries(self) -> list[Query]:
         """What the subject asked, in order."""

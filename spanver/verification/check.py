@@ -97,7 +97,7 @@ class Check:
                 argument.setflags(write=False)
         number = 1 if self.last_call is None else self.last_call.number + 1
         made = self.last_call = made_call(function, arguments, named, number)
-        given = arguments if made.oracle is None else (made.oracle, *arguments[1:])
+        given = made.recorded(arguments)
         return self._judged(
             made, function, (arguments, named), lambda: self.subject.functions[function](*given, **named)
         )
@@ -127,7 +127,7 @@ class Check:
         def traced(index: int) -> SubjectCall:
             arguments, named = make(index)
             made = made_call(function, arguments, named, index + 1)
-            given = arguments if made.oracle is None else (made.oracle, *arguments[1:])
+            given = made.recorded(arguments)
             known[id(given)] = made, (given, named)
             return known[id(given)][1]
 
@@ -197,7 +197,6 @@ class Check:
         of: str = "outcome",
         outcomes: Sequence[str] = (),
         tolerated: float = 0.0,
-        discrepancy: float | None = None,
     ) -> Experiment:
         """Experiment: observations, which are indices, are independent and have this law, up to what is tolerated.
 
@@ -213,11 +212,9 @@ class Check:
             Their names. Default: their indices.
         tolerated : float
             Total variation from the law that the guarantee allows.
-        discrepancy : float, optional
-            Total variation beyond the tolerated one that must be detected. Default: that of the check.
         """
         require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
-        demanded = tolerated + (self.discrepancy if discrepancy is None else discrepancy)
+        demanded = tolerated + self.discrepancy
         samples = min_samples_law(law, demanded, alpha=self.alpha, tolerated=tolerated, power=POWER)
         names = list(outcomes) or [str(index) for index in range(len(law))]
 

@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from spanver.oracle import Oracle
 from spanver.values import Counts, FloatArray, IntArray, LinearScore, Prompt, Response, Score, TruncatedScore
 from spanver.zoo.independent.algebra import draw, kl_divergence, places, quadratic_norms
 from spanver.zoo.independent.baselines import xpo
 from spanver.zoo.independent.exploration import Moments, build_spanner, inverted_sigma, spanner_sampling, tried_pair
-from spanver.zoo.independent.oracle import Found, Luck, literal_oracle
+from spanver.zoo.independent.oracle import Found, literal_oracle
 from spanver.zoo.independent.samplers import drawn_pilot, log_threshold, race_sample, softmax_sample, tried
 from spanver.zoo.independent.subject import INDEPENDENT
 from spanver.zoo.independent.tokens import multi_turn
@@ -78,30 +79,30 @@ def _remembering(*, renewed: bool) -> Callable[..., Response]:
     return sample
 
 
-def _half_reused(acceptance: FloatArray, law: FloatArray, width: int, limit: int, luck: Luck) -> Found:
+def _half_reused(acceptance: FloatArray, law: FloatArray, width: int, limit: int, generator: Generator) -> Found:
     """Search whose pairs share a response with the pair before."""
-    responses = list(places(law, luck.random(width)))
+    responses = list(places(law, generator.random(width)))
     for number in range(1, limit + 1):
-        if luck.random() < acceptance[tuple(responses)]:
+        if generator.random() < acceptance[tuple(responses)]:
             return [int(each) for each in responses], number
-        responses = [*responses[1:], places(law, luck.random(1))[0]]
+        responses = [*responses[1:], places(law, generator.random(1))[0]]
     return None, limit
 
 
-def _one_uniform(acceptance: FloatArray, law: FloatArray, width: int, limit: int, luck: Luck) -> Found:
+def _one_uniform(acceptance: FloatArray, law: FloatArray, width: int, limit: int, generator: Generator) -> Found:
     """Search that accepts by the uniform number that drew the last response."""
     for number in range(1, limit + 1):
-        uniforms = luck.random(width)
+        uniforms = generator.random(width)
         responses = places(law, uniforms)
         if uniforms[-1] < acceptance[tuple(responses)]:
             return [int(each) for each in responses], number
     return None, limit
 
 
-def _rounded(law: FloatArray, count: int, luck: Luck) -> IntArray:
+def _rounded(law: FloatArray, count: int, generator: Generator) -> IntArray:
     """Expected counts, rounded; what is left goes to a draw."""
     counts = np.floor(law * count).astype(np.int64)
-    counts[places(law, luck.random(1))] += count - counts.sum()
+    counts[places(law, generator.random(1))] += count - counts.sum()
     return counts
 
 
@@ -162,7 +163,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _literal("one-uniform", "accepts by the uniform number that drew the response", "O2", search=_one_uniform),
     _literal("rounded-counts", "rounds expected counts", "O2", counts=_rounded),
     changed("independent-prompt-and-response", "draws prompts and responses by the same uniform numbers", "O2",
-        INDEPENDENT, literal_oracle=partial(literal_oracle, same_luck=True)),
+        INDEPENDENT, literal_oracle=partial(literal_oracle, same_stream=True)),
     changed("independent-half-strength", "halves the parameter of the strong oracle", "O1 O2", INDEPENDENT,
         literal_oracle=partial(literal_oracle, strength=0.5)),
     changed("independent-bonus-of-first", "makes the response of the policy less likely in XPO's bonus", "E6",

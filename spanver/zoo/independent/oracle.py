@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.random import Generator
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.oracle import AnyResponse, Budget, Ledger
@@ -24,33 +25,32 @@ from spanver.values import (
 )
 from spanver.zoo.independent.algebra import log_softmax, places, quadratic_norms, sigmoid
 
-Luck: TypeAlias = np.random.Generator
 Found: TypeAlias = tuple[list[int] | None, int]
 """Responses of the accepted try, if any, and the number of tries."""
 
 
-def picked(law: FloatArray, count: int, luck: Luck) -> IntArray:
+def picked(law: FloatArray, count: int, generator: Generator) -> IntArray:
     """Draws of a law."""
-    return places(law, luck.random(count))
+    return places(law, generator.random(count))
 
 
-def multinomial(law: FloatArray, count: int, luck: Luck) -> IntArray:
+def multinomial(law: FloatArray, count: int, generator: Generator) -> IntArray:
     """How often each response comes in so many draws."""
-    return np.asarray(luck.multinomial(count, law))
+    return np.asarray(generator.multinomial(count, law))
 
 
-def drawn(acceptance: FloatArray, law: FloatArray, width: int, limit: int, luck: Luck) -> Found:
+def drawn(acceptance: FloatArray, law: FloatArray, width: int, limit: int, generator: Generator) -> Found:
     """Search try by try; `width` responses a try."""
     for number in range(1, limit + 1):
-        tried = picked(law, width, luck)
-        if luck.random() < acceptance[tuple(tried)]:
+        tried = picked(law, width, generator)
+        if generator.random() < acceptance[tuple(tried)]:
             return [int(each) for each in tried], number
     return None, limit
 
 
-def inverted_geometric(chance: float, luck: Luck) -> int:
+def inverted_geometric(chance: float, generator: Generator) -> int:
     """Number of tries up to the first accepted."""
-    return 1 if chance >= 1.0 else max(1, math.ceil(math.log(1.0 - luck.random()) / math.log1p(-chance)))
+    return 1 if chance >= 1.0 else max(1, math.ceil(math.log(1.0 - generator.random()) / math.log1p(-chance)))
 
 
 def counted(
@@ -58,19 +58,19 @@ def counted(
     law: FloatArray,
     width: int,
     limit: int,
-    luck: Luck,
+    generator: Generator,
     *,
-    tries: Callable[[float, Luck], int] = inverted_geometric,
+    tries: Callable[[float, Generator], int] = inverted_geometric,
 ) -> Found:
     """Draw the number of tries, then which was accepted."""
     masses = acceptance * (law if width == 1 else np.outer(law, law))
     chance = float(masses.sum())
     if limit < 1 or chance <= 0.0:
         return None, max(limit, 0)
-    number = tries(chance, luck)
+    number = tries(chance, generator)
     if number > limit:
         return None, limit
-    place = int(picked(masses.ravel() / chance, 1, luck)[0])
+    place = int(picked(masses.ravel() / chance, 1, generator)[0])
     return [int(each) for each in np.unravel_index(place, masses.shape)], number
 
 
@@ -86,7 +86,7 @@ class TableOracle:
         How `sample_until`, `sample_counts` and `sample` find their answers.
     strength : float
         By which the parameter of the strong oracle is multiplied.
-    same_luck : bool
+    same_stream : bool
         Whether the first response is picked by the uniform number that picked its prompt.
     """
 
@@ -96,16 +96,16 @@ class TableOracle:
         *,
         seed: int,
         budget: Budget | None = None,
-        search: Callable[[FloatArray, FloatArray, int, int, Luck], Found] = drawn,
-        counts: Callable[[FloatArray, int, Luck], IntArray] = multinomial,
-        pick: Callable[[FloatArray, int, Luck], IntArray] = picked,
+        search: Callable[[FloatArray, FloatArray, int, int, Generator], Found] = drawn,
+        counts: Callable[[FloatArray, int, Generator], IntArray] = multinomial,
+        pick: Callable[[FloatArray, int, Generator], IntArray] = picked,
         strength: float = 1.0,
-        same_luck: bool = False,
+        same_stream: bool = False,
     ) -> None:
         self._problem, self._budget = problem, budget or Budget()
         self._search, self._counts, self._pick, self._strength = search, counts, pick, strength
         self._prompts = np.random.default_rng([seed, 1])
-        self._luck = np.random.default_rng([seed, 1 if same_luck else 2])
+        self._generator = np.random.default_rng([seed, 1 if same_stream else 2])
         self._noise = np.random.default_rng([seed, 3])
         self._spent = {"samples": 0, "rewards": 0, "enumerated": 0}
         self._known: set[Prompt] = set()
@@ -154,13 +154,13 @@ class TableOracle:
             if theta.shape != (self.dimension,) or not np.linalg.norm(theta) <= self.radius * (1 + 1e-12):
                 raise ArgumentError("theta", theta, "a vector in the ball")
         self._charge("samples", int(count))
-        return self._responses(prompt, self._pick(self._law(prompt, theta), int(count), self._luck))
+        return self._responses(prompt, self._pick(self._law(prompt, theta), int(count), self._generator))
 
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Count draws from the base policy."""
         self._check(prompt, count)
         self._charge("samples", int(count))
-        totals = self._counts(self._law(prompt), int(count), self._luck)
+        totals = self._counts(self._law(prompt), int(count), self._generator)
         held = np.flatnonzero(totals)
         return Counts(self._responses(prompt, held), totals[held])
 
@@ -171,7 +171,9 @@ class TableOracle:
             raise ArgumentError("rule", rule, "a rule")
         width, left = rule.samples_per_try, self._left("samples")
         affordable = int(min(limit, left // width))
-        found, tries = self._search(self._acceptance(prompt, rule), self._law(prompt), width, affordable, self._luck)
+        found, tries = self._search(
+            self._acceptance(prompt, rule), self._law(prompt), width, affordable, self._generator
+        )
         self._charge("samples", width * tries)
         if found is None and affordable < limit:
             raise BudgetExceededError("samples", width, int(left - width * tries))

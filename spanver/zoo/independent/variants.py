@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from spanver.oracle import Oracle, SamplingOracle
 from spanver.subjects.contract import Subject
@@ -16,7 +17,7 @@ from spanver.values import Counts, FloatArray, IntArray, Pair, Place, Prompt, Re
 from spanver.zoo.independent.baselines import best_of_n, online_dpo, passive_learner, xpo
 from spanver.zoo.independent.exploration import Moments, build_spanner, searched_pair, spanner_sampling, tried_pair
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
-from spanver.zoo.independent.oracle import Found, Luck, counted, counted_oracle, literal_oracle
+from spanver.zoo.independent.oracle import Found, counted, counted_oracle, literal_oracle
 from spanver.zoo.independent.precision import BFLOAT16, FLOAT32, FLOAT32_LEARNERS
 from spanver.zoo.independent.regressions import fit
 from spanver.zoo.independent.samplers import (
@@ -156,31 +157,31 @@ def one_by_one(oracle: Oracle, prompt: Prompt) -> tuple[Response, Response]:
     return oracle.sample(prompt, 1)[0], oracle.sample(prompt, 1)[0]
 
 
-def drawn_at_once(acceptance: FloatArray, law: FloatArray, width: int, limit: int, luck: Luck) -> Found:
+def drawn_at_once(acceptance: FloatArray, law: FloatArray, width: int, limit: int, generator: Generator) -> Found:
     """Search in blocks of tries."""
     block = 64
     for start in range(0, limit, block):
         size = min(block, limit - start)
-        responses = luck.choice(len(law), p=law, size=(size, width))
-        accepted = np.flatnonzero(luck.random(size) < acceptance[tuple(responses.T)])
+        responses = generator.choice(len(law), p=law, size=(size, width))
+        accepted = np.flatnonzero(generator.random(size) < acceptance[tuple(responses.T)])
         if len(accepted) > 0:
             return [int(each) for each in responses[accepted[0]]], start + int(accepted[0]) + 1
     return None, limit
 
 
-def chosen(law: FloatArray, count: int, luck: Luck) -> IntArray:
+def chosen(law: FloatArray, count: int, generator: Generator) -> IntArray:
     """Draws of a law by NumPy's generator."""
-    return np.asarray(luck.choice(len(law), p=law / law.sum(), size=count))
+    return np.asarray(generator.choice(len(law), p=law / law.sum(), size=count))
 
 
-def tallied(law: FloatArray, count: int, luck: Luck) -> IntArray:
+def tallied(law: FloatArray, count: int, generator: Generator) -> IntArray:
     """How often each response comes, from draws."""
-    return np.bincount(luck.choice(len(law), p=law, size=count), minlength=len(law))
+    return np.bincount(generator.choice(len(law), p=law, size=count), minlength=len(law))
 
 
-def geometric(chance: float, luck: Luck) -> int:
+def geometric(chance: float, generator: Generator) -> int:
     """Number of tries by NumPy's generator."""
-    return int(luck.geometric(min(1.0, chance)))
+    return int(generator.geometric(min(1.0, chance)))
 
 
 def _variant(
