@@ -172,7 +172,7 @@ def init(name: Annotated[str, typer.Argument(help="Of the subject, and of its mo
     from spanver.cli.skeleton import write_skeleton  # noqa: PLC0415 (keeps --help quick)
 
     path = write_skeleton(name)
-    plain(f"{path} has every function of the contract; list those that are done in `provides`, and then")
+    plain(f"{path} has every function of the contract. Write those that you have, list them in `provides`, and then")
     plain(f"  spanver verify {name}:subject --smoke")
 
 

@@ -10,9 +10,17 @@ from spanver.errors import ArgumentError
 from spanver.subjects.contract import FUNCTIONS, Argument, Function, Kind
 from spanver.validation import require
 
-HEAD = '''"""A subject of spanver: put your own functions in place of these. docs/subjects.md has their arguments.
+HEAD = '''"""A subject of spanver: all functions of the contract. Write those that you have, and leave the others.
 
-    spanver verify {name}:subject
+docs/protocol.md says what each function computes ("Runs"), and docs/subjects.md what the values have that it is given
+("Values in Python"). For instance
+
+    oracle.sample(prompt, count).features    features (count, d) of `count` responses of the base policy
+    score.of(features) / oracle.beta         logarithms (count,) of the weights of these responses
+
+Remove the # before the names of the functions that are written, and then
+
+    spanver verify {name}:subject --smoke
 """
 
 from __future__ import annotations
@@ -20,15 +28,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from spanver import Budget, MultiTurnSettings, Settings, TabularProblem
     from spanver.oracle import Oracle, PrefixOracle
     from spanver.values import Prompt, Score
 
 name = "{name}"
-provides = (  # the names of the functions that are done: the others are reported as not provided
+provides = (  # what is not listed is not called, and reported as not provided
 {provides}
 )
 '''
@@ -94,7 +103,7 @@ def _function(function: Function) -> str:
     named = ["*", *written(function.named)] if function.named else []
     given = ", ".join([*written(function.positional), *named])
     lines = "\n".join(_docstring(function))
-    return f'def {function.name}({given}) -> Any:\n    """{lines}\n    """\n    raise NotImplementedError\n'
+    return f'def {function.name}({given}) -> Any:\n    """{lines}"""\n    raise NotImplementedError\n'
 
 
 def _docstring(function: Function) -> Iterator[str]:
@@ -103,3 +112,4 @@ def _docstring(function: Function) -> Iterator[str]:
     if shapes:
         yield ""
         yield from shapes
+        yield "    "

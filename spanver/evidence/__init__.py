@@ -38,8 +38,9 @@ in advance. A law at total variation `D` gives some event an excess of exactly `
 test of laws.
 
 **Stopping early.** Evidence works both ways: `log_e_violated_law` and `log_e_violated_chances` are e-values of the
-claim that a violation of the size demanded *is* there. A test may stop without a finding as soon as one reaches `1/a`,
-and then misses such a violation with probability at most `a`, which is a part of `1 - power`.
+claim that a violation of the size demanded *is* there: for chances, a shift of all of them to one side. A test may
+stop without a finding as soon as one reaches `1/a`, and then misses such a violation with probability at most `a`,
+which is a part of `1 - power`.
 
 Scaling claims are no e-values: `slope` fits a power law for each independent seed and takes Student's interval over the
 seeds (level 0.95 by default; it supposes that the seeds' slopes are about normal), and `compare_with_band` compares the

@@ -120,10 +120,12 @@ def log_e_chances(outcomes: ArrayLike, chances: ArrayLike, *, tolerated: float =
 def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy: float) -> float:
     """Return the log e-value of the claim that conditional probabilities are as far as `discrepancy` from `chances`.
 
-    The claim is that of a violation: wherever they can, all are at least `chances[t] + D`, or all are at most
-    `chances[t] - D`. The averages over the tilts below 0, and over those above 0, of the products of `log_e_chances` at
-    these bounds are supermartingales under the one and the other claim. The value is the smaller one, as for
-    `log_e_violated_law`.
+    The claim is that of a violation to one side: all are at least `chances[t] + D` where this is at most 1, or all are
+    at most `chances[t] - D` where this is at least 0. Under the first claim the products of `log_e_chances` over these
+    outcomes, at these bounds, are supermartingales for tilts below 0, and so is their average; under the second one for
+    tilts above 0. The value is the smaller of the two averages, as for `log_e_violated_law`. An average of no outcomes
+    is 1: what could not be violated so far may be violated later. Nothing follows about violations that change sides,
+    or that leave out some outcomes: those are no part of the claim.
 
     Parameters
     ----------
@@ -136,7 +138,7 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
     Returns
     -------
     float
-        `inf` if no chance has a violation, or the outcomes are impossible under every one.
+        `inf` if the outcomes are impossible under either claim, at most 0 if one of them speaks of no outcome so far.
     """
     came, q = to_outcomes("outcomes", outcomes, "chances", chances)
     require_real("discrepancy", discrepancy, least=0.0, most=1.0)
@@ -146,7 +148,7 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
         possible = (violated >= -ROUNDING) & (violated <= 1.0 + ROUNDING)
         hits, bound = came[possible], np.clip(violated[possible], 0.0, 1.0)
         certain = (1.0 + sign) / 2.0  # what the claim makes certain and did not come excludes it
-        excluded = hits.size == 0 or bool((hits[bound == certain] != certain).any())
+        excluded = bool((hits[bound == certain] != certain).any())
         values.append(math.inf if excluded else _log_mean([_tilted(hits, bound, a) for a in TILTS if a * sign < 0]))
     return min(values)
 

@@ -177,14 +177,27 @@ def test_the_e_value_of_tolerated_chances_has_mean_at_most_one_wherever_they_lie
     assert mean <= 1 + ROUNDING
 
 
-@pytest.mark.parametrize("n", [1, 4, 8])
-@pytest.mark.parametrize("shift", [-0.4, -0.2, 0.2, 0.4])
-def test_the_e_value_of_violated_chances_has_mean_at_most_one_under_every_violation(n: int, shift: float) -> None:
-    def violated(past: tuple[int, ...]) -> float:
-        moved = adaptive_chance(past) + shift
-        return moved if 0.0 <= moved <= 1.0 else adaptive_chance(past)
+def high_at_first(past: tuple[int, ...]) -> float:
+    return [0.9, 0.95, 0.9, 1.0][len(past)] if len(past) < 4 else adaptive_chance(past[4:])
 
-    stated = {tuple(x): q for x, q, _ in adaptive_sequences(adaptive_chance, n)}
+
+def low_at_first(past: tuple[int, ...]) -> float:
+    return 1.0 - high_at_first(past)
+
+
+@pytest.mark.parametrize("shift", [-0.4, -0.2, 0.2, 0.4])
+@pytest.mark.parametrize(
+    ("chance", "n"),
+    [(adaptive_chance, 1), (adaptive_chance, 4), (adaptive_chance, 8), (high_at_first, 4), (low_at_first, 4)],
+)
+def test_the_e_value_of_violated_chances_has_mean_at_most_one_under_every_violation(
+    chance: Callable[[tuple[int, ...]], float], n: int, shift: float
+) -> None:
+    def violated(past: tuple[int, ...]) -> float:
+        moved = chance(past) + shift
+        return moved if 0.0 <= moved <= 1.0 else chance(past)
+
+    stated = {tuple(x): q for x, q, _ in adaptive_sequences(chance, n)}
     outcomes = ((x, p) for x, _, p in adaptive_sequences(violated, n) if p > 0)
     assert sum(p * math.exp(log_e_violated_chances(x, stated[tuple(x)], 0.2)) for x, p in outcomes) <= 1 + ROUNDING
 

@@ -1,8 +1,9 @@
-"""The example programs in C and JavaScript do what the reference does, and the one in Python is verified."""
+"""The example programs in C and JavaScript do what the reference does, and those in Python are verified."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from command_line import PROGRAM
 from programs import ROOT, OneText, call, small_problem
+from transcripts import Session, page_sessions, printed
 
 from spanver.errors import BudgetExceededError
 from spanver.guarantees.residuals import fit_excess
@@ -234,3 +236,23 @@ def test_the_example_in_python_is_verified(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     footer = json.loads((tmp_path / "it.json").read_text())["footer"]
     assert (footer["violated"], footer["undecided"], footer["not_provided"]) == ([], [], [])
+
+
+SESSIONS = page_sessions((ROOT / "docs" / "subjects.md").read_text(encoding="utf-8"))
+
+
+def without_seconds(lines: list[str]) -> list[str]:
+    return [re.sub(r" +\d+\.\d$", "", line) for line in lines]
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: " ".join(session.arguments))
+def test_what_the_page_says_of_its_example_is_printed(session: Session, tmp_path: Path) -> None:
+    advice = "bring the page up to date: python tests/support/transcripts.py docs/subjects.md"
+    assert without_seconds(printed(session, tmp_path)) == without_seconds(session.stated), advice
+
+
+def test_the_page_shows_an_example_that_is_right_a_bug_that_is_found_and_an_error() -> None:
+    right, wrong, broken = ("\n".join(session.stated) for session in SESSIONS)
+    assert "14 guarantees hold, 0 violated, 0 undecided" in right
+    assert "R3 is violated: response of softmax_sample" in wrong
+    assert "softmax_sample raised TypeError: 'LinearScore' object is not callable (mine.py:" in broken

@@ -1,24 +1,29 @@
-"""Where the transcripts of docs/protocol.md come from: conversations with this program, as they went over the pipe.
+"""Where the transcripts of docs/protocol.md come from, and what docs/subjects.md says is printed.
 
-`python tests/support/transcripts.py docs/protocol.md` brings the page up to date. With `serve` in place of the page it
-is the program at the other end: the reference, and the plainest possible version of what the reference does not
-provide.
+`python tests/support/transcripts.py docs/protocol.md` brings a page up to date. The transcripts are conversations with
+this program, as they went over the pipe. With `serve` in place of the page it is the program at the other end: the
+reference, and the plainest possible version of what the reference does not provide. What is printed is that of commands
+on the file in Python that stands in the page, with the changes that stand before the command.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import chdir, redirect_stdout, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
+from spanver.cli.app import main
 from spanver.errors import BudgetExceededError
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
@@ -35,8 +40,11 @@ from spanver.subjects.contract import Subject
 from spanver.subjects.protocol import JSON
 from spanver.values import LinearScore
 
-__all__ = ["RUNS", "page_transcripts", "transcript"]
+__all__ = ["RUNS", "Session", "page_sessions", "page_transcripts", "printed", "transcript"]
 
+EXAMPLE = re.compile(r"```python\n# (\w+)\.py\n.*?```", re.DOTALL)
+CHANGES = re.compile(r"^-(.*)\n\+(.*)\n", re.MULTILINE)
+SESSION = re.compile(r"(<!-- printed -->\n```text\n\$ spanver ([^\n]*)\n)(.*?)```\n", re.DOTALL)
 PAGE = re.compile(r"<!-- transcript: (\w+) -->\n```text\n(.*?)```\n", re.DOTALL)
 PLAIN: dict[str, Callable[..., Any]] = {
     "ridge_regression": lambda v, y, ridge: np.linalg.solve(v.T @ v + ridge * np.eye(v.shape[1]), v.T @ y),
@@ -192,13 +200,58 @@ def page_transcripts(page: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     }
 
 
+@dataclass(frozen=True)
+class Session:
+    """A command of a page: the file that it is run on, its arguments, and what the page says that it prints."""
+
+    module: str
+    source: str
+    arguments: list[str]
+    stated: list[str]
+
+
+def page_sessions(page: str) -> list[Session]:
+    """Return the commands of a page."""
+    example, start, sessions = EXAMPLE.search(page), 0, []
+    for match in SESSION.finditer(page):
+        assert example is not None
+        source = example[0].removeprefix("```python\n").removesuffix("```")
+        for before, after in CHANGES.findall(page, start, match.start()):
+            assert source.count(f"{before}\n") == 1, before
+            source = source.replace(f"{before}\n", f"{after}\n")
+        sessions.append(Session(example[1], source, shlex.split(match[2]), match[3].splitlines()))
+        start = match.end()
+    return sessions
+
+
+def printed(session: Session, folder: Path) -> list[str]:
+    """Run a command in a folder; return its lines without those of progress, whose order depends on the processors."""
+    (folder / f"{session.module}.py").write_text(session.source, encoding="utf-8")
+    said = io.StringIO()
+    with (
+        chdir(folder),
+        redirect_stdout(said),
+        patch.dict("os.environ", {"COLUMNS": "110"}),
+        patch("sys.argv", ["spanver", *session.arguments, "--workers", "1"]),
+        suppress(SystemExit),
+    ):
+        main()
+    return [line.rstrip() for line in said.getvalue().splitlines() if not line.startswith("[")]
+
+
 def _brought_up_to_date(page: str) -> str:
     def block(match: re.Match[str]) -> str:
         marks = {"harness": ">", "program": "<"}
         lines = [f"{marks[sender]} {json.dumps(message)}\n" for sender, message in transcript(match[1])]
         return f"<!-- transcript: {match[1]} -->\n```text\n{''.join(lines)}```\n"
 
-    return PAGE.sub(block, page)
+    sessions = iter(page_sessions(page))
+
+    def output(match: re.Match[str]) -> str:
+        with TemporaryDirectory() as folder:
+            return "\n".join([match[1].rstrip("\n"), *printed(next(sessions), Path(folder)), "```\n"])
+
+    return SESSION.sub(output, PAGE.sub(block, page))
 
 
 if __name__ == "__main__":
