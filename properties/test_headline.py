@@ -7,8 +7,9 @@ it. T4 is an illustration.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from spanver.policies import BestOfN, LinearSoftmax, Policy, sample_policy
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.subjects.results import BaselineResult
+from spanver.subjects.contract import Call
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check, expect
@@ -78,13 +79,9 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
         rejection_multiplier=2.0,
         rejection_failure=0.5,
     )
-
-    def run(oracle: RecordingOracle, own: int) -> Policy:
-        policy: Policy = check.call("spanner_sampling", oracle, seed=own, settings=settings)
-        return policy
-
+    learner = Learner("spanner_sampling", {"settings": settings}, lambda policy: policy)
     problem = Needle(dimension, BETA, 2.0**log_coverage)
-    return needle_experiment(check, problem, run, needle_cost(rounds), 2 * (2 + rounds), 2.0**-log_coverage)
+    return needle_experiment(check, problem, learner, needle_cost(rounds), 2 * (2 + rounds), 2.0**-log_coverage)
 
 
 @dataclass(frozen=True)
@@ -103,27 +100,36 @@ class Needle:
         )
 
 
-def needle_experiment(
-    check: Check,
-    needle: Needle,
-    run: Callable[[RecordingOracle, int], Policy | FloatArray],
-    most_samples: int,
-    most_rewards: int,
-    chance: float,
-) -> Experiment:
-    """Experiment: the needle is drawn or guessed no more often than samples and guesses allow.
+@dataclass(frozen=True)
+class Learner:
+    """A function of the subject, its settings by name, and what is drawn from in the end.
 
-    A run returns a policy, which is sampled through the weak oracle, or a parameter, which the strong oracle samples.
+    That is a policy, which the weak oracle samples, or a parameter, with which the strong oracle does.
     """
+
+    function: str
+    settings: Mapping[str, Any]
+    output: Callable[[Any], Policy | FloatArray]
+
+
+def needle_experiment(
+    check: Check, needle: Needle, learner: Learner, most_samples: int, most_rewards: int, chance: float
+) -> Experiment:
+    """Experiment: the needle is drawn or guessed no more often than samples and guesses allow."""
     ceiling = needle_output_ceiling(most_samples, most_rewards, needle.responses, chance)
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        found = []
-        for index in range(count):
+        hidden: dict[int, int] = {}
+
+        def make(index: int) -> Call:
             problem = needle.problem(seed + index)
+            hidden[index] = int(problem.reward[0].argmax())
             oracle = RecordingOracle(counted_oracle(problem, seed=check.seed(f"oracle/{seed}", index)))
-            policy = run(oracle, check.seed(f"learner/{seed}", index))
-            prompt = oracle.prompt()
+            return (oracle,), {"seed": check.seed(f"learner/{seed}", index), **learner.settings}
+
+        found = []
+        for index, (((oracle,), _), run) in enumerate(check.calls(learner.function, make, count)):
+            policy, prompt = learner.output(run), oracle.prompt()
             if isinstance(policy, np.ndarray):
                 output = oracle.sample(prompt, 1, theta=policy)[0]
             else:
@@ -134,9 +140,9 @@ def needle_experiment(
             ledger = oracle.ledger
             expect(ledger.samples <= most_samples, "samples of a run", ledger.samples, f"at most {most_samples}")
             expect(ledger.rewards <= most_rewards, "rewards of a run", ledger.rewards, f"at most {most_rewards}")
-            hidden = int(problem.reward[0].argmax())
-            named = any(hidden in each.seen or hidden in queried(each) for each in rounds_of(oracle.queries))
-            found.append(int(named or output.id == hidden))
+            label = hidden[index]
+            named = any(label in each.seen or label in queried(each) for each in rounds_of(oracle.queries))
+            found.append(int(named or output.id == label))
         return found
 
     return check.mean_experiment(
@@ -154,12 +160,10 @@ def queried(played: Round) -> set[object]:
 def test_the_passive_learner_finds_the_needle_no_more_often(
     check: Check, log_coverage: int, dimension: int, rounds: int
 ) -> Experiment:
-    def run(oracle: RecordingOracle, own: int) -> Policy:
-        return LinearSoftmax(check.call("passive_learner", oracle, rounds=rounds, seed=own).theta)
-
+    learner = Learner("passive_learner", {"rounds": rounds}, lambda run: LinearSoftmax(run.theta))
     # An output takes at most 2 N + 1 samples with N = ceil(4 M log(4/delta)) = 17 (R1).
     problem = Needle(dimension, BETA, 2.0**log_coverage)
-    return needle_experiment(check, problem, run, 2 * rounds + 35, 2 * rounds, 2.0**-log_coverage)
+    return needle_experiment(check, problem, learner, 2 * rounds + 35, 2 * rounds, 2.0**-log_coverage)
 
 
 @pytest.mark.guarantee("T1", needs=["best_of_n"])
@@ -167,12 +171,10 @@ def test_the_passive_learner_finds_the_needle_no_more_often(
 def test_best_of_n_finds_the_needle_no_more_often(
     check: Check, log_coverage: int, rounds: int, count: int
 ) -> Experiment:
-    def run(oracle: RecordingOracle, own: int) -> Policy:
-        found: BaselineResult = check.call("best_of_n", oracle, rounds=rounds, count=count, seed=own)
-        return BestOfN(found.theta, found.count or count)
-
+    settings = {"rounds": rounds, "count": count}
+    learner = Learner("best_of_n", settings, lambda run: BestOfN(run.theta, run.count or count))
     problem = Needle(2, BETA, 2.0**log_coverage)
-    return needle_experiment(check, problem, run, 2 * rounds + count, 2 * rounds, 2.0**-log_coverage)
+    return needle_experiment(check, problem, learner, 2 * rounds + count, 2 * rounds, 2.0**-log_coverage)
 
 
 STRONG_BETA, STRONG_COVERAGE = 0.1, 128.0  # with d beta^2 near 1 the strong oracle is of little more use than the weak
@@ -185,13 +187,10 @@ STRONG = {"dimension": st.integers(56, 64), "rounds": st.integers(1, 2)}
 def test_online_dpo_finds_the_needle_no_more_often(
     check: Check, dimension: int, rounds: int, feedback: str
 ) -> Experiment:
-    def run(oracle: RecordingOracle, own: int) -> FloatArray:
-        theta: FloatArray = check.call("online_dpo", oracle, rounds=rounds, seed=own, feedback=feedback).theta
-        return theta
-
+    learner = Learner("online_dpo", {"rounds": rounds, "feedback": feedback}, lambda run: run.theta)
     chance = needle_strong_chance(STRONG_COVERAGE, STRONG_BETA, dimension)
     problem = Needle(dimension, STRONG_BETA, STRONG_COVERAGE, responses=128)
-    return needle_experiment(check, problem, run, 2 * rounds + 1, 2 * rounds, chance)
+    return needle_experiment(check, problem, learner, 2 * rounds + 1, 2 * rounds, chance)
 
 
 @pytest.mark.guarantee("T1", needs=["xpo"])
@@ -199,16 +198,12 @@ def test_online_dpo_finds_the_needle_no_more_often(
 def test_xpo_finds_the_needle_no_more_often(
     check: Check, dimension: int, rounds: int, feedback: str, alpha: float
 ) -> Experiment:
-    def run(oracle: RecordingOracle, own: int) -> FloatArray:
-        theta: FloatArray = check.call(
-            "xpo", oracle, rounds=rounds, alpha=alpha, seed=own, feedback=feedback, partition_samples=2
-        ).theta
-        return theta
-
+    settings = {"rounds": rounds, "alpha": alpha, "feedback": feedback, "partition_samples": 2}
+    learner = Learner("xpo", settings, lambda run: run.theta)
     chance = needle_strong_chance(STRONG_COVERAGE, STRONG_BETA, dimension)
     problem = Needle(dimension, STRONG_BETA, STRONG_COVERAGE, responses=128)
     # There is one prompt, and so one partition.
-    return needle_experiment(check, problem, run, 2 * rounds + 2 + 1, 2 * rounds, chance)
+    return needle_experiment(check, problem, learner, 2 * rounds + 2 + 1, 2 * rounds, chance)
 
 
 EPS, DELTA = 0.05, 0.01  # of T2's test: practical settings, known only by measurement
@@ -222,10 +217,8 @@ def covered(log_coverage: int, seed: int, responses: int = 4, dimension: int = 2
     )
 
 
-def explored(
-    check: Check, problem: TabularProblem, log_coverage: int, rounds: int, seed: int
-) -> tuple[float, RecordingOracle]:
-    """Exact gap of a run whose settings are in proportion to the coverage, and the record of it."""
+def coverage_run(problem: TabularProblem, log_coverage: int, rounds: int, seed: int) -> Call:
+    """Arguments of a run whose settings are in proportion to the coverage, with a recorded oracle."""
     settings = Settings(
         prompts=24,
         pairs_per_prompt=2 << log_coverage,
@@ -235,9 +228,14 @@ def explored(
         rejection_multiplier=math.ldexp(4.0, log_coverage),
         rejection_failure=0.01,
     )
-    oracle = RecordingOracle(counted_oracle(problem, seed=seed))
-    policy = check.call("spanner_sampling", oracle, seed=seed, settings=settings)
-    return gap(problem, log_law(problem, policy)), oracle
+    return (RecordingOracle(counted_oracle(problem, seed=seed)),), {"seed": seed, "settings": settings}
+
+
+def recorded(check: Check, problem: TabularProblem, log_coverage: int, rounds: int, seed: int) -> RecordingOracle:
+    """Run the subject once, and return the record."""
+    (oracle,), named = coverage_run(problem, log_coverage, rounds, seed)
+    check.call("spanner_sampling", oracle, **named)
+    return oracle
 
 
 LADDER = (4, 8, 12, 16, 20, 24)
@@ -246,7 +244,7 @@ SEEDS = 6
 
 def largest_coverage(check: Check) -> int:
     """Exponent up to which a learner can be run: one that draws every sample itself finishes only the smallest."""
-    _, oracle = explored(check, covered(LADDER[0], 0), LADDER[0], 1, check.seed("probe"))
+    oracle = recorded(check, covered(LADDER[0], 0), LADDER[0], 1, check.seed("probe"))
     counts = [entry.arguments[0] for entry in oracle.queries if entry.name == "sample"]
     compressed = any(entry.name in ("sample_counts", "sample_until") for entry in oracle.queries)
     return LADDER[-1] if compressed and max(counts, default=0) <= 2 else LADDER[0]
@@ -259,11 +257,13 @@ def test_spanner_sampling_reaches_the_optimum_at_any_coverage(check: Check, log_
     exponent = min(log_coverage, largest_coverage(check))
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        runs = (
-            explored(check, covered(exponent, seed + index), exponent, 2, check.seed(f"run/{seed}", index))
-            for index in range(count)
-        )
-        return [int(found > EPS) for found, _ in runs]
+        problems = [covered(exponent, seed + index) for index in range(count)]
+
+        def make(index: int) -> Call:
+            return coverage_run(problems[index], exponent, 2, check.seed(f"run/{seed}", index))
+
+        runs = zip(problems, check.calls("spanner_sampling", make, count), strict=True)
+        return [int(gap(problem, log_law(problem, policy)) > EPS) for problem, (_, policy) in runs]
 
     return check.mean_experiment(observe, DELTA, of=f"runs at coverage 2^{exponent} whose gap exceeds {EPS}")
 
@@ -276,7 +276,7 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
     if largest_coverage(check) < LADDER[-1]:
         raise NotJudgedError("a learner that draws every sample itself cannot be run at large coverage")
     ledgers = [
-        [explored(check, covered(each, problem), each, 8, check.seed(f"run/{each}", seed))[1].ledger for each in LADDER]
+        [recorded(check, covered(each, problem), each, 8, check.seed(f"run/{each}", seed)).ledger for each in LADDER]
         for seed in range(SEEDS)
     ]
     for name, band in (("samples", (0.95, 1.05)), ("rewards", (-0.05, 0.05))):

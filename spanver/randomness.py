@@ -103,6 +103,9 @@ def invert(cumulative: NDArray[np.float64], uniforms: NDArray[np.float64] | floa
     return np.minimum(found, np.searchsorted(cumulative, total))
 
 
+_LEAST_AHEAD = 64  # uniforms: one at a time takes as long as so many
+
+
 @dataclass(slots=True)
 class UniformBuffer:
     """A lookahead buffer of the uniform numbers of one generator.
@@ -118,7 +121,7 @@ class UniformBuffer:
         """Return the next `count` uniforms in `[0, 1)` without consuming them."""
         missing = count - len(self._ahead)
         if missing > 0:
-            self._ahead = np.concatenate([self._ahead, self.generator.random(missing)])
+            self._ahead = np.concatenate([self._ahead, self.generator.random(max(missing, _LEAST_AHEAD))])
         return self._ahead[:count]
 
     def take(self, count: int) -> NDArray[np.float64]:

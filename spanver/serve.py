@@ -154,8 +154,8 @@ class _Server:
                 except (EOFError, OSError):  # the harness is gone, and nothing the subject does matters any more
                     os._exit(1)
 
-        def ask(query: str, kind: Any, /, **arguments: Any) -> Any:
-            message = sent({"ask": query, **arguments})
+        def ask(query: dict[str, Any], kind: Any) -> Any:
+            message = sent(query)
             if "refused" in message:
                 raise refused_error(message)
             return from_json(message["answer"], kind)

@@ -115,13 +115,18 @@ def to_array(name: str, value: ArrayLike, shape: tuple[int | None, ...], *, fini
     # Conditions and not `require`: the words would cost more than the checks, and every value is checked here.
     if given.dtype.kind not in "iuf" and given.size > 0:
         raise ArgumentError(name, value, "an array of numbers")
-    array = given.astype(np.float64, copy=False)
+    array = given if given.dtype == np.float64 else given.astype(np.float64)
     if array.ndim != len(shape) or (shape != array.shape and any(map(_differs, shape, array.shape))):
         expected = f"of {len(shape)} dimensions" if None in shape else str(shape)
         raise ArgumentError(f"the shape of {name}", array.shape, expected)
-    if finite and not np.isfinite(array).all():
+    if finite and not is_finite(array):
         raise ArgumentError(name, value, "finite everywhere (no NaN, no infinity)")
     return array
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Whether no number of an array is NaN or infinite."""
+    return b"\0" not in np.isfinite(array).tobytes()  # a third of the time of `all` where arrays are small
 
 
 def _differs(allowed: int | None, size: int) -> bool:
@@ -136,7 +141,8 @@ def read_only(array: Any, *, ndim: int, name: str) -> NDArray[np.float64]:
     ArgumentError
         If the data are not numbers, not finite, or of another number of dimensions.
     """
-    return frozen(to_array(name, array, (None,) * ndim))
+    is_right = type(array) is np.ndarray and array.dtype == np.float64 and array.ndim == ndim and is_finite(array)
+    return frozen(array if is_right else to_array(name, array, (None,) * ndim))
 
 
 def freeze(value: Any, **dimensions: int) -> None:

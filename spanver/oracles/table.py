@@ -6,6 +6,8 @@ in both. They differ in their `CompressedDraws`: `LiteralDraws` draws every try,
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from spanver.kernels import log_softmax
@@ -13,6 +15,9 @@ from spanver.oracles.metered import Facts, PromptStreams
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import invert
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, Responses
+
+_FEW = 2  # responses of one answer, up to which answers are kept
+_KEPT = 1 << 12  # of them
 
 
 class Table:
@@ -34,6 +39,8 @@ class Table:
         self._full_table = full_table
         self._prompts = Inversion(_log(problem.prompt_law))
         self._strong: tuple[bytes, dict[Prompt, Inversion]] = (b"", {})
+        # Most responses are drawn one by one or in pairs, and the same ones again and again.
+        self._few = lru_cache(_KEPT)(self._made)
 
     def prompt(self, uniform: float) -> Prompt:
         """Return the prompt at this quantile."""
@@ -42,13 +49,21 @@ class Table:
     def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one."""
         law = self.base[int(prompt)] if theta is None else self._strong_law(prompt, theta)
-        return self.responses(prompt, law(streams.responses.take(count)))
+        uniforms = streams.responses.take(count)
+        if count <= _FEW:
+            return self._few(prompt, tuple(map(law.at, uniforms.tolist())))
+        return self.responses(prompt, law(uniforms))
 
     def responses(self, prompt: Prompt, indices: IntArray) -> Responses:
         """Responses with these indices."""
         features = self.problem.features[int(prompt)].take(indices, axis=0)
         features.setflags(write=False)
         return Responses(tuple(indices.tolist()), features)
+
+    def _made(self, prompt: Prompt, indices: tuple[int, ...]) -> Responses:
+        features = self.problem.features[int(prompt)].take(indices, axis=0)
+        # On bytes, so that nobody can make an answer writeable that others get too.
+        return Responses(indices, np.frombuffer(features.tobytes()).reshape(features.shape))
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
         """Whether a guess names a response of the table."""
@@ -94,6 +109,7 @@ class Inversion:
         cumulative = np.cumsum(np.exp(log_law[self._support]))
         cumulative /= cumulative[-1]
         self._cumulative = cumulative
+        self._last = int(cumulative.searchsorted(1.0))  # rounding may reach the total before the end
         # A power of two, so that scaling a uniform number rounds nothing.
         self._steps = 4 << (len(cumulative) - 1).bit_length()
         self._begins = invert(cumulative, np.arange(self._steps) / self._steps)
@@ -106,6 +122,11 @@ class Inversion:
             flat = positions.reshape(-1)
             flat[behind] = invert(self._cumulative, uniforms.reshape(-1)[behind])
         return self._support.take(positions)
+
+    def at(self, uniform: float) -> int:
+        """Index at one quantile."""
+        position = int(self._cumulative.searchsorted(uniform, side="right"))
+        return int(self._support[min(position, self._last)])
 
 
 def _log(probabilities: FloatArray) -> FloatArray:

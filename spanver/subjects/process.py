@@ -326,22 +326,22 @@ class _Conversation:
             raise ContractError(f"{name} broke the contract: it is no oracle with {', '.join(FACTS)}")
         number = facts["oracle"]
 
-        def ask(query: str, kind: Any, /, **arguments: Any) -> Any:
+        def ask(query: dict[str, Any], kind: Any) -> Any:
+            asked = f"{query['ask']} of {name}"
             try:
                 if self._program is not program:
                     raise ProtocolError(f"{name}: the program that made this oracle has ended", final=True)
-                message = {"oracle": number, "ask": query, **arguments}
-                ending = self._request(f"{query} of {name}", message, ("answer", "refused", "error"))
+                ending = self._request(asked, {"oracle": number, **query}, ("answer", "refused", "error"))
                 if "answer" in ending:
                     return from_json(ending["answer"], kind)
                 error = _error_of(ending, None) if "error" in ending else refused_error(ending)
             except ProtocolError as fault:
                 raise ViolationError(str(fault), "protocol", final=fault.final, function=name) from fault
             except (ArgumentError, KeyError, TypeError) as fault:
-                sentence = f"{query} of {name} broke the contract: {fault}"
+                sentence = f"{asked} broke the contract: {fault}"
                 raise ViolationError(sentence, "contract", function=name) from fault
             if isinstance(error, SubjectError):
-                sentence, kind = f"{query} of {name} {error.sentence}", error.kind
+                sentence, kind = f"{asked} {error.sentence}", error.kind
                 raise ViolationError(sentence, "raised", function=name, error_type=kind, where=error.where)
             raise error
 

@@ -31,6 +31,7 @@ from spanver.values import (
     LinearScore,
     Prefix,
     RejectionRule,
+    Responses,
     Rule,
     TruncatedScore,
     UncertainPairRule,
@@ -159,16 +160,21 @@ def _frame_bounds(buffer: bytearray) -> tuple[int, int, int] | None:
 
 
 def _in_frame(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _array_in_frame(value)
+    if isinstance(value, Responses):  # most of what travels
+        return {"ids": value.ids, "features": _array_in_frame(value.features)}
     if isinstance(value, int):  # msgpack has integers of 64 bits
         return msgpack.ExtType(LARGE_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
-    if not isinstance(value, np.ndarray):
-        return plain(value)
-    if value.dtype.kind != "f":
-        return value.tolist()
+    return plain(value)
+
+
+def _array_in_frame(array: NDArray[Any]) -> Any:
+    if array.dtype.kind != "f":
+        return array.tolist()
     # The numbers come first, where they are aligned: arithmetic on others is slower, and rounds differently.
-    sizes = struct.pack(f"<{value.ndim}QB", *value.shape, value.ndim)
-    data = value.astype(_FLOAT64, copy=False).tobytes() + sizes
-    layout = layout_of(value)
+    data = array.astype(_FLOAT64, copy=False).tobytes() + struct.pack(f"<{array.ndim}QB", *array.shape, array.ndim)
+    layout = layout_of(array)
     if layout == CONTIGUOUS:
         return msgpack.ExtType(ARRAY, data)
     return msgpack.ExtType(LAID_OUT_ARRAY, data + bytes([list(LAYOUTS).index(layout)]))
@@ -293,11 +299,13 @@ def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query]
     ArgumentError
         If there is no such query, or it has other arguments.
     """
-    arguments = {key: value for key, value in message.items() if key not in ("seq", "ask", "oracle")}
-    name = message["ask"]
+    arguments = dict(message)
+    name = arguments.pop("ask")
+    for key in ("seq", "oracle"):
+        arguments.pop(key, None)
     require_one_of("ask", name, queries)
     query = queries[name]
-    if not (query.allowed >= arguments.keys() and all(key in arguments for key in query.required)):
+    if not (query.allowed >= arguments.keys() and all(map(arguments.__contains__, query.required))):
         words = ", ".join(sorted(query.required)) or "none"
         raise ArgumentError(f"the arguments of {name}", sorted(arguments), words)
     for key, kind in query.kinds.items():

@@ -24,8 +24,8 @@ from spanver.values import (
 class Ask(Protocol):
     """Sends a query to the other end, and returns the answer as a value of a kind, or raises why it was refused."""
 
-    def __call__(self, query: str, kind: Any, /, **arguments: Any) -> Any:
-        """Ask."""
+    def __call__(self, query: dict[str, Any], kind: Any) -> Any:
+        """Ask: the query is `ask` with its arguments."""
         ...
 
 
@@ -56,27 +56,29 @@ class _Remote(Generic[Place]):
     def ledger(self) -> Ledger:
         """Number of answers so far, as the other end counts them."""
         if self._ledger is None:
-            self._ledger = self._send("ledger", Ledger)
+            self._ledger = self._send({"ask": "ledger"}, Ledger)
         assert self._ledger is not None
         return self._ledger
 
-    def _ask(self, query: str, kind: Any, /, **arguments: Any) -> Any:
+    def _ask(self, query: dict[str, Any], kind: Any) -> Any:
         self._ledger = None
-        return self._send(query, kind, **arguments)
+        return self._send(query, kind)
 
     def prompt(self) -> Place:
         """Draw a prompt."""
-        place: Place = self._ask("prompt", self._place)
+        place: Place = self._ask({"ask": "prompt"}, self._place)
         return place
 
     def sample_counts(self, prompt: Place, count: int) -> Counts:
         """Draw many responses and count them."""
-        counts: Counts = self._ask("sample_counts", Counts, prompt=prompt, count=count)
+        counts: Counts = self._ask({"ask": "sample_counts", "prompt": prompt, "count": count}, Counts)
         return counts
 
     def sample_until(self, prompt: Place, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts."""
-        found: SearchResult = self._ask("sample_until", SearchResult, prompt=prompt, rule=rule, limit=limit)
+        found: SearchResult = self._ask(
+            {"ask": "sample_until", "prompt": prompt, "rule": rule, "limit": limit}, SearchResult
+        )
         return found
 
 
@@ -89,23 +91,23 @@ class RemoteOracle(_Remote[Prompt]):
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
         strong = {} if theta is None else {"theta": theta}
-        responses: Responses = self._ask("sample", Responses, prompt=prompt, count=count, **strong)
+        responses: Responses = self._ask({"ask": "sample", "prompt": prompt, "count": count} | strong, Responses)
         return responses
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward."""
-        reward: float = self._ask("reward", float, prompt=prompt, response=identity_of(response))
+        reward: float = self._ask({"ask": "reward", "prompt": prompt, "response": identity_of(response)}, float)
         return reward
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
         """Draw a label."""
         named: dict[str, ResponseId] = {"first": identity_of(first), "second": identity_of(second)}
-        label: bool = self._ask("compare", bool, prompt=prompt, **named)
+        label: bool = self._ask({"ask": "compare", "prompt": prompt} | named, bool)
         return label
 
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all responses."""
-        responses: Responses = self._ask("enumerate", Responses, prompt=prompt)
+        responses: Responses = self._ask({"ask": "enumerate", "prompt": prompt}, Responses)
         return responses
 
 
@@ -117,10 +119,10 @@ class RemotePrefixOracle(_Remote[Prefix]):
 
     def sample(self, prefix: Prefix, count: int) -> Responses:
         """Draw tokens."""
-        responses: Responses = self._ask("sample", Responses, prompt=prefix, count=count)
+        responses: Responses = self._ask({"ask": "sample", "prompt": prefix, "count": count}, Responses)
         return responses
 
     def reward(self, sequence: Prefix) -> float:
         """Draw a reward."""
-        reward: float = self._ask("reward", float, sequence=sequence)
+        reward: float = self._ask({"ask": "reward", "sequence": sequence}, float)
         return reward

@@ -19,7 +19,7 @@ from spanver.subjects.protocol import MSGPACK
 
 TRIED = 8  # calls that are made both ways
 MOST = 64  # calls in one request
-QUICK = 5.0  # seconds that so many calls may take: a request has the time limit of one call
+QUICK = 5.0  # seconds that a request is meant to take at most: it has the time limit of one call
 
 
 class Together:
@@ -37,7 +37,7 @@ class Together:
         self, run: Callable[..., Any], run_together: Callable[[str, Sequence[Call]], list[Callable[[], Any]]]
     ) -> None:
         self._run, self._run_together = run, run_together
-        self._sizes: dict[str, int] = {}  # calls in one request, by function
+        self._same: dict[str, bool] = {}  # whether calls of a function may travel together
 
     def __call__(self, name: str, make: Callable[[int], Call], count: int) -> Outcomes:
         """Yield each of many calls, with a function that returns or raises its outcome.
@@ -50,22 +50,23 @@ class Together:
             `make(index)`: a call with an oracle of its own, afresh each time.
         count : int
         """
-        if name not in self._sizes:
-            self._sizes[name] = MOST if self._gives_the_same(name, make, min(count, TRIED)) else 1
-        size = self._sizes[name]
-        for start in range(0, count, size):
+        if name not in self._same:
+            self._same[name] = self._gives_the_same(name, make, min(count, TRIED))
+        start, size = 0, 1  # the first call shows how long one takes
+        while start < count:
             calls = [make(index) for index in range(start, min(count, start + size))]
-            if size > 1:
-                yield from zip(calls, self._run_together(name, calls), strict=True)
-            else:
+            start += len(calls)
+            if not self._same[name]:
                 yield from ((call, partial(self._run, name, *call[0], **call[1])) for call in calls)
+                continue
+            began = time.monotonic()
+            outcomes = self._run_together(name, calls)
+            size = max(1, min(MOST, int(QUICK * len(calls) / max(time.monotonic() - began, 1e-9))))
+            yield from zip(calls, outcomes, strict=True)
 
     def _gives_the_same(self, name: str, make: Callable[[int], Call], count: int) -> bool:
         alone, together = ([make(index) for index in range(count)] for _ in range(2))
-        started = time.monotonic()
         one = [_seen(name, call, partial(self._run, name, *call[0], **call[1])) for call in alone]
-        if (time.monotonic() - started) / count * MOST > QUICK:
-            return False
         try:
             other = [_seen(name, *each) for each in zip(together, self._run_together(name, together), strict=True)]
         except ProtocolError:

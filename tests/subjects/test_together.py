@@ -16,7 +16,7 @@ from spanver.loading import open_subject
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
 from spanver.subjects.contract import Call, Subject, result_of
-from spanver.subjects.together import MOST, Together
+from spanver.subjects.together import Together
 from spanver.values import LinearScore
 
 PROBLEM = small_problem(3)
@@ -96,6 +96,6 @@ def test_calls_give_together_what_they_give_alone(
         assert isinstance(subject.together, Together)
         for make in (call_of, partial(call_of, samples=7)):
             assert together(subject, make, 20) == alone(subject, make, 20)
-        assert subject.together._sizes == {"softmax_sample": MOST if is_pure else 1}
+        assert subject.together._same == {"softmax_sample": is_pure}
     finally:
         subject.close()

@@ -132,7 +132,7 @@ def masses_of(
 
 
 class Script:
-    """A generator of scripted uniforms."""
+    """A generator of scripted uniforms, with NaN after them: a buffer reads ahead, and nothing may be made of those."""
 
     def __init__(self, *uniforms: float) -> None:
         self._uniforms = list(uniforms)
@@ -140,7 +140,8 @@ class Script:
     def random(self, size: int | None = None) -> Any:
         if size is None:
             return self._uniforms.pop(0)
-        return np.array([self._uniforms.pop(0) for _ in range(size)])
+        drawn, self._uniforms = self._uniforms[:size], self._uniforms[size:]
+        return np.array(drawn + [math.nan] * (size - len(drawn)))
 
 
 def scripted(*uniforms: float) -> Any:
