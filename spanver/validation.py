@@ -32,7 +32,8 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 def require_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Refuse what is none of some values."""
     known = tuple(allowed)
-    require(value in known, name, value, f"one of {', '.join(map(str, known))}")
+    if value not in known:  # the words are made only then: queries pass here
+        raise ArgumentError(name, value, f"one of {', '.join(map(str, known))}")
 
 
 def require_positive(name: str, value: float) -> None:
@@ -79,7 +80,8 @@ def require_share(name: str, value: Any) -> None:
 def require_count(name: str, value: int, *, least: int = 1) -> None:
     """Refuse what is not an integer of at least `least`."""
     is_integer = hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
-    require(is_integer and value >= least, name, value, f"an integer of at least {least}")
+    if not (is_integer and value >= least):
+        raise ArgumentError(name, value, f"an integer of at least {least}")
 
 
 def _is_real(value: object) -> bool:

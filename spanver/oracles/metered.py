@@ -324,5 +324,6 @@ class MeteredOracle:
 
 def _count_at_most(name: str, count: int, largest: int) -> int:
     require_count(name, count)
-    require(count <= largest, name, count, f"at most 2**{largest.bit_length() - 1} in one query of this oracle")
+    if count > largest:
+        raise ArgumentError(name, count, f"at most 2**{largest.bit_length() - 1} in one query of this oracle")
     return int(count)

@@ -244,12 +244,8 @@ class _Conversation:
                 is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
                 require(is_listed, "asks", asks, "a list of pairs: a call, and its query")
                 for index, _ in asks:
-                    require(
-                        type(index) is int and index in range(len(prepared)),
-                        "call",
-                        index,
-                        f"a number below {len(prepared)}",
-                    )
+                    if type(index) is not int or index not in range(len(prepared)):
+                        raise ArgumentError("call", index, f"a number below {len(prepared)}")
                 program.send({"seq": self._seq, "answers": [prepared[index].answer(query) for index, query in asks]})
             endings = received.get("results")
             is_complete = isinstance(endings, list) and len(endings) == len(prepared)
@@ -305,13 +301,12 @@ class _Conversation:
 
     def _received(self, program: Program, ends: Sequence[str], asking: str = "ask") -> dict[str, Any]:
         message = program.receive()
-        require(message.get("seq") == self._seq, "seq", message.get("seq"), f"{self._seq}, that of the run")
-        if asking in message:
-            is_one = message.keys().isdisjoint(ends)
-            require(is_one, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
-            return message
-        kinds = [kind for kind in ends if kind in message]
+        if message.get("seq") != self._seq:
+            raise ArgumentError("seq", message.get("seq"), f"{self._seq}, that of the run")
+        kinds = [kind for kind in (asking, *ends) if kind in message]
         require(len(kinds) == 1, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
+        if kinds == [asking]:
+            return message
         allowed = {"seq", *kinds, *_FURTHER.get(kinds[0], ())}
         require(allowed >= message.keys(), "message", sorted(message), f"without other keys than {sorted(allowed)}")
         return message
