@@ -24,6 +24,7 @@ from unittest.mock import patch
 import numpy as np
 
 from spanver.cli.app import main
+from spanver.cli.terminal import console
 from spanver.errors import BudgetExceededError
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
@@ -231,7 +232,7 @@ def printed(session: Session, folder: Path) -> list[str]:
     with (
         chdir(folder),
         redirect_stdout(said),
-        patch.dict("os.environ", {"COLUMNS": "110"}),
+        patch.object(console, "_width", 110),
         patch("sys.argv", ["spanver", *session.arguments, "--workers", "1"]),
         suppress(SystemExit),
     ):
