@@ -90,9 +90,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("false_alarms.jsonl"))
     options = parser.parse_args()
-    subjects = islice(cycle(options.subjects), options.runs)
-    runs = [(subject, options.alpha, seed) for seed, subject in enumerate(subjects, options.seed)]
-    rows = []
+    dealt = enumerate(islice(cycle(options.subjects), options.runs), options.seed)
+    runs, rows = [(subject, options.alpha, seed) for seed, subject in dealt], []
     with options.out.open("a", encoding="utf-8", buffering=1) as sink:
         for row in ended(runs, options.workers):
             rows.append(row)
