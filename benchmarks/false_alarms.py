@@ -1,24 +1,34 @@
-"""Frequency of false alarms: runs on the reference and on the independent controls, each with a fresh seed.
+"""Frequency of false alarms: runs on right subjects, each with a fresh seed.
 
     python -m benchmarks.false_alarms --runs 200 --alpha 0.05
-    python -m benchmarks.false_alarms --runs 20 reference variant-independent
+    python -m benchmarks.false_alarms --runs 20 reference spanver.zoo.independent.subject:INDEPENDENT
 
-A correct subject may show a violation in at most a fraction `alpha` of the runs. The script prints for each subject how
-many did, and an interval for the fraction. A variant is run on the guarantees that its difference touches, the
-reference and the independent implementation on all. Seeds are consecutive, from `--seed` or from a random number.
+A correct subject may show a violation in at most a fraction `alpha` of the runs. The runs are dealt to the subjects in
+turn, each with the next seed, from `--seed` or from a random number. A variant is run on the guarantees that its
+difference touches, all others on all. Like `spanver verify` the script runs the reference and the variants in its own
+processes, and `module:attribute` isolated. A line of JSON for each run is added to `--out` when it ends. For each
+subject the script prints how many runs showed a violation, with an interval for the fraction, and what was undecided.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
-import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from itertools import product
+from itertools import cycle, islice
 from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import Any
 
+from rich.progress import track
+
+from spanver.errors import SpanverError
 from spanver.verdicts import Verdict
 from spanver.verification.hunt import interval, request_for
 from spanver.verification.request import Request
@@ -26,44 +36,73 @@ from spanver.verification.runner import run_properties
 from spanver.zoo.catalogue import find
 from spanver.zoo.independent.variants import CONTROLS, MEASURED
 
-SUBJECTS = ("reference", *(control.name for control in (*CONTROLS, *MEASURED)))
+ISOLATED = "spanver.zoo.independent.subject:INDEPENDENT"
+SUBJECTS = ("reference", ISOLATED, *(control.name for control in (*CONTROLS, *MEASURED)))
 
 
-def violations(run: tuple[str, float, int]) -> list[str]:
-    """Properties that are violated in one run: subject, alpha and seed."""
-    subject, alpha, seed = run
-    request = Request() if subject == "reference" else request_for(find(subject))
-    findings = run_properties(replace(request, alpha=alpha, seed=seed))
-    return [f"{each.property} ({each.message})" for each in findings if each.verdict is Verdict.VIOLATED]
+def measured(subject: str, alpha: float, seed: int) -> dict[str, Any]:
+    """One run: what was violated, what was undecided, and why. A run that could not be carried out is undecided."""
+    whole = subject == "reference" or ":" in subject
+    request = replace(Request(subject) if whole else request_for(find(subject)), alpha=alpha, seed=seed)
+    started, found = perf_counter(), {Verdict.VIOLATED: [], Verdict.UNDECIDED: []}
+    try:
+        for each in run_properties(request):
+            if each.verdict in found and not each.not_judged:
+                found[each.verdict].append(f"{each.property}: {each.message}")
+    except SpanverError as error:
+        found[Verdict.UNDECIDED].append(str(error))
+    row = {"subject": subject, "alpha": alpha, "seed": seed, "seconds": perf_counter() - started}
+    return row | {verdict.value: reasons for verdict, reasons in found.items()}
 
 
-def share(name: str, accused: int, runs: int) -> str:
-    """One line: how many of the runs show a violation."""
-    low, high = interval(accused, runs)
-    return f"{name}: {accused} of {runs} runs (95 % interval of the fraction [{low:.3f}, {high:.3f}])"
+def ended(runs: Sequence[tuple[str, float, int]], workers: int) -> Iterator[dict[str, Any]]:
+    """Results of the runs as they end, until Ctrl-C."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(measured, *run) for run in runs]
+        try:
+            for future in track(as_completed(futures), "runs", total=len(runs)):
+                yield future.result()
+        except KeyboardInterrupt:
+            print("interrupted")  # noqa: T201 (a script)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def summary(name: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """How many of the runs show a violation or something undecided, and how often each reason of the latter came."""
+    accused, undecided = (sum(bool(row[kind]) for row in rows) for kind in ("violated", "undecided"))
+    low, high = interval(accused, len(rows))
+    seconds = fmean(row["seconds"] for row in rows)
+    yield (
+        f"{name}: {accused} of {len(rows)} runs violated (95 % interval of the fraction [{low:.3f}, {high:.3f}]), "
+        f"{undecided} with something undecided, {seconds:.0f} s a run"
+    )
+    reasons = Counter(reason for row in rows for reason in row["undecided"])
+    yield from (f"    undecided {count} times: {reason}" for reason, count in reasons.most_common())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="*", default=SUBJECTS, metavar="SUBJECT", help="the reference, or a control")
-    parser.add_argument("--runs", type=int, default=20, help="of each subject")
+    parser.add_argument("subjects", nargs="*", default=SUBJECTS, metavar="SUBJECT", help="default: all right ones")
+    parser.add_argument("--runs", type=int, default=len(SUBJECTS), help="of all subjects together")
     parser.add_argument("--alpha", type=float, default=1e-6)
-    parser.add_argument("--seed", type=int, default=secrets.randbits(32))
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="of the first run")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("false_alarms.jsonl"))
     options = parser.parse_args()
-    started, accused = time.perf_counter(), Counter()
-    seeds = range(options.seed, options.seed + options.runs)
-    runs = [(subject, options.alpha, seed) for seed, subject in product(seeds, options.subjects)]
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        for (subject, _, seed), found in zip(runs, pool.map(violations, runs), strict=True):
-            accused[subject] += bool(found)
-            for each in found:
-                print(f"{subject}, seed {seed}: {each}", flush=True)  # noqa: T201 (a script)
-    lines = [share(subject, accused[subject], options.runs) for subject in options.subjects]
-    lines += [share("all", accused.total(), len(runs))]
-    seconds = time.perf_counter() - started
-    print("\n".join(lines))  # noqa: T201
-    print(f"alpha {options.alpha:g}, seeds from {options.seed}, {seconds:.0f} s")  # noqa: T201
+    dealt = enumerate(islice(cycle(options.subjects), options.runs), options.seed)
+    runs, rows = [(subject, options.alpha, seed) for seed, subject in dealt], []
+    with options.out.open("a", encoding="utf-8", buffering=1) as sink:
+        for row in ended(runs, options.workers):
+            rows.append(row)
+            sink.write(json.dumps(row) + "\n")
+            head = f"{len(rows)} of {len(runs)}: {row['subject']}, seed {row['seed']}, {row['seconds']:.0f} s"
+            reasons = [f"{kind}: {reason}" for kind in ("violated", "undecided") for reason in row[kind]]
+            print("\n    ".join([head, *reasons]), flush=True)  # noqa: T201
+    for name in dict.fromkeys(row["subject"] for row in rows):
+        print("\n".join(summary(name, [row for row in rows if row["subject"] == name])))  # noqa: T201
+    if rows:
+        print("\n".join(summary("all", rows)))  # noqa: T201
 
 
 if __name__ == "__main__":

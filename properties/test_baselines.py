@@ -211,7 +211,7 @@ def test_online_dpo_minimises_its_loss_on_the_ball(
 
 @pytest.mark.guarantee("E6", needs=["xpo"])
 @designed(
-    [{"problem": CHAIN, "rounds": 8, "feedback": "reward", "alpha": 0.5, "partition_samples": 16}],
+    [{"problem": CHAIN, "rounds": 24, "feedback": "reward", "alpha": 0.5, "partition_samples": 16}],
     named("xpo", "pessimistic bonus-on-first distinct-partition null-in-partition pair-in-partition without-optimism"),
 )
 @instances(

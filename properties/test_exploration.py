@@ -25,7 +25,7 @@ from spanver.strategies import realizing, regressions, run_settings, tabular_pro
 from spanver.values import FloatArray, RejectionRule
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, mean_experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of
 
@@ -243,4 +243,4 @@ def test_all_parameters_stay_in_the_confidence_ellipsoid(
         runs = explore_often(check, problem, settings, count, seed)
         return [int(not all(inside for inside, _ in confident(problem, run, settings.ridge))) for run in runs]
 
-    return check.mean_experiment(observe, DELTA)
+    return mean_experiment(check, observe, DELTA)

@@ -16,7 +16,7 @@ from spanver.subjects.layouts import laid_out
 from spanver.values import FloatArray, IntArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments, instances
 
 from . import finite_law_mistakes as mistakes
@@ -76,7 +76,7 @@ def test_draws_by_weights_have_their_law(
     check: Check, weights: FloatArray, scale: float, layout: str, together: int
 ) -> Experiment:
     given = weights_of(weights, scale, layout)
-    return check.law_experiment(observer(check, "draw_weights", given, together), law_of(given))
+    return law_experiment(check, observer(check, "draw_weights", given, together), law_of(given))
 
 
 MOST_MOVED = 0.5
@@ -125,7 +125,7 @@ def test_draws_by_logits_have_their_law(
     check.judgeable(moved < MOST_MOVED, f"{check.subject.arithmetic} loses the law of logits this large")
     if moved >= MOST_MOVED:
         reject()
-    return check.law_experiment(observer(check, "draw_logits", given, together), law_of_logits(given), tolerated=moved)
+    return law_experiment(check, observer(check, "draw_logits", given, together), law_of_logits(given), tolerated=moved)
 
 
 @st.composite
@@ -195,7 +195,7 @@ def test_rows_of_a_batch_have_their_laws_and_are_independent(
         pairs: list[int] = (2 * found[row] + event[found[other]]).tolist()
         return pairs
 
-    return check.law_experiment(observe, joint(law, law, row, other).ravel())
+    return law_experiment(check, observe, joint(law, law, row, other).ravel())
 
 
 @st.composite
@@ -262,4 +262,4 @@ def test_distinct_draws_have_the_law_of_successive_draws(
         return [sets.index(each) if each in chances else len(sets) for each in found]
 
     law = np.array([*chances.values(), 0.0])
-    return check.law_experiment(observe, law / law.sum())
+    return law_experiment(check, observe, law / law.sum())

@@ -16,7 +16,7 @@ from spanver.subjects.layouts import laid_out
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments, instances
 
 from . import finite_law_mistakes as mistakes
@@ -99,7 +99,7 @@ DESIGNED_DRAWS = (
 @experiments(law=SMALL_LAWS, layout=st.sampled_from(LAYOUTS), together=st.sampled_from(TOGETHER))
 def test_draws_have_the_law_that_was_given(check: Check, law: FloatArray, layout: str, together: int) -> Experiment:
     given = probabilities_of(law, layout)
-    return check.law_experiment(observer(check, "draw", given, together), law_of(given))
+    return law_experiment(check, observer(check, "draw", given, together), law_of(given))
 
 
 DESIGNED_DEPENDENCE = (
@@ -124,7 +124,7 @@ def test_draws_of_a_call_and_of_the_next_are_independent(check: Check, law: Floa
         return found
 
     chances = np.array([1.0 - float(law @ event), float(law @ event)])
-    return check.law_experiment(triples, np.einsum("i,j,k->ijk", chances, chances, chances).ravel())
+    return law_experiment(check, triples, np.einsum("i,j,k->ijk", chances, chances, chances).ravel())
 
 
 SHAPES, SIZES = st.sampled_from(sorted(MANY)), st.integers(1000, 5000)
@@ -147,7 +147,7 @@ def test_draws_of_many_outcomes_have_the_law_that_was_given(
     given = laid_out(law_of(MANY[shape](size)), layout)
     law = law_of(given)
     cells = cells_of(law)
-    return check.law_experiment(observer(check, "draw", given, 4096, cells), masses_of(cells, law))
+    return law_experiment(check, observer(check, "draw", given, 4096, cells), masses_of(cells, law))
 
 
 def nearly_certain(size: int) -> FloatArray:

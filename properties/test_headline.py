@@ -33,7 +33,7 @@ from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, mean_experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, Round, rounds_of
 
@@ -145,8 +145,11 @@ def needle_experiment(
             found.append(int(named or output.id == label))
         return found
 
-    return check.mean_experiment(
-        observe, ceiling, of=f"runs in which the needle of {needle.responses} responses was drawn, queried or returned"
+    return mean_experiment(
+        check,
+        observe,
+        ceiling,
+        of=f"runs in which the needle of {needle.responses} responses was drawn, queried or returned",
     )
 
 
@@ -265,7 +268,7 @@ def test_spanner_sampling_reaches_the_optimum_at_any_coverage(check: Check, log_
         runs = zip(problems, check.calls("spanner_sampling", make, count), strict=True)
         return [int(gap(problem, log_law(problem, policy)) > EPS) for problem, (_, policy) in runs]
 
-    return check.mean_experiment(observe, DELTA, of=f"runs at coverage 2^{exponent} whose gap exceeds {EPS}")
+    return mean_experiment(check, observe, DELTA, of=f"runs at coverage 2^{exponent} whose gap exceeds {EPS}")
 
 
 @pytest.mark.guarantee("T2", needs=["spanner_sampling"])

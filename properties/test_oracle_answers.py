@@ -19,7 +19,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, Responses
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.rendering import short
 from spanver.verification.search import experiments
 
@@ -72,7 +72,8 @@ def responses_law(check: Check, factory: str, problem: TabularProblem) -> Experi
     def two(oracle: Oracle, prompt: Any) -> int:
         return first_and_repeat(oracle.sample(prompt, 2))
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, two),
         laws.law_of_draws(problem),
         of=f"responses of {factory} to sample(prompt, 2)",
@@ -106,7 +107,8 @@ def strong_samples_law(check: Check, factory: str, problem: TabularProblem) -> E
     def two(oracle: Oracle, prompt: Any) -> int:
         return first_and_repeat(oracle.sample(prompt, 2, theta=realizing(problem)))
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, two),
         laws.strong_law(problem),
         of=f"responses of {factory} to sample(prompt, 2, theta={short(realizing(problem))}), beta {problem.beta:g}",
@@ -146,7 +148,7 @@ def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experime
         oracle = check.call(factory, problem, seed=seed)
         return [int(oracle.prompt()) for _ in range(count)]
 
-    return check.law_experiment(observe, problem.prompt_law, of=f"prompt of {factory}")
+    return law_experiment(check, observe, problem.prompt_law, of=f"prompt of {factory}")
 
 
 (test_prompts_of_a_literal_oracle_have_their_law, test_prompts_of_a_counted_oracle_have_their_law) = of_both_oracles(
@@ -182,7 +184,8 @@ def prompts_and_responses_law(check: Check, factory: str, problem: TabularProble
         return seen
 
     prompts, responses = range(problem.prompts), range(problem.responses)
-    return check.law_experiment(
+    return law_experiment(
+        check,
         observe,
         laws.law_of_prompt_response_prompt(problem),
         of=f"prompt, its response by {query}, and the next prompt of {factory}",
@@ -234,7 +237,7 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
     of = f"rewards of {factory} for responses 0, 1 and 0"
     names = [", ".join(ends) for ends in product(("low", "high"), repeat=3)]
     names = names if problem.noise > 0.0 else ["the means", "others"]
-    return check.law_experiment(answers(check, factory, problem, three), law, of=of, outcomes=names)
+    return law_experiment(check, answers(check, factory, problem, three), law, of=of, outcomes=names)
 
 
 TWO_RESPONSES = tabular_problems(
@@ -270,7 +273,8 @@ def labels_law(check: Check, factory: str, problem: TabularProblem) -> Experimen
         one, again, other = (int(oracle.compare(prompt, *pair)) for pair in ((0, 1), (0, 1), (1, 0)))
         return 4 * one + 2 * again + other
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, three),
         laws.law_of_labels(problem),
         of=f"labels of {factory} for (0, 1), (0, 1) and (1, 0)",

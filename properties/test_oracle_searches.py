@@ -13,7 +13,7 @@ from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import SearchResult, UncertainPairRule
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments
 
 from . import oracle_laws as laws
@@ -31,7 +31,8 @@ def counts_law(check: Check, factory: str, problem: TabularProblem) -> Experimen
         one, two = sorted(ids)
         return pairs.index((one, two))
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, drawn),
         laws.law_of_counts(problem),
         of=f"responses of {factory} to sample_counts(prompt, 2)",
@@ -76,7 +77,8 @@ def first_of_pairs_law(check: Check, factory: str, problem: TabularProblem, limi
         chosen = 0 if found.responses is None else int(found.responses.ids[0])
         return outcome(found, chosen, problem.responses, limit)
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, first),
         LAW_OF_FIRST(problem=problem, limit=limit),
         of=f"first response of the pair that sample_until of {factory} accepts in at most {limit} tries",
@@ -99,7 +101,8 @@ def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -
         return possible.index(one * problem.responses + two)
 
     names = [f"{one} and {two}" for one, two in np.argwhere(hits).tolist()]
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, pair),
         law[possible],
         of=f"pair that sample_until of {factory} accepts in at most {limit} tries",
@@ -160,7 +163,8 @@ def trials_law(check: Check, factory: str, problem: TabularProblem, limit: int, 
         chosen = 0 if found.responses is None else int(found.responses.ids[0])
         return outcome(found, chosen, problem.responses, limit)
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         answers(check, factory, problem, accepted),
         laws.law_of_trials(problem, limit, margin),
         of=f"response that sample_until of {factory} accepts in at most {limit} trials",
@@ -219,7 +223,8 @@ def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, r
             seen.append(outcomes.index(found))
         return seen
 
-    return check.law_experiment(
+    return law_experiment(
+        check,
         observe,
         np.array([law[each] for each in outcomes]),
         of=f"two rounds of phase 1 on {factory}",

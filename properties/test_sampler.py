@@ -28,7 +28,7 @@ from spanver.subjects.contract import Call
 from spanver.values import Counts, LinearScore, RejectionRule, Responses, SearchResult
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, independent_oracles
 
@@ -104,7 +104,8 @@ def law_of_outputs(
     tolerated: float = 0.0,
 ) -> Experiment:
     """Experiment: outputs of calls have this law."""
-    return check.law_experiment(
+    return law_experiment(
+        check,
         outputs(check, sampler, problem, multiplier, failure, constant=constant),
         law,
         of=f"response of {sampler} (M = {multiplier:.4g}, delta = {failure:g})",

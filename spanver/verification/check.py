@@ -1,4 +1,4 @@
-"""What a property is given: `Check` calls the subject, derives seeds, and designs experiments.
+"""What a property is given: `Check` calls the subject, derives seeds, and keeps what was found.
 
 A property is a plain function of a `Check` and of an instance. Hypothesis searches the instances, and never the
 randomness: all seeds are derived by hash from (run seed, property, instance, purpose), so a failing instance replays
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,16 +26,11 @@ from spanver.errors import (
     raised,
     where_raised,
 )
-from spanver.evidence import log_e_law, log_e_mean, log_e_violated_law, min_samples_law, min_samples_mean
-from spanver.evidence.e_values import MOST_ENUMERATED
 from spanver.oracle import Budget
 from spanver.subjects.contract import Call as SubjectCall
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.results import SpannerResult
-from spanver.validation import require
-from spanver.values import FloatArray
 from spanver.verification.calls import Made, made_call
-from spanver.verification.experiment import POWER, Experiment, Seen
 from spanver.verification.finding import Finding
 from spanver.verification.profiles import Profile
 from spanver.verification.rendering import short
@@ -189,78 +184,6 @@ class Check:
             if hypothesis.currently_in_test_context():  # designed instances are not searched
                 hypothesis.target(self._ratio)
 
-    def law_experiment(
-        self,
-        observe: Callable[[int, int], Sequence[Any]],
-        law: FloatArray,
-        *,
-        of: str = "outcome",
-        outcomes: Sequence[str] = (),
-        tolerated: float = 0.0,
-    ) -> Experiment:
-        """Experiment: observations, which are indices, are independent and have this law, up to what is tolerated.
-
-        Parameters
-        ----------
-        observe : callable
-            `observe(count, seed)`: that many further observations.
-        law : array, shape (k,)
-            Probabilities of at most 8 outcomes, so that the e-value may be looked at any time.
-        of : str
-            What an observation is: `response of softmax_sample (M = 4, delta = 0.9)`.
-        outcomes : sequence of str, length k
-            Their names. Default: their indices.
-        tolerated : float
-            Total variation from the law that the guarantee allows.
-        """
-        require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
-        demanded = tolerated + self.discrepancy
-        samples = min_samples_law(law, demanded, alpha=self.alpha, tolerated=tolerated, power=POWER)
-        names = list(outcomes) or [str(index) for index in range(len(law))]
-
-        def seen(drawn: Sequence[Any]) -> Seen:
-            shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
-            worst = int(np.argmax(np.abs(shares - law)))
-            observed, expected = f"{names[worst]} with frequency {shares[worst]:.4g}", f"{law[worst]:.4g}"
-            return Seen(
-                of, observed, expected, list(zip(names, shares.tolist(), np.asarray(law).tolist(), strict=True))
-            )
-
-        return Experiment(
-            observe,
-            lambda drawn: log_e_law(drawn, law, tolerated=tolerated),
-            samples,
-            seen,
-            lambda drawn: log_e_violated_law(drawn, law, demanded),
-        )
-
-    def mean_experiment(
-        self, observe: Callable[[int, int], Sequence[Any]], bound: float, *, of: str = "event"
-    ) -> Experiment:
-        """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy.
-
-        Parameters
-        ----------
-        observe : callable
-            `observe(count, seed)`: that many further observations.
-        bound : float
-        of : str
-            The event that is observed: `run whose gap exceeds 0.05`.
-        """
-        excess = min(self.discrepancy, 1.0 - bound)
-        samples = min_samples_mean(bound, excess, alpha=self.alpha, power=POWER)
-
-        def seen(drawn: Sequence[Any]) -> Seen:
-            return Seen(of, f"frequency {float(np.mean(drawn)):.4g}", f"at most {bound:.4g}")
-
-        def log_e_violated(drawn: Sequence[Any]) -> float:
-            return log_e_mean(len(drawn) - float(np.sum(drawn)), len(drawn), max(0.0, 1.0 - bound - excess))
-
-        def log_e(drawn: Sequence[Any]) -> float:
-            return log_e_mean(float(np.sum(drawn)), len(drawn), bound)
-
-        return Experiment(observe, log_e, samples, seen, log_e_violated)
-
 
 def expect(holds: bool, of: str, observed: object, expected: object) -> None:
     """Refuse what does not hold, with what was observed, what was expected, and of what.
@@ -279,9 +202,8 @@ def expect(holds: bool, of: str, observed: object, expected: object) -> None:
         If it does not hold.
     """
     if not holds:
-        seen = Seen(of, short(observed), short(expected))
-        message = f"{of}: {seen.observed}, expected {seen.expected}"
-        raise ViolationError(message, of=of, observed=seen.observed, expected=seen.expected)
+        seen, right = short(observed), short(expected)
+        raise ViolationError(f"{of}: {seen}, expected {right}", of=of, observed=seen, expected=right)
 
 
 def _fault(function: str, error: BaseException) -> ViolationError:

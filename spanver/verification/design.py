@@ -2,8 +2,8 @@
 
 A property runs its designed instances first, and then what Hypothesis finds. The mistakes are mutants of the zoo, so
 that each has a description and code. That they show is computed, and asserted by `tests/verification/test_designs.py`:
-an exact property certainly fails on a designed instance; on at least half of those of a statistical one, the mistake
-moves what is judged by at least three times what the `quick` profile detects with probability 0.99.
+an exact property fails on a designed instance, whatever the seed; on at least half of those of a statistical one, the
+mistake moves what is judged by at least three times what the `quick` profile detects with probability 0.99.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Statistical claims: an experiment on one instance, and when its e-values are looked at.
+"""Statistical claims: how an experiment on one instance is designed, and when its e-values are looked at.
 
 The sample size of an experiment is the one that its discrepancy needs. E-values may be looked at any time, so the
 sample grows in steps: a gross fault is decided early, and so is that there is no violation of the size demanded. Of
@@ -13,7 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from spanver.errors import ViolationError
+from spanver.evidence import log_e_law, log_e_mean, log_e_violated_law, min_samples_law, min_samples_mean
+from spanver.evidence.e_values import MOST_ENUMERATED
+from spanver.validation import require
+from spanver.values import FloatArray
+from spanver.verification.check import Check
 
 FIRST_LOOK = 64  # observations
 # An experiment that may end early either way is looked at again with a part of 1/GROWTH more, others with 3 times more.
@@ -66,6 +73,82 @@ class Experiment:
     samples: int
     seen: Callable[[Sequence[Any]], Seen]
     log_e_violated: Callable[[Sequence[Any]], float] | None = None
+
+
+def law_experiment(
+    check: Check,
+    observe: Callable[[int, int], Sequence[Any]],
+    law: FloatArray,
+    *,
+    of: str = "outcome",
+    outcomes: Sequence[str] = (),
+    tolerated: float = 0.0,
+) -> Experiment:
+    """Experiment: observations, which are indices, are independent and have this law, up to what is tolerated.
+
+    Parameters
+    ----------
+    check : Check
+        Whose level and discrepancy decide the number of observations.
+    observe : callable
+        `observe(count, seed)`: that many further observations.
+    law : array, shape (k,)
+        Probabilities of at most 8 outcomes, so that the e-value may be looked at any time.
+    of : str
+        What an observation is: `response of softmax_sample (M = 4, delta = 0.9)`.
+    outcomes : sequence of str, length k
+        Their names. Default: their indices.
+    tolerated : float
+        Total variation from the law that the guarantee allows.
+    """
+    require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
+    demanded = tolerated + check.discrepancy
+    samples = min_samples_law(law, demanded, alpha=check.alpha, tolerated=tolerated, power=POWER)
+    names = list(outcomes) or [str(index) for index in range(len(law))]
+
+    def seen(drawn: Sequence[Any]) -> Seen:
+        shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
+        worst = int(np.argmax(np.abs(shares - law)))
+        observed, expected = f"{names[worst]} with frequency {shares[worst]:.4g}", f"{law[worst]:.4g}"
+        return Seen(of, observed, expected, list(zip(names, shares.tolist(), np.asarray(law).tolist(), strict=True)))
+
+    return Experiment(
+        observe,
+        lambda drawn: log_e_law(drawn, law, tolerated=tolerated),
+        samples,
+        seen,
+        lambda drawn: log_e_violated_law(drawn, law, demanded),
+    )
+
+
+def mean_experiment(
+    check: Check, observe: Callable[[int, int], Sequence[Any]], bound: float, *, of: str = "event"
+) -> Experiment:
+    """Experiment: observations in [0, 1] have a mean of at most `bound`, up to the discrepancy.
+
+    Parameters
+    ----------
+    check : Check
+        As in `law_experiment`.
+    observe : callable
+        `observe(count, seed)`: that many further observations.
+    bound : float
+    of : str
+        The event that is observed: `run whose gap exceeds 0.05`.
+    """
+    excess = min(check.discrepancy, 1.0 - bound)
+    samples = min_samples_mean(bound, excess, alpha=check.alpha, power=POWER)
+
+    def seen(drawn: Sequence[Any]) -> Seen:
+        return Seen(of, f"frequency {float(np.mean(drawn)):.4g}", f"at most {bound:.4g}")
+
+    def log_e_violated(drawn: Sequence[Any]) -> float:
+        return log_e_mean(len(drawn) - float(np.sum(drawn)), len(drawn), max(0.0, 1.0 - bound - excess))
+
+    def log_e(drawn: Sequence[Any]) -> float:
+        return log_e_mean(float(np.sum(drawn)), len(drawn), bound)
+
+    return Experiment(observe, log_e, samples, seen, log_e_violated)
 
 
 @dataclass

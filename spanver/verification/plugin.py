@@ -47,14 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say that a subject in this process is trusted."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say that a subject in this process is trusted, also where `-q` leaves the header out."""
     subject = config.getoption("--subject")
     if subject == "reference" or config.getoption("--spanver-isolated") or config.getoption("--subject-command"):
-        return []
+        return
     from spanver.verification.request import TRUSTING  # noqa: PLC0415 (nothing before it is needed)
 
-    return [f"spanver: {subject}, {TRUSTING}"]
+    terminalreporter.write_line(f"spanver: {subject}, {TRUSTING}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

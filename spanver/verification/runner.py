@@ -91,10 +91,12 @@ def findings_here(request: Request) -> Iterator[Finding]:
 
 def _options(request: Request, folder: Path, workers: int) -> list[str]:
     """Options of pytest, which leave no file in the user's folder and activate no plugin that no verdict needs."""
-    # A configuration of its own, so that the user's does not affect the properties.
+    # A configuration of its own, so that the user's does not affect the properties; the user's conftest.py would be
+    # code of the subject in this process.
     settings = folder / "pytest.ini"
     settings.write_text("[pytest]\naddopts = --import-mode=importlib\n", encoding="utf-8")
     options = ["--pyargs", "spanver.properties", "-c", str(settings), "--rootdir", str(folder), "-q"]
+    options += ["--noconftest"]
     for plugin in ("cacheprovider", "benchmark", "randomly", "unraisableexception"):
         options += ["-p", f"no:{plugin}"]
     if "spanver.verification.plugin" not in {each.value for each in entry_points(group="pytest11")}:

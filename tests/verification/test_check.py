@@ -17,7 +17,7 @@ from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, mean_experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import GENEROUS_BUDGET
 
@@ -117,7 +117,7 @@ def test_a_mean_below_its_bound_is_no_violation_and_one_above_is() -> None:
 
         @experiments(number=NUMBERS)
         def rare(check: Check, number: int, share: float = share) -> Experiment:
-            return check.mean_experiment(coin(share), 0.2)
+            return mean_experiment(check, coin(share), 0.2)
 
         check = a_check()
         if verdict is Verdict.VIOLATED:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spanver.errors import ViolationError
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments
 
 
@@ -24,7 +24,7 @@ def test_a_wrong_law_is_violated_early_and_shrunk_with_fresh_randomness() -> Non
             looked.append(count)
             return coin(0.9 if number >= 3 else 0.5)(count, seed)
 
-        return check.law_experiment(observe, np.array([0.5, 0.5]))
+        return law_experiment(check, observe, np.array([0.5, 0.5]))
 
     check = a_check()
     with pytest.raises(ViolationError, match="e-value"):
@@ -43,7 +43,7 @@ def test_a_violation_that_is_seen_late_is_shrunk_on_a_bounded_number_of_observat
             observed[number] = observed.get(number, 0) + count
             return coin(0.53 if number >= 1000 else 0.5)(count, seed)
 
-        return check.law_experiment(observe, np.array([0.5, 0.5]))
+        return law_experiment(check, observe, np.array([0.5, 0.5]))
 
     with pytest.raises(ViolationError, match="e-value"):
         barely_biased(a_check(discrepancy=0.02))

@@ -12,16 +12,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from command_line import program
+from command_line import Command, Said, program
 
-from spanver.errors import ArgumentError, HandshakeError
-from spanver.loading import open_subject
+from spanver.errors import ArgumentError
 from spanver.subjects import process
-from spanver.verdicts import Verdict
-from spanver.verification.finding import Finding, finding_to_json
+from spanver.verification.finding import finding_to_json
 from spanver.verification.report import footer_lines
 from spanver.verification.request import TRUSTING, Request
-from spanver.verification.results import Report
 from spanver.verification.runner import run_properties, verify
 
 NORMS = """
@@ -53,11 +50,11 @@ def softmax_sample(oracle, prompt, score, *, multiplier, failure, seed):
 subject = sys.modules[__name__]
 """
 
-Subject = Callable[..., str]
+Written = Callable[..., str]
 
 
 @pytest.fixture
-def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
     """Write a subject into a module of the working directory."""
 
     def write(template: str, body: str = "pass", further: str = "") -> str:
@@ -67,66 +64,6 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
 
     monkeypatch.chdir(tmp_path)
     return write
-
-
-def verified(name: str, only: str = "S8") -> Report:
-    report = verify(Request(name, only=only), workers=1)
-    assert report.verdict is Verdict.VIOLATED
-    return report
-
-
-def finding(report: Report) -> Finding:
-    found = report.rows[0].violation
-    assert found is not None
-    return found
-
-
-CHEATS = {
-    "an exit": ("os._exit(0)", "", "protocol", "exit code 0"),
-    "a rejected instance": ("hypothesis.reject()", "", "raised", r"raised UnsatisfiedAssumption.*\(dishonest.py:9\)"),
-    "a false assumption": ("hypothesis.assume(False)", "", "raised", "raised UnsatisfiedAssumption"),
-    "a system exit": ("sys.exit(0)", "", "raised", "raised SystemExit: 0"),
-    "a handler that ends the process": ("pass", "atexit.register(os._exit, 0)", "guarantee", "by definition"),
-    "arrays made writable": ("features.setflags(write=True)", "", "raised", "WRITEABLE"),
-    "arrays overwritten": (
-        "with contextlib.suppress(ValueError):\n    features.setflags(write=True)\n    features[:] = 0.0",
-        "",
-        "guarantee",
-        "by definition",
-    ),
-    "a harness patched at import": (
-        "pass",
-        "from spanver.verification import check, results, runner\n"
-        "check.Check.call = lambda self, function, *arguments, **named: np.ones(len(arguments[0]))\n"
-        "runner.judge = results.judge = lambda *_: results.Row('S8', results.Status.HOLDS)",
-        "guarantee",
-        "by definition",
-    ),
-    "every number that could be the expected one": (
-        "for each in gc.get_objects():\n"
-        "    if type(each).__name__ in ('Check', 'RecordingOracle', 'TabularProblem'):\n"
-        "        return np.full(len(features), np.nan)",
-        "",
-        "guarantee",
-        "by definition",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CHEATS)
-def test_a_subject_that_reaches_for_the_harness_is_violated(written: Subject, name: str) -> None:
-    body, further, cause, words = CHEATS[name]
-    report = verified(written(NORMS, body, further))
-    found = finding(report)
-    assert found.cause == cause
-    assert re.search(words, found.message), found.message
-
-
-def test_a_subject_that_never_ends_is_violated_and_run_once(written: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "TIME_LIMIT", 0.5)
-    found = finding(verified(written(NORMS, "while True: time.sleep(1.0)")))
-    assert found.examples == 1
-    assert "time limit" in found.message
 
 
 OPENED = "oracle._oracle._source._problem.reward"
@@ -144,52 +81,93 @@ with contextlib.suppress(AttributeError):
 oracle._ledger = None
 return response
 """
+OVERWRITTEN = """
+with contextlib.suppress(ValueError):
+    features.setflags(write=True)
+    features[:] = 0.0
+"""
+PATCHED = """
+from spanver.verification import check, results, runner
+check.Check.call = lambda self, function, *arguments, **named: np.ones(len(arguments[0]))
+runner.judge = results.judge = lambda *_: results.Row('S8', results.Status.HOLDS)
+"""
+FOUND = """
+for each in gc.get_objects():
+    if type(each).__name__ in ('Check', 'RecordingOracle', 'TabularProblem'):
+        return np.full(len(features), np.nan)
+"""
+CLAIMED = "print('1 of 1 properties ran: 1 guarantee holds, 0 violated, 0 undecided', flush=True); os._exit(0)"
+VIOLATED = "S8 is violated: .* by definition"
+
+# By what the subject does: its template, the body of its function, what stands beside it, the exit code, and words.
+ENDINGS = {
+    "exits when called": (NORMS, "os._exit(0)", "", 1, r"exit code 0.* \[protocol\]"),
+    "prints a verdict and exits": (NORMS, CLAIMED, "", 1, r"exit code 0.* \[protocol\]"),
+    "exits by a handler": (NORMS, "pass", "atexit.register(os._exit, 0)", 1, VIOLATED),
+    "exits when imported": (NORMS, "pass", "os._exit(0)", 2, "exit code 0"),
+    "exits by an error when called": (NORMS, "sys.exit(0)", "", 1, r"raised SystemExit: 0 .*\[raised\]"),
+    "exits by an error when imported": (NORMS, "pass", "sys.exit(0)", 2, r"importable \(SystemExit: 0\)"),
+    "never ends when called": (NORMS, "while True: time.sleep(1.0)", "", 1, "S8 invariances not judged 1 .*time limit"),
+    "never ends when imported": (NORMS, "pass", "while True: time.sleep(1.0)", 2, "time limit"),
+    "rejects instances": (NORMS, "hypothesis.reject()", "", 1, r"raised UnsatisfiedAssumption.*\(dishonest.py:9\)"),
+    "assumes what is false": (NORMS, "hypothesis.assume(False)", "", 1, r"raised UnsatisfiedAssumption.*\[raised\]"),
+    "makes arrays writable": (NORMS, "features.setflags(write=True)", "", 1, r"WRITEABLE.*\[raised\]"),
+    "overwrites arrays": (NORMS, OVERWRITTEN, "", 1, VIOLATED),
+    "patches the harness": (NORMS, "pass", PATCHED, 1, VIOLATED),
+    "searches memory for what is expected": (NORMS, FOUND, "", 1, VIOLATED),
+    "opens the table": (SAMPLER, OPENED, "", 1, r"raised AttributeError.*\(dishonest.py:8\)"),
+    "edits the ledger and the record": (SAMPLER, EDITED, "", 1, "R1 is violated: .*samples, at most"),
+    "promises nothing": (NORMS, "pass", "unpromised = provides", 2, "declared by the subject: unpromised: ellip"),
+    "provides nothing": (NORMS, "pass", "provides = []", 2, "nothing was checked"),
+    "computes coarsely": (NORMS, "pass", "precision = 'bfloat16'", 1, VIOLATED),
+    "declares any error right": (NORMS, "pass", "precision = 1e12", 2, "precision is 1000000000000.0"),
+    "declares half of its digits right": (NORMS, "pass", "precision = 0.5", 2, "precision is 0.5"),
+    "declares any set spanning": (NORMS, "pass", "approximation = 1e12", 2, "approximation is 1000000000000.0"),
+    "declares better than exact": (NORMS, "pass", "approximation = 0.5", 2, "approximation is 0.5"),
+    "declares what there is not": (NORMS, "pass", "unpromised = ['fly']", 2, r"unpromised is \['fly'\]"),
+}  # fmt: skip
 
 
-def test_the_table_is_not_within_reach(written: Subject) -> None:
-    found = finding(verified(written(SAMPLER, OPENED), "R1"))
-    assert "raised AttributeError" in found.message
-    assert "(dishonest.py:8)" in found.message
+@pytest.mark.parametrize("name", ENDINGS)
+def test_no_dishonest_subject_ends_in_exit_code_0(
+    spanver: Command, written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    template, body, further, code, words = ENDINGS[name]
+    monkeypatch.setattr(process, "TIME_LIMIT" if code == 1 else "START_LIMIT", 1.0 if "never" in name else 20.0)
+    arguments = "verify", written(template, body, further), "--only", "S8,R1", "--smoke", "--workers", "1"
+    if "os._exit" in body + further:  # it would end the tests, were it not isolated
+        done = program(tmp_path, *arguments)
+        said = Said(done.returncode, " ".join(done.stdout.split()), " ".join(done.stderr.split()))
+    else:
+        said = spanver(*arguments)
+    assert said.code == code, said
+    assert re.search(words, said.out + said.err), said
 
 
-def test_the_ledger_and_the_record_are_not_within_reach(written: Subject) -> None:
-    assert "samples, at most" in finding(verified(written(SAMPLER, EDITED), "R1")).message
+def test_configuration_of_pytest_in_the_folder_of_a_subject_is_not_run(
+    spanver: Command, written: Written, tmp_path: Path
+) -> None:
+    (tmp_path / "tests").mkdir()
+    for file in ("conftest.py", "tests/conftest.py"):
+        (tmp_path / file).write_text("raise RuntimeError('it was run')\n")
+    said = spanver("verify", written(NORMS), "--only", "S8", "--smoke", "--workers", "2")
+    assert said.code == 1
+    assert re.search(VIOLATED, said.out), said
 
 
-def test_a_module_that_exits_when_it_is_imported_is_refused(written: Subject) -> None:
-    name = written(NORMS, further="sys.exit(0)")
-    for in_process in (False, True):
-        with pytest.raises(
-            (HandshakeError, ArgumentError), match=r"'dishonest:subject'.* importable \(SystemExit: 0\)"
-        ):
-            open_subject(name, None, in_process=in_process)
+HERE_TOO = [name for name in ENDINGS if name.startswith("declares") or name == "exits by an error when imported"]
 
 
-def test_a_module_that_exits_is_refused_at_the_command_line(written: Subject, tmp_path: Path) -> None:
-    done = program(tmp_path, "verify", written(NORMS, further="os._exit(0)"), "--only", "S8", "--workers", "1")
-    assert done.returncode == 2
-    assert "exit code 0" in done.stderr
+@pytest.mark.parametrize("name", HERE_TOO)
+def test_what_is_refused_is_refused_in_this_process_too(spanver: Command, written: Written, name: str) -> None:
+    template, body, further, code, words = ENDINGS[name]
+    said = spanver("verify", written(template, body, further), "--in-process", "--only", "S8", "--workers", "1")
+    sys.modules.pop("dishonest", None)
+    assert said.code == code
+    assert re.search(words, said.err), said
 
 
-@pytest.mark.parametrize(
-    ("declared", "words"),
-    [
-        ("precision = 1e12", "precision is 1000000000000.0"),
-        ("approximation = 1e12", "approximation is 1000000000000.0"),
-        ("approximation = 0.5", "approximation is 0.5"),
-        ("precision = 0.5", "precision is 0.5"),
-        ("unpromised = ['fly']", r"unpromised is \['fly'\]"),
-    ],
-)
-def test_what_nobody_could_declare_in_earnest_is_refused(written: Subject, declared: str, words: str) -> None:
-    name = written(NORMS, further=declared)
-    for in_process in (False, True):
-        with pytest.raises((HandshakeError, ArgumentError), match=words):
-            open_subject(name, None, in_process=in_process)
-        sys.modules.pop("dishonest", None)
-
-
-def test_what_a_subject_declares_is_printed(written: Subject) -> None:
+def test_what_a_subject_declares_is_printed(written: Written) -> None:
     further = "precision = 1e-3\napproximation = 3\nunpromised = ['elliptic_norms']\nclaims = ['A2', 'A1']"
     report = verify(Request(written(NORMS, further=further), only="S8"), workers=1)
     line = "approximation: 3.0; unpromised: elliptic_norms; claims: A1, A2; precision: 0.001"

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from spanver.verification.request import TRUSTING
+
 
 def test_the_suite_runs_in_anybodys_pytest(broken: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "--pyargs", "spanver.properties", "-p", "no:cacheprovider"]
@@ -20,6 +22,7 @@ def test_the_suite_runs_in_anybodys_pytest(broken: str, tmp_path: Path) -> None:
     assert "1 failed" in done.stdout
     assert "1 passed" in done.stdout
     assert "smallest instance" in done.stdout
+    assert f"spanver: {broken}, {TRUSTING}\n" in done.stdout
 
 
 FOUR = """
@@ -58,8 +61,9 @@ def test_a_junit_file_says_what_was_violated_undecided_and_not_judged(
     (tmp_path / "test_four.py").write_text(FOUR)
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
     monkeypatch.chdir(tmp_path)
-    with redirect_stdout(StringIO()):
+    with redirect_stdout(StringIO()) as printed:
         pytest.main(["test_four.py", "-c", "pytest.ini", "-W", "ignore", "-p", "no:xdist", "--junitxml=four.xml"])
+    assert TRUSTING not in printed.getvalue()  # the reference is ours
     cases = {case.attrib["name"]: case for case in ElementTree.parse("four.xml").iter("testcase")}
     failure = cases["test_violated"].find("failure")
     assert failure is not None

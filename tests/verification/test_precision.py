@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pytest
 from checks import a_check
 from precise_subjects import subject_in, to_bfloat16, to_float32, to_float64
@@ -14,11 +15,13 @@ from precise_subjects import subject_in, to_bfloat16, to_float32, to_float64
 from spanver.errors import ViolationError
 from spanver.subjects.contract import Subject
 from spanver.verdicts import Verdict
+from spanver.verification.design import Design
 from spanver.verification.profiles import PROFILES
+from spanver.zoo.independent.subject import INDEPENDENT
 
-identities, sampler, spanner, exploration, tokens = (
+identities, sampler, spanner, exploration, tokens, truncation = (
     import_module(f"spanver.properties.test_{name}")
-    for name in ("identities", "sampler", "spanner", "exploration", "tokens")
+    for name in ("identities", "sampler", "spanner", "exploration", "tokens", "truncation")
 )
 SEED = 0
 BRIEF = replace(PROFILES["quick"], shrinks=2)
@@ -62,3 +65,15 @@ def test_code_in_single_or_half_precision_that_declares_double_is_accused(
 def test_bfloat16_is_too_coarse_for_what_declares_single_precision() -> None:
     with pytest.raises(ViolationError, match="float32 allows"):
         identities.test_divergence_is_its_definition(a_check(subject=subject_in(to_bfloat16, "float32"), profile=BRIEF))
+
+
+def test_where_the_bounds_of_a_precision_say_nothing_nobody_is_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The gap is bounded by 0, and grows by an infinite factor: the product of both is no number.
+    judged = truncation.test_gaps_of_confident_rounds_are_small
+    features = np.array([[[0.0, 0.0], [0.25, 0.0], [0.25, 0.0]]])
+    problem = replace(truncation.witness(), features=features, theta_star=np.zeros(2), noise=0.0)
+    monkeypatch.setattr(judged, "design", Design(({**truncation.WITNESSES[0], "problem": problem},)))
+    check = a_check(subject=replace(INDEPENDENT, precision=1e-3), profile=replace(BRIEF, examples=1))
+    with pytest.raises(pytest.skip.Exception):
+        judged(check)
+    assert "bounds say nothing" in check.finding.not_judged

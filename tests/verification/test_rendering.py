@@ -17,7 +17,7 @@ from spanver.problems.tokens import TokenProblem
 from spanver.strategies import regressions, run_settings, tabular_problems, token_problems
 from spanver.values import LinearScore
 from spanver.verification.check import Check, expect
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment, mean_experiment
 from spanver.verification.finding import Call, plain
 from spanver.verification.rendering import instance_lines, short
 from spanver.verification.search import experiments, instances
@@ -113,7 +113,7 @@ def test_a_wrong_law_names_its_worst_outcome_and_shows_all_shares() -> None:
     @experiments(number=st.integers(0, 100))
     def biased(check: Check, number: int) -> Experiment:
         law = np.array([0.5, 0.5])
-        return check.law_experiment(coin(0.9), law, of="side of the coin", outcomes=["tails", "heads"])
+        return law_experiment(check, coin(0.9), law, of="side of the coin", outcomes=["tails", "heads"])
 
     check = a_check()
     with pytest.raises(ViolationError) as raised:
@@ -135,7 +135,7 @@ def test_a_wrong_law_names_its_worst_outcome_and_shows_all_shares() -> None:
 def test_a_rare_event_is_named() -> None:
     @experiments(number=st.integers(0, 100))
     def rare(check: Check, number: int) -> Experiment:
-        return check.mean_experiment(coin(0.9), 0.05, of="run whose gap exceeds 0.05")
+        return mean_experiment(check, coin(0.9), 0.05, of="run whose gap exceeds 0.05")
 
     check = a_check()
     with pytest.raises(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spanver.errors import NotJudgedError, ProtocolError, ViolationError
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment
+from spanver.verification.experiment import Experiment, law_experiment, mean_experiment
 from spanver.verification.profiles import PROFILES
 from spanver.verification.search import experiments, instances
 
@@ -111,7 +111,7 @@ def test_a_right_law_is_tested_on_every_instance_to_its_designed_size() -> None:
 
     @experiments(number=NUMBERS)
     def fair(check: Check, number: int) -> Experiment:
-        made = check.law_experiment(coin(0.5), np.array([0.5, 0.5]))
+        made = law_experiment(check, coin(0.5), np.array([0.5, 0.5]))
         sizes.append(made.samples)
         return made
 
@@ -128,7 +128,7 @@ def test_a_right_law_is_tested_on_every_instance_to_its_designed_size() -> None:
 def test_an_experiment_without_enough_instances_is_undecided() -> None:
     @experiments(number=st.just(1))
     def only_one(check: Check, number: int) -> Experiment:
-        return check.mean_experiment(coin(0.0), 0.5)
+        return mean_experiment(check, coin(0.0), 0.5)
 
     check = a_check()
     only_one(check)

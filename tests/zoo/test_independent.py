@@ -53,7 +53,7 @@ def test_a_sampler_keeps_within_its_bound_also_where_it_makes_one_trial(control:
 
 
 @pytest.mark.parametrize("name", ["variant-independent", "variant-independent-brent", "variant-independent-programmed"])
-@pytest.mark.parametrize("radius", [0.1, 10.0])
+@pytest.mark.parametrize("radius", [1e-8, 0.1, 10.0])
 def test_a_fit_has_the_least_loss_up_to_rounding(name: str, radius: float) -> None:
     rng = np.random.default_rng(1)
     features, targets = rng.normal(size=(6, 3)), rng.normal(size=6)

@@ -35,11 +35,12 @@ def programmed_fit(features: FloatArray, targets: FloatArray, radius: float) -> 
     shortest = np.linalg.lstsq(design, values, rcond=None)[0]
     if np.linalg.norm(shortest) <= ball:
         return np.asarray(rows.T @ shortest * (size / scale))
-    unit = np.linalg.norm(design @ shortest) + 1.0
+    # What does not change with the direction is left out: where the ball is small it would hide all that does.
+    unit = ball * float(np.linalg.norm(design.T @ values))
 
     def loss(direction: FloatArray) -> tuple[float, FloatArray]:
-        residuals = (design @ (ball * direction) - values) / unit
-        return float(residuals @ residuals), 2.0 * ball / unit * design.T @ residuals
+        fitted = design @ (ball * direction)
+        return float(fitted @ (fitted - 2.0 * values)) / unit, 2.0 * ball / unit * design.T @ (fitted - values)
 
     inside = {
         "type": "ineq",
