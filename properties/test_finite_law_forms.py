@@ -80,7 +80,7 @@ def test_draws_by_weights_have_their_law(
 
 
 MOST_MOVED = 0.5
-SHIFTS = st.sampled_from([0.0, 1000.0, -1000.0, 1e4, -1e4])
+SHIFTS = st.sampled_from([0.0, 1000.0, -1000.0, 1e4, -1e4, 1e8, 1e9, -1e9])
 
 
 DESIGNED_LOGIT_CALLS = (
@@ -102,8 +102,9 @@ def test_draws_by_logits_are_possible_and_decided_by_the_seed(
 
 DESIGNED_LOGITS = (
     {"law": np.full(5, 0.2), "shift": 1000.0, "layout": "contiguous", "together": 4096},
-    {"law": STRIDED, "shift": 1e4, "layout": "column", "together": 4096},
-    {"law": FIRST_IMPOSSIBLE, "shift": -1e4, "layout": "reversed", "together": 64},
+    {"law": STRIDED, "shift": 1e9, "layout": "column", "together": 4096},
+    {"law": FIRST_IMPOSSIBLE, "shift": -1e9, "layout": "reversed", "together": 64},
+    {"law": DOMINANT, "shift": 1e8, "layout": "contiguous", "together": 4096},
     {"law": DOMINANT, "shift": 1e4, "layout": "float32", "together": 4096},
 )
 
