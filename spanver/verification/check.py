@@ -146,6 +146,9 @@ class Check:
             returned = outcome()
             made.outcome = {"result": returned}
             result = result_of(function, returned)
+            if made.oracle is not None and made.oracle.refused is not None and _is_limited(made.oracle):
+                words = f"{function} returned a result, though its budget had run out: {made.oracle.refused}"
+                raise ViolationError(words)
             if isinstance(result, SpannerResult):
                 _require_drawn(function, result, arguments)
             return result
