@@ -37,6 +37,7 @@ from .passed_laws import (
     law_of_sets,
     logits_of,
     observer,
+    outcomes_of,
     weights_of,
 )
 
@@ -76,7 +77,12 @@ def test_draws_by_weights_have_their_law(
     check: Check, weights: FloatArray, scale: float, layout: str, together: int
 ) -> Experiment:
     given = weights_of(weights, scale, layout)
-    return check.law_experiment(observer(check, "draw_weights", given, together), law_of(given))
+    return check.law_experiment(
+        observer(check, "draw_weights", given, together),
+        law_of(given),
+        of="draws of draw_weights",
+        outcomes=outcomes_of(weights),
+    )
 
 
 MOST_MOVED = 0.5
@@ -126,7 +132,13 @@ def test_draws_by_logits_have_their_law(
     check.judgeable(moved < MOST_MOVED, f"{check.subject.arithmetic} loses the law of logits this large")
     if moved >= MOST_MOVED:
         reject()
-    return check.law_experiment(observer(check, "draw_logits", given, together), law_of_logits(given), tolerated=moved)
+    return check.law_experiment(
+        observer(check, "draw_logits", given, together),
+        law_of_logits(given),
+        of="draws of draw_logits",
+        outcomes=outcomes_of(law),
+        tolerated=moved,
+    )
 
 
 @st.composite
@@ -196,7 +208,13 @@ def test_rows_of_a_batch_have_their_laws_and_are_independent(
         pairs: list[int] = (2 * found[row] + event[found[other]]).tolist()
         return pairs
 
-    return check.law_experiment(observe, joint(law, law, row, other).ravel())
+    inside = f"in {np.flatnonzero(event).tolist()}"
+    names = [
+        f"row {row} gave {outcome} and row {other} one {where}"
+        for outcome in range(law.shape[1])
+        for where in (f"not {inside}", inside)
+    ]
+    return check.law_experiment(observe, joint(law, law, row, other).ravel(), of="draws of draw_batch", outcomes=names)
 
 
 @st.composite
@@ -263,4 +281,5 @@ def test_distinct_draws_have_the_law_of_successive_draws(
         return [sets.index(each) if each in chances else len(sets) for each in found]
 
     law = np.array([*chances.values(), 0.0])
-    return check.law_experiment(observe, law / law.sum())
+    names = [*(f"the set {sorted(each)}" for each in sets), "an impossible set"]
+    return check.law_experiment(observe, law / law.sum(), of="draws of draw_distinct", outcomes=names)

@@ -290,7 +290,7 @@ def expect(holds: bool, of: str, observed: object, expected: object) -> None:
 def _fault(function: str, error: BaseException) -> ViolationError:
     """Return the violation that an error of a function of the subject is."""
     if isinstance(error, ProtocolError):
-        return ViolationError(str(error), "protocol", final=error.final, function=function)
+        return ViolationError(str(error), error.cause, final=error.final, function=function)
     if isinstance(error, ContractError):
         return ViolationError(str(error), "contract", function=function)
     if isinstance(error, SubjectError):

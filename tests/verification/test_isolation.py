@@ -126,7 +126,7 @@ def test_a_subject_that_never_ends_is_violated_and_run_once(written: Subject, mo
     monkeypatch.setattr(process, "TIME_LIMIT", 0.5)
     found = finding(verified(written(NORMS, "while True: time.sleep(1.0)")))
     assert found.examples == 1
-    assert "time limit" in found.message
+    assert (found.cause, "0.5 s of its own time" in found.message) == ("time limit", True)
 
 
 OPENED = "oracle._oracle._source._problem.reward"
