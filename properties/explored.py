@@ -98,7 +98,8 @@ def first_and_second(played: Round) -> tuple[int, int]:
 
 def rewarded_pair(played: Round) -> tuple[int, int]:
     """Responses whose rewards were drawn, in this order."""
-    assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in an exploration round"
+    asked = "1 reward was" if len(played.rewards) == 1 else f"{len(played.rewards)} rewards were"
+    assert len(played.rewards) == 2, f"{asked} asked for in an exploration round, 2 are due"
     (one, _), (two, _) = played.rewards
     return int(one), int(two)
 

@@ -151,7 +151,7 @@ DRAWS = of_wrong_laws(
 MANY_DRAWS = of_wrong_laws_in_cells("uniform", "coarse-grid")
 DEPENDENCE: Effects = {"draw-second-repeated": second_repeated}
 WEIGHTS: Effects = {"weights-as-given": of_weights(_as_given), "weights-contiguous": of_weights(read_on)}
-LOGITS: Effects = {"logits-half-precision": of_logits(lambda logits: logits.astype(np.float16).astype(np.float64))}
+LOGITS: Effects = {"logits-single-precision": of_logits(lambda logits: logits.astype(np.float32))}
 BATCHES: Effects = {
     "batch-first-law": of_batches(lambda laws: np.repeat(laws[:1], len(laws), axis=0)),
     "batch-contiguous": of_batches(read_on),

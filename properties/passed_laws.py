@@ -80,6 +80,19 @@ MANY: dict[str, Callable[[int], Any]] = {
 """Laws of many outcomes, up to a factor, by what is special about them."""
 
 
+CELLS = (
+    "an impossible outcome",
+    "outcome 0",
+    *(f"an {parity} outcome in the {half} half" for half in ("first", "second") for parity in ("even", "odd")),
+)
+"""Names of the cells of `cells_of`."""
+
+
+def outcomes_of(law: FloatArray) -> list[str]:
+    """Names of the outcomes of a law."""
+    return [f"outcome {index}" for index in range(len(law))]
+
+
 def cells_of(law: FloatArray) -> IntArray:
     """Few cells for many outcomes: the impossible ones, the first, and the others by halves and by turns."""
     places = np.arange(len(law))

@@ -37,6 +37,7 @@ from .passed_laws import (
     law_of_sets,
     logits_of,
     observer,
+    outcomes_of,
     weights_of,
 )
 
@@ -76,11 +77,17 @@ def test_draws_by_weights_have_their_law(
     check: Check, weights: FloatArray, scale: float, layout: str, together: int
 ) -> Experiment:
     given = weights_of(weights, scale, layout)
-    return law_experiment(check, observer(check, "draw_weights", given, together), law_of(given))
+    return law_experiment(
+        check,
+        observer(check, "draw_weights", given, together),
+        law_of(given),
+        of="draws of draw_weights",
+        outcomes=outcomes_of(weights),
+    )
 
 
 MOST_MOVED = 0.5
-SHIFTS = st.sampled_from([0.0, 1000.0, -1000.0, 1e4, -1e4])
+SHIFTS = st.sampled_from([0.0, 1000.0, -1000.0, 1e4, -1e4, 1e8, 1e9, -1e9])
 
 
 DESIGNED_LOGIT_CALLS = (
@@ -102,8 +109,9 @@ def test_draws_by_logits_are_possible_and_decided_by_the_seed(
 
 DESIGNED_LOGITS = (
     {"law": np.full(5, 0.2), "shift": 1000.0, "layout": "contiguous", "together": 4096},
-    {"law": STRIDED, "shift": 1e4, "layout": "column", "together": 4096},
-    {"law": FIRST_IMPOSSIBLE, "shift": -1e4, "layout": "reversed", "together": 64},
+    {"law": STRIDED, "shift": 1e9, "layout": "column", "together": 4096},
+    {"law": FIRST_IMPOSSIBLE, "shift": -1e9, "layout": "reversed", "together": 64},
+    {"law": DOMINANT, "shift": 1e8, "layout": "contiguous", "together": 4096},
     {"law": DOMINANT, "shift": 1e4, "layout": "float32", "together": 4096},
 )
 
@@ -125,7 +133,14 @@ def test_draws_by_logits_have_their_law(
     check.judgeable(moved < MOST_MOVED, f"{check.subject.arithmetic} loses the law of logits this large")
     if moved >= MOST_MOVED:
         reject()
-    return law_experiment(check, observer(check, "draw_logits", given, together), law_of_logits(given), tolerated=moved)
+    return law_experiment(
+        check,
+        observer(check, "draw_logits", given, together),
+        law_of_logits(given),
+        of="draws of draw_logits",
+        outcomes=outcomes_of(law),
+        tolerated=moved,
+    )
 
 
 @st.composite
@@ -195,7 +210,13 @@ def test_rows_of_a_batch_have_their_laws_and_are_independent(
         pairs: list[int] = (2 * found[row] + event[found[other]]).tolist()
         return pairs
 
-    return law_experiment(check, observe, joint(law, law, row, other).ravel())
+    inside = f"in {np.flatnonzero(event).tolist()}"
+    names = [
+        f"row {row} gave {outcome} and row {other} one {where}"
+        for outcome in range(law.shape[1])
+        for where in (f"not {inside}", inside)
+    ]
+    return law_experiment(check, observe, joint(law, law, row, other).ravel(), of="draws of draw_batch", outcomes=names)
 
 
 @st.composite
@@ -262,4 +283,5 @@ def test_distinct_draws_have_the_law_of_successive_draws(
         return [sets.index(each) if each in chances else len(sets) for each in found]
 
     law = np.array([*chances.values(), 0.0])
-    return law_experiment(check, observe, law / law.sum())
+    names = [*(f"the set {sorted(each)}" for each in sets), "an impossible set"]
+    return law_experiment(check, observe, law / law.sum(), of="draws of draw_distinct", outcomes=names)

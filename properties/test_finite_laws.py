@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from spanver.verification.search import experiments, instances
 
 from . import finite_law_mistakes as mistakes
 from .passed_laws import (
+    CELLS,
     DESIGNED_LAWS,
     DOMINANT,
     FIRST_IMPOSSIBLE,
@@ -38,6 +40,7 @@ from .passed_laws import (
     law_of,
     masses_of,
     observer,
+    outcomes_of,
     probabilities_of,
 )
 
@@ -99,7 +102,9 @@ DESIGNED_DRAWS = (
 @experiments(law=SMALL_LAWS, layout=st.sampled_from(LAYOUTS), together=st.sampled_from(TOGETHER))
 def test_draws_have_the_law_that_was_given(check: Check, law: FloatArray, layout: str, together: int) -> Experiment:
     given = probabilities_of(law, layout)
-    return law_experiment(check, observer(check, "draw", given, together), law_of(given))
+    return law_experiment(
+        check, observer(check, "draw", given, together), law_of(given), of="draws of draw", outcomes=outcomes_of(law)
+    )
 
 
 DESIGNED_DEPENDENCE = (
@@ -124,7 +129,10 @@ def test_draws_of_a_call_and_of_the_next_are_independent(check: Check, law: Floa
         return found
 
     chances = np.array([1.0 - float(law @ event), float(law @ event)])
-    return law_experiment(check, triples, np.einsum("i,j,k->ijk", chances, chances, chances).ravel())
+    inside = f"in {np.flatnonzero(event).tolist()}"
+    names = [", ".join(each) for each in product((f"not {inside}", inside), repeat=3)]
+    law_of_three = np.einsum("i,j,k->ijk", chances, chances, chances).ravel()
+    return law_experiment(check, triples, law_of_three, of=f"three draws, each {apart} after the last", outcomes=names)
 
 
 SHAPES, SIZES = st.sampled_from(sorted(MANY)), st.integers(1000, 5000)
@@ -147,7 +155,13 @@ def test_draws_of_many_outcomes_have_the_law_that_was_given(
     given = laid_out(law_of(MANY[shape](size)), layout)
     law = law_of(given)
     cells = cells_of(law)
-    return law_experiment(check, observer(check, "draw", given, 4096, cells), masses_of(cells, law))
+    return law_experiment(
+        check,
+        observer(check, "draw", given, 4096, cells),
+        masses_of(cells, law),
+        of=f"draws of {size} outcomes",
+        outcomes=CELLS,
+    )
 
 
 def nearly_certain(size: int) -> FloatArray:

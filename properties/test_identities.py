@@ -102,7 +102,11 @@ def test_policies_sum_to_one_and_ignore_what_is_common_to_all_responses(
         expected = exponents - logsumexp(exponents)
         error = log_softmax_error(unit, log_base, scores, beta)
         law = law_of(check, log_base, scores, beta)
-        assert ((law == -np.inf) == (log_base == -np.inf)).all(), "the support is not that of the base policy"
+        other = np.flatnonzero((law == -np.inf) != (log_base == -np.inf))
+        assert not len(other), (
+            f"response {other[0]} has the log probability {law[other[0]]:.6g}, "
+            f"and the base probability {np.exp(log_base[other[0]]):.6g}: the support is not that of the base policy"
+        )
         assert_near(check, "the sum of probabilities", np.exp(law).sum(), 1.0, mean_error(expected, error))
         assert_near(check, "not the softmax, a log probability", law, expected, error)
         error += log_softmax_error(unit, log_base, np.abs(scores) + abs(shift), beta)

@@ -109,7 +109,8 @@ def judge_drawn_pairs(
     """A round of plain draws, two a pair: the first uncertain pair is accepted, up to ties."""
     features = problem.features[int(each.prompt)]
     tried = [each.drawn[k : k + 2] for k in range(0, len(each.drawn) - 1, 2)]
-    assert len(tried) <= settings.pairs_per_prompt, f"{len(tried)} pairs drawn"
+    allowed = settings.pairs_per_prompt
+    assert len(tried) <= allowed, f"{len(tried)} pairs were drawn at one prompt, pairs_per_prompt is {allowed}"
     lengths = np.array([float(norms(features[int(one)] - features[int(two)], sigma)[0]) for one, two in tried])
     sure = lengths - pair_error(check, problem, lengths, sigma, settings) > settings.nu
     first = next((k for k, is_sure in enumerate(sure) if is_sure), None)
@@ -285,7 +286,10 @@ def test_phase_one_passes_on_that_the_budget_is_exceeded(
         completed = False
     assert oracle.ledger.samples <= samples
     most = 2 * settings.prompts * settings.pairs_per_prompt  # S7
-    assert completed or samples < most, f"stopped on a budget of {samples} samples, a run draws at most {most}"
+    asked = f": it asked for {oracle.refused.asked} at once" if oracle.refused else ""
+    assert completed or samples < most, (
+        f"on a budget of {samples} samples it stopped, though a run needs at most {most}{asked}"
+    )
     # Every round of a complete run, also one that accepted nothing, tried at least a pair.
     answered = sum(each.samples >= 2 for each in rounds_of(oracle.queries))
     assert not completed or answered == settings.prompts, f"a complete run has samples of {answered} rounds"

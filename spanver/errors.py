@@ -113,9 +113,21 @@ class ProtocolError(SpanverError):
         Whether the same would cost the same time again.
     """
 
+    cause = "protocol"
+    """Of the violation that it is."""
+
     def __init__(self, message: str, *, final: bool = False) -> None:
         super().__init__(message)
         self.final = final
+
+
+class TimeLimitError(ProtocolError):
+    """A process subject took more of its own time for one run than it may."""
+
+    cause = "time limit"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, final=True)
 
 
 class SubjectError(SpanverError):
@@ -183,7 +195,7 @@ class ViolationError(AssertionError):
     message : str
         In one line.
     cause : str
-        `guarantee`, `raised` (the subject raised an error), `contract` or `protocol`.
+        `guarantee`, `raised` (the subject raised an error), `contract`, `time limit` or `protocol`.
     final : bool
         Whether to look for no smaller instance, as after a time limit.
     of, observed, expected : str

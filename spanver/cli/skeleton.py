@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from spanver.errors import ArgumentError
+from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.learners.spanner_sampling import Settings
 from spanver.subjects.contract import FUNCTIONS, Argument, Function, Kind
 from spanver.validation import require
 
@@ -109,6 +112,9 @@ def _function(function: Function) -> str:
 def _docstring(function: Function) -> Iterator[str]:
     yield f"Return {function.result}."
     shapes = [f"    {name}: {each.words}" for name, each in function.arguments.items() if each.words]
+    if "settings" in function.named:
+        kind = MultiTurnSettings if function.name == "multi_turn" else Settings
+        shapes += ["    settings, with attributes", *(f"        {each.name}" for each in fields(kind))]
     if shapes:
         yield ""
         yield from shapes

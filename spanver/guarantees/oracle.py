@@ -18,7 +18,8 @@ GUARANTEES = (
         "end to end.",
         BOTH, "ext; exact law by enumeration on small tables", EXT),
     Guarantee("O3", GROUP, "budgets hold",
-        "A budget of n answers is never exceeded, and running out is a clear, typed error.",
+        "A budget of n answers is never exceeded, and running out is a clear, typed error. A sampler or learner of "
+        "which a query was refused lets this error out, and returns no result in its place.",
         EXACT, "ext", EXT),
 )
 # fmt: on

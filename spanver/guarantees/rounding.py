@@ -258,13 +258,14 @@ def undecided_scores(unit: float, features: FloatArray, anchor: FloatArray, prec
 def ridge_error(unit: float, features: FloatArray, targets: FloatArray, theta: FloatArray, ridge: float) -> float:
     """Return the length of the residual of the normal equations that a backward stable solution leaves (E7).
 
-    Gram matrix and moment are off by `(n + 2) u` of the products of lengths in them, the solution of the equations by a
-    change of the matrix of `8 d^2 u` of its norm.
+    Least squares of `[V; sqrt(lambda) I]` by orthogonal transformations mix targets with the rows of the ridge: the
+    solution is that of data off by `k u` of `a = sqrt(norm(V)^2 + d lambda)` and of `norm(y)`, so the residual is up to
+    `g(2k) a (a norm(theta) + norm(y))`. Solving the normal equations leaves less. docs/mathematics.md has the proof.
     """
     rows, dimension = features.shape
-    size = float(np.linalg.norm(features))
-    terms = (size**2 + ridge) * float(np.linalg.norm(theta)) + size * float(np.linalg.norm(targets))
-    return gamma(rows + 8 * (dimension**2 + 1), unit) * terms
+    size = float(np.hypot(np.linalg.norm(features), np.sqrt(dimension * ridge)))
+    terms = size * (size * float(np.linalg.norm(theta)) + float(np.linalg.norm(targets)))
+    return gamma(12 * dimension * (rows + dimension + 4), unit) * terms
 
 
 def coefficient_error(unit: float, vectors: FloatArray, chosen: Sequence[int], approximation: float) -> float:

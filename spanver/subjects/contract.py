@@ -230,7 +230,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("soft_q", {"layers": Argument(Kind.LAYERS, "[(n A^(h-1), A)] in logs"), "rewards": _array("n, A^H")}
              | _plain("beta"), {}, "values [(n A^(h-1), A)]", layers),
     Function("multi_turn", {"oracle": Argument(Kind.PREFIX_ORACLE, "of prefixes")},
-             _plain("horizon seed") | _SETTINGS, "a multi-turn run", multi_turn),
+             _plain("horizon seed") | _SETTINGS,
+             "a multi-turn run: thetas, precisions, prefixes, first, second, vectors, targets", multi_turn),
     Function("literal_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
     Function("counted_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
 )})

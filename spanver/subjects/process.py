@@ -32,6 +32,7 @@ from spanver.errors import (
     ProtocolError,
     SpanverError,
     SubjectError,
+    TimeLimitError,
     ViolationError,
 )
 from spanver.oracle import Budget
@@ -203,7 +204,7 @@ class _Conversation:
 
     def greet(self) -> _Hello:
         program = Program(self._words, self._environment)
-        program.left = START_LIMIT
+        program.allow(START_LIMIT)
         try:
             program.send({"hello": {"protocol": PROTOCOL, "functions": sorted(FUNCTIONS), "forms": list(FORMS)}})
             hello = _checked_hello(program.receive())
@@ -286,15 +287,17 @@ class _Conversation:
         """Begin a request, and end the program if it breaks the protocol meanwhile."""
         program = self._program
         assert program is not None
-        program.left = self._time_limit
+        program.allow(self._time_limit)
         self._seq += 1
         try:
             program.require_silent()
             yield program
         except (ArgumentError, ProtocolError) as error:
             self.close()
-            final = isinstance(error, ProtocolError) and error.final
-            raise ProtocolError(f"{name}: {error}{program.complaint()}", final=final) from error
+            words = f"{name}: {error}{program.complaint()}"
+            if isinstance(error, TimeLimitError):
+                raise TimeLimitError(words) from error
+            raise ProtocolError(words, final=isinstance(error, ProtocolError) and error.final) from error
         except BaseException:  # of the oracle, or Ctrl-C: the program still waits for an answer
             self.close()
             raise
@@ -331,7 +334,7 @@ class _Conversation:
                     return from_json(ending["answer"], kind)
                 error = _error_of(ending, None) if "error" in ending else refused_error(ending)
             except ProtocolError as fault:
-                raise ViolationError(str(fault), "protocol", final=fault.final, function=name) from fault
+                raise ViolationError(str(fault), fault.cause, final=fault.final, function=name) from fault
             except (ArgumentError, KeyError, TypeError) as fault:
                 sentence = f"{asked} broke the contract: {fault}"
                 raise ViolationError(sentence, "contract", function=name) from fault

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spanver.errors import ArgumentError, HandshakeError, ProtocolError
+from spanver.errors import ArgumentError, HandshakeError, ProtocolError, TimeLimitError
 from spanver.subjects.channel import Channel
 from spanver.subjects.protocol import Form
 
@@ -64,7 +64,11 @@ class Program:
         os.set_blocking(self._process.stdin.fileno(), False)
         self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno(), LONGEST)
         self._complaint = ""
-        self.left = 0.0
+        self.allow(0.0)
+
+    def allow(self, seconds: float) -> None:
+        """Let it take so much of its own time from now on."""
+        self.left = self._limit = seconds
 
     def use(self, form: Form) -> None:
         """Write and read messages of this form from now on."""
@@ -81,7 +85,7 @@ class Program:
         try:
             self._channel.send(message, began + self.left)
         except TimeoutError:
-            raise ProtocolError("its input was not read within the time limit", final=True) from None
+            raise TimeLimitError(f"its input was not read in {self._limit:g} s of its own time") from None
         except OSError:
             raise ProtocolError(self._ending()) from None
         self.left -= time.monotonic() - began
@@ -99,7 +103,7 @@ class Program:
         try:
             message = self._channel.receive(began + self.left)
         except TimeoutError:
-            raise ProtocolError("no full message within the time limit", final=True) from None
+            raise TimeLimitError(f"it ran for more than {self._limit:g} s of its own time") from None
         except EOFError:
             raise ProtocolError(self._ending()) from None
         self.left -= time.monotonic() - began

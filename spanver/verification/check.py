@@ -141,6 +141,9 @@ class Check:
             returned = outcome()
             made.outcome = {"result": returned}
             result = result_of(function, returned)
+            if made.oracle is not None and made.oracle.refused is not None and _is_limited(made.oracle):
+                words = f"{function} returned a result, though its budget had run out: {made.oracle.refused}"
+                raise ViolationError(words)
             if isinstance(result, SpannerResult):
                 _require_drawn(function, result, arguments)
             return result
@@ -209,7 +212,7 @@ def expect(holds: bool, of: str, observed: object, expected: object) -> None:
 def _fault(function: str, error: BaseException) -> ViolationError:
     """Return the violation that an error of a function of the subject is."""
     if isinstance(error, ProtocolError):
-        return ViolationError(str(error), "protocol", final=error.final, function=function)
+        return ViolationError(str(error), error.cause, final=error.final, function=function)
     if isinstance(error, ContractError):
         return ViolationError(str(error), "contract", function=function)
     if isinstance(error, SubjectError):

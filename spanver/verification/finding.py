@@ -54,7 +54,7 @@ class Fault:
     ----------
     function : str
     cause : str
-        `raised`, `contract` or `protocol`.
+        `raised`, `contract`, `time limit` or `protocol`.
     type : str
         Class of the error; empty where none was raised, or it is not known.
     where : str

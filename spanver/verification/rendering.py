@@ -64,9 +64,10 @@ def finding_lines(finding: Finding) -> Iterator[str]:
         yield f"  call{before}: {finding.call.text}"
         if finding.call.queried:
             yield f"  it queried: {finding.call.queried}"
-    if finding.counterexample is not None:
+    instance = list(instance_lines(finding.counterexample or {}, finding.call))
+    if instance:
         yield "  smallest instance:"
-        yield from _indented(instance_lines(finding.counterexample, finding.call), 4)
+        yield from _indented(iter(instance), 4)
 
 
 def instance_lines(instance: Mapping[str, Any], call: Call | None = None) -> Iterator[str]:

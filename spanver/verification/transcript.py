@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from spanver.errors import BudgetExceededError
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, SamplingOracle
 from spanver.oracles.literal import LiteralDraws
 from spanver.oracles.metered import MeteredOracle
@@ -75,13 +76,14 @@ class Query:
 
 
 class _Recording(Generic[Place, Recorded]):
-    """A `SamplingOracle` that records the queries to another and its answers."""
+    """A `SamplingOracle` that records the queries to another and its answers, and the last one past the budget."""
 
     def __init__(self, oracle: Recorded) -> None:
         self._oracle = oracle
         self.dimension, self.beta = oracle.dimension, oracle.beta
         self.radius, self.reward_range = oracle.radius, oracle.reward_range
         self._queries: list[Query] = []
+        self.refused: BudgetExceededError | None = None
 
     @property
     def queries(self) -> list[Query]:
@@ -101,17 +103,25 @@ class _Recording(Generic[Place, Recorded]):
     def prompt(self) -> Place:
         """Draw a prompt."""
         prompt: Place = self._oracle.prompt()
-        return self._record("prompt", prompt, (), prompt)
+        self._queries.append(Query("prompt", prompt, (), prompt))
+        return prompt
 
     def sample_counts(self, prompt: Place, count: int) -> Counts:
         """Draw many times and count."""
-        return self._record("sample_counts", prompt, (count,), self._oracle.sample_counts(prompt, count))
+        return self._record("sample_counts", prompt, (count,), lambda: self._oracle.sample_counts(prompt, count))
 
     def sample_until(self, prompt: Place, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts."""
-        return self._record("sample_until", prompt, (rule, limit), self._oracle.sample_until(prompt, rule, limit))
+        return self._record(
+            "sample_until", prompt, (rule, limit), lambda: self._oracle.sample_until(prompt, rule, limit)
+        )
 
-    def _record(self, name: str, prompt: Place, arguments: tuple[Any, ...], answer: Answer) -> Answer:
+    def _record(self, name: str, prompt: Place, arguments: tuple[Any, ...], ask: Callable[[], Answer]) -> Answer:
+        try:
+            answer = ask()
+        except BudgetExceededError as error:
+            self.refused = error
+            raise
         self._queries.append(Query(name, prompt, arguments, answer))
         return answer
 
@@ -121,20 +131,20 @@ class RecordingOracle(_Recording[Prompt, Oracle]):
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
-        return self._record("sample", prompt, (count, theta), self._oracle.sample(prompt, count, theta=theta))
+        return self._record("sample", prompt, (count, theta), lambda: self._oracle.sample(prompt, count, theta=theta))
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward."""
-        return self._record("reward", prompt, (identity_of(response),), self._oracle.reward(prompt, response))
+        return self._record("reward", prompt, (identity_of(response),), lambda: self._oracle.reward(prompt, response))
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
         """Draw a label."""
-        answer = self._oracle.compare(prompt, first, second)
-        return self._record("compare", prompt, (identity_of(first), identity_of(second)), answer)
+        named = (identity_of(first), identity_of(second))
+        return self._record("compare", prompt, named, lambda: self._oracle.compare(prompt, first, second))
 
     def enumerate(self, prompt: Prompt) -> Responses:
         """List all responses."""
-        return self._record("enumerate", prompt, (), self._oracle.enumerate(prompt))
+        return self._record("enumerate", prompt, (), lambda: self._oracle.enumerate(prompt))
 
 
 class RecordingPrefixOracle(_Recording[Prefix, PrefixOracle]):
@@ -142,11 +152,11 @@ class RecordingPrefixOracle(_Recording[Prefix, PrefixOracle]):
 
     def sample(self, prefix: Prefix, count: int) -> Responses:
         """Draw tokens."""
-        return self._record("sample", prefix, (count,), self._oracle.sample(prefix, count))
+        return self._record("sample", prefix, (count,), lambda: self._oracle.sample(prefix, count))
 
     def reward(self, sequence: Prefix) -> float:
         """Draw a reward."""
-        return self._record("reward", sequence, (), self._oracle.reward(sequence))
+        return self._record("reward", sequence, (), lambda: self._oracle.reward(sequence))
 
 
 def issued(queries: list[Query]) -> set[tuple[Prompt, ResponseId]]:

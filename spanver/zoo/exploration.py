@@ -281,6 +281,8 @@ MUTANTS: tuple[Mutant, ...] = (
         sampler=partial(adjusted_sampler, failure_of=lambda failure: failure / 100.0)),
     _exploration("swallowed-budget", "returns the rounds so far when the budget ends", "O3",
         swallowed=(BudgetExceededError,)),
+    _exploration("last-draw", "explores with the sampler's last draw when the budget ends a call of it", "O3",
+        sampler=partial(drawn_sampler, block=1, swallowed=(BudgetExceededError,))),
     _exploration("cautious", "says that the budget ended when a quarter of it is spent", "O3", sampler=_cautious),
 )
 """Of `spanner_sampling`."""

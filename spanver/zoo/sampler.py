@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from spanver.errors import BudgetExceededError
 from spanver.kernels import log_normaliser
 from spanver.learners.race_sampler import race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
@@ -72,16 +73,24 @@ def drawn_sampler(
     accepts: Callable[[FloatArray, FloatArray], Any] = lambda log_uniforms, acceptance: log_uniforms <= acceptance,
     block: int | None = None,
     reuse: bool = False,
+    swallowed: tuple[type[Exception], ...] = (),
 ) -> Response:
-    """A1 by plain draws, in blocks, and uniforms of its own; with `reuse` the trials are the pilot's draws."""
+    """A1 by plain draws, in blocks, and uniforms of its own; with `reuse` the trials are the pilot's draws.
+
+    After an error that is swallowed, in a trial, it returns a response that it has.
+    """
     trials = sampler_trials(multiplier, failure)
     pilot = oracle.sample(prompt, trials)
     generator = stream(stream_seed(seed), "acceptance")
     exponents = log_weights(score.of(pilot.features) / oracle.beta)
     peak = float(exponents.max())
     threshold = math.log(multiplier) + peak + math.log(float(np.exp(exponents - peak).mean()))
+    tried = pilot
     for start in range(0, trials, block or trials):
-        tried = pilot if reuse else oracle.sample(prompt, min(block or trials, trials - start))
+        try:
+            tried = pilot if reuse else oracle.sample(prompt, min(block or trials, trials - start))
+        except swallowed:
+            return tried[0]
         acceptance = log_weights(score.of(tried.features) / oracle.beta) - threshold
         accepted = np.flatnonzero(accepts(np.log1p(-generator.random(len(tried))), acceptance))
         if len(accepted) > 0:
@@ -245,6 +254,8 @@ MUTANTS: tuple[Mutant, ...] = (
         log_weights=lambda exponents: np.clip(exponents, -50.0, 50.0)),
     _by_drawing("overflow", "exponentiates weights before anything is subtracted", "R5",
         log_weights=lambda exponents: np.log(np.exp(np.minimum(exponents, 700.0)))),
+    _by_drawing("last-draw", "returns its last draw when the budget ends", "O3",
+        block=1, swallowed=(BudgetExceededError,)),
     _race("product", "multiplies weights by the uniform numbers, and does not divide them", "R4",
         key=lambda exponents, uniforms: exponents + np.log(uniforms)),
     _race("smallest", "lets the smallest key win", "R4", key=lambda exponents, uniforms: np.log(uniforms) - exponents),

@@ -7,9 +7,11 @@ Unmutated it is as right as the reference.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray
 from spanver.zoo.algebra import inverse, quadratic
 from spanver.zoo.mutant import Mutant, mutants_of
@@ -36,6 +38,16 @@ def independent_start(vectors: FloatArray, rank: int) -> list[int]:
     return chosen
 
 
+def largest_start(vectors: FloatArray, rank: int) -> list[int]:
+    """Put in the place of one unit vector after another the member of the largest coefficient."""
+    basis = np.eye(rank)
+    chosen: list[int] = []
+    for place in range(rank):
+        chosen.append(int(np.argmax(np.abs(np.linalg.solve(basis.T, vectors.T)[place]))))
+        basis[place] = vectors[chosen[-1]]
+    return chosen
+
+
 def determinants(vectors: FloatArray, chosen: Sequence[int], place: int) -> FloatArray:
     """Determinants after each member took this place, shape (n,)."""
     return np.array([np.linalg.det(vectors[[*chosen[:place], m, *chosen[place + 1 :]]]) for m in range(len(vectors))])
@@ -59,7 +71,7 @@ def swapped_members(
     start: Callable[[FloatArray, int], list[int]] = independent_start,
     volume: Callable[[FloatArray, Sequence[int], int], FloatArray] = volumes,
     factor: Callable[[float], float] = lambda approximation: approximation,
-    first_place: int = 0,
+    following: Callable[[int], int] = lambda _: 0,
     most_swaps: int = 1000,
     smallest: float = 1e-12,
 ) -> list[int]:
@@ -74,7 +86,7 @@ def swapped_members(
         if after[best] > factor(approximation) * after[chosen[place]]:
             chosen[place] = best
             swaps += 1
-            place = first_place
+            place = following(place)
         else:
             place += 1
     return chosen
@@ -135,14 +147,19 @@ def covering(
 
 
 _barycentric = mutants_of("barycentric_spanner", "barycentric", swapped_members)
+_barycentric_of_105 = mutants_of(
+    "barycentric_spanner", "barycentric", swapped_members, replace(reference, approximation=1.05)
+)
 _covering = mutants_of("covering_list", "covering", covering)
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
     _barycentric("stale-volume", "compares swaps with the volume before all swaps", "B1 B2", _stale_volume),
     _barycentric("signed", "compares signed determinants", "B1 B2", volume=determinants),
-    _barycentric("skips-place-0", "goes back to place 1 after a swap, not to place 0", "B1 B2", first_place=1),
+    _barycentric("skips-place-0", "goes back to place 1 after a swap, not to place 0", "B1 B2", following=lambda _: 1),
     _barycentric("capped", "stops after one swap and returns what it has", "B1 B2", most_swaps=1),
+    _barycentric_of_105("one-pass", "swaps in every place once", "B1 B2",
+        start=largest_start, following=lambda place: place + 1),
     _barycentric("log-times-c", "compares log-volumes by a factor C", "B1 B2", volume=_log_volumes),
     _barycentric("identity-for-singular", "takes the identity where members are dependent", "B1 B2",
         _identity_for_singular),

@@ -108,7 +108,7 @@ ENDINGS = {
     "exits by an error when called": (NORMS, "sys.exit(0)", "", 1, r"raised SystemExit: 0 .*\[raised\]"),
     "exits by an error when imported": (NORMS, "pass", "sys.exit(0)", 2, r"importable \(SystemExit: 0\)"),
     "never ends when called": (NORMS, "while True: time.sleep(1.0)", "", 1, "S8 invariances not judged 1 .*time limit"),
-    "never ends when imported": (NORMS, "pass", "while True: time.sleep(1.0)", 2, "time limit"),
+    "never ends when imported": (NORMS, "pass", "while True: time.sleep(1.0)", 2, "of its own time"),
     "rejects instances": (NORMS, "hypothesis.reject()", "", 1, r"raised UnsatisfiedAssumption.*\(dishonest.py:9\)"),
     "assumes what is false": (NORMS, "hypothesis.assume(False)", "", 1, r"raised UnsatisfiedAssumption.*\[raised\]"),
     "makes arrays writable": (NORMS, "features.setflags(write=True)", "", 1, r"WRITEABLE.*\[raised\]"),

@@ -53,3 +53,25 @@ def ridge_regression(features: FloatArray, targets: FloatArray, ridge: float) ->
     """Solve the normal equations, shape (d,)."""
     normal = features.T @ features + ridge * np.eye(features.shape[1], dtype=features.dtype)
     return np.asarray(np.linalg.solve(normal, features.T @ targets))
+
+
+def augmented_ridge(features: FloatArray, targets: FloatArray, ridge: float) -> FloatArray:
+    """Least squares by QR of the features with `sqrt(ridge) I` below them, shape (d,)."""
+    dimension = features.shape[1]
+    rows = np.sqrt(np.asarray(ridge, dtype=features.dtype)) * np.eye(dimension, dtype=features.dtype)
+    left, triangle = np.linalg.qr(np.vstack([features, rows]))
+    return np.asarray(np.linalg.solve(triangle, left[: len(features)].T @ targets))
+
+
+def augmented_fit(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    """Least squares in the ball of a radius, with the multiplier of augmented regressions found by bisection."""
+    inside = np.linalg.lstsq(features, targets, rcond=None)[0]
+    if np.linalg.norm(inside) <= radius:
+        return np.asarray(inside)
+    low, high = 0.0, float(np.linalg.norm(features.T @ targets)) / radius
+    for _ in range(100):
+        middle = (low + high) / 2.0
+        outside = np.linalg.norm(augmented_ridge(features, targets, middle)) > radius
+        low, high = (middle, high) if outside else (low, middle)
+    theta = augmented_ridge(features, targets, high)
+    return np.asarray(theta * min(1.0, radius / float(np.linalg.norm(theta))))

@@ -19,7 +19,7 @@ from spanver.zoo.independent.exploration import Moments, build_spanner, searched
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
 from spanver.zoo.independent.oracle import Found, counted, counted_oracle, literal_oracle
 from spanver.zoo.independent.precision import BFLOAT16, FLOAT32, FLOAT32_LEARNERS
-from spanver.zoo.independent.regressions import fit
+from spanver.zoo.independent.regressions import augmented_fit, augmented_ridge, fit
 from spanver.zoo.independent.samplers import (
     drawn_pilot,
     log_threshold,
@@ -217,6 +217,8 @@ CONTROLS: tuple[Mutant, ...] = (
     _variant("longer-race", "races with four times the draws of A1r", "R4", _OTHER_RACE,
         race_sample=partial(race_sample, size=lambda multiplier, failure: race_size(4.0 * multiplier, failure))),
     _variant("brent", "fits by Brent's method on the multiplier", "E4 E6", fit=partial(fit, shift=shift_by_brent)),
+    _variant("augmented", "solves regressions by QR of the features over the root of the ridge", "E4 E6 E7",
+        fit=augmented_fit, ridge_regression=augmented_ridge),
     _variant("one-by-one", "draws the responses of a pair by two queries", "E6 O1 T1",
         passive_learner=partial(passive_learner, pair=one_by_one, difference=second_reward_first),
         best_of_n=partial(best_of_n, pair=one_by_one)),
