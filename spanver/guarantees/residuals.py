@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spanver.guarantees.rounding import gamma, half_digits
+from spanver.guarantees.rounding import half_digits, rounded_by
 from spanver.validation import to_array
 from spanver.values import FloatArray
 
@@ -235,7 +235,7 @@ def fit_excess(
     scale = max(float(np.linalg.norm(vectors)), size[0]) * length + max(float(np.linalg.norm(targets)), size[1])
     steps = 2 * (max(rows, len(vectors)) + 8 * (len(theta) ** 2 + 1))
     slack = min(inside, 2.0 * half_digits(unit, len(theta)) * multiplier * radius**2)
-    return Excess(excess, slack + gamma(steps, unit) * scale**2)
+    return Excess(excess, slack + rounded_by(steps, unit, scale**2))
 
 
 def norm_allowed(radius: float, unit: float, dimension: int) -> float:

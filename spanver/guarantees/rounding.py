@@ -42,6 +42,17 @@ def gamma(steps: float, unit: float = 0.0) -> float:
     return total / (1.0 - total) if total < 1.0 else np.inf
 
 
+def rounded_by(steps: float, unit: float, size: float) -> float:
+    """Return the error of `k` roundings of what has this size: none of what is 0, also where nothing else is known.
+
+    Examples
+    --------
+    >>> rounded_by(300, 2.0**-8, 0.0), rounded_by(300, 2.0**-8, 1.0)
+    (0.0, inf)
+    """
+    return gamma(steps, unit) * size if size > 0.0 else 0.0
+
+
 def half_digits(unit: float, dimension: int) -> float:
     """Return `sqrt(k u)`, to which an optimiser that compares values of a loss tells `d` parameters apart.
 
@@ -265,7 +276,7 @@ def ridge_error(unit: float, features: FloatArray, targets: FloatArray, theta: F
     rows, dimension = features.shape
     size = float(np.hypot(np.linalg.norm(features), np.sqrt(dimension * ridge)))
     terms = size * (size * float(np.linalg.norm(theta)) + float(np.linalg.norm(targets)))
-    return gamma(12 * dimension * (rows + dimension + 4), unit) * terms
+    return rounded_by(12 * dimension * (rows + dimension + 4), unit, terms)
 
 
 def coefficient_error(unit: float, vectors: FloatArray, chosen: Sequence[int], approximation: float) -> float:

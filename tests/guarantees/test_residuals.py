@@ -161,6 +161,7 @@ def test_the_excess_is_that_of_the_objective_over_the_optimum() -> None:
 def test_without_data_and_where_rewards_cancel_there_is_nothing_to_exceed() -> None:
     theta = np.array([0.6, 0.8])
     assert fit_excess(np.zeros((0, 2)), np.zeros(0), theta, 1.0, UNIT) == (0.0, 0.0)
+    assert fit_excess(np.zeros((0, 6)), np.zeros(0), np.full(6, 0.1), 1.0, 2.0**-8) == (0.0, 0.0)
     assert fit_excess(np.zeros((3, 2)), np.ones(3), theta, 1.0, UNIT).excess == 0.0
     vectors, targets = np.full((2, 1), 0.3), np.array([2.0, -2.0])
     near, far = (fit_excess(vectors, targets, np.array([each]), 1.0, UNIT) for each in (1e-16, 0.1))

@@ -283,6 +283,12 @@ def test_both_ways_to_solve_a_ridge_regression_stay_within_its_bound_on_every_sc
     assert np.quantile(excesses(cases), 0.9) > 1e-5
 
 
+def test_where_all_data_are_zero_nothing_is_rounded_in_any_format() -> None:
+    nothing, theta = np.zeros((1, 3)), np.zeros(3)
+    assert ridge_error(2.0**-8, nothing, np.zeros(1), theta, 1.0) == 0.0
+    assert ridge_error(2.0**-8, nothing, np.ones(1), theta, 1.0) == np.inf
+
+
 def test_a_ridge_regression_by_reflections_knows_small_moments_to_the_scale_of_its_ridge() -> None:
     features, targets = np.array([[1.25e-07]]), np.array([0.125])
     theta = np.linalg.lstsq(np.vstack([features, [[1.0]]]), np.append(targets, 0.0), rcond=None)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,24 @@ def test_a_budget_that_ended_reaches_the_property() -> None:
         with pytest.raises(ViolationError, match="draws far more than it needs") as raised:
             a_check({"fit": fit}).call("fit", unlimited)
         assert raised.value.cause == "raised"
+
+
+def test_a_result_after_a_query_that_the_budget_refused_is_a_violation() -> None:
+    def swallows(oracle: Oracle, prompt: int, score: object, **_: object) -> Any:
+        response = oracle.sample(prompt, 1)[0]
+        with contextlib.suppress(BudgetExceededError):
+            response = oracle.sample(prompt, 1)[0]
+        return response
+
+    problem = random_problem(0, prompts=1, responses=2, dimension=1)
+    for samples, words in (
+        (2, None),
+        (1, "softmax_sample returned a result, though its budget had run out: .* 0 are left"),
+    ):
+        oracle = literal_oracle(problem, seed=1, budget=Budget(samples=samples))
+        named = {"multiplier": 1.0, "failure": 0.5, "seed": 0}
+        with contextlib.nullcontext() if words is None else pytest.raises(ViolationError, match=words):
+            a_check({"softmax_sample": swallows}).call("softmax_sample", oracle, oracle.prompt(), None, **named)
 
 
 def test_a_subject_that_ends_the_process_breaks_the_guarantee_and_nothing_else() -> None:

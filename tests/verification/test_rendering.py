@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import hypothesis
 import numpy as np
@@ -18,8 +19,8 @@ from spanver.strategies import regressions, run_settings, tabular_problems, toke
 from spanver.values import LinearScore
 from spanver.verification.check import Check, expect
 from spanver.verification.experiment import Experiment, law_experiment, mean_experiment
-from spanver.verification.finding import Call, plain
-from spanver.verification.rendering import instance_lines, short
+from spanver.verification.finding import Call, Finding, plain
+from spanver.verification.rendering import finding_lines, instance_lines, short
 from spanver.verification.search import experiments, instances
 
 PROBLEM = TabularProblem(
@@ -154,3 +155,10 @@ def test_what_is_expected_is_said_in_parts() -> None:
     with pytest.raises(ViolationError, match="number of pairs: 5, expected below 5"):
         small(check)
     assert (check.finding.of, check.finding.observed, check.finding.expected) == ("number of pairs", "5", "below 5")
+
+
+def test_an_instance_that_the_call_states_has_no_heading() -> None:
+    call = Call("fit", {"radius": "1"}, 1, "")
+    finding = Finding("test_it", ("E6",), message="it is off", call=call, counterexample={"radius": 1.0})
+    assert list(finding_lines(finding)) == ["it is off", f"  call: {call.text}"]
+    assert "  smallest instance:" in list(finding_lines(replace(finding, counterexample={"ridge": 1.0})))
