@@ -22,7 +22,7 @@ from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
-from spanver.values import FloatArray, RejectionRule
+from spanver.values import FloatArray
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment, mean_experiment
@@ -31,6 +31,7 @@ from spanver.verification.transcript import data_of
 
 from .designs import CHAIN, CHEAP, INSIDE, ON_THE_SPHERE, SHARP, named, settings_of
 from .explored import DELTA, SAMPLED, confident, explore, explore_often, first_and_second, sigma_of
+from .piloted import drawn_before_trials, expect_threshold, rules_of
 from .rounded import assert_fit, assert_near, size_of, threshold_error
 
 # Four observations of two directions, one of which hardly matters.
@@ -200,18 +201,17 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
         {"problem": CHAIN, "settings": settings_of()},
         {"problem": SHARP, "settings": settings_of(nu=2.0, ridge=1.0, exploration_rounds=16)},
     ],
-    named("exploration", "sampled-second without-beta beta-for-inverse wrong-sign untruncated"),
+    named("exploration", "sampled-second without-beta beta-for-inverse wrong-sign untruncated first-mean stale-mean"),
 )
 # Few extreme problems have a score that is covered and not zero; about a third of SAMPLED have.
 @instances(problem=SAMPLED | tabular_problems(min_responses=2), settings=run_settings())
-def test_trials_of_exploration_have_the_truncated_score_of_their_round(
+def test_trials_of_exploration_have_the_score_and_the_pilot_of_their_round(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     """Judged where trials are queried; a learner that accepts by itself is judged by the law of its outputs."""
     run = explore(check, problem, settings, check.seed("run"))
+    given = {"multiplier": settings.rejection_multiplier, "failure": settings.rejection_failure}
     for component, played in zip(run.components, run.rounds, strict=True):
-        rules = [entry.arguments[0] for entry in played.queries if entry.name == "sample_until"]
-        check.judgeable(bool(rules), "trials are the subject's own: the law of its outputs is judged")
         features = problem.features[int(played.prompt)]
         held = problem.log_base[int(played.prompt)] > -np.inf
         _, two = first_and_second(played)
@@ -220,13 +220,17 @@ def test_trials_of_exploration_have_the_truncated_score_of_their_round(
         judged = held & ~undecided_scores(unit, features, features[two], component.precision, component.nu)
         expected = np.where(lengths <= component.nu, relative @ component.theta, 0.0)
         allowed = 2.0 * float(score_error(unit, features, features[two], component.theta).max())
-        for rule in rules:
-            assert isinstance(rule, RejectionRule), "a search for pairs in an exploration round"
+        # The second response was drawn too, before the trials.
+        pilot = drawn_before_trials(played.queries, problem.responses) - np.eye(problem.responses)[two]
+        for rule in rules_of(check, played.queries):
             # A constant changes nothing (R5).
-            given = rule.score.of(features)
-            spread = float(np.ptp((given - expected)[judged])) if judged.any() else 0.0
-            rounded = allowed + gamma(8, unit) * float(np.abs(given).max())
-            expect(spread <= rounded, "scores of the trials of a round, up to a constant", given, expected)
+            scores = rule.score.of(features)
+            spread = float(np.ptp((scores - expected)[judged])) if judged.any() else 0.0
+            rounded = allowed + gamma(8, unit) * float(np.abs(scores).max())
+            expect(spread <= rounded, "scores of the trials of a round, up to a constant", scores, expected)
+            if judged[held].all():
+                beta = problem.beta
+                expect_threshold(check, rule, features, pilot, scores, beta=beta, score_error=rounded, **given)
 
 
 @pytest.mark.guarantee("E1", needs=["spanner_sampling"])

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_chances
 from spanver.guarantees.rounding import undecided_scores
-from spanver.guarantees.sampler import sampler_multiplier
+from spanver.guarantees.sampler import sampler_multiplier, sampler_trials
 from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
 from spanver.policies import TruncatedSoftmax
@@ -27,6 +27,7 @@ from spanver.verification.transcript import Round
 
 from .drawn import table_of
 from .explored import SAMPLED, explore_often, rewarded_pair, second_of
+from .sampler_mistakes import law_at
 
 MULTIPLIER, DELTA = 32.0, 0.01  # a call is within delta of pi_f where M is at least 4 C
 ROUNDS = 16
@@ -49,10 +50,14 @@ def settings_of(nu: float, ridge: float, pairs: int) -> Settings:
 
 RIDGE, PAIRS = 0.02, 8
 TWO = table_of([0.75, 0.25], [1.0, 20.0])
-# Once their pair is in the spanner, as it is in nearly all runs, its norm is 3 % above nu, or below.
+# Once their pair is in the spanner, as it is in nearly all runs, its norm is 3 % above nu.
 PAIR_NORM = 2.0 / math.sqrt(RIDGE + 4.0)
 UNCOVERED = {"problem": TWO, "nu": PAIR_NORM / 1.03, "ridge": RIDGE, "pairs": PAIRS}
-COVERED = {"problem": TWO, "nu": PAIR_NORM / 0.97, "ridge": RIDGE, "pairs": PAIRS}
+# The spanner stays empty and covers all, the largest difference by 3 %. The first fit is zero and knows no reward; once
+# another round had two different responses the fit is exact. The mean weight then differs by a factor of 10^6 with the
+# second response.
+THREE = table_of([0.6, 0.27, 0.13], [1.0, 1e3, 1e6])
+COVERED = {"problem": THREE, "nu": 2.0 / 0.97, "ridge": 1.0, "pairs": PAIRS}
 
 
 def pair_laws(
@@ -72,37 +77,68 @@ def pair_laws(
     def law_of(scores: FloatArray) -> FloatArray:
         return np.exp(log_softmax(log_base, scores, beta))
 
-    def unordered(first: FloatArray) -> FloatArray:
-        joint = base[:, None] * first
-        return np.triu(joint + joint.T, 1) + np.diag(np.diag(joint))
-
     covered = np.where(uncertain, 0.0, base)
     mistakes = {
-        "the sampler does not prefer enough": np.tile(base, (len(base), 1)),
-        "the sampler prefers the wrong responses": law_of(np.where(uncertain, 0.0, -plain)),
-        "uncovered responses keep their scores": law_of(plain),
-        "uncovered responses are not drawn": covered / covered.sum(axis=1, keepdims=True),
+        "the sampler did not prefer enough": np.tile(base, (len(base), 1)),
+        "the sampler preferred the wrong responses": law_of(np.where(uncertain, 0.0, -plain)),
+        "uncovered responses kept their scores": law_of(plain),
+        "uncovered responses were not drawn": covered / covered.sum(axis=1, keepdims=True),
     }
     right = law_of(np.where(uncertain, 0.0, plain))
-    return unordered(right), {words: unordered(law) for words, law in mistakes.items()}
+    return unordered(base, right), {words: unordered(base, law) for words, law in mistakes.items()}
 
 
-def effect_of(mistake: str, designed_instance: Mapping[str, Any]) -> Callable[..., float]:
-    """Effect on this designed instance, where a pair is in the spanner and later data show the reward."""
+def unordered(base: FloatArray, first: FloatArray) -> FloatArray:
+    """Law of a pair, in the upper triangle, of laws of the first response, a row for each second one."""
+    joint = base[:, None] * first
+    return np.triu(joint + joint.T, 1) + np.diag(np.diag(joint))
+
+
+def effect_of(
+    mistake: str | Callable[[FloatArray, FloatArray], FloatArray], instance: Mapping[str, Any]
+) -> Callable[..., float]:
+    """Effect on this designed instance, in the mean over its rounds.
+
+    Parameters
+    ----------
+    mistake : str or callable
+        One of `pair_laws`; or the laws of the first response, a row for each second one, shape (Y, Y), given the
+        base policy, shape (Y,), and its weights, shape (Y, Y).
+    instance : mapping
+        Where nothing is known yet, all is drawn from the base policy: in the uncovered one until a pair of two
+        responses is in the spanner, in the covered one until a round had such a pair.
+    """
 
     def effect(problem: TabularProblem, nu: float, **_: Any) -> float:
-        if nu != designed_instance["nu"]:
+        if nu != instance["nu"]:
             return 0.0
         base, reward = np.exp(problem.log_base[0]), problem.reward[0]
-        uncertain = np.full((len(base), len(base)), nu < PAIR_NORM) & ~np.eye(len(base), dtype=bool)
-        right, mistakes = pair_laws(base, problem.log_base[0], reward - reward[:, None], uncertain, problem.beta)
-        same = float(base @ base)  # without a pair of two responses nothing is known and all is drawn from the base
-        return float(np.abs(right - mistakes[mistake]).sum()) / 2.0 * (1.0 - same**PAIRS) - DELTA
+        plain = reward - reward[:, None]
+        uncertain = np.full(plain.shape, nu < PAIR_NORM) & ~np.eye(len(base), dtype=bool)
+        right, mistakes = pair_laws(base, problem.log_base[0], plain, uncertain, problem.beta)
+        weights = np.exp(plain / problem.beta)
+        wrong = mistakes[mistake] if isinstance(mistake, str) else unordered(base, mistake(base, weights))
+        same = float(base @ base)
+        unknown = same**PAIRS if nu < PAIR_NORM else float(np.mean(same ** np.arange(ROUNDS)))
+        return float(np.abs(right - wrong).sum()) / 2.0 * (1.0 - unknown) - DELTA
 
     return effect
 
 
-UNTRUNCATED = effect_of("uncovered responses keep their scores", UNCOVERED)
+def longest_uncovered(base: FloatArray, weights: FloatArray) -> FloatArray:
+    """Laws where the responses that are farthest apart are taken for uncovered."""
+    far = np.maximum(weights, 1.0 / weights)
+    laws = base * np.where(far > far.max() / 2.0, 1.0, weights)
+    return laws / laws.sum(axis=1, keepdims=True)
+
+
+def at_first_mean(base: FloatArray, weights: FloatArray) -> FloatArray:
+    """Laws of A1 with the mean weight of the first round, whose fit is zero: it is 1."""
+    trials = sampler_trials(MULTIPLIER, DELTA)
+    return np.array([law_at(base, row, MULTIPLIER, trials) for row in weights])
+
+
+UNTRUNCATED = effect_of("uncovered responses kept their scores", UNCOVERED)
 
 
 @pytest.mark.guarantee("R3", needs=["spanner_sampling"])
@@ -112,10 +148,11 @@ UNTRUNCATED = effect_of("uncovered responses keep their scores", UNCOVERED)
         "exploration-untruncated": UNTRUNCATED,
         "exploration-untruncated-drawn": UNTRUNCATED,
         "exploration-wider": UNTRUNCATED,
-        "exploration-uncovered-forbidden": effect_of("uncovered responses are not drawn", UNCOVERED),
-        "exploration-narrower": effect_of("the sampler does not prefer enough", COVERED),
-        "exploration-base-response": effect_of("the sampler does not prefer enough", COVERED),
-        "exploration-wrong-sign": effect_of("the sampler prefers the wrong responses", COVERED),
+        "exploration-uncovered-forbidden": effect_of("uncovered responses were not drawn", UNCOVERED),
+        "exploration-narrower": effect_of(longest_uncovered, COVERED),
+        "exploration-first-mean": effect_of(at_first_mean, COVERED),
+        "exploration-base-response": effect_of("the sampler did not prefer enough", COVERED),
+        "exploration-wrong-sign": effect_of("the sampler preferred the wrong responses", COVERED),
     },
 )
 @experiments(problem=SAMPLED, nu=st.sampled_from([1.0, 0.5]), ridge=st.just(1.0), pairs=st.integers(1, 4))
@@ -148,8 +185,8 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     def words(seen: Sequence[dict[str, Event]]) -> Seen:
         found = {about: (np.mean(hits), np.mean(chances)) for about, (hits, chances) in collected(seen).items()}
         about, (often, chance) = max(found.items(), key=lambda each: abs(each[1][0] - each[1][1]))
-        of = about if about == SECOND else f"rounds whose two responses come less often where {about}"
-        return Seen(of, f"frequency {often:.4g}", f"mean chance {chance:.4g}")
+        of = about if about == SECOND else f"pairs of an exploration round that would be rarer if {about}"
+        return Seen(of, f"they came with frequency {often:.4g}", f"{chance:.4g}")
 
     samples = min_samples_chances(check.discrepancy, alpha=check.alpha / KINDS, power=POWER)
     return Experiment(observe, log_e, samples, words, log_e_violated)

@@ -23,7 +23,8 @@ GUARANTEES = (
         "argmax w/U.",
         BOTH, "ext", EXT, claim="A1r"),
     Guarantee("C-A2", GROUP, "exploration is phase 2 of A2",
-        "Every trial of an exploration round has the truncated score of its round, up to a constant.",
+        "Every trial of an exploration round has the truncated score of its round, up to a constant, and accepts at "
+        "the threshold of A1 for a pilot of N draws of that round.",
         EXACT, "FMR25 skeleton; recon parameters", RECON, claim="A2"),
 )
 # fmt: on

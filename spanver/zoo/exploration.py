@@ -32,7 +32,8 @@ from spanver.zoo.algebra import (
     symmetric_inverse,
 )
 from spanver.zoo.mutant import Mutant, mutants_of
-from spanver.zoo.sampler import adjusted_sampler, drawn_sampler, times_beta
+from spanver.zoo.sampler import EarlierMean, adjusted_sampler, drawn_sampler, times_beta
+from spanver.zoo.sampler import sampler as sampler_in_steps
 
 
 @dataclass
@@ -187,6 +188,13 @@ def _late(*names: str) -> Callable[..., Any]:
     return lambda oracle, **arguments: phase_two(Late(oracle, names), **arguments)
 
 
+def _at_earlier_mean(*, first: bool) -> Callable[..., Any]:
+    def explored(oracle: Oracle, **arguments: Any) -> Any:
+        return phase_two(oracle, sampler=partial(sampler_in_steps, mean=EarlierMean(first=first)), **arguments)
+
+    return explored
+
+
 def _round_less(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     return spanner_first(oracle, replace(settings, prompts=max(1, settings.prompts - 1)), seed)
 
@@ -264,6 +272,10 @@ MUTANTS: tuple[Mutant, ...] = (
         sampler=partial(adjusted_sampler, rule_score=times_beta(1))),
     _exploration("beta-for-inverse", "multiplies scores by beta", "R3 C-A2",
         sampler=partial(adjusted_sampler, rule_score=times_beta(2))),
+    _exploration("first-mean", "goes on with the mean weight of the pilot of the first round", "R3 C-A2",
+        _at_earlier_mean(first=True)),
+    _exploration("stale-mean", "takes the mean weight of the pilot of the round before", "R3 C-A2",
+        _at_earlier_mean(first=False)),
     _exploration("wrong-sign", "prefers what the fit says is worse", "R3 C-A2",
         score=lambda theta, *rest: truncated(-theta, *rest)),
     _exploration("untruncated", "truncates nothing", "R3 C-A2", score=lambda theta, *_: LinearScore(theta)),

@@ -19,7 +19,7 @@ from spanver.learners.race_sampler import race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Oracle, SamplingOracle
 from spanver.randomness import stream
-from spanver.values import Counts, FloatArray, Place, Prompt, RejectionRule, Response, Score
+from spanver.values import Counts, FloatArray, Place, Prompt, RejectionRule, Response, Responses, Score
 from spanver.zoo.algebra import base_response
 from spanver.zoo.mutant import Mutant, mutants_of
 
@@ -73,6 +73,7 @@ def drawn_sampler(
     accepts: Callable[[FloatArray, FloatArray], Any] = lambda log_uniforms, acceptance: log_uniforms <= acceptance,
     block: int | None = None,
     reuse: bool = False,
+    finish: Callable[[Oracle, Prompt, Responses], Response] = base_response,
     swallowed: tuple[type[Exception], ...] = (),
 ) -> Response:
     """A1 by plain draws, in blocks, and uniforms of its own; with `reuse` the trials are the pilot's draws.
@@ -95,7 +96,7 @@ def drawn_sampler(
         accepted = np.flatnonzero(accepts(np.log1p(-generator.random(len(tried))), acceptance))
         if len(accepted) > 0:
             return tried[int(accepted[0])]
-    return oracle.sample(prompt, 1)[0]
+    return finish(oracle, prompt, tried)
 
 
 def race(
@@ -161,13 +162,14 @@ def _largest(pilot: Counts, score: Score, beta: float) -> float:
     return float(score.of(pilot.responses.features).max()) / beta
 
 
-class _EarlierMean:
+class EarlierMean:
     """The pilot's mean weight of an earlier call: of the first one, or of the one before."""
 
     def __init__(self, *, first: bool) -> None:
         self._first, self._stored = first, math.nan
 
     def __call__(self, pilot: Counts, score: Score, beta: float) -> float:
+        """Logarithm of the earlier mean weight; in the first call of its own."""
         own = log_mean(pilot, score, beta)
         used = own if math.isnan(self._stored) else self._stored
         self._stored = used if self._first else own
@@ -216,9 +218,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _softmax("mean-of-distinct", "counts every distinct response of the pilot once in its mean", "R3 C-A1",
         mean=_mean_of_distinct),
     _softmax("stale-mean", "takes the mean weight of the pilot of the call before", "R3 C-A1",
-        mean=_EarlierMean(first=False)),
+        mean=EarlierMean(first=False)),
     _softmax("first-mean", "takes the mean weight of the first pilot in all calls", "R3 C-A1",
-        mean=_EarlierMean(first=True)),
+        mean=EarlierMean(first=True)),
     _softmax("median", "takes the median of the pilot's weights", "C-A1", mean=_median),
     _softmax("largest", "takes the largest weight of the pilot for the threshold", "C-A1",
         mean=_largest, threshold=lambda _, log_z: log_z),
@@ -250,6 +252,8 @@ MUTANTS: tuple[Mutant, ...] = (
         accepts=lambda _, acceptance: acceptance > 0),
     _by_drawing("uniform-not-logged", "compares the uniform number with the logarithm of the ratio", "R2 R3",
         accepts=lambda log_uniforms, acceptance: np.exp(log_uniforms) <= acceptance),
+    _by_drawing("first-rejected", "returns the first trial where none is accepted, not a fresh draw", "C-A1",
+        finish=lambda *parts: parts[-1][0]),
     _by_drawing("clipped-exponents", "clips exponents at 50 before anything is subtracted", "R5",
         log_weights=lambda exponents: np.clip(exponents, -50.0, 50.0)),
     _by_drawing("overflow", "exponentiates weights before anything is subtracted", "R5",

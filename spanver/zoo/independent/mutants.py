@@ -62,6 +62,17 @@ def _distinct(score: Score, pilot: Counts, beta: float, multiplier: float) -> fl
     return log_threshold(score, once, beta, multiplier)
 
 
+def _one_of_a_batch(oracle: Any, prompt: Any, score: Score, threshold: float, limit: int, seed: int) -> Response:
+    """First accepted trial of a batch, or where none is accepted the first of all."""
+    fresh = oracle.sample(prompt, limit)
+    uniforms = 1.0 - np.random.default_rng([seed, 15]).random(limit)
+    accepted = np.log(uniforms) <= score.of(fresh.features) / oracle.beta - threshold
+    return fresh[int(np.argmax(accepted))]
+
+
+_OWN_PAIRS = partial(build_spanner, search=tried_pair)
+
+
 def _remembering(*, renewed: bool) -> Callable[..., Response]:
     """A1 at the threshold of another call: of the first at this prompt, or of the one before."""
     known: dict[Prompt, float] = {}
@@ -77,6 +88,12 @@ def _remembering(*, renewed: bool) -> Callable[..., Response]:
         return softmax_sample(oracle, prompt, score, threshold=threshold, **arguments)
 
     return sample
+
+
+def _remembering_in_a_run(oracle: Oracle, **arguments: Any) -> dict[str, Any]:
+    """A learner that draws for itself, whose sampler keeps the threshold of the first round at a prompt."""
+    sampler = partial(_remembering(renewed=False), pilot=drawn_pilot, trials=tried)
+    return spanner_sampling(oracle, phase_one=_OWN_PAIRS, sampler=sampler, **arguments)
 
 
 def _half_reused(acceptance: FloatArray, law: FloatArray, width: int, limit: int, generator: Generator) -> Found:
@@ -129,10 +146,7 @@ _spanner = mutants_of("build_spanner", "independent", build_spanner, INDEPENDENT
 _learner = mutants_of("spanner_sampling", "independent", spanner_sampling, INDEPENDENT)
 _turns = mutants_of("multi_turn", "independent", multi_turn, INDEPENDENT)
 _literal = mutants_of("literal_oracle", "independent", literal_oracle, INDEPENDENT)
-_OWN = {
-    "phase_one": partial(build_spanner, search=tried_pair),
-    "sampler": partial(softmax_sample, pilot=drawn_pilot, trials=tried),
-}
+_OWN = {"phase_one": _OWN_PAIRS, "sampler": partial(softmax_sample, pilot=drawn_pilot, trials=tried)}
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
@@ -142,6 +156,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "E3 R3", score_of=_excluding, **_OWN),
     _learner("wider-truncation", "truncates at 1.05 nu, in a learner that draws for itself", "R3", score_of=_wider,
         **_OWN),
+    _learner("cached-round", "goes on with the mean weight of the first round, and draws for itself", "R3",
+        _remembering_in_a_run),
     _learner("spanner-weight-2", "counts the spanner's data twice", "E6", weight=float(np.sqrt(2.0))),
     _learner("last-prompt", "explores the prompt of the spanner's last pair in all rounds", "E6",
         prompt_of=_last_prompt),
@@ -157,6 +173,8 @@ MUTANTS: tuple[Mutant, ...] = (
         search=lambda oracle, prompt, moments, nu, limit: tried_pair(oracle, prompt, moments, 1.05 * nu, limit)),
     _softmax("mean-of-distinct", "counts every distinct response of the pilot once, and makes trials itself", "R3",
         threshold=_distinct, trials=tried),
+    _softmax("argmax-of-none", "returns the first of a batch of trials where none is accepted", "C-A1",
+        trials=_one_of_a_batch),
     _softmax("cached-mean", "goes on with the mean weight of the first call", "R3", _remembering(renewed=False)),
     _softmax("stale-mean", "takes the mean weight of the call before", "R3", _remembering(renewed=True)),
     _literal("half-reused", "shares a response between pairs that follow each other", "O2", search=_half_reused),
