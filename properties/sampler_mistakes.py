@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
+from scipy.stats import binom
 
 from spanver.guarantees.sampler import race_samples, race_total_variation, sampler_trials
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing
 from spanver.values import FloatArray
+
+from .drawn import table_of
 
 
 def table(problem: TabularProblem) -> tuple[FloatArray, FloatArray, float]:
@@ -83,6 +86,22 @@ EFFECTS: Mapping[str, Callable[..., float]] = {
     "sampler-base-policy": power(0.0),
 }
 """By mutant, of an instance of the property about the sampler's target."""
+
+
+def half_on_rare(log_coverage: int) -> TabularProblem:
+    """Two responses of this coverage, on each of which is half of the target."""
+    rare = 0.5**log_coverage / 2.0
+    return table_of([1.0 - rare, rare], [1.0, (1.0 - rare) / rare])
+
+
+def clipped_weights(log_coverage: int, failure: float = 0.01) -> float:
+    """Resampling by weights of at most the mean times the root of the number of draws: the mean over all pools."""
+    base, weights, multiplier = table(half_on_rare(log_coverage))
+    draws = 2 * sampler_trials(multiplier, failure)
+    heavy = np.arange(int(16.0 * draws * base[1]))
+    clipped = np.minimum(weights[1], (draws - heavy + heavy * weights[1] / weights[0]) * weights[0] / math.sqrt(draws))
+    share = heavy * clipped / (heavy * clipped + (draws - heavy) * weights[0])
+    return 0.5 - float(binom.pmf(heavy, draws, base[1]) @ share) - failure
 
 
 def race_multiplier(coverage: float, failure: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from spanver.errors import NotJudgedError
 from spanver.exact.samplers import race_law, sampler_law
 from spanver.guarantees.rounding import gamma, log_softmax_error
 from spanver.guarantees.sampler import (
@@ -38,6 +39,7 @@ from .piloted import LAST, drawn_before_trials, expect_threshold, heavy_and_ligh
 from .rounded import assert_near
 
 NEGLIGIBLE = 2e-7  # of all instances together, a fifth of the default alpha
+DELTA = 0.01  # of calls at large coverage
 # Two or three responses, all likely to be drawn, with different weights: a wrong law shows.
 SAMPLED = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=1, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
@@ -70,14 +72,21 @@ def coverage_of(problem: TabularProblem) -> float:
 
 
 def outputs(
-    check: Check, sampler: str, problem: TabularProblem, multiplier: float, failure: float, *, constant: float = 0.0
+    check: Check,
+    sampler: str,
+    problem: TabularProblem,
+    multiplier: float,
+    failure: float,
+    *,
+    constant: float = 0.0,
+    counted: bool = False,
 ) -> Callable[[int, int], Sequence[int]]:
     """Observe outputs of many calls; to the scores of every second one a constant is added, in betas."""
     widened, theta = with_constant(problem), 2.0 * realizing(problem)
     scores = [LinearScore(np.append(theta, 2.0 * problem.beta * added)) for added in (0.0, constant)]
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        oracle_of = independent_oracles(widened, seed)
+        oracle_of = independent_oracles(widened, seed, counted=counted)
 
         def make(index: int) -> Call:
             oracle = oracle_of(index)
@@ -102,13 +111,14 @@ def law_of_outputs(
     failure: float,
     constant: float = 0.0,
     tolerated: float = 0.0,
+    counted: bool = False,
 ) -> Experiment:
     """Experiment: outputs of calls have this law."""
     return law_experiment(
         check,
-        outputs(check, sampler, problem, multiplier, failure, constant=constant),
+        outputs(check, sampler, problem, multiplier, failure, constant=constant, counted=counted),
         law,
-        of=f"response of {sampler} (M = {multiplier:.4g}, delta = {failure:g})",
+        of=f"response of {sampler} (C = {coverage_of(problem):.4g}, M = {multiplier:.4g}, delta = {failure:g})",
         outcomes=[f"response {each}" for each in range(problem.responses)],
         tolerated=tolerated,
     )
@@ -274,6 +284,21 @@ def test_outputs_are_within_the_failure_probability_of_the_target(
         constant=constant,
         tolerated=failure,
     )
+
+
+@pytest.mark.guarantee("R3", needs=["softmax_sample"])
+@designed([{"log_coverage": 20}, {"log_coverage": 12}], {"sampler-clipped-weights": sampler_mistakes.clipped_weights})
+@experiments(log_coverage=st.integers(12, 28))
+def test_outputs_are_as_near_to_the_target_at_large_coverage(check: Check, log_coverage: int) -> Experiment:
+    """Half of the target is on a response of the base probability `2^-log_coverage/2`."""
+    probe = fresh_oracle(check, RARER)
+    call_once(check, "softmax_sample", probe, RARER, sampler_multiplier(coverage_of(RARER)), DELTA)
+    if sum(query.samples for query in probe.queries if query.name == "sample") > 1:
+        raise NotJudgedError("a sampler that draws every sample itself cannot be called at large coverage")
+    problem = sampler_mistakes.half_on_rare(log_coverage)
+    multiplier = sampler_multiplier(coverage_of(problem))
+    law, given = target_of(problem), {"multiplier": multiplier, "failure": DELTA, "tolerated": DELTA}
+    return law_of_outputs(check, "softmax_sample", problem, law, counted=True, **given)
 
 
 @pytest.mark.guarantee("R4", needs=["race_sample"])

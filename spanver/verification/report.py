@@ -15,6 +15,7 @@ from spanver.verification.request import TRUSTING
 from spanver.verification.results import Report, Row, Status
 
 SHOWN_MISTAKES = 3
+IN_PART = " as far as it could be judged"
 
 
 def verdict_table(report: Report) -> Table:
@@ -79,7 +80,7 @@ def undecided_lines(report: Report) -> Iterator[str]:
 
 def row_line(row: Row) -> str:
     """Return the verdict on one guarantee in a line."""
-    return f"{row.id} {row.status.value}" + (f": {row.message}" if row.message else "")
+    return f"{row.id} {row.status.value}{IN_PART * row.in_part}" + (f": {row.message}" if row.message else "")
 
 
 def footer_lines(report: Report) -> Iterator[str]:
@@ -94,9 +95,12 @@ def footer_lines(report: Report) -> Iterator[str]:
         f"{report.executed} of {report.expected} properties ran: {hold}, {violated} violated, {undecided} undecided"
         f"{errors}"
     )
-    claimed = {each.value: report.ids(each, conformance=True) for each in judged}
-    if any(claimed.values()):
-        found = "; ".join(f"{words}: {', '.join(names)}" for words, names in claimed.items() if names)
+    claimed: dict[str, list[str]] = {}
+    conformance = [row for row in report.rows if REGISTRY[row.id].claim and row.status in judged]
+    for row in sorted(conformance, key=lambda row: (judged.index(row.status), row.in_part)):
+        claimed.setdefault(f"{row.status.value}{IN_PART * row.in_part}", []).append(row.id)
+    if claimed:
+        found = "; ".join(f"{words}: {', '.join(names)}" for words, names in claimed.items())
         yield f"conformance to the algorithms that the subject claims to be: {found}"
     for words, status in (
         ("not provided by the subject", Status.NOT_PROVIDED),

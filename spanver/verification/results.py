@@ -89,6 +89,11 @@ class Row:
         return tuple(each for each in self.findings if each.not_judged)
 
     @property
+    def in_part(self) -> bool:
+        """Whether it holds as far as it could be judged: some of its properties were not."""
+        return self.status is Status.HOLDS and bool(self.not_judged)
+
+    @property
     def examples(self) -> int:
         """Instances of all its properties."""
         return sum(each.examples for each in self.findings)
@@ -122,6 +127,7 @@ class Row:
         return {
             "id": self.id,
             "verdict": self.status.value,
+            "judged_in_part": self.in_part,
             "kind": REGISTRY[self.id].kind_text,
             "claim": REGISTRY[self.id].claim or None,
             "examples": self.examples,

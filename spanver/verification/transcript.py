@@ -14,8 +14,9 @@ import numpy as np
 
 from spanver.errors import BudgetExceededError
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, SamplingOracle
+from spanver.oracles.counted import CountedDraws
 from spanver.oracles.literal import LiteralDraws
-from spanver.oracles.metered import MeteredOracle
+from spanver.oracles.metered import CompressedDraws, MeteredOracle
 from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
@@ -183,13 +184,19 @@ def recount(queries: list[Query]) -> Ledger:
     )
 
 
-def independent_oracles(problem: TabularProblem, seed: int) -> Callable[[int], RecordingOracle]:
-    """Return what makes a recorded oracle for each of many runs: of one table, each with randomness of its own."""
+def independent_oracles(
+    problem: TabularProblem, seed: int, *, counted: bool = False
+) -> Callable[[int], RecordingOracle]:
+    """Return what makes a recorded oracle for each of many runs: of one table, each with randomness of its own.
+
+    Literal oracles have a generous budget; counted ones, whose answers stand for any number of draws, have none.
+    """
     table = Table(problem)
-    draws = LiteralDraws(table)
+    draws: CompressedDraws = CountedDraws(table) if counted else LiteralDraws(table)
+    budget = None if counted else GENEROUS_BUDGET
 
     def made(index: int) -> RecordingOracle:
-        return RecordingOracle(MeteredOracle(table, draws, seed=seed + index, budget=GENEROUS_BUDGET))
+        return RecordingOracle(MeteredOracle(table, draws, seed=seed + index, budget=budget))
 
     return made
 

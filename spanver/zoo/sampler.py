@@ -99,6 +99,19 @@ def drawn_sampler(
     return finish(oracle, prompt, tried)
 
 
+def resampled(
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
+) -> Response:
+    """One of `2N` draws by their weights, of which none is above the mean times the root of their number."""
+    size = 2 * sampler_trials(multiplier, failure)
+    pool = oracle.sample_counts(prompt, size)
+    exponents = score.of(pool.responses.features) / oracle.beta
+    weights = np.exp(exponents - exponents.max())
+    weights = np.minimum(weights, float(pool.counts @ weights) / math.sqrt(size))
+    law = pool.counts * weights
+    return pool.responses[int(stream(seed, "resampling").choice(len(law), p=law / law.sum()))]
+
+
 def race(
     oracle: Oracle,
     prompt: Prompt,
@@ -244,6 +257,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _softmax("best-response", "returns the best response of the pilot, not a sample", "R2", keep=_of_pilot(_best)),
     _softmax("most-frequent", "returns the most frequent response of the pilot", "R3",
         keep=_of_pilot(lambda pilot, _: int(np.argmax(pilot.counts)))),
+    _softmax("clipped-weights", "resamples the pool by weights of at most the mean times the root of its size", "R3",
+        resampled),
     _softmax("base-policy", "throws away what was accepted, and returns a base response", "R3", keep=base_response),
     _by_drawing("one-stream", "accepts in all calls by the same uniform numbers", "R2 R3", stream_seed=lambda _: 0),
     _by_drawing("wrong-side", "accepts a trial when its uniform number is above the ratio", "R2 R3",

@@ -8,7 +8,14 @@ from rich.console import Console
 
 from spanver.verdicts import Verdict
 from spanver.verification.finding import Call, Fault, Finding
-from spanver.verification.report import error_lines, footer_lines, undecided_lines, verdict_table, violation_lines
+from spanver.verification.report import (
+    error_lines,
+    footer_lines,
+    row_line,
+    undecided_lines,
+    verdict_table,
+    violation_lines,
+)
 from spanver.verification.request import Request
 from spanver.verification.results import Report, Row, Status
 
@@ -76,6 +83,15 @@ def test_what_is_undecided_or_not_judged_says_why_once_for_all_guarantees_of_a_r
         "R1 is not judged: fit raised TypeError",
         "S4 is not judged by test_other: out of reach",
     ]
+
+
+def test_what_holds_though_a_property_of_it_was_not_judged_says_so() -> None:
+    whole, unjudged = Finding("a", ("C-A1", "C-A2"), Verdict.HOLDS), Finding("b", ("C-A1",), not_judged="out of reach")
+    rows = (Row("C-A1", Status.HOLDS, (whole, unjudged)), Row("C-A2", Status.HOLDS, (whole,)))
+    assert list(map(row_line, rows)) == ["C-A1 holds as far as it could be judged", "C-A2 holds"]
+    report = Report(Request(), "given", rows, 2, 2)
+    assert "holds: C-A2; holds as far as it could be judged: C-A1" in list(footer_lines(report))[1]
+    assert [row["judged_in_part"] for row in report.to_json()["guarantees"]] == [True, False]
 
 
 def test_an_error_of_the_subject_is_told_once_with_its_line_and_its_guarantees() -> None:
