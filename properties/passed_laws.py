@@ -13,6 +13,7 @@ from spanver.strategies import laws
 from spanver.subjects.layouts import laid_out
 from spanver.values import FloatArray, IntArray
 from spanver.verification.check import Check
+from spanver.verification.experiment import Experiment, law_experiment
 
 LAYOUTS = ("contiguous", "column", "reversed", "float32")
 TOGETHER = (4096, 64)  # draws of one call
@@ -88,11 +89,6 @@ CELLS = (
 """Names of the cells of `cells_of`."""
 
 
-def outcomes_of(law: FloatArray) -> list[str]:
-    """Names of the outcomes of a law."""
-    return [f"outcome {index}" for index in range(len(law))]
-
-
 def cells_of(law: FloatArray) -> IntArray:
     """Few cells for many outcomes: the impossible ones, the first, and the others by halves and by turns."""
     places = np.arange(len(law))
@@ -141,6 +137,20 @@ def observer(
         return observed
 
     return observe
+
+
+def draws_experiment(
+    check: Check, function: str, given: Any, together: int, law: FloatArray, *, tolerated: float = 0.0
+) -> Experiment:
+    """Experiment: what is drawn of the numbers passed has this law, up to what is tolerated."""
+    return law_experiment(
+        check,
+        observer(check, function, given, together),
+        law,
+        of=f"draws of {function}",
+        outcomes=[f"outcome {index}" for index in range(len(law))],
+        tolerated=tolerated,
+    )
 
 
 def assert_lawful(check: Check, function: str, given: Any, law: FloatArray, count: int) -> None:

@@ -31,13 +31,12 @@ from .passed_laws import (
     STRIDED,
     TOGETHER,
     assert_lawful,
+    draws_experiment,
     even_event,
     law_of,
     law_of_logits,
     law_of_sets,
     logits_of,
-    observer,
-    outcomes_of,
     weights_of,
 )
 
@@ -77,13 +76,7 @@ def test_draws_by_weights_have_their_law(
     check: Check, weights: FloatArray, scale: float, layout: str, together: int
 ) -> Experiment:
     given = weights_of(weights, scale, layout)
-    return law_experiment(
-        check,
-        observer(check, "draw_weights", given, together),
-        law_of(given),
-        of="draws of draw_weights",
-        outcomes=outcomes_of(weights),
-    )
+    return draws_experiment(check, "draw_weights", given, together, law_of(given))
 
 
 MOST_MOVED = 0.5
@@ -133,14 +126,7 @@ def test_draws_by_logits_have_their_law(
     check.judgeable(moved < MOST_MOVED, f"{check.subject.arithmetic} loses the law of logits this large")
     if moved >= MOST_MOVED:
         reject()
-    return law_experiment(
-        check,
-        observer(check, "draw_logits", given, together),
-        law_of_logits(given),
-        of="draws of draw_logits",
-        outcomes=outcomes_of(law),
-        tolerated=moved,
-    )
+    return draws_experiment(check, "draw_logits", given, together, law_of_logits(given), tolerated=moved)
 
 
 @st.composite

@@ -36,11 +36,11 @@ from .passed_laws import (
     assert_lawful,
     cells_of,
     drawn,
+    draws_experiment,
     even_event,
     law_of,
     masses_of,
     observer,
-    outcomes_of,
     probabilities_of,
 )
 
@@ -102,9 +102,7 @@ DESIGNED_DRAWS = (
 @experiments(law=SMALL_LAWS, layout=st.sampled_from(LAYOUTS), together=st.sampled_from(TOGETHER))
 def test_draws_have_the_law_that_was_given(check: Check, law: FloatArray, layout: str, together: int) -> Experiment:
     given = probabilities_of(law, layout)
-    return law_experiment(
-        check, observer(check, "draw", given, together), law_of(given), of="draws of draw", outcomes=outcomes_of(law)
-    )
+    return draws_experiment(check, "draw", given, together, law_of(given))
 
 
 DESIGNED_DEPENDENCE = (
