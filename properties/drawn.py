@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from itertools import islice
+from operator import methodcaller
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import tabular_problems
+from spanver.subjects.remote import ask_all
 from spanver.verification.check import Check
 from spanver.verification.design import Effect, designed
 
@@ -19,8 +22,11 @@ SMALL = tabular_problems(
     max_prompts=1, min_responses=2, max_responses=3, max_dimension=2, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
 )
 DRAWN_OF_A_PROMPT = 16
+IN_STEP = 8  # oracles whose queries wait for answers
+PROMPT = methodcaller("prompt")
 
 Property: TypeAlias = Callable[[Check], None]
+Watch: TypeAlias = Generator[Sequence[Callable[[Oracle], Any]], list[Any], list[int]]
 Mistakes: TypeAlias = Mapping[str, Effect] | Sequence[str]
 
 
@@ -90,22 +96,81 @@ def with_constant(problem: TabularProblem) -> TabularProblem:
     )
 
 
-def answers(
-    check: Check, factory: str, problem: TabularProblem, outcome: Callable[[Oracle, Any], int]
+def watched(
+    check: Check, factory: str, problem: TabularProblem, watch: Callable[[int], Watch], oracles: int = 1
 ) -> Callable[[int, int], Sequence[int]]:
-    """Observe the outcome of one query many times, on a few prompts drawn one after another."""
+    """Observe outcomes of queries of oracles, which are asked in step: what does not wait for answers travels together.
+
+    Parameters
+    ----------
+    check : Check
+    factory : str
+        Makes the oracles.
+    problem : TabularProblem
+    watch : callable
+        `watch(count)`: yields queries of one oracle, is sent their answers, and returns so many outcomes.
+    oracles : int
+        That share the observations.
+    """
 
     def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = check.call(factory, problem, seed=seed)
-        prompts = [oracle.prompt()]
-        seen = []
-        for index in range(count):
-            if index % DRAWN_OF_A_PROMPT == DRAWN_OF_A_PROMPT - 1:
-                prompts.append(oracle.prompt())
-            seen.append(outcome(oracle, prompts[-1]))
+        shares = [len(each) for each in np.array_split(np.arange(count), min(oracles, count))]
+        made = [check.call(factory, problem, seed=seed + index) for index in range(len(shares))]
+        turns: list[tuple[Oracle, Watch, list[Any] | None]] = [
+            (oracle, watch(share), None) for oracle, share in zip(made, shares, strict=True)
+        ]
+        seen: list[int] = []
+        while turns:
+            asked: list[tuple[Oracle, Callable[[Oracle], Any]]] = []
+            waiting = []
+            for oracle, each, heard in turns:
+                try:
+                    queries = next(each) if heard is None else each.send(heard)
+                except StopIteration as end:
+                    seen.extend(end.value)
+                else:
+                    asked.extend((oracle, query) for query in queries)
+                    waiting.append((oracle, each, len(queries)))
+            answered = iter(ask_all(asked))
+            turns = [(oracle, each, list(islice(answered, number))) for oracle, each, number in waiting]
         return seen
 
     return observe
+
+
+def answers(
+    check: Check,
+    factory: str,
+    problem: TabularProblem,
+    queries: Callable[[Any], Sequence[Callable[[Oracle], Any]]],
+    outcome: Callable[..., int],
+) -> Callable[[int, int], Sequence[int]]:
+    """Observe the outcome of the same queries many times, on a few prompts drawn one after another.
+
+    One oracle makes all observations of a look: where it always answers the same this shows.
+
+    Parameters
+    ----------
+    check : Check
+    factory : str
+        Makes the oracle.
+    problem : TabularProblem
+    queries : callable
+        `queries(prompt)`: they do not wait for each other's answers.
+    outcome : callable
+        Of their answers.
+    """
+
+    def watch(count: int) -> Watch:
+        seen: list[int] = []
+        for start in range(0, count, DRAWN_OF_A_PROMPT):
+            (prompt,) = yield [PROMPT]
+            asked = queries(prompt)
+            answered = iter((yield [*asked] * min(DRAWN_OF_A_PROMPT, count - start)))
+            seen.extend(outcome(*several) for several in zip(*[answered] * len(asked), strict=True))
+        return seen
+
+    return watched(check, factory, problem, watch)
 
 
 def base_of(problem: TabularProblem) -> Any:

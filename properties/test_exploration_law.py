@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from hypothesis import reject
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
@@ -29,21 +31,33 @@ from .drawn import table_of
 from .explored import SAMPLED, explore_often, rewarded_pair, second_of
 from .sampler_mistakes import law_at
 
-MULTIPLIER, DELTA = 32.0, 0.01  # a call is within delta of pi_f where M is at least 4 C
+DELTA = 0.01  # a call is within delta of pi_f where M is at least 4 C
 ROUNDS = 16
 
 Event: TypeAlias = tuple[int, float]
 """Whether it occurred, and its chance."""
 
 
-def settings_of(nu: float, ridge: float, pairs: int) -> Settings:
+def multiplier_of(problem: TabularProblem) -> float:
+    """Return `4 C` for the largest coverage that a truncated policy of the problem can have, by two bounds.
+
+    A law has coverage of at most `1/pi` for the least probability `pi` of the base policy. Scores, relative to any
+    response, differ by at most `R` times the largest distance of two responses. A learner that draws one by one pays
+    for what is above this.
+    """
+    log_least = float(problem.log_base[problem.log_base > -np.inf].min())
+    farthest = max(float(np.linalg.norm(each[:, None] - each, axis=2).max()) for each in problem.features)
+    return sampler_multiplier(math.exp(min(-log_least, problem.radius * farthest / problem.beta)))
+
+
+def settings_of(problem: TabularProblem, nu: float, ridge: float, pairs: int) -> Settings:
     return Settings(
         prompts=1,
         pairs_per_prompt=pairs,
         nu=nu,
         ridge=ridge,
         exploration_rounds=ROUNDS,
-        rejection_multiplier=MULTIPLIER,
+        rejection_multiplier=multiplier_of(problem),
         rejection_failure=DELTA,
     )
 
@@ -60,10 +74,18 @@ THREE = table_of([0.6, 0.27, 0.13], [1.0, 1e3, 1e6])
 COVERED = {"problem": THREE, "nu": 2.0 / 0.97, "ridge": 1.0, "pairs": PAIRS}
 
 
-def pair_laws(
+MISTAKES = (
+    "the sampler did not prefer enough",
+    "the sampler preferred the wrong responses",
+    "uncovered responses kept their scores",
+    "uncovered responses were not drawn",
+)
+
+
+def first_laws(
     base: FloatArray, log_base: FloatArray, plain: FloatArray, uncertain: Any, beta: float
-) -> tuple[FloatArray, dict[str, FloatArray]]:
-    """Laws of the two responses of a round, whichever of them is the first, shape (Y, Y): A2's, and those of mistakes.
+) -> tuple[FloatArray, FloatArray]:
+    """Laws of the first response of a round, a row for each second one: A2's, and those of `MISTAKES`.
 
     Parameters
     ----------
@@ -72,26 +94,24 @@ def pair_laws(
         Scores of a first response, in columns, relative to the second one, in rows.
     uncertain : array of bool, shape (Y, Y)
     beta : float
+
+    Returns
+    -------
+    array, shape (Y, Y)
+    array, shape (4, Y, Y)
     """
-
-    def law_of(scores: FloatArray) -> FloatArray:
-        return np.exp(log_softmax(log_base, scores, beta))
-
+    scores = np.where(uncertain, 0.0, plain)
+    right, opposite, untruncated = np.exp(log_softmax(log_base, np.stack([scores, -scores, plain]), beta))
     covered = np.where(uncertain, 0.0, base)
-    mistakes = {
-        "the sampler did not prefer enough": np.tile(base, (len(base), 1)),
-        "the sampler preferred the wrong responses": law_of(np.where(uncertain, 0.0, -plain)),
-        "uncovered responses kept their scores": law_of(plain),
-        "uncovered responses were not drawn": covered / covered.sum(axis=1, keepdims=True),
-    }
-    right = law_of(np.where(uncertain, 0.0, plain))
-    return unordered(base, right), {words: unordered(base, law) for words, law in mistakes.items()}
+    forbidden = covered / covered.sum(axis=1, keepdims=True)
+    return right, np.stack([np.broadcast_to(base, plain.shape), opposite, untruncated, forbidden])
 
 
 def unordered(base: FloatArray, first: FloatArray) -> FloatArray:
-    """Law of a pair, in the upper triangle, of laws of the first response, a row for each second one."""
+    """Laws of a pair, in the upper triangle, of laws of the first response, a row for each second one."""
     joint = base[:, None] * first
-    return np.triu(joint + joint.T, 1) + np.diag(np.diag(joint))
+    both = np.triu(joint + joint.swapaxes(-1, -2))
+    return np.asarray(both * (1.0 - 0.5 * np.eye(len(base))))
 
 
 def effect_of(
@@ -102,7 +122,7 @@ def effect_of(
     Parameters
     ----------
     mistake : str or callable
-        One of `pair_laws`; or the laws of the first response, a row for each second one, shape (Y, Y), given the
+        One of `MISTAKES`; or the laws of the first response, a row for each second one, shape (Y, Y), given the
         base policy, shape (Y,), and its weights, shape (Y, Y).
     instance : mapping
         Where nothing is known yet, all is drawn from the base policy: in the uncovered one until a pair of two
@@ -115,12 +135,13 @@ def effect_of(
         base, reward = np.exp(problem.log_base[0]), problem.reward[0]
         plain = reward - reward[:, None]
         uncertain = np.full(plain.shape, nu < PAIR_NORM) & ~np.eye(len(base), dtype=bool)
-        right, mistakes = pair_laws(base, problem.log_base[0], plain, uncertain, problem.beta)
+        right, wrong = first_laws(base, problem.log_base[0], plain, uncertain, problem.beta)
         weights = np.exp(plain / problem.beta)
-        wrong = mistakes[mistake] if isinstance(mistake, str) else unordered(base, mistake(base, weights))
+        other = wrong[MISTAKES.index(mistake)] if isinstance(mistake, str) else mistake(base, weights)
         same = float(base @ base)
         unknown = same**PAIRS if nu < PAIR_NORM else float(np.mean(same ** np.arange(ROUNDS)))
-        return float(np.abs(right - wrong).sum()) / 2.0 * (1.0 - unknown) - DELTA
+        moved = float(np.abs(unordered(base, right) - unordered(base, other)).sum()) / 2.0
+        return moved * (1.0 - unknown) - DELTA
 
     return effect
 
@@ -134,8 +155,9 @@ def longest_uncovered(base: FloatArray, weights: FloatArray) -> FloatArray:
 
 def at_first_mean(base: FloatArray, weights: FloatArray) -> FloatArray:
     """Laws of A1 with the mean weight of the first round, whose fit is zero: it is 1."""
-    trials = sampler_trials(MULTIPLIER, DELTA)
-    return np.array([law_at(base, row, MULTIPLIER, trials) for row in weights])
+    multiplier = multiplier_of(THREE)
+    trials = sampler_trials(multiplier, DELTA)
+    return np.array([law_at(base, row, multiplier, trials) for row in weights])
 
 
 UNTRUNCATED = effect_of("uncovered responses kept their scores", UNCOVERED)
@@ -163,13 +185,25 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
 
     A learner that draws for itself does not show which of both is the second one; so they are judged as a pair.
     """
-    settings = settings_of(nu, ridge, pairs)
+    settings = settings_of(problem, nu, ridge, pairs)
+
+    @cache
+    def uncertain_of(x: int, precision: bytes, threshold: float) -> Any:
+        """Which pairs are uncertain, or None if rounding decides it; the same few spanners recur."""
+        features, inverse = problem.features[x], np.frombuffer(precision).reshape(problem.dimension, -1)
+        free = (undecided_scores(check.subject.unit, features, each, inverse, threshold) for each in features)
+        return None if any(map(np.any, free)) else uncertain_mask(features, features, inverse, threshold)
 
     def observe(count: int, seed: int) -> Sequence[dict[str, Event]]:
         """Events of every round, by what they are about."""
         runs = explore_often(check, problem, settings, -(-count // ROUNDS), seed)
-        rounds = (each for run in runs for each in zip(run.components, run.rounds, strict=True))
-        return [events_of(check, problem, *each) for each in rounds]
+        seen = []
+        for component, played in (each for run in runs for each in zip(run.components, run.rounds, strict=True)):
+            uncertain = uncertain_of(int(played.prompt), component.precision.tobytes(), component.nu)
+            seen.append(events_of(problem, component, played, uncertain))
+        if not any(seen):
+            reject()  # which pairs are covered is then free
+        return seen
 
     def log_e(seen: Sequence[dict[str, Event]]) -> float:
         # The mean of e-values is one: what goes right does not dilute the evidence against the rest.
@@ -196,25 +230,24 @@ SECOND = "rounds whose second response is the likeliest of the base policy"
 KINDS = 5
 
 
-def events_of(check: Check, problem: TabularProblem, component: TruncatedSoftmax, played: Round) -> dict[str, Event]:
+def events_of(problem: TabularProblem, component: TruncatedSoftmax, played: Round, uncertain: Any) -> dict[str, Event]:
     """Events of a round: pairs that are likelier than by each mistake, and the second response where it is known.
 
-    None where the multiplier is too small for the promise, or rounding decides whether a pair is covered.
+    None where the multiplier is too small for the promise, as it may be for parameters beyond the radius, or rounding
+    decides whether a pair is covered (`uncertain` is None).
     """
     x, pair, second = int(played.prompt), rewarded_pair(played), second_of(played)
-    base, features, unit = np.exp(problem.log_base[x]), problem.features[x], check.subject.unit
-    free = [undecided_scores(unit, features, each, component.precision, component.nu) for each in features]
-    uncertain = uncertain_mask(features, features, component.precision, component.nu)
-    scores = features @ component.theta
-    plain = scores - scores[:, None]
-    tilted = np.exp(log_softmax(problem.log_base[x], np.where(uncertain, 0.0, plain), problem.beta))
-    if np.any(free) or sampler_multiplier(max(1.0, float((tilted / base).max()))) > MULTIPLIER:
+    if uncertain is None:
+        return {}
+    log_base, scores = problem.log_base[x], problem.features[x] @ component.theta
+    base = np.exp(log_base)
+    tilted, mistaken = first_laws(base, log_base, scores - scores[:, None], uncertain, problem.beta)
+    if sampler_multiplier(max(1.0, float((tilted / base).max()))) > multiplier_of(problem):
         return {}
     likely = int(np.argmax(base))
     events = {} if second is None else {SECOND: (int(second == likely), float(base[likely]))}
-    right, mistakes = pair_laws(base, problem.log_base[x], plain, uncertain, problem.beta)
-    for about, law in mistakes.items():
-        event = right > law * (1.0 + 1e-9)
+    right = unordered(base, tilted)
+    for about, event in zip(MISTAKES, right > unordered(base, mistaken) * (1.0 + 1e-9), strict=True):
         chance = min(1.0, float(right[event].sum()))
         events[about] = int(event[min(pair), max(pair)]), chance
     return events

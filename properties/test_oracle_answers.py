@@ -6,8 +6,9 @@ many observations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from spanver.verification.rendering import short
 from spanver.verification.search import experiments
 
 from . import oracle_laws as laws
-from .drawn import SMALL, answers, of_both_oracles, table_of
+from .drawn import IN_STEP, PROMPT, SMALL, Watch, answers, of_both_oracles, table_of, watched
 
 
 def prompts_of(law: Sequence[float], base: Sequence[Sequence[float]]) -> TabularProblem:
@@ -69,12 +70,9 @@ def of_two(problem: TabularProblem) -> list[str]:
 
 
 def responses_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
-    def two(oracle: Oracle, prompt: Any) -> int:
-        return first_and_repeat(oracle.sample(prompt, 2))
-
     return law_experiment(
         check,
-        answers(check, factory, problem, two),
+        answers(check, factory, problem, lambda prompt: [methodcaller("sample", prompt, 2)], first_and_repeat),
         laws.law_of_draws(problem),
         of=f"responses of {factory} to sample(prompt, 2)",
         outcomes=of_two(problem),
@@ -104,12 +102,12 @@ def strong_samples_law(check: Check, factory: str, problem: TabularProblem) -> E
     except QuestionRefusedError:
         raise NotJudgedError("the oracle offers no strong sampling") from None
 
-    def two(oracle: Oracle, prompt: Any) -> int:
-        return first_and_repeat(oracle.sample(prompt, 2, theta=realizing(problem)))
+    def two(prompt: Any) -> Sequence[Callable[[Oracle], Any]]:
+        return [methodcaller("sample", prompt, 2, theta=realizing(problem))]
 
     return law_experiment(
         check,
-        answers(check, factory, problem, two),
+        answers(check, factory, problem, two, first_and_repeat),
         laws.strong_law(problem),
         of=f"responses of {factory} to sample(prompt, 2, theta={short(realizing(problem))}), beta {problem.beta:g}",
         outcomes=of_two(problem),
@@ -144,10 +142,10 @@ STRONG = [{"problem": table_of([1.0 - rare, rare], [1.0, float(np.exp(4.0))])} f
 
 
 def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
-    def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = check.call(factory, problem, seed=seed)
-        return [int(oracle.prompt()) for _ in range(count)]
+    def watch(count: int) -> Watch:
+        return [int(each) for each in (yield [PROMPT] * count)]
 
+    observe = watched(check, factory, problem, watch)
     return law_experiment(check, observe, problem.prompt_law, of=f"prompt of {factory}")
 
 
@@ -164,29 +162,25 @@ def prompts_law(check: Check, factory: str, problem: TabularProblem) -> Experime
 def prompts_and_responses_law(check: Check, factory: str, problem: TabularProblem, query: str) -> Experiment:
     """A prompt, the first response to it, and the next prompt are independent."""
     sure = RejectionRule(LinearScore(np.zeros(problem.dimension)), 0.0)
+    once = {"sample": (1,), "sample_counts": (1,), "sample_until": (sure, 1)}[query]
 
-    def respond(oracle: Oracle, prompt: Any) -> int:
-        if query == "sample":
-            return int(oracle.sample(prompt, 1).ids[0])
-        if query == "sample_counts":
-            return int(oracle.sample_counts(prompt, 1).responses.ids[0])
-        found = oracle.sample_until(prompt, sure, 1).responses
-        assert found is not None, "a trial was not accepted whose probability is 1"
-        return int(found.ids[0])
+    def response_of(answer: Any) -> int:
+        responses = answer if query == "sample" else answer.responses
+        assert responses is not None, "a trial was not accepted whose probability is 1"
+        return int(responses.ids[0])
 
-    def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = check.call(factory, problem, seed=seed)
-        seen = []
+    def watch(count: int) -> Watch:
+        (first,), seen = (yield [PROMPT]), []
         for _ in range(count):
-            first = oracle.prompt()
-            response, second = respond(oracle, first), oracle.prompt()
-            seen.append((int(first) * problem.responses + response) * problem.prompts + int(second))
+            answer, second, following = yield [methodcaller(query, first, *once), PROMPT, PROMPT]
+            seen.append((int(first) * problem.responses + response_of(answer)) * problem.prompts + int(second))
+            first = following
         return seen
 
     prompts, responses = range(problem.prompts), range(problem.responses)
     return law_experiment(
         check,
-        observe,
+        watched(check, factory, problem, watch, IN_STEP),
         laws.law_of_prompt_response_prompt(problem),
         of=f"prompt, its response by {query}, and the next prompt of {factory}",
         outcomes=[f"{one}, {response}, {two}" for one in prompts for response in responses for two in prompts],
@@ -223,8 +217,10 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
     low, means = float(problem.reward_low[0]), problem.reward[0]
     high = low + problem.reward_range
 
-    def three(oracle: Oracle, prompt: Any) -> int:
-        rewards = [oracle.reward(prompt, response) for response in (0, 1, 0)]
+    def three(prompt: Any) -> Sequence[Callable[[Oracle], Any]]:
+        return [methodcaller("reward", prompt, response) for response in (0, 1, 0)]
+
+    def ends_of(*rewards: float) -> int:
         if problem.noise == 0.0:
             return int(not np.allclose(rewards, means[[0, 1, 0]]))
         assert all(np.isclose(each, low) or np.isclose(each, high) for each in rewards), (
@@ -237,7 +233,7 @@ def rewards_law(check: Check, factory: str, problem: TabularProblem) -> Experime
     of = f"rewards of {factory} for responses 0, 1 and 0"
     names = [", ".join(ends) for ends in product(("low", "high"), repeat=3)]
     names = names if problem.noise > 0.0 else ["the means", "others"]
-    return law_experiment(check, answers(check, factory, problem, three), law, of=of, outcomes=names)
+    return law_experiment(check, answers(check, factory, problem, three, ends_of), law, of=of, outcomes=names)
 
 
 TWO_RESPONSES = tabular_problems(
@@ -269,13 +265,15 @@ TWO_RESPONSES = tabular_problems(
 
 
 def labels_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
-    def three(oracle: Oracle, prompt: Any) -> int:
-        one, again, other = (int(oracle.compare(prompt, *pair)) for pair in ((0, 1), (0, 1), (1, 0)))
-        return 4 * one + 2 * again + other
+    def three(prompt: Any) -> Sequence[Callable[[Oracle], Any]]:
+        return [methodcaller("compare", prompt, *pair) for pair in ((0, 1), (0, 1), (1, 0))]
+
+    def joint(one: bool, again: bool, other: bool) -> int:
+        return 4 * int(one) + 2 * int(again) + int(other)
 
     return law_experiment(
         check,
-        answers(check, factory, problem, three),
+        answers(check, factory, problem, three, joint),
         laws.law_of_labels(problem),
         of=f"labels of {factory} for (0, 1), (0, 1) and (1, 0)",
         outcomes=[", ".join(labels) for labels in product(("second", "first"), repeat=3)],

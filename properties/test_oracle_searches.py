@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 
 from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import SearchResult, UncertainPairRule
+from spanver.values import Counts, Rule, SearchResult, UncertainPairRule
 from spanver.verification.check import Check
 from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments
 
 from . import oracle_laws as laws
-from .drawn import SMALL, answers, of_both_oracles, table_of
+from .drawn import IN_STEP, PROMPT, SMALL, Watch, answers, of_both_oracles, table_of, watched
 
 LIMITS = st.sampled_from([2, 3, 32])
 
@@ -25,15 +26,14 @@ LIMITS = st.sampled_from([2, 3, 32])
 def counts_law(check: Check, factory: str, problem: TabularProblem) -> Experiment:
     pairs = laws.unordered(problem.responses)
 
-    def drawn(oracle: Oracle, prompt: Any) -> int:
-        counts = oracle.sample_counts(prompt, 2)
+    def drawn(counts: Counts) -> int:
         ids = [int(each) for each, count in zip(counts.responses.ids, counts.counts, strict=True) for _ in range(count)]
         one, two = sorted(ids)
         return pairs.index((one, two))
 
     return law_experiment(
         check,
-        answers(check, factory, problem, drawn),
+        answers(check, factory, problem, lambda prompt: [methodcaller("sample_counts", prompt, 2)], drawn),
         laws.law_of_counts(problem),
         of=f"responses of {factory} to sample_counts(prompt, 2)",
         outcomes=[f"{one} and {two}" for one, two in pairs],
@@ -51,6 +51,11 @@ def counts_law(check: Check, factory: str, problem: TabularProblem) -> Experimen
     literal={"oracle-rounded-counts": laws.moved(laws.law_of_counts, laws.expected_counts)},
     counted={"oracle-expected-counts": laws.moved(laws.law_of_counts, laws.expected_counts)},
 )
+
+
+def search_by(rule: Rule, limit: int) -> Callable[[Any], Sequence[Callable[[Oracle], SearchResult]]]:
+    """The query `sample_until` with these arguments."""
+    return lambda prompt: [methodcaller("sample_until", prompt, rule, limit)]
 
 
 def outcome(found: SearchResult, chosen: int, size: int, limit: int) -> int:
@@ -72,14 +77,13 @@ def first_of_pairs_law(check: Check, factory: str, problem: TabularProblem, limi
     """Number of tries and first response of an accepted pair, jointly."""
     rule, _ = laws.uncertain(problem)
 
-    def first(oracle: Oracle, prompt: Any) -> int:
-        found = oracle.sample_until(prompt, rule, limit)
+    def first(found: SearchResult) -> int:
         chosen = 0 if found.responses is None else int(found.responses.ids[0])
         return outcome(found, chosen, problem.responses, limit)
 
     return law_experiment(
         check,
-        answers(check, factory, problem, first),
+        answers(check, factory, problem, search_by(rule, limit), first),
         LAW_OF_FIRST(problem=problem, limit=limit),
         of=f"first response of the pair that sample_until of {factory} accepts in at most {limit} tries",
         outcomes=outcomes_of(problem),
@@ -92,8 +96,7 @@ def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -
     law = LAW_OF_PAIRS(problem=problem, limit=limit)
     possible = [*np.flatnonzero(hits).tolist(), hits.size]
 
-    def pair(oracle: Oracle, prompt: Any) -> int:
-        found = oracle.sample_until(prompt, rule, limit)
+    def pair(found: SearchResult) -> int:
         if found.responses is None:
             return len(possible) - 1
         one, two = map(int, found.responses.ids)
@@ -103,7 +106,7 @@ def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -
     names = [f"{one} and {two}" for one, two in np.argwhere(hits).tolist()]
     return law_experiment(
         check,
-        answers(check, factory, problem, pair),
+        answers(check, factory, problem, search_by(rule, limit), pair),
         law[possible],
         of=f"pair that sample_until of {factory} accepts in at most {limit} tries",
         outcomes=[*names, "none"],
@@ -158,14 +161,13 @@ def trials_law(check: Check, factory: str, problem: TabularProblem, limit: int, 
     """Number of tries and accepted response, jointly."""
     rule, _ = laws.trial_of(problem, margin)
 
-    def accepted(oracle: Oracle, prompt: Any) -> int:
-        found = oracle.sample_until(prompt, rule, limit)
+    def accepted(found: SearchResult) -> int:
         chosen = 0 if found.responses is None else int(found.responses.ids[0])
         return outcome(found, chosen, problem.responses, limit)
 
     return law_experiment(
         check,
-        answers(check, factory, problem, accepted),
+        answers(check, factory, problem, search_by(rule, limit), accepted),
         laws.law_of_trials(problem, limit, margin),
         of=f"response that sample_until of {factory} accepts in at most {limit} trials",
         outcomes=outcomes_of(problem),
@@ -196,36 +198,38 @@ RARE = table_of([0.8, 0.2], [1.0, 50.0])
 )
 
 
-def phase(oracle: Oracle, dimension: int, nu: float, ridge: float) -> tuple[int, int]:
-    """Two rounds of phase 1 with two pairs each: how many pairs are accepted, and how many are paid for."""
-    before, sigma, accepted = oracle.ledger.samples, ridge * np.eye(dimension), 0
-    for _ in range(2):
-        found = oracle.sample_until(
-            oracle.prompt(), UncertainPairRule(np.asarray(np.linalg.inv(sigma), dtype=np.float64), nu), 2
-        )
-        if found.responses is not None:
-            one, two = found.responses.features
-            sigma += np.outer(one - two, one - two)
-            accepted += 1
-    return accepted, (oracle.ledger.samples - before) // 2
+LEDGER = attrgetter("ledger")
 
 
 def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, ridge: float) -> Experiment:
+    """Two rounds of phase 1 with two pairs each: how many pairs are accepted, after how many tries."""
     law = laws.law_of_phases(problem, nu, ridge)
     outcomes = sorted(law)
 
-    def observe(count: int, seed: int) -> Sequence[int]:
-        oracle = check.call(factory, problem, seed=seed)
-        seen = []
+    def watch(count: int) -> Watch:
+        prompt, before = yield [PROMPT, LEDGER]
+        seen, tried = [], 0
         for _ in range(count):
-            found = phase(oracle, problem.dimension, nu, ridge)
-            assert found in outcomes, f"{found[0]} pairs after {found[1]} tries cannot be"
-            seen.append(outcomes.index(found))
+            sigma, accepted, tries = ridge * np.eye(problem.dimension), 0, 0
+            for _ in range(2):
+                rule = UncertainPairRule(np.asarray(np.linalg.inv(sigma), dtype=np.float64), nu)
+                result, prompt = yield [*search_by(rule, 2)(prompt), PROMPT]
+                tries += result.tries
+                if result.responses is not None:
+                    one, two = result.responses.features
+                    sigma += np.outer(one - two, one - two)
+                    accepted += 1
+            assert (accepted, tries) in outcomes, f"{accepted} pairs after {tries} tries cannot be"
+            seen.append(outcomes.index((accepted, tries)))
+            tried += tries
+        (after,) = yield [LEDGER]
+        paid = after.samples - before.samples
+        assert paid == 2 * tried, f"{tried} tries of pairs were charged as {paid} samples"
         return seen
 
     return law_experiment(
         check,
-        observe,
+        watched(check, factory, problem, watch, IN_STEP),
         np.array([law[each] for each in outcomes]),
         of=f"two rounds of phase 1 on {factory}",
         outcomes=[f"{accepted} pairs after {tries} tries" for accepted, tries in outcomes],

@@ -26,7 +26,7 @@ from spanver.oracle import Budget
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
-from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, plain, refused_error
+from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, once, plain, refused_error
 from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
 from spanver.values import Score, from_json
 
@@ -57,14 +57,17 @@ def serve(channel: Channel, load: Callable[[], Subject]) -> None:
     server = _Server(subject, channel)
     while True:
         try:
-            message = channel.receive()
+            messages = channel.receive_all()
         except EOFError:
             return
-        reply = server.results(message) if "calls" in message else server.reply(message)
+        replies = [
+            {"seq": each["seq"], **(server.results(each) if "calls" in each else server.reply(each))}
+            for each in messages
+        ]
         try:
-            channel.send({"seq": message["seq"], **reply})
+            channel.send(*replies)
         except TypeError as error:  # an answer of the subject's own oracle that has no form
-            channel.send({"seq": message["seq"], **_stated(error)})
+            channel.send(*({"seq": each["seq"], **_stated(error)} for each in messages))
 
 
 class _Server:
@@ -93,15 +96,20 @@ class _Server:
         results: list[Any] = [None] * len(calls)
         turns = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
         while turns:
-            said = [(index, calls[index].switch(heard)) for index, heard in turns]
-            for index, ending in said:
+            asking, keyed = [], []
+            for index, heard in turns:
+                said = calls[index].switch(heard)
                 if calls[index].dead:
-                    results[index] = ending
-            asking = [index for index, _ in said if not calls[index].dead]
+                    results[index] = said
+                else:
+                    asking.append(index)
+                    keyed.append(said)
             if not asking:
                 break
-            self._channel.send({"seq": seq, "asks": [each for each in said if not calls[each[0]].dead]})
-            turns = list(zip(asking, self._channel.receive()["answers"], strict=True))
+            queries, positions = once(keyed)
+            self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
+            received = self._channel.receive()
+            turns = [(index, received["values"][at]) for index, at in zip(asking, received["answers"], strict=True)]
         return {"results": results}
 
     def _result(self, message: Mapping[str, Any]) -> Any:
@@ -145,7 +153,7 @@ class _Server:
 
         def sent(message: dict[str, Any]) -> dict[str, Any]:
             if together is not None:
-                answer: dict[str, Any] = together.switch(message)
+                answer: dict[str, Any] = together.switch((MSGPACK.encode(message), message))
                 return answer
             with self._turn:
                 try:
@@ -158,7 +166,9 @@ class _Server:
             message = sent(query)
             if "refused" in message:
                 raise refused_error(message)
-            return from_json(message["answer"], kind)
+            if "value" not in message:  # several calls may hear one answer
+                message["value"] = from_json(message["answer"], kind)
+            return message["value"]
 
         return ask
 

@@ -39,12 +39,12 @@ class Channel:
         self._readable.register(source, select.POLLIN)
         self._writable.register(sink, select.POLLOUT)
 
-    def send(self, message: Mapping[str, Any], until: float | None = None) -> None:
-        """Send a message.
+    def send(self, *messages: Mapping[str, Any], until: float | None = None) -> None:
+        """Send messages, in one piece.
 
         Parameters
         ----------
-        message : mapping
+        *messages : mapping
         until : float, optional
             Time of `time.monotonic` at which to give up.
 
@@ -54,7 +54,7 @@ class Channel:
         OSError
             If the other end is closed.
         """
-        unsent = self.form.encode(message)
+        unsent = b"".join(map(self.form.encode, messages))
         while unsent:
             try:
                 unsent = unsent[os.write(self._sink, unsent) :]
@@ -87,6 +87,13 @@ class Channel:
         message = bytes(self._unread[start:end])
         del self._unread[:following]
         return self.form.decode(message)
+
+    def receive_all(self) -> list[dict[str, Any]]:
+        """Return the messages that have arrived, at least one; errors as of `receive`."""
+        messages = [self.receive()]
+        while self.form.bounds(self._unread) is not None:
+            messages.append(self.receive())
+        return messages
 
     def has_more(self) -> bool:
         """Whether anything waits to be read: part of a message, or the end."""

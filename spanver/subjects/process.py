@@ -46,7 +46,8 @@ from spanver.subjects.protocol import (
     PROTOCOL,
     QUERIES,
     Query,
-    answer,
+    once,
+    queried,
     refused_error,
 )
 from spanver.subjects.remote import RemoteOracle
@@ -55,6 +56,7 @@ from spanver.validation import require, require_one_of, require_positive
 from spanver.values import from_json
 
 TIME_LIMIT = 20.0  # seconds of the program's own time in one run
+AT_ONCE = 32  # queries of an oracle of the program that are sent before the first is answered
 START_LIMIT = 60.0  # seconds until its hello: importing a large library takes longer than a run
 
 
@@ -170,11 +172,15 @@ class _Prepared:
     queries: Mapping[str, Query] = field(default_factory=lambda: QUERIES)
     refused: SpanverError | None = None
 
-    def answer(self, message: Any) -> dict[str, Any]:
-        """Answer a query of the program."""
+    def query(self, message: Any) -> Callable[[Any], dict[str, Any]]:
+        """Return what answers a query of the program, given the oracle of a call of this function."""
         require(isinstance(message, dict) and "ask" in message, "query", message, "an object with ask")
         require(self.oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
-        answered = answer(self.oracle, message, self.queries)
+        return queried(message, self.queries)
+
+    def answer(self, query: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Answer a query."""
+        answered = query(self.oracle)
         if "refused" in answered:
             self.refused = refused_error(answered)
         return answered
@@ -191,6 +197,24 @@ def _prepared(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -
     return call
 
 
+def _answers(calls: Sequence[_Prepared], message: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the queries of calls that take turns: what is the same travels once."""
+    asks, messages = message["asks"], message.get("queries")
+    require(isinstance(messages, list), "queries", messages, "a list of queries")
+    assert isinstance(messages, list)
+    is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
+    require(is_listed, "asks", asks, "a list of pairs: the position of a call, and that of its query")
+    for index, position in asks:
+        for key, value, count in (("call", index, len(calls)), ("query", position, len(messages))):
+            if type(value) is not int or value not in range(count):
+                raise ArgumentError(key, value, f"a number below {count}")
+    queries = [calls[0].query(each) for each in messages]
+    answered = ((position, calls[index].answer(queries[position])) for index, position in asks)
+    # Answers that are one object are the same: each stays listed, so that no other takes its place in memory.
+    values, positions = once(((position, id(each.get("answer", each))), each) for position, each in answered)
+    return {"values": values, "answers": positions}
+
+
 class _Conversation:
     """The conversation with one program at a time; requests are numbered."""
 
@@ -200,6 +224,7 @@ class _Conversation:
         self._words, self._environment = words, environment
         self._program: Program | None = None
         self._seq = 0
+        self._together = False
         self._released: list[int] = []  # oracles of the program that nobody will query again
 
     def greet(self) -> _Hello:
@@ -217,7 +242,7 @@ class _Conversation:
             program.kill()
             raise
         program.use(FORMS[hello.form])
-        self._program, self._released = program, []
+        self._program, self._released, self._together = program, [], hello.together
         return hello
 
     def close(self) -> None:
@@ -231,7 +256,7 @@ class _Conversation:
         call = _prepared(name, arguments, named)
         message = {"run": name, "arguments": call.sent} | ({"released": self._released} if self._released else {})
         self._released = []
-        ending = self._request(name, message, ("result", "error"), call)
+        ending = self._request(name, message, call)
         return self._result(name, call, ending)
 
     def run_together(self, name: str, calls: Sequence[Call]) -> list[Callable[[], Any]]:
@@ -241,13 +266,7 @@ class _Conversation:
         with self._exchange(name) as program:
             program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
             while "asks" in (received := self._received(program, ("results", "error"), "asks")):
-                asks = received["asks"]
-                is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
-                require(is_listed, "asks", asks, "a list of pairs: a call, and its query")
-                for index, _ in asks:
-                    if type(index) is not int or index not in range(len(prepared)):
-                        raise ArgumentError("call", index, f"a number below {len(prepared)}")
-                program.send({"seq": self._seq, "answers": [prepared[index].answer(query) for index, query in asks]})
+                program.send({"seq": self._seq, **_answers(prepared, received)})
             endings = received.get("results")
             is_complete = isinstance(endings, list) and len(endings) == len(prepared)
             require(is_complete, "results", endings, f"a list of {len(prepared)}")
@@ -270,16 +289,29 @@ class _Conversation:
         result = ending["result"]
         return self._own_oracle(name, result, call.sent.get("budget")) if FUNCTIONS[name].makes_oracle else result
 
-    def _request(
-        self, name: str, message: Mapping[str, Any], ends: Sequence[str], call: _Prepared | None = None
-    ) -> dict[str, Any]:
-        """Return the message that ends a request."""
+    def _requests(self, name: str, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the messages that end queries of an oracle that the program made, `AT_ONCE` of them on their way.
+
+        They are short, and so are their answers: neither pipe is ever full, where both ends would wait.
+        """
+        endings: list[dict[str, Any]] = []
+        at_once = AT_ONCE if self._together else 1
+        for start in range(0, len(messages), at_once):
+            with self._exchange(name) as program:
+                sent = [{"seq": self._seq + at, **each} for at, each in enumerate(messages[start : start + at_once])]
+                program.allow(self._time_limit * len(sent))
+                program.send(*sent)
+                for each in sent:
+                    self._seq = each["seq"]
+                    endings.append(self._received(program, ("answer", "refused", "error")))
+        return endings
+
+    def _request(self, name: str, message: Mapping[str, Any], call: _Prepared) -> dict[str, Any]:
+        """Return the message that ends a run."""
         with self._exchange(name) as program:
             program.send({"seq": self._seq, **message})
-            while "ask" in (received := self._received(program, ends)):
-                require(call is not None, "ask", received["ask"], "left out: this is no run")
-                assert call is not None
-                program.send({"seq": self._seq, **call.answer(received)})
+            while "ask" in (received := self._received(program, ("result", "error"))):
+                program.send({"seq": self._seq, **call.answer(call.query(received))})
             return received
 
     @contextmanager
@@ -324,26 +356,33 @@ class _Conversation:
             raise ContractError(f"{name} broke the contract: it is no oracle with {', '.join(FACTS)}")
         number = facts["oracle"]
 
-        def ask(query: dict[str, Any], kind: Any) -> Any:
-            asked = f"{query['ask']} of {name}"
+        def ask_all(queries: Sequence[tuple[dict[str, Any], Any]]) -> list[Any]:
+            asked = f"{queries[0][0]['ask']} of {name}"
             try:
                 if self._program is not program:
                     raise ProtocolError(f"{name}: the program that made this oracle has ended", final=True)
-                ending = self._request(asked, {"oracle": number, **query}, ("answer", "refused", "error"))
-                if "answer" in ending:
-                    return from_json(ending["answer"], kind)
-                error = _error_of(ending, None) if "error" in ending else refused_error(ending)
+                endings = self._requests(asked, [query for query, _ in queries])
+                answers = [
+                    from_json(ending["answer"], kind) if "answer" in ending else _unanswered(ending)
+                    for (_, kind), ending in zip(queries, endings, strict=True)
+                ]
             except ProtocolError as fault:
                 raise ViolationError(str(fault), fault.cause, final=fault.final, function=name) from fault
             except (ArgumentError, KeyError, TypeError) as fault:
                 sentence = f"{asked} broke the contract: {fault}"
                 raise ViolationError(sentence, "contract", function=name) from fault
-            if isinstance(error, SubjectError):
-                sentence, kind = f"{asked} {error.sentence}", error.kind
-                raise ViolationError(sentence, "raised", function=name, error_type=kind, where=error.where)
-            raise error
+            for each in answers:
+                if isinstance(each, SubjectError):
+                    sentence, kind = f"{asked} {each.sentence}", each.kind
+                    raise ViolationError(sentence, "raised", function=name, error_type=kind, where=each.where)
+                if isinstance(each, Exception):
+                    raise each
+            return answers
 
-        oracle = RemoteOracle({key: facts[key] for key in FACTS}, ask)
+        def ask(query: dict[str, Any], kind: Any) -> Any:
+            return ask_all([({"oracle": number, **query}, kind)])[0]
+
+        oracle = RemoteOracle(facts, ask, ask_all)
         oracle.budget = Budget() if budget is None else budget
         weakref.finalize(oracle, self._release, program, number).atexit = False
         return oracle
@@ -355,6 +394,11 @@ class _Conversation:
 
 _FURTHER = {"error": ("type", "where"), "refused": ("reason", "counter", "asked", "left", "name", "value", "allowed")}
 """Keys that a message may have besides the one that says what it is."""
+
+
+def _unanswered(ending: Mapping[str, Any]) -> Exception:
+    """Return why an oracle of the program gave no answer."""
+    return _error_of(ending, None) if "error" in ending else refused_error(ending)
 
 
 def _error_of(message: Mapping[str, Any], refused: SpanverError | None) -> Exception:

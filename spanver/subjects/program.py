@@ -74,8 +74,8 @@ class Program:
         """Write and read messages of this form from now on."""
         self._channel.form = form
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message, in the time that is left.
+    def send(self, *messages: Mapping[str, Any]) -> None:
+        """Send messages, in the time that is left.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Program:
         """
         began = time.monotonic()
         try:
-            self._channel.send(message, began + self.left)
+            self._channel.send(*messages, until=began + self.left)
         except TimeoutError:
             raise TimeLimitError(f"its input was not read in {self._limit:g} s of its own time") from None
         except OSError:

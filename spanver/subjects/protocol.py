@@ -11,12 +11,12 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from inspect import Parameter, isfunction, signature
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
@@ -37,6 +37,8 @@ from spanver.values import (
     UncertainPairRule,
     from_json,
 )
+
+Value = TypeVar("Value")
 
 PROTOCOL = 2
 """Version of the protocol."""
@@ -279,11 +281,15 @@ REFUSALS = (BudgetExceededError, QuestionRefusedError, ArgumentError)
 
 
 def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) -> dict[str, Any]:
-    """Answer the query of a message.
+    """Answer the query of a message: `queried`, of one oracle."""
+    return queried(message, queries)(oracle)
+
+
+def queried(message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) -> Callable[[Any], dict[str, Any]]:
+    """Return what answers the query of a message, given an oracle.
 
     Parameters
     ----------
-    oracle : Oracle or PrefixOracle
     message : mapping
         `ask`, and the arguments of the query by name.
     queries : mapping
@@ -291,8 +297,8 @@ def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query]
 
     Returns
     -------
-    dict
-        `answer`, or `refused` with the reason.
+    callable
+        Returns `answer`, or `refused` with the reason, in a dict.
 
     Raises
     ------
@@ -311,13 +317,28 @@ def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query]
     for key, kind in query.kinds.items():
         if key in arguments:
             arguments[key] = from_json(arguments[key], kind)
-    try:
-        if name == "ledger":
-            return {"answer": oracle.ledger}
-        positional = [arguments.pop(key) for key in query.required]
-        return {"answer": getattr(oracle, name)(*positional, **arguments)}
-    except REFUSALS as error:
-        return refusal(error)
+    positional = [arguments.pop(key) for key in query.required]
+
+    def answered(oracle: Any) -> dict[str, Any]:
+        try:
+            return {"answer": oracle.ledger if name == "ledger" else getattr(oracle, name)(*positional, **arguments)}
+        except REFUSALS as error:
+            return refusal(error)
+
+    return answered
+
+
+def once(keyed: Iterable[tuple[Hashable, Value]]) -> tuple[list[Value], list[int]]:
+    """Return values of different keys once each, and the position of each value among these."""
+    positions: dict[Hashable, int] = {}
+    values: list[Value] = []
+    where: list[int] = []
+    for key, value in keyed:
+        position = positions.setdefault(key, len(values))
+        if position == len(values):
+            values.append(value)
+        where.append(position)
+    return values, where
 
 
 def refusal(error: SpanverError) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeAlias
 
-from spanver.oracle import AnyResponse, Budget, Ledger
+from spanver.oracle import AnyResponse, Budget, Ledger, Oracle
 from spanver.subjects.protocol import FACTS
 from spanver.values import (
     Counts,
@@ -55,10 +55,11 @@ class _Remote(Generic[Place]):
     @property
     def ledger(self) -> Ledger:
         """Number of answers so far, as the other end counts them."""
-        if self._ledger is None:
-            self._ledger = self._send({"ask": "ledger"}, Ledger)
-        assert self._ledger is not None
-        return self._ledger
+        if self._ledger is not None:
+            return self._ledger
+        ledger: Ledger = self._send({"ask": "ledger"}, Ledger)
+        self._ledger = ledger
+        return ledger
 
     def _ask(self, query: dict[str, Any], kind: Any) -> Any:
         self._ledger = None
@@ -82,11 +83,31 @@ class _Remote(Generic[Place]):
         return found
 
 
-class RemoteOracle(_Remote[Prompt]):
-    """An `Oracle` whose queries travel."""
+AskAll: TypeAlias = Callable[[Sequence[tuple[dict[str, Any], Any]]], list[Any]]
+"""Sends queries, each with the kind of its answer, to oracles at the other end, and returns the answers."""
 
-    def __init__(self, facts: Mapping[str, Any], ask: Ask) -> None:
+
+class RemoteOracle(_Remote[Prompt]):
+    """An `Oracle` whose queries travel.
+
+    Parameters
+    ----------
+    facts : mapping
+        Those of `FACTS`, `budget`, and for an oracle of the other end its number there, `oracle`.
+    ask : Ask
+    ask_all : AskAll, optional
+        Asks several oracles of the other end.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], ask: Ask, ask_all: AskAll | None = None) -> None:
         super().__init__(facts, Prompt, ask)
+        self._facts, self.ask_all = facts, ask_all
+
+    def noting(self, asked: list[tuple[dict[str, Any], Any]]) -> RemoteOracle:
+        """Return an oracle whose queries are not sent, but noted with the kinds of their answers."""
+        self._ledger = None
+        number = {"oracle": self._facts["oracle"]}
+        return RemoteOracle(self._facts, lambda query, kind: asked.append((number | query, kind)))
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
@@ -126,3 +147,22 @@ class RemotePrefixOracle(_Remote[Prefix]):
         """Draw a reward."""
         reward: float = self._ask({"ask": "reward", "sequence": sequence}, float)
         return reward
+
+
+def ask_all(asked: Sequence[tuple[Oracle, Callable[[Oracle], Any]]]) -> list[Any]:
+    """Return the answers to queries that do not wait for each other's answers; behind a pipe they travel together.
+
+    Parameters
+    ----------
+    asked : sequence of (Oracle, callable)
+        An oracle, and what makes one query of it and returns the answer: `methodcaller("sample", prompt, 2)`. Each
+        oracle gets its queries in this order.
+    """
+    noted: list[tuple[dict[str, Any], Any]] = []
+    send: AskAll | None = None
+    for oracle, query in asked:
+        if not isinstance(oracle, RemoteOracle) or oracle.ask_all is None:
+            return [query(each) for each, query in asked]
+        query(oracle.noting(noted))
+        send = oracle.ask_all
+    return send(noted) if send else []
