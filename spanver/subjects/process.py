@@ -265,7 +265,7 @@ class _Conversation:
         prepared = [_prepared(name, *each) for each in calls]
         with self._exchange(name) as program:
             program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
-            while "asks" in (received := self._received(program, ("results", "error"), "asks")):
+            while "asks" in (received := self._received(program, "asks", "results", "error")):
                 program.send({"seq": self._seq, **_answers(prepared, received)})
             endings = received.get("results")
             is_complete = isinstance(endings, list) and len(endings) == len(prepared)
@@ -303,14 +303,14 @@ class _Conversation:
                 program.send(*sent)
                 for each in sent:
                     self._seq = each["seq"]
-                    endings.append(self._received(program, ("answer", "refused", "error")))
+                    endings.append(self._received(program, "answer", "refused", "error"))
         return endings
 
     def _request(self, name: str, message: Mapping[str, Any], call: _Prepared) -> dict[str, Any]:
         """Return the message that ends a run."""
         with self._exchange(name) as program:
             program.send({"seq": self._seq, **message})
-            while "ask" in (received := self._received(program, ("result", "error"))):
+            while "ask" in (received := self._received(program, "ask", "result", "error")):
                 program.send({"seq": self._seq, **call.answer(call.query(received))})
             return received
 
@@ -334,16 +334,16 @@ class _Conversation:
             self.close()
             raise
 
-    def _received(self, program: Program, ends: Sequence[str], asking: str = "ask") -> dict[str, Any]:
+    def _received(self, program: Program, *kinds: str) -> dict[str, Any]:
         message = program.receive()
         if message.get("seq") != self._seq:
             raise ArgumentError("seq", message.get("seq"), f"{self._seq}, that of the run")
-        kinds = [kind for kind in (asking, *ends) if kind in message]
-        require(len(kinds) == 1, "message", sorted(message), f"with one of {asking}, {', '.join(ends)}")
-        if kinds == [asking]:
-            return message
-        allowed = {"seq", *kinds, *_FURTHER.get(kinds[0], ())}
-        require(allowed >= message.keys(), "message", sorted(message), f"without other keys than {sorted(allowed)}")
+        found = [kind for kind in kinds if kind in message]
+        if len(found) != 1:
+            raise ArgumentError("message", sorted(message), f"with one of {', '.join(kinds)}")
+        allowed = _KEYS.get(found[0])
+        if allowed is not None and not allowed >= message.keys():
+            raise ArgumentError("message", sorted(message), f"without other keys than {', '.join(sorted(allowed))}")
         return message
 
     def _own_oracle(self, name: str, facts: Any, budget: Budget | None) -> RemoteOracle:
@@ -382,7 +382,7 @@ class _Conversation:
         def ask(query: dict[str, Any], kind: Any) -> Any:
             return ask_all([({"oracle": number, **query}, kind)])[0]
 
-        oracle = RemoteOracle(facts, ask, ask_all)
+        oracle = RemoteOracle({key: facts[key] for key in ("oracle", *FACTS)}, ask, ask_all)
         oracle.budget = Budget() if budget is None else budget
         weakref.finalize(oracle, self._release, program, number).atexit = False
         return oracle
@@ -392,8 +392,14 @@ class _Conversation:
             self._released.append(number)
 
 
-_FURTHER = {"error": ("type", "where"), "refused": ("reason", "counter", "asked", "left", "name", "value", "allowed")}
-"""Keys that a message may have besides the one that says what it is."""
+_KEYS = {
+    "result": frozenset({"seq", "result"}),
+    "results": frozenset({"seq", "results"}),
+    "answer": frozenset({"seq", "answer"}),
+    "error": frozenset({"seq", "error", "type", "where"}),
+    "refused": frozenset({"seq", "refused", "reason", "counter", "asked", "left", "name", "value", "allowed"}),
+}
+"""All keys that a message may have, by the one that says what it is; a query has those of its arguments."""
 
 
 def _unanswered(ending: Mapping[str, Any]) -> Exception:

@@ -159,10 +159,12 @@ def ask_all(asked: Sequence[tuple[Oracle, Callable[[Oracle], Any]]]) -> list[Any
         oracle gets its queries in this order.
     """
     noted: list[tuple[dict[str, Any], Any]] = []
+    noting: dict[int, RemoteOracle] = {}
     send: AskAll | None = None
     for oracle, query in asked:
         if not isinstance(oracle, RemoteOracle) or oracle.ask_all is None:
             return [query(each) for each, query in asked]
-        query(oracle.noting(noted))
-        send = oracle.ask_all
+        if id(oracle) not in noting:
+            noting[id(oracle)], send = oracle.noting(noted), oracle.ask_all
+        query(noting[id(oracle)])
     return send(noted) if send else []

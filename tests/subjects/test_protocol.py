@@ -90,8 +90,8 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
     ("sender", "message"),
     [
         ("harness", {"seq": 1, "run": "fit", "calls": [{"radius": 1.0}]}),
-        ("program", {"seq": 1, "asks": [[0, {"ask": "sample", "prompt": 0, "count": 1}], [2, {"ask": "prompt"}]]}),
-        ("harness", {"seq": 1, "answers": [{"answer": 0}]}),
+        ("program", {"seq": 1, "queries": [{"ask": "sample", "prompt": 0, "count": 1}], "asks": [[0, 0], [2, 0]]}),
+        ("harness", {"seq": 1, "values": [{"answer": 0}], "answers": [0, 0]}),
         ("program", {"seq": 1, "results": [{"result": 0}, {"error": "no", "type": "ValueError"}]}),
         ("harness", {"seq": 2, "ask": "sample", "oracle": 1, "prompt": 0, "count": 3}),
         ("program", {"hello": {"protocol": 2, "name": "x", "provides": [], "form": "msgpack", "precision": 2**-24}}),
@@ -114,7 +114,7 @@ def test_the_schema_has_what_no_transcript_shows(sender: str, message: Any) -> N
         ("program", {"hello": {"protocol": 1, "name": "new", "provides": []}}),
         ("harness", {"seq": 1, "result": [1.0]}),
         ("harness", {"seq": 1, "run": "fit", "arguments": {}, "calls": []}),
-        ("program", {"seq": 1, "asks": [[0, {"ask": "guess"}]]}),
+        ("program", {"seq": 1, "queries": [{"ask": "guess"}], "asks": [[0, 0]]}),
         ("program", {"hello": {"protocol": 2, "name": "x", "provides": [], "precision": 1.0}}),
     ],
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +15,14 @@ import numpy as np
 import pytest
 from programs import small_problem
 
-from spanver.errors import BudgetExceededError, SubjectError
+from spanver.errors import ArgumentError, BudgetExceededError, ProtocolError, SubjectError
 from spanver.loading import open_subject
-from spanver.oracle import Budget
+from spanver.oracle import Budget, Oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.subjects.contract import Call, Subject, result_of
+from spanver.subjects.process import process_subject
+from spanver.subjects.protocol import JSON
+from spanver.subjects.remote import ask_all
 from spanver.subjects.together import Together
 from spanver.values import LinearScore
 
@@ -99,3 +106,93 @@ def test_calls_give_together_what_they_give_alone(
         assert subject.together._same == {"softmax_sample": is_pure}
     finally:
         subject.close()
+
+
+# A program in lines: each line that it is sent it answers with the next of these.
+SAYS = """
+import json, sys
+sys.stdin.readline()
+hello = {"protocol": 2, "name": "test", "provides": ["softmax_sample"], "together": True}
+print(json.dumps({"hello": hello}), flush=True)
+for reply in json.loads(sys.argv[1]):
+    seq = json.loads(sys.stdin.readline())["seq"]
+    print(json.dumps({"seq": seq, **reply}), flush=True)
+sys.stdin.readline()
+"""
+ONE = {"ask": "prompt"}
+DONE = {"results": [{"result": 0}, {"error": "no"}]}
+
+
+def said(*replies: dict[str, Any]) -> list[Any]:
+    """Outcomes of two calls of a program that says this."""
+    words = [sys.executable, "-I", "-S", "-c", SAYS, json.dumps(replies)]
+    subject = process_subject(shlex.join(words), time_limit=5.0)
+    try:
+        assert isinstance(subject.together, Together)
+        return [outcome(each) for each in subject.together._run_together("softmax_sample", [call_of(0), call_of(1)])]
+    finally:
+        subject.close()
+
+
+def test_equal_queries_of_several_calls_may_stand_once() -> None:
+    assert said({"queries": [ONE], "asks": [[0, 0], [1, 0]]}, {"queries": [ONE], "asks": [[1, 0]]}, DONE) == [
+        0,
+        "SubjectError: no",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("replies", "words"),
+    [
+        ([{"asks": [[0, 0]]}], "queries is None, but it must be a list of queries"),
+        ([{"queries": [ONE], "asks": [0]}], "a list of pairs"),
+        ([{"queries": [ONE], "asks": [[2, 0]]}], "call is 2, but it must be a number below 2"),
+        ([{"queries": [ONE], "asks": [[0, 1]]}], "query is 1, but it must be a number below 1"),
+        ([{"queries": [ONE], "asks": [[0, True]]}], "query is True"),
+        ([{"queries": [{"ask": "guess"}], "asks": [[0, 0]]}], "ask is 'guess'"),
+        ([{"queries": [3], "asks": [[0, 0]]}], "an object with ask"),
+        ([{"results": [{"result": 0}]}], "a list of 2"),
+        ([{"results": [{"result": 0}, {}]}], "each a result or an error"),
+        ([{"answer": 0}], "with one of asks, results, error"),
+    ],
+)
+def test_what_is_no_turn_is_a_fault(replies: list[dict[str, Any]], words: str) -> None:
+    with pytest.raises(ProtocolError, match=words):
+        said(*replies)
+
+
+Query = Callable[[Oracle], Any]
+
+OWN = """
+import numpy as np
+from spanver.oracles.literal import literal_oracle as made
+
+class subject:
+    provides = ["literal_oracle"]
+
+    literal_oracle = staticmethod(made)
+"""
+
+
+def test_queries_of_own_oracles_that_travel_together_are_answered_as_one_after_another(
+    written: Callable[[str, str], str],
+) -> None:
+    drawn: list[Query] = [methodcaller("sample", 0, 2), methodcaller("reward", 0, 2)]
+    queries: list[Query] = [*[methodcaller("prompt")] * 20, *drawn * 30, attrgetter("ledger")]
+    asked = [(index, each) for each in queries for index in (0, 1)]
+    expected = [literal_oracle(PROBLEM, seed=seed) for seed in (7, 8)]
+    subject = open_subject(written("own", OWN), None)
+    try:
+        oracles = [subject.functions["literal_oracle"](PROBLEM, seed=seed) for seed in (7, 8)]
+        found = ask_all([(oracles[index], query) for index, query in asked])
+        assert as_data(found) == as_data([query(expected[index]) for index, query in asked])
+        with pytest.raises(ArgumentError, match="prompt is 9"):
+            ask_all([(oracles[0], methodcaller("prompt")), (oracles[1], methodcaller("sample", 9, 1))])
+        assert as_data([oracles[1].sample(0, 3)]) == as_data([expected[1].sample(0, 3)])
+    finally:
+        subject.close()
+
+
+def as_data(answers: Sequence[Any]) -> list[Any]:
+    """Answers in a form that can be compared."""
+    return [JSON.encode({"answer": each}) for each in answers]
