@@ -24,7 +24,7 @@ from spanver.verification.check import Check
 
 FIRST_LOOK = 64  # observations
 # An experiment that may end early either way is looked at again with a part of 1/GROWTH more, others with 3 times more.
-GROWTH = 1
+GROWTH = 2
 MISSED = 0.005  # probability of missing a violation of the discrepancy demanded, by each of the two ways
 POWER = 1.0 - MISSED
 SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which no further one is begun
