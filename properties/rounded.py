@@ -1,7 +1,11 @@
-"""Assertions that numbers are right up to the rounding of the subject's arithmetic (mathematics.md, section 7)."""
+"""Assertions that numbers are right up to the rounding of the subject's arithmetic (mathematics.md, section 7).
+
+Nobody is accused by a bound that is no number: what it would have judged counts as not judged, as for an infinite one.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +25,7 @@ def assert_near(check: Check, words: str, measured: Any, expected: Any, allowed:
     with np.errstate(invalid="ignore"):
         off = np.where(measured == expected, 0.0, np.abs(measured - expected))
     check.judgeable(bool(np.isfinite(allowed).any()), says_nothing(check))
-    wrong = ~(off <= allowed)
+    wrong = np.isnan(off) | (off > allowed)
     if wrong.any():
         worst = np.unravel_index(int(np.argmax(np.where(wrong, off, -1.0))), off.shape)
         found, right = measured[worst].item(), expected[worst].item()
@@ -36,16 +40,16 @@ def says_nothing(check: Check) -> str:
 
 def assert_at_most(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
     """Assert that a number is at most its bound, up to `allowed`."""
-    check.judgeable(bool(np.isfinite(allowed)), says_nothing(check))
+    check.judgeable(math.isfinite(bound + allowed), says_nothing(check))
     more = f"at most {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} more"
-    expect(bool(measured <= bound + allowed), words, f"{measured:.9g}", more)
+    expect(not (math.isnan(measured) or measured > bound + allowed), words, f"{measured:.9g}", more)
 
 
 def assert_at_least(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
     """Assert that a number is at least its bound, up to `allowed`."""
-    check.judgeable(bool(np.isfinite(allowed)), says_nothing(check))
+    check.judgeable(math.isfinite(bound - allowed), says_nothing(check))
     more = f"at least {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} less"
-    expect(bool(measured >= bound - allowed), words, f"{measured:.9g}", more)
+    expect(not (math.isnan(measured) or measured < bound - allowed), words, f"{measured:.9g}", more)
 
 
 def assert_fit(
@@ -72,10 +76,10 @@ def assert_fit(
     unit, norm = check.subject.unit, float(np.linalg.norm(theta))
     assert_at_most(check, f"norm of theta {words}", norm, radius, norm_allowed(radius, unit, len(theta)) - radius)
     excess, allowed = fit_excess(*data, theta, radius, unit, size=size)
-    check.judgeable(bool(np.isfinite(allowed)), says_nothing(check))
+    check.judgeable(math.isfinite(allowed), says_nothing(check))
     of = f"sum of squares of theta {theta.tolist()} {words}, above the least on the ball"
     most = f"at most the {allowed:.3g} that {check.subject.arithmetic} allows"
-    expect(bool(excess <= allowed), of, f"{excess:.3g}", most)
+    expect(not (math.isnan(excess) or excess > allowed), of, f"{excess:.3g}", most)
 
 
 def size_of(problem: TabularProblem, rounds: Sequence[Round]) -> tuple[float, float]:

@@ -187,10 +187,15 @@ def test_a_run_never_exceeds_its_budget_and_says_so(
         check.call("spanner_sampling", oracle, seed=check.seed("learner"), settings=settings)
     except BudgetExceededError:
         completed = False
-    assert oracle.ledger.samples <= samples
-    assert oracle.ledger.rewards <= rewards
+    expect(
+        oracle.ledger.samples <= samples, "samples of a run", oracle.ledger.samples, f"at most the budget, {samples}"
+    )
+    expect(
+        oracle.ledger.rewards <= rewards, "rewards of a run", oracle.ledger.rewards, f"at most the budget, {rewards}"
+    )
     least = 2 * settings.exploration_rounds
-    assert not completed or oracle.ledger.rewards >= least, f"a complete run drew {oracle.ledger.rewards} rewards"
+    enough = not completed or oracle.ledger.rewards >= least
+    expect(enough, "rewards of a run that returned", oracle.ledger.rewards, f"at least {least}, two a round")
     covered = samples >= most_samples and rewards >= most_rewards
     assert completed or not covered, f"stopped on a budget of {samples} samples, a run draws at most {most_samples}"
 

@@ -10,9 +10,8 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -54,7 +53,14 @@ def run_properties(
         options += [f"--junitxml={junit}"] if junit else []
         options += ["--spanver-trace"] if traced else []
         output = Path(folder) / "output.txt"
-        with output.open("w", encoding="utf-8") as sink, redirect_stdout(sink), redirect_stderr(sink):
+        with ExitStack() as context:
+            environment = context.enter_context(pytest.MonkeyPatch.context())
+            for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+                environment.delenv(name, raising=False)
+            environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+            sink = context.enter_context(output.open("w", encoding="utf-8"))
+            context.enter_context(redirect_stdout(sink))
+            context.enter_context(redirect_stderr(sink))
             code = pytest.main(options, plugins=[collector])
         text = output.read_text(encoding="utf-8")
     if code == pytest.ExitCode.INTERRUPTED:
@@ -91,16 +97,14 @@ def findings_here(request: Request) -> Iterator[Finding]:
 
 def _options(request: Request, folder: Path, workers: int) -> list[str]:
     """Options of pytest, which leave no file in the user's folder and activate no plugin that no verdict needs."""
-    # A configuration of its own, so that the user's does not affect the properties; the user's conftest.py would be
-    # code of the subject in this process.
+    # A configuration of its own, so that the user's does not affect the properties; neither do the user's variables and
+    # other plugins (`run_properties`). The user's conftest.py would be code of the subject in this process.
     settings = folder / "pytest.ini"
     settings.write_text("[pytest]\naddopts = --import-mode=importlib\n", encoding="utf-8")
     options = ["--pyargs", "spanver.properties", "-c", str(settings), "--rootdir", str(folder), "-q"]
     options += ["--noconftest"]
-    for plugin in ("cacheprovider", "benchmark", "randomly", "unraisableexception"):
-        options += ["-p", f"no:{plugin}"]
-    if "spanver.verification.plugin" not in {each.value for each in entry_points(group="pytest11")}:
-        options += ["-p", "spanver.verification.plugin"]
+    for plugin in ("no:cacheprovider", "no:unraisableexception", "spanver.verification.plugin", "xdist"):
+        options += ["-p", plugin]
     options += ["-W", "ignore", "--tb=short"]
     options += [f"--subject-command={request.command}"] if request.command else ["--subject", request.subject]
     options += ["--spanver-profile", request.profile, "--spanver-only", request.only]

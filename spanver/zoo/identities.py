@@ -58,7 +58,7 @@ def _of_absolute_ratios(law: FloatArray, other: FloatArray) -> float:
 
 def _shared_support(law: FloatArray, other: FloatArray) -> float:
     held = (law > -np.inf) & (other > -np.inf)
-    return max(0.0, float((np.exp(law) * (law - other))[held].sum()))
+    return max(0.0, float(np.exp(law[held]) @ (law[held] - other[held])))
 
 
 def _without_probability(law: FloatArray, other: FloatArray) -> float:
