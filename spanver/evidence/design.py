@@ -4,7 +4,8 @@ Every design answers one question, `caught(samples, discrepancy)`: are all viola
 with probability at least `power`? The answer `True` is proven (docstrings); the two searches only look for the
 smallest argument with that answer, and return one that has it. Powers are exact binomial tails, not approximations: a
 0/1 mean `m` is rejected at `n` with probability at least `power` iff the largest total that is reached with
-probability `power` is one that rejects, since the e-value grows with the total.
+probability `power` is one that rejects, since the e-value grows with the total. Chances, which may depend on the past,
+have no binomial tail: their power is proven by Chernoff's bound.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, logsumexp
+from scipy.special import betainc
 
 from spanver.evidence.e_values import MOST_ENUMERATED, TILTS, events, log_e_means
 from spanver.validation import (
@@ -83,15 +84,18 @@ def min_discrepancy_mean(bound: float, samples: int, *, alpha: float, power: flo
 
 
 def min_samples_chances(discrepancy: float, *, alpha: float, power: float = 0.99) -> int:
-    """Return how many outcomes of chance `1/2 + discrepancy` reject `log_e_chances`' claim that it is one half.
+    """Return at how many outcomes `log_e_chances` rejects where all chances are off by the discrepancy, to one side.
 
-    One half is where outcomes vary most. The power stated is that at one half: elsewhere it may be a little less for
-    small discrepancies (.9897 at worst for a discrepancy of .1 at `alpha = 1e-8`), and less for large ones.
+    Outcome `t` comes with a conditional probability of at least `q_t + D`, for all `t`, or of at most `q_t - D` for all
+    `t`; the `q_t` are any functions of the past. The e-value is at least its part of one tilt `c`. By Chernoff's bound
+    it is below `1/alpha` after `n` outcomes with probability at most `(K/alpha)^l rho^n`, for `K` tilts, any `l > 0`,
+    and the largest `rho = (1 - (q + D) s) (1 + q u)^l` in `0 <= q <= 1 - D`, with `s = 1 - e^(-l c)`, `u = e^c - 1`.
+    The number is the least for the tilts of the e-value, and `l` on a grid.
 
     Parameters
     ----------
     discrepancy : float
-        Above 0 and at most 1/2.
+        `D`, above 0 and below 1.
     alpha, power : float
         Level of the test, and the least probability of rejecting at the returned number of outcomes.
 
@@ -103,23 +107,26 @@ def min_samples_chances(discrepancy: float, *, alpha: float, power: float = 0.99
     Examples
     --------
     >>> min_samples_chances(0.5, alpha=1e-6)
-    22
+    75
     """
     _require_rates(alpha, power)
-    _require_discrepancy(discrepancy, least=0.0, most=0.5)
+    _require_discrepancy(discrepancy, least=0.0, most=1.0)
     return _fewest_chances(float(discrepancy), alpha, power)
 
 
 @lru_cache(maxsize=256)
 def _fewest_chances(discrepancy: float, alpha: float, power: float) -> int:
-    tilts = np.array(TILTS)
-    log_odds = np.logaddexp(0.0, tilts) - math.log(2.0)
-
-    def caught(samples: int, excess: float) -> bool:
-        hits = _reached(samples, np.array([0.5 + excess]), power)
-        return bool(logsumexp(tilts * hits - samples * log_odds) - math.log(len(tilts)) >= -math.log(alpha))
-
-    return _fewest(caught, discrepancy)
+    tilt = np.array([each for each in TILTS if 0.0 < each <= 64.0])[:, None]  # e^128 is as good as infinite
+    order = np.geomspace(0.01, 10.0, 400)
+    s, u = -np.expm1(-order * tilt), np.expm1(tilt)
+    # The logarithm of rho is concave in q: this is where its derivative is 0, or the end that is nearer.
+    worst = np.clip((order * u * (1.0 - s * discrepancy) - s) / (u * s * (1.0 + order)), 0.0, 1.0 - discrepancy)
+    with np.errstate(divide="ignore"):  # where all outcomes are certain the bound is 0
+        log_rho = np.log1p(-np.minimum((worst + discrepancy) * s, 1.0)) + order * np.log1p(worst * u)
+    needed = (order * math.log(len(TILTS) / alpha) - math.log1p(-power)) / np.maximum(-log_rho, 1e-300)
+    fewest = float(needed[log_rho < 0.0].min(initial=math.inf))
+    require(fewest <= _MAX_SAMPLES, "discrepancy", discrepancy, "large enough for 2^40 samples to catch it")
+    return math.ceil(fewest)
 
 
 def min_samples_law(

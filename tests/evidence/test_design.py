@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -151,19 +152,35 @@ def test_designs_for_two_samples_round_trip(categories: int, discrepancy: float)
     assert 0.8 * discrepancy <= found <= discrepancy * (1 + 1e-8)
 
 
-@pytest.mark.parametrize("discrepancy", [0.5, 0.3, 0.1])
-def test_the_designed_number_of_outcomes_rejects_a_wrong_chance_with_the_power_and_few_fewer_do(
-    discrepancy: float,
+@pytest.mark.parametrize(("discrepancy", "sharp"), [(0.5, 1.8), (0.3, 1.4), (0.1, 1.3), (0.03, 1.3)])
+def test_the_designed_number_of_outcomes_rejects_every_constant_chance_that_is_off(
+    discrepancy: float, sharp: float
 ) -> None:
-    def power(samples: int) -> float:
-        hits = np.arange(samples + 1)
-        rejecting = [
-            log_e_chances([1] * k + [0] * (samples - k), [0.5] * samples) >= -math.log(1e-4)
-            for k in range(samples // 2, samples + 1)
-        ]
-        first = samples // 2 + rejecting.index(True) if any(rejecting) else samples + 1
-        return float(binom.pmf(hits[first:], samples, 0.5 + discrepancy).sum())
+    def missed(chance: float, samples: int) -> float:
+        """Probability of no rejection where outcomes come with this chance and the discrepancy more."""
+        least = bisect_left(
+            range(int(chance * samples), samples + 1),
+            True,
+            key=lambda hits: log_e_chances([1] * hits + [0] * (samples - hits), [chance] * samples) >= -math.log(1e-6),
+        )
+        return float(binom.cdf(int(chance * samples) + least - 1, samples, chance + discrepancy))
 
-    samples = min_samples_chances(discrepancy, alpha=1e-4)
-    assert power(samples) >= 0.99 - 1e-9
-    assert power(int(0.9 * samples)) < 0.99
+    samples = min_samples_chances(discrepancy, alpha=1e-6)
+    chances = np.linspace(0.01, 0.99 - discrepancy, 6)
+    assert max(missed(chance, samples) for chance in chances) <= 0.01
+    assert max(missed(chance, int(samples / sharp)) for chance in chances) > 0.01
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_designed_number_of_outcomes_rejects_chances_that_depend_on_the_past(sign: float) -> None:
+    samples, random = min_samples_chances(0.25, alpha=1e-6), np.random.default_rng(0)
+    misses = []
+    for _ in range(300):
+        outcomes: list[int] = []
+        chances: list[float] = []
+        for _ in range(samples):  # what came often is expected more often, so that it looks less like a violation
+            share = (sum(outcomes) + 1) / (len(outcomes) + 2)
+            chances.append(min(max(share - sign * 0.25, 0.0), 1.0) * 0.5 + 0.25)
+            outcomes.append(int(random.random() < chances[-1] + sign * 0.25))
+        misses.append(log_e_chances(outcomes, chances) < -math.log(1e-6))
+    assert_mean_at_most(misses, 0.01, alpha=1e-6)
