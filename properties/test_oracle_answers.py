@@ -172,7 +172,9 @@ def prompts_and_responses_law(check: Check, factory: str, problem: TabularProble
     def watch(count: int) -> Watch:
         (first,), seen = (yield [PROMPT]), []
         for _ in range(count):
-            answer, second, following = yield [methodcaller(query, first, *once), PROMPT, PROMPT]
+            respond = methodcaller(query, first, *once)
+            # As many responses as prompts: a prompt and its response are the same draw, the k-th, of two generators.
+            answer, second, _, following = yield [respond, PROMPT, respond, PROMPT]
             seen.append((int(first) * problem.responses + response_of(answer)) * problem.prompts + int(second))
             first = following
         return seen
@@ -204,7 +206,11 @@ UNEVEN = prompts_of([0.6, 0.4], [[0.4, 0.6], [0.6, 0.4]])
     instances=[
         {"problem": problem, "query": query} for query in ("sample", "sample_counts") for problem in (EVEN, UNEVEN)
     ],
-    literal={"oracle-one-uniform": laws.one_uniform("sample"), "oracle-prompts-twice": laws.prompts_twice},
+    literal={
+        "oracle-one-uniform": laws.one_uniform("sample"),
+        "oracle-prompts-twice": laws.prompts_twice,
+        "independent-prompt-and-response": laws.one_uniform("sample"),
+    },
     counted={
         "oracle-one-uniform-counted": laws.one_uniform("sample_counts"),
         "oracle-prompts-in-turn": laws.prompts_in_turn,

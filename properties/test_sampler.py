@@ -1,9 +1,7 @@
-"""Samplers of a softmax policy (R1-R5)."""
+"""The sampler A1 and what replaces it (R1-R3, R5, C-A1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,129 +9,33 @@ import pytest
 from hypothesis import strategies as st
 
 from spanver.errors import NotJudgedError
-from spanver.exact.samplers import race_law, sampler_law
+from spanver.exact.samplers import sampler_law
 from spanver.guarantees.rounding import gamma, log_softmax_error
-from spanver.guarantees.sampler import (
-    race_samples,
-    race_total_variation,
-    sampler_multiplier,
-    sampler_samples,
-    sampler_trials,
-)
+from spanver.guarantees.sampler import sampler_multiplier, sampler_samples, sampler_trials
 from spanver.oracle import Oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
-from spanver.subjects.contract import Call
 from spanver.values import LinearScore, SearchResult
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
-from spanver.verification.experiment import Experiment, law_experiment
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments, instances
-from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, independent_oracles
+from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle
 
 from . import sampler_mistakes
 from .designs import named
 from .drawn import table_of, with_constant
 from .piloted import LAST, drawn_before_trials, expect_threshold, heavy_and_light, rules_of, seed_of_rejections
 from .rounded import assert_near
+from .sampled import SAMPLED, call_once, coverage_of, fresh_oracle, law_of_outputs, target_of, weights_of
 
 NEGLIGIBLE = 2e-7  # of all instances together, a fifth of the default alpha
 DELTA = 0.01  # of calls at large coverage
-# Two or three responses, all likely to be drawn, with different weights: a wrong law shows.
-SAMPLED = tabular_problems(
-    max_prompts=1, min_responses=2, max_responses=3, max_dimension=1, betas=(1.0, 0.5), weights=(1.0, 0.25, 2.0)
-).filter(lambda problem: float(np.ptp(problem.reward)) >= 0.25)
-
 MODERATE = table_of([0.5, 0.3, 0.2], [1.0, 6.0, 0.2])
 EVEN = table_of([0.75, 0.25], [1.0, 8.0])
 # Half of the target and more is on one rare response: the mean weight needs many draws, and any other mean is far off.
 RARE, RARER = table_of([0.98, 0.02], [1.0, 400.0]), table_of([0.99, 0.01], [1.0, 1000.0])
-
-
-# Races of many responses of which one or two are heavy.
-LIGHT, LIGHTER = table_of([0.9, 0.1], [1.0, 4.0]), table_of([0.85, 0.15], [1.0, 3.0])
-
-
-def weights_of(problem: TabularProblem) -> Any:
-    return np.exp(problem.features[0] @ realizing(problem) / problem.beta)
-
-
-def target_of(problem: TabularProblem) -> Any:
-    """`pi_f`, shape (Y,)."""
-    law = np.exp(problem.log_base[0]) * weights_of(problem)
-    return law / law.sum()
-
-
-def coverage_of(problem: TabularProblem) -> float:
-    """`C(pi_f)`."""
-    weights = weights_of(problem)
-    return max(1.0, float(weights.max() / (np.exp(problem.log_base[0]) @ weights)))
-
-
-def outputs(
-    check: Check,
-    sampler: str,
-    problem: TabularProblem,
-    multiplier: float,
-    failure: float,
-    *,
-    constant: float = 0.0,
-    counted: bool = False,
-) -> Callable[[int, int], Sequence[int]]:
-    """Observe outputs of many calls; to the scores of every second one a constant is added, in betas."""
-    widened, theta = with_constant(problem), 2.0 * realizing(problem)
-    scores = [LinearScore(np.append(theta, 2.0 * problem.beta * added)) for added in (0.0, constant)]
-
-    def observe(count: int, seed: int) -> Sequence[int]:
-        oracle_of = independent_oracles(widened, seed, counted=counted)
-
-        def make(index: int) -> Call:
-            oracle = oracle_of(index)
-            given = {"multiplier": multiplier, "failure": failure, "seed": seed + index}
-            return (oracle, oracle.prompt(), scores[index % 2]), given
-
-        drawn = [response for _, response in check.calls(sampler, make, count)]
-        strange = [response for response in drawn if response not in range(problem.responses)]
-        assert not strange, f"the response {strange[0]!r} is none of the problem's"
-        return drawn
-
-    return observe
-
-
-def law_of_outputs(
-    check: Check,
-    sampler: str,
-    problem: TabularProblem,
-    law: Any,
-    *,
-    multiplier: float,
-    failure: float,
-    constant: float = 0.0,
-    tolerated: float = 0.0,
-    counted: bool = False,
-) -> Experiment:
-    """Experiment: outputs of calls have this law."""
-    return law_experiment(
-        check,
-        outputs(check, sampler, problem, multiplier, failure, constant=constant, counted=counted),
-        law,
-        of=f"response of {sampler} (C = {coverage_of(problem):.4g}, M = {multiplier:.4g}, delta = {failure:g})",
-        outcomes=[f"response {each}" for each in range(problem.responses)],
-        tolerated=tolerated,
-    )
-
-
-def fresh_oracle(check: Check, problem: TabularProblem) -> RecordingOracle:
-    return RecordingOracle(literal_oracle(problem, seed=check.seed("oracle"), budget=GENEROUS_BUDGET))
-
-
-def call_once(
-    check: Check, sampler: str, oracle: Oracle, problem: TabularProblem, multiplier: float, failure: float
-) -> tuple[Any, Any]:
-    """Prompt and response of one call on a new prompt."""
-    prompt, score, seed = oracle.prompt(), LinearScore(realizing(problem)), check.seed("sampler")
-    return prompt, check.call(sampler, oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)
 
 
 class NeverAccepting:
@@ -195,7 +97,8 @@ def test_a_call_gives_up_after_all_trials_and_returns_a_fresh_draw(
     check.judgeable(possible, f"a uniform number of {check.subject.arithmetic} may be 0, which accepts any trial")
     if possible:
         cost = oracle.ledger.samples
-        expect(cost == 2 * trials + 1, "samples when all trials failed", cost, f"2 N + 1 = {2 * trials + 1}")
+        right = f"2 N + 1 = {2 * trials + 1}: a pilot of N, N trials of which A1 accepts none here, and a last draw"
+        expect(cost == 2 * trials + 1, f"samples of a call (M = {multiplier:g}, delta = {failure:g})", cost, right)
         expect(response == LAST, "response after all trials failed", response, f"{LAST}, the one draw after them")
 
 
@@ -299,62 +202,6 @@ def test_outputs_are_as_near_to_the_target_at_large_coverage(check: Check, log_c
     multiplier = sampler_multiplier(coverage_of(problem))
     law, given = target_of(problem), {"multiplier": multiplier, "failure": DELTA, "tolerated": DELTA}
     return law_of_outputs(check, "softmax_sample", problem, law, counted=True, **given)
-
-
-@pytest.mark.guarantee("R4", needs=["race_sample"])
-@instances(
-    problem=tabular_problems(), multiplier=st.sampled_from([4.0, 10.0, 64.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
-)
-def test_a_race_costs_at_most_what_a_call_of_a1_may(
-    check: Check, problem: TabularProblem, multiplier: float, failure: float
-) -> None:
-    oracle = fresh_oracle(check, problem)
-    call_once(check, "race_sample", oracle, problem, multiplier, failure)
-    cost, most = oracle.ledger.samples, sampler_samples(multiplier, failure)
-    expect(1 <= cost <= most, f"samples of a race (M = {multiplier:g}, delta = {failure:g})", cost, f"1 to {most}")
-
-
-@pytest.mark.guarantee("R4", needs=["race_sample"])
-@designed(
-    [{"problem": LIGHT, "failure": 0.01}, {"problem": LIGHTER, "failure": 0.001}], sampler_mistakes.EFFECTS_ON_RACES
-)
-@experiments(problem=SAMPLED, failure=st.sampled_from([0.01, 0.001]))
-def test_winners_of_a_race_are_within_its_bound_of_the_target(
-    check: Check, problem: TabularProblem, failure: float
-) -> Experiment:
-    """Races of 8 responses and more, of which there are few different ones."""
-    coverage = coverage_of(problem)
-    multiplier = sampler_mistakes.race_multiplier(coverage, failure)
-    bound = race_total_variation(coverage, race_samples(multiplier, failure))
-    return law_of_outputs(
-        check, "race_sample", problem, target_of(problem), multiplier=multiplier, failure=failure, tolerated=bound
-    )
-
-
-@pytest.mark.guarantee("C-A1r", needs=["race_sample"])
-@instances(
-    problem=tabular_problems(), multiplier=st.sampled_from([4.0, 10.0, 64.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
-)
-def test_a_race_draws_as_many_responses_as_a1r(
-    check: Check, problem: TabularProblem, multiplier: float, failure: float
-) -> None:
-    oracle = fresh_oracle(check, problem)
-    call_once(check, "race_sample", oracle, problem, multiplier, failure)
-    expected = race_samples(multiplier, failure)
-    of = f"samples of a race (M = {multiplier:g}, delta = {failure:g})"
-    expect(oracle.ledger.samples == expected, of, oracle.ledger.samples, expected)
-
-
-@pytest.mark.guarantee("C-A1r", needs=["race_sample"])
-@experiments(problem=SAMPLED, draws=st.integers(1, 3))
-def test_winners_of_a_race_have_its_exact_law(check: Check, problem: TabularProblem, draws: int) -> Experiment:
-    base, log_weights = np.exp(problem.log_base[0]), np.log(weights_of(problem))
-    law = np.zeros(problem.responses)
-    for pool in product(range(problem.responses), repeat=draws):
-        ids = list(pool)
-        np.add.at(law, ids, float(np.prod(base[ids])) * race_law(log_weights[ids]))
-    failure = float(np.exp(-(draws - 0.5)))
-    return law_of_outputs(check, "race_sample", problem, law / law.sum(), multiplier=4.0, failure=failure)
 
 
 @pytest.mark.guarantee("R5", needs=["softmax_sample"])
