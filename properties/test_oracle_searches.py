@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spanver.oracle import Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import Counts, Rule, SearchResult, UncertainPairRule
-from spanver.verification.check import Check
+from spanver.verification.check import Check, expect
 from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.search import experiments
 
@@ -100,7 +100,9 @@ def pairs_law(check: Check, factory: str, problem: TabularProblem, limit: int) -
         if found.responses is None:
             return len(possible) - 1
         one, two = map(int, found.responses.ids)
-        assert hits[one, two], f"the pair {one}, {two} is not uncertain"
+        expect(
+            bool(hits[one, two]), f"pair that sample_until of {factory} accepted", (one, two), "one of norm above nu"
+        )
         return possible.index(one * problem.responses + two)
 
     names = [f"{one} and {two}" for one, two in np.argwhere(hits).tolist()]
@@ -219,7 +221,7 @@ def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, r
                     one, two = result.responses.features
                     sigma += np.outer(one - two, one - two)
                     accepted += 1
-            assert (accepted, tries) in outcomes, f"{accepted} pairs after {tries} tries cannot be"
+            expect((accepted, tries) in outcomes, "pairs accepted, and tries", (accepted, tries), f"one of {outcomes}")
             seen.append(outcomes.index((accepted, tries)))
             tried += tries
         (after,) = yield [LEDGER]
