@@ -40,14 +40,14 @@ def says_nothing(check: Check) -> str:
 
 def assert_at_most(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
     """Assert that a number is at most its bound, up to `allowed`."""
-    check.judgeable(math.isfinite(bound + allowed), says_nothing(check))
+    check.judgeable(math.isfinite(allowed) and not math.isnan(bound), says_nothing(check))
     more = f"at most {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} more"
     expect(not (math.isnan(measured) or measured > bound + allowed), words, f"{measured:.9g}", more)
 
 
 def assert_at_least(check: Check, words: str, measured: float, bound: float, allowed: float) -> None:
     """Assert that a number is at least its bound, up to `allowed`."""
-    check.judgeable(math.isfinite(bound - allowed), says_nothing(check))
+    check.judgeable(math.isfinite(allowed) and not math.isnan(bound), says_nothing(check))
     more = f"at least {bound:.9g}, and {check.subject.arithmetic} allows {allowed:.3g} less"
     expect(not (math.isnan(measured) or measured < bound - allowed), words, f"{measured:.9g}", more)
 

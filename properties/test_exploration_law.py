@@ -41,9 +41,9 @@ Event: TypeAlias = tuple[int, float]
 def multiplier_of(problem: TabularProblem) -> float:
     """Return `4 C` for the largest coverage that a truncated policy of the problem can have, by two bounds.
 
-    A law has coverage of at most `1/pi` for the least probability `pi` of the base policy. Scores, relative to any
-    response, differ by at most `R` times the largest distance of two responses. A learner that draws one by one pays
-    for what is above this.
+    A law has coverage of at most `1/p` for the least probability `p` of the base policy. Scores, relative to any
+    response and truncated, differ by at most `B` times the largest distance of two responses, so that the coverage is
+    at most the exponential of that over `beta`. A larger multiplier only costs samples.
     """
     log_least = float(problem.log_base[problem.log_base > -np.inf].min())
     farthest = max(float(np.linalg.norm(each[:, None] - each, axis=2).max()) for each in problem.features)
@@ -186,6 +186,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     A learner that draws for itself does not show which of both is the second one; so they are judged as a pair.
     """
     settings = settings_of(problem, nu, ridge, pairs)
+    judged: list[dict[str, Event]] = []
 
     @cache
     def uncertain_of(x: int, precision: bytes, threshold: float) -> Any:
@@ -200,9 +201,11 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         seen = []
         for component, played in (each for run in runs for each in zip(run.components, run.rounds, strict=True)):
             uncertain = uncertain_of(int(played.prompt), component.precision.tobytes(), component.nu)
-            seen.append(events_of(problem, component, played, uncertain))
-        if not any(seen):
-            reject()  # which pairs are covered is then free
+            seen.append(events_of(problem, settings.rejection_multiplier, component, played, uncertain))
+        judged.extend(filter(None, seen))
+        check.judgeable(bool(judged), "rounding decides what is covered, or parameters are far beyond the radius")
+        if not judged:
+            reject()
         return seen
 
     def log_e(seen: Sequence[dict[str, Event]]) -> float:
@@ -230,7 +233,9 @@ SECOND = "rounds whose second response is the likeliest of the base policy"
 KINDS = 5
 
 
-def events_of(problem: TabularProblem, component: TruncatedSoftmax, played: Round, uncertain: Any) -> dict[str, Event]:
+def events_of(
+    problem: TabularProblem, multiplier: float, component: TruncatedSoftmax, played: Round, uncertain: Any
+) -> dict[str, Event]:
     """Events of a round: pairs that are likelier than by each mistake, and the second response where it is known.
 
     None where the multiplier is too small for the promise, as it may be for parameters beyond the radius, or rounding
@@ -242,7 +247,7 @@ def events_of(problem: TabularProblem, component: TruncatedSoftmax, played: Roun
     log_base, scores = problem.log_base[x], problem.features[x] @ component.theta
     base = np.exp(log_base)
     tilted, mistaken = first_laws(base, log_base, scores - scores[:, None], uncertain, problem.beta)
-    if sampler_multiplier(max(1.0, float((tilted / base).max()))) > multiplier_of(problem):
+    if sampler_multiplier(max(1.0, float((tilted / base).max()))) > multiplier:
         return {}
     likely = int(np.argmax(base))
     events = {} if second is None else {SECOND: (int(second == likely), float(base[likely]))}

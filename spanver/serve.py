@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from functools import partial
@@ -26,12 +27,14 @@ from spanver.oracle import Budget
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
-from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, once, plain, refused_error
+from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, distinct, plain, refused_error
 from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
 from spanver.values import Score, from_json
 
 SETTINGS: Mapping[str, type[Any]] = {"spanner_sampling": Settings, "multi_turn": MultiTurnSettings}
 """The settings of each function that has some."""
+
+TOGETHER_FOR = 0.05  # seconds that an answer may wait for others, with which it is sent
 
 
 def serve(channel: Channel, load: Callable[[], Subject]) -> None:
@@ -60,14 +63,13 @@ def serve(channel: Channel, load: Callable[[], Subject]) -> None:
             messages = channel.receive_all()
         except EOFError:
             return
-        replies = [
-            {"seq": each["seq"], **(server.results(each) if "calls" in each else server.reply(each))}
-            for each in messages
-        ]
-        try:
-            channel.send(*replies)
-        except TypeError as error:  # an answer of the subject's own oracle that has no form
-            channel.send(*({"seq": each["seq"], **_stated(error)} for each in messages))
+        began, unsent = time.monotonic(), []
+        for message in messages:
+            unsent.append(server.replied(message))
+            if time.monotonic() - began > TOGETHER_FOR:
+                channel.write(b"".join(unsent))
+                began, unsent = time.monotonic(), []
+        channel.write(b"".join(unsent))
 
 
 class _Server:
@@ -77,6 +79,14 @@ class _Server:
         self._subject, self._channel = subject, channel
         self._oracles: dict[int, Any] = {}
         self._turn = threading.Lock()  # a subject may query from several threads
+
+    def replied(self, message: Mapping[str, Any]) -> bytes:
+        """Return the message that ends a request, encoded."""
+        reply = self.results(message) if "calls" in message else self.reply(message)
+        try:
+            return self._channel.form.encode({"seq": message["seq"], **reply})
+        except TypeError as error:  # an answer of the subject's own oracle that has no form
+            return self._channel.form.encode({"seq": message["seq"], **_stated(error)})
 
     def reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ends a request."""
@@ -106,7 +116,7 @@ class _Server:
                     keyed.append(said)
             if not asking:
                 break
-            queries, positions = once(keyed)
+            queries, positions = distinct(keyed)
             self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
             received = self._channel.receive()
             turns = [(index, received["values"][at]) for index, at in zip(asking, received["answers"], strict=True)]

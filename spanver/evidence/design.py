@@ -95,14 +95,14 @@ def min_samples_chances(discrepancy: float, *, alpha: float, power: float = 0.99
     Parameters
     ----------
     discrepancy : float
-        `D`, above 0 and below 1.
+        `D`, above 0 and at most 1.
     alpha, power : float
         Level of the test, and the least probability of rejecting at the returned number of outcomes.
 
     Raises
     ------
     ArgumentError
-        If an argument is out of range, or more than `2^40` samples are needed.
+        If an argument is out of range, or more than `2^40` samples are needed, or a smaller tilt than the e-value has.
 
     Examples
     --------
@@ -125,8 +125,8 @@ def _fewest_chances(discrepancy: float, alpha: float, power: float) -> int:
         log_rho = np.log1p(-np.minimum((worst + discrepancy) * s, 1.0)) + order * np.log1p(worst * u)
     needed = (order * math.log(len(TILTS) / alpha) - math.log1p(-power)) / np.maximum(-log_rho, 1e-300)
     fewest = float(needed[log_rho < 0.0].min(initial=math.inf))
-    require(fewest <= _MAX_SAMPLES, "discrepancy", discrepancy, "large enough for 2^40 samples to catch it")
-    return math.ceil(fewest)
+    require(fewest <= _MAX_SAMPLES, "discrepancy", discrepancy, "large enough for 2^40 samples and the tilts used")
+    return max(1, math.ceil(fewest))
 
 
 def min_samples_law(

@@ -39,12 +39,16 @@ class Channel:
         self._readable.register(source, select.POLLIN)
         self._writable.register(sink, select.POLLOUT)
 
-    def send(self, *messages: Mapping[str, Any], until: float | None = None) -> None:
-        """Send messages, in one piece.
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message; errors as of `write`."""
+        self.write(self.form.encode(message))
+
+    def write(self, unsent: bytes, until: float | None = None) -> None:
+        """Send messages that are encoded.
 
         Parameters
         ----------
-        *messages : mapping
+        unsent : bytes
         until : float, optional
             Time of `time.monotonic` at which to give up.
 
@@ -54,7 +58,6 @@ class Channel:
         OSError
             If the other end is closed.
         """
-        unsent = b"".join(map(self.form.encode, messages))
         while unsent:
             try:
                 unsent = unsent[os.write(self._sink, unsent) :]

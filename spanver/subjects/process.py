@@ -2,10 +2,11 @@
 
 One process serves many requests, one after another. The states of a conversation: *greeted* (hellos were exchanged) ->
 a run is sent -> any number of queries, each answered -> a result or an error -> greeted again. A query of an oracle
-that the program made is a request too, which ends with its answer. Anything else is a fault: no message within the time
-limit, the end of the output, what is no message or too long, a wrong sequence number, a message after the result. A
-fault is a `ProtocolError` of its run. The process is then killed with its process group, and the next run gets a fresh
-one. A program without a proper hello cannot be verified at all: `HandshakeError`.
+that the program made is a request too, which ends with its answer; several of these may be on their way at once, and
+are answered in their order. Anything else is a fault: no message within the time limit, the end of the output, what is
+no message or too long, a wrong sequence number, a message after the result. A fault is a `ProtocolError` of its run.
+The process is then killed with its process group, and the next run gets a fresh one. A program without a proper hello
+cannot be verified at all: `HandshakeError`.
 
 A Python subject runs in a program of ours, `python -m spanver.serve`. So nothing of the harness is within its reach:
 neither oracle, ledger and record nor the runner, and not the exit code.
@@ -20,7 +21,7 @@ import sysconfig
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,20 +37,10 @@ from spanver.errors import (
     ViolationError,
 )
 from spanver.oracle import Budget
-from spanver.subjects.contract import FUNCTIONS, Call, Kind, Subject
+from spanver.subjects.calls import PreparedCall, answers_to, prepared_call
+from spanver.subjects.contract import FUNCTIONS, Call, Subject
 from spanver.subjects.program import Program
-from spanver.subjects.protocol import (
-    FACTS,
-    FORMS,
-    JSON,
-    PREFIX_QUERIES,
-    PROTOCOL,
-    QUERIES,
-    Query,
-    once,
-    queried,
-    refused_error,
-)
+from spanver.subjects.protocol import FACTS, FORMS, JSON, PROTOCOL, refused_error
 from spanver.subjects.remote import RemoteOracle
 from spanver.subjects.together import Together
 from spanver.validation import require, require_one_of, require_positive
@@ -163,58 +154,6 @@ def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-@dataclass
-class _Prepared:
-    """One call on its way: its arguments as they are sent, its oracle, and why its last refused query was refused."""
-
-    sent: dict[str, Any]
-    oracle: Any = None
-    queries: Mapping[str, Query] = field(default_factory=lambda: QUERIES)
-    refused: SpanverError | None = None
-
-    def query(self, message: Any) -> Callable[[Any], dict[str, Any]]:
-        """Return what answers a query of the program, given the oracle of a call of this function."""
-        require(isinstance(message, dict) and "ask" in message, "query", message, "an object with ask")
-        require(self.oracle is not None, "ask", message["ask"], "left out: this run has no oracle")
-        return queried(message, self.queries)
-
-    def answer(self, query: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Answer a query."""
-        answered = query(self.oracle)
-        if "refused" in answered:
-            self.refused = refused_error(answered)
-        return answered
-
-
-def _prepared(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> _Prepared:
-    function = FUNCTIONS[name]
-    call = _Prepared(dict(zip(function.positional, arguments, strict=True)) | dict(named))
-    for key, argument in function.arguments.items():
-        if argument.kind in (Kind.ORACLE, Kind.PREFIX_ORACLE):
-            call.oracle = call.sent[key]
-            call.queries = QUERIES if argument.kind is Kind.ORACLE else PREFIX_QUERIES
-            call.sent[key] = {each: getattr(call.oracle, each) for each in (*FACTS, "budget")}
-    return call
-
-
-def _answers(calls: Sequence[_Prepared], message: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer the queries of calls that take turns: what is the same travels once."""
-    asks, messages = message["asks"], message.get("queries")
-    require(isinstance(messages, list), "queries", messages, "a list of queries")
-    assert isinstance(messages, list)
-    is_listed = isinstance(asks, list) and all(isinstance(each, list) and len(each) == 2 for each in asks)
-    require(is_listed, "asks", asks, "a list of pairs: the position of a call, and that of its query")
-    for index, position in asks:
-        for key, value, count in (("call", index, len(calls)), ("query", position, len(messages))):
-            if type(value) is not int or value not in range(count):
-                raise ArgumentError(key, value, f"a number below {count}")
-    queries = [calls[0].query(each) for each in messages]
-    answered = ((position, calls[index].answer(queries[position])) for index, position in asks)
-    # Answers that are one object are the same: each stays listed, so that no other takes its place in memory.
-    values, positions = once(((position, id(each.get("answer", each))), each) for position, each in answered)
-    return {"values": values, "answers": positions}
-
-
 class _Conversation:
     """The conversation with one program at a time; requests are numbered."""
 
@@ -253,7 +192,7 @@ class _Conversation:
     def run(self, name: str, *arguments: Any, **named: Any) -> Any:
         """Run a function of the program."""
         self._start(name)
-        call = _prepared(name, arguments, named)
+        call = prepared_call(name, arguments, named)
         message = {"run": name, "arguments": call.sent} | ({"released": self._released} if self._released else {})
         self._released = []
         ending = self._request(name, message, call)
@@ -262,11 +201,11 @@ class _Conversation:
     def run_together(self, name: str, calls: Sequence[Call]) -> list[Callable[[], Any]]:
         """Make many calls of a function, which take turns; each outcome is returned or raised by a function."""
         self._start(name)
-        prepared = [_prepared(name, *each) for each in calls]
+        prepared = [prepared_call(name, *each) for each in calls]
         with self._exchange(name) as program:
             program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
             while "asks" in (received := self._received(program, "asks", "results", "error")):
-                program.send({"seq": self._seq, **_answers(prepared, received)})
+                program.send({"seq": self._seq, **answers_to(prepared, received)})
             endings = received.get("results")
             is_complete = isinstance(endings, list) and len(endings) == len(prepared)
             require(is_complete, "results", endings, f"a list of {len(prepared)}")
@@ -283,7 +222,7 @@ class _Conversation:
         except HandshakeError as error:
             raise ProtocolError(f"{name}: {error}", final=True) from error
 
-    def _result(self, name: str, call: _Prepared, ending: Mapping[str, Any]) -> Any:
+    def _result(self, name: str, call: PreparedCall, ending: Mapping[str, Any]) -> Any:
         if "error" in ending:
             raise _error_of(ending, call.refused)
         result = ending["result"]
@@ -299,14 +238,14 @@ class _Conversation:
         for start in range(0, len(messages), at_once):
             with self._exchange(name) as program:
                 sent = [{"seq": self._seq + at, **each} for at, each in enumerate(messages[start : start + at_once])]
-                program.allow(self._time_limit * len(sent))
                 program.send(*sent)
                 for each in sent:
                     self._seq = each["seq"]
+                    program.allow(self._time_limit)
                     endings.append(self._received(program, "answer", "refused", "error"))
         return endings
 
-    def _request(self, name: str, message: Mapping[str, Any], call: _Prepared) -> dict[str, Any]:
+    def _request(self, name: str, message: Mapping[str, Any], call: PreparedCall) -> dict[str, Any]:
         """Return the message that ends a run."""
         with self._exchange(name) as program:
             program.send({"seq": self._seq, **message})
@@ -357,27 +296,15 @@ class _Conversation:
         number = facts["oracle"]
 
         def ask_all(queries: Sequence[tuple[dict[str, Any], Any]]) -> list[Any]:
-            asked = f"{queries[0][0]['ask']} of {name}"
+            several = ", ".join(dict.fromkeys(query["ask"] for query, _ in queries))
             try:
                 if self._program is not program:
                     raise ProtocolError(f"{name}: the program that made this oracle has ended", final=True)
-                endings = self._requests(asked, [query for query, _ in queries])
-                answers = [
-                    from_json(ending["answer"], kind) if "answer" in ending else _unanswered(ending)
-                    for (_, kind), ending in zip(queries, endings, strict=True)
-                ]
+                endings = self._requests(f"{several} of {name}", [query for query, _ in queries])
             except ProtocolError as fault:
                 raise ViolationError(str(fault), fault.cause, final=fault.final, function=name) from fault
-            except (ArgumentError, KeyError, TypeError) as fault:
-                sentence = f"{asked} broke the contract: {fault}"
-                raise ViolationError(sentence, "contract", function=name) from fault
-            for each in answers:
-                if isinstance(each, SubjectError):
-                    sentence, kind = f"{asked} {each.sentence}", each.kind
-                    raise ViolationError(sentence, "raised", function=name, error_type=kind, where=each.where)
-                if isinstance(each, Exception):
-                    raise each
-            return answers
+            asked = ((f"{query['ask']} of {name}", kind) for query, kind in queries)
+            return [self._answer(name, *each, ending) for each, ending in zip(asked, endings, strict=True)]
 
         def ask(query: dict[str, Any], kind: Any) -> Any:
             return ask_all([({"oracle": number, **query}, kind)])[0]
@@ -387,12 +314,26 @@ class _Conversation:
         weakref.finalize(oracle, self._release, program, number).atexit = False
         return oracle
 
+    def _answer(self, name: str, asked: str, kind: Any, ending: Mapping[str, Any]) -> Any:
+        """Return the answer of an oracle that the program made, or raise why there is none."""
+        try:
+            if "answer" in ending:
+                return from_json(ending["answer"], kind)
+            error = _error_of(ending, None) if "error" in ending else refused_error(ending)
+        except (ArgumentError, KeyError, TypeError) as fault:
+            raise ViolationError(f"{asked} broke the contract: {fault}", "contract", function=name) from fault
+        if isinstance(error, SubjectError):
+            sentence, kind = f"{asked} {error.sentence}", error.kind
+            raise ViolationError(sentence, "raised", function=name, error_type=kind, where=error.where)
+        raise error
+
     def _release(self, program: Program | None, number: int) -> None:
         if self._program is program:
             self._released.append(number)
 
 
 _KEYS = {
+    "asks": frozenset({"seq", "queries", "asks"}),
     "result": frozenset({"seq", "result"}),
     "results": frozenset({"seq", "results"}),
     "answer": frozenset({"seq", "answer"}),
@@ -400,11 +341,6 @@ _KEYS = {
     "refused": frozenset({"seq", "refused", "reason", "counter", "asked", "left", "name", "value", "allowed"}),
 }
 """All keys that a message may have, by the one that says what it is; a query has those of its arguments."""
-
-
-def _unanswered(ending: Mapping[str, Any]) -> Exception:
-    """Return why an oracle of the program gave no answer."""
-    return _error_of(ending, None) if "error" in ending else refused_error(ending)
 
 
 def _error_of(message: Mapping[str, Any], refused: SpanverError | None) -> Exception:

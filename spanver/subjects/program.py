@@ -83,7 +83,7 @@ class Program:
         """
         began = time.monotonic()
         try:
-            self._channel.send(*messages, until=began + self.left)
+            self._channel.write(b"".join(map(self._channel.form.encode, messages)), began + self.left)
         except TimeoutError:
             raise TimeLimitError(f"its input was not read in {self._limit:g} s of its own time") from None
         except OSError:

@@ -281,11 +281,11 @@ REFUSALS = (BudgetExceededError, QuestionRefusedError, ArgumentError)
 
 
 def answer(oracle: Any, message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) -> dict[str, Any]:
-    """Answer the query of a message: `queried`, of one oracle."""
-    return queried(message, queries)(oracle)
+    """Answer the query of a message: `query_of`, of one oracle."""
+    return query_of(message, queries)(oracle)
 
 
-def queried(message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) -> Callable[[Any], dict[str, Any]]:
+def query_of(message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) -> Callable[[Any], dict[str, Any]]:
     """Return what answers the query of a message, given an oracle.
 
     Parameters
@@ -328,7 +328,7 @@ def queried(message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES) 
     return answered
 
 
-def once(keyed: Iterable[tuple[Hashable, Value]]) -> tuple[list[Value], list[int]]:
+def distinct(keyed: Iterable[tuple[Hashable, Value]]) -> tuple[list[Value], list[int]]:
     """Return values of different keys once each, and the position of each value among these."""
     positions: dict[Hashable, int] = {}
     values: list[Value] = []

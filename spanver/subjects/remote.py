@@ -156,7 +156,7 @@ def ask_all(asked: Sequence[tuple[Oracle, Callable[[Oracle], Any]]]) -> list[Any
     ----------
     asked : sequence of (Oracle, callable)
         An oracle, and what makes one query of it and returns the answer: `methodcaller("sample", prompt, 2)`. Each
-        oracle gets its queries in this order.
+        oracle gets its queries in this order. Oracles behind a pipe are all of one program.
     """
     noted: list[tuple[dict[str, Any], Any]] = []
     noting: dict[int, RemoteOracle] = {}

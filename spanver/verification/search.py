@@ -197,13 +197,16 @@ def _run(search: _Search, design: Design, strategies: Strategies) -> None:
             for instance in design.instances:
                 with suppress(hypothesis.errors.HypothesisException):  # a subject of another precision may reject one
                     search.offer(instance)
-            hypothesis.seed(check.seed("search"))(searched)()
+            with suppress(hypothesis.errors.Unsatisfiable):  # every instance was rejected
+                hypothesis.seed(check.seed("search"))(searched)()
         search.raise_smallest()
         if search.error is not None:
             raise search.error
         could, could_not, why = check.unjudged
         if could_not and not could:
             raise NotJudgedError(why)
+        if finding.examples == 0:
+            raise UndecidedError("no instance could be judged")
     except _FailingInstanceError as failing:
         failing.describe(check)
         raise ViolationError("\n".join(finding_lines(finding))) from None

@@ -158,7 +158,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("blocks-of-trials", "draws trials of A1 in blocks of three, so that they cost what is drawn ahead",
         "R1 R2 R3 R5", softmax_sample=partial(drawn_sampler, block=3)),
     _control("running-race", "races draw by draw, with exponential keys in place of logarithms of uniform numbers",
-        "R4", race_sample=_running_race),
+        "R4 C-A1r", race_sample=_running_race),
     _control("choice", "draws as NumPy's generators do", "R6", draw=_choice),
     _control("alias", "draws by a table of aliases", "R6", draw=_alias),
     _control("counts", "draws how often each outcome comes, and then their order", "R6", draw_weights=_from_counts),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter, methodcaller
@@ -15,12 +16,12 @@ import numpy as np
 import pytest
 from programs import small_problem
 
-from spanver.errors import ArgumentError, BudgetExceededError, ProtocolError, SubjectError
+from spanver.errors import ArgumentError, BudgetExceededError, ProtocolError, SubjectError, ViolationError
 from spanver.loading import open_subject
 from spanver.oracle import Budget, Oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.subjects.contract import Call, Subject, result_of
-from spanver.subjects.process import process_subject
+from spanver.subjects.process import process_subject, python_subject
 from spanver.subjects.protocol import JSON
 from spanver.subjects.remote import ask_all
 from spanver.subjects.together import Together
@@ -189,6 +190,70 @@ def test_queries_of_own_oracles_that_travel_together_are_answered_as_one_after_a
         with pytest.raises(ArgumentError, match="prompt is 9"):
             ask_all([(oracles[0], methodcaller("prompt")), (oracles[1], methodcaller("sample", 9, 1))])
         assert as_data([oracles[1].sample(0, 3)]) == as_data([expected[1].sample(0, 3)])
+    finally:
+        subject.close()
+
+
+FAULTY = """
+import os, time
+import numpy as np
+from spanver.oracles.literal import literal_oracle as made
+
+class Faulty:
+    def __init__(self, *arguments, fault, **named):
+        self._oracle, self._fault, self._asked = made(*arguments, **named), fault, 0
+
+    def __getattr__(self, name):
+        return getattr(self._oracle, name)
+
+    def sample(self, prompt, count):
+        self._asked += 1
+        if self._asked == 3:
+            return self._fault()
+        if self._fault is slow:
+            time.sleep(0.3)
+        return self._oracle.sample(prompt, count)
+
+def breaks(): raise ValueError("the third")
+def ends(): os._exit(3)
+def hangs(): time.sleep(60.0)
+def slow(): time.sleep(0.3); return 3
+def formless(): return object()
+def half(): return {"ids": [0]}
+
+class subject:
+    provides = ["literal_oracle"]
+
+    @staticmethod
+    def literal_oracle(problem, *, seed, budget=None):
+        fault = [breaks, ends, hangs, slow, formless, half][seed]
+        return Faulty(problem, seed=seed, budget=budget, fault=fault)
+"""
+
+
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [
+        (0, r"^sample of literal_oracle raised ValueError: the third \(.*faulty\.py"),
+        (1, "^prompt, sample of literal_oracle: the program ended with exit code 3"),
+        (2, "^prompt, sample of literal_oracle: it ran for more than 0.7 s of its own time"),
+        (3, "^sample of literal_oracle broke the contract: responses"),
+        (4, "^sample of literal_oracle raised TypeError: a object cannot travel"),
+        (5, "^sample of literal_oracle broke the contract: responses"),
+    ],
+    ids=["raises", "ends", "hangs", "is slow and wrong", "returns what cannot travel", "returns half"],
+)
+def test_a_fault_among_many_queries_is_that_of_its_query(
+    written: Callable[[str, str], str], seed: int, words: str
+) -> None:
+    subject = python_subject(written("faulty", FAULTY), time_limit=0.7)
+    try:
+        oracle = subject.functions["literal_oracle"](PROBLEM, seed=seed)
+        asked = [methodcaller("prompt")] * 3 + [methodcaller("sample", oracle.prompt(), 1)] * 6
+        began = time.monotonic()
+        with pytest.raises(ViolationError, match=words):
+            ask_all([(oracle, each) for each in asked])
+        assert time.monotonic() - began < 10.0  # and not the limit of each of the queries
     finally:
         subject.close()
 

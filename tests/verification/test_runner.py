@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -133,3 +134,15 @@ def test_an_error_of_the_subject_names_its_line_and_every_verdict_is_announced_o
     announced = [row for each in seen for row in each.rows]
     assert sorted(row.id for row in announced) == ["E6", "R6", "S8"]
     assert {row.id: row.status for row in announced} == {row.id: row.status for row in report.rows}
+
+
+def test_neither_variables_nor_plugins_of_the_users_pytest_reach_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hides.py").write_text("def pytest_collection_modifyitems(items):\n    items.clear()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTEST_PLUGINS", "hides")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    report = verify(Request(only="I1", profile="smoke"), workers=1)
+    assert (report.verdict, report.executed) == (Verdict.HOLDS, 1)
+    assert os.environ["PYTEST_PLUGINS"] == "hides"
