@@ -33,7 +33,11 @@ from spanver.errors import ArgumentError
 if TYPE_CHECKING:
     from spanver.runs.execution import Step
 
+WIDE = 120  # columns where output is no terminal: in a log of 80 the tables of verdicts break in every cell
+
 console = Console()
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = WIDE
 errors = Console(stderr=True)
 
 
