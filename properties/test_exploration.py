@@ -228,6 +228,7 @@ def test_trials_of_exploration_have_the_score_and_the_pilot_of_their_round(
         # The second response was drawn too, before the trials.
         pilot = drawn_before_trials(played.queries, problem.responses) - np.eye(problem.responses)[two]
         for rule in rules_of(check, played.queries):
+            expect(pilot[two] >= 0.0, "second response that was rewarded", two, "one drawn before the trials")
             # A constant changes nothing (R5).
             scores = rule.score.of(features)
             spread = float(np.ptp((scores - expected)[judged])) if judged.any() else 0.0

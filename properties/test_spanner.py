@@ -314,7 +314,7 @@ def test_norms_are_their_definition_and_do_not_change_when_all_is_rotated(
         assert measured.shape == (len(first),), f"norms of shape {measured.shape} of {len(first)} vectors"
         expected = norms(first, sigma)
         error = norm_error(unit, expected, sigma, lengths)
-        shown = f"of norms {measured.tolist()}, by definition {expected.tolist()}, one"
+        shown = "a norm, which is sqrt(v^T Sigma^-1 v) by definition"
         assert_near(check, shown, measured, expected, error)
         turned = check.call("elliptic_norms", first @ rotation, rotation.T @ sigma @ rotation)
         assert_near(check, "a norm after a rotation", turned, measured, 2.0 * error)

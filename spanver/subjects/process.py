@@ -346,6 +346,8 @@ _KEYS = {
 def _error_of(message: Mapping[str, Any], refused: SpanverError | None) -> Exception:
     """Return the error that a program states; after a refusal this is the refusal, unless the type says otherwise."""
     kind = message.get("type")
+    if kind == ContractError.__name__:  # of a result, which the server of Python subjects has looked at
+        return ContractError(str(message["error"]))
     if refused is not None and (kind is None or (kind, type(refused)) == ("BudgetExceededError", BudgetExceededError)):
         return refused
     return SubjectError(str(message["error"]), kind=str(kind or "an error"), where=str(message.get("where", "")))
