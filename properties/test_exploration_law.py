@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import reject
 from hypothesis import strategies as st
-from scipy.special import logsumexp
 
 from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_chances
+from spanver.evidence.e_values import log_mean
 from spanver.guarantees.rounding import undecided_scores
 from spanver.guarantees.sampler import sampler_multiplier, sampler_trials
 from spanver.kernels import log_softmax, uncertain_mask
@@ -212,7 +212,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
         # The mean of e-values is one: what goes right does not dilute the evidence against the rest.
         values = [log_e_chances(hits, chances, tolerated=DELTA) for hits, chances in collected(seen).values()]
         # A kind of event that did not occur yet has the e-value 1.
-        return float(logsumexp([*values, *[0.0] * (KINDS - len(values))])) - math.log(KINDS)
+        return log_mean([*values, *[0.0] * (KINDS - len(values))])
 
     def log_e_violated(seen: Sequence[dict[str, Event]]) -> float:
         kinds = collected(seen).values()
@@ -230,7 +230,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
 
 
 SECOND = "rounds whose second response is the likeliest of the base policy"
-KINDS = 5
+KINDS = 1 + len(MISTAKES)
 
 
 def events_of(

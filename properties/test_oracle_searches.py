@@ -215,7 +215,7 @@ def phases_law(check: Check, factory: str, problem: TabularProblem, nu: float, r
             sigma, accepted, tries = ridge * np.eye(problem.dimension), 0, 0
             for _ in range(2):
                 rule = UncertainPairRule(np.asarray(np.linalg.inv(sigma), dtype=np.float64), nu)
-                result, prompt = yield [*search_by(rule, 2)(prompt), PROMPT]
+                result, prompt = yield [methodcaller("sample_until", prompt, rule, 2), PROMPT]
                 tries += result.tries
                 if result.responses is not None:
                     one, two = result.responses.features

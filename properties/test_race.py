@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from scipy.special import logsumexp
 
 from spanver.errors import NotJudgedError
 from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_chances
+from spanver.evidence.e_values import log_mean
 from spanver.exact.samplers import race_law
 from spanver.guarantees.sampler import race_samples, race_total_variation, sampler_samples
 from spanver.problems.tabular import TabularProblem
@@ -37,17 +36,25 @@ LIGHT, LIGHTER = table_of([0.9, 0.1], [1.0, 4.0]), table_of([0.85, 0.15], [1.0, 
 ONE_HEAVY = table_of([0.9, 0.1], [1.0, 12.0])
 
 
-@pytest.mark.guarantee("R4", needs=["race_sample"])
-@instances(
+RACES = instances(
     problem=tabular_problems(), multiplier=st.sampled_from([4.0, 10.0, 64.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
 )
+
+
+def race_once(check: Check, problem: TabularProblem, multiplier: float, failure: float) -> tuple[int, str]:
+    """Samples of one race, and what they are of."""
+    oracle = fresh_oracle(check, problem)
+    call_once(check, "race_sample", oracle, problem, multiplier, failure)
+    return oracle.ledger.samples, f"samples of a race (M = {multiplier:g}, delta = {failure:g})"
+
+
+@pytest.mark.guarantee("R4", needs=["race_sample"])
+@RACES
 def test_a_race_costs_at_most_what_a_call_of_a1_may(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = fresh_oracle(check, problem)
-    call_once(check, "race_sample", oracle, problem, multiplier, failure)
-    cost, most = oracle.ledger.samples, sampler_samples(multiplier, failure)
-    expect(1 <= cost <= most, f"samples of a race (M = {multiplier:g}, delta = {failure:g})", cost, f"1 to {most}")
+    (cost, of), most = race_once(check, problem, multiplier, failure), sampler_samples(multiplier, failure)
+    expect(1 <= cost <= most, of, cost, f"1 to {most}")
 
 
 @pytest.mark.guarantee("R4", needs=["race_sample"])
@@ -68,17 +75,12 @@ def test_winners_of_a_race_are_within_its_bound_of_the_target(
 
 
 @pytest.mark.guarantee("C-A1r", needs=["race_sample"])
-@instances(
-    problem=tabular_problems(), multiplier=st.sampled_from([4.0, 10.0, 64.0]), failure=st.sampled_from([0.9, 0.3, 0.01])
-)
+@RACES
 def test_a_race_draws_as_many_responses_as_a1r(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = fresh_oracle(check, problem)
-    call_once(check, "race_sample", oracle, problem, multiplier, failure)
-    expected = race_samples(multiplier, failure)
-    of = f"samples of a race (M = {multiplier:g}, delta = {failure:g})"
-    expect(oracle.ledger.samples == expected, of, oracle.ledger.samples, expected)
+    (cost, of), expected = race_once(check, problem, multiplier, failure), race_samples(multiplier, failure)
+    expect(cost == expected, of, cost, expected)
 
 
 Won: TypeAlias = tuple[int, FloatArray, FloatArray]
@@ -106,27 +108,28 @@ def test_winners_of_a_race_have_its_exact_law_given_the_pool(
         np.add.at(law, entries, race_law(np.log(weights[entries])))
         return law / law.sum()
 
-    def observe(count: int, seed: int) -> Sequence[Won]:
+    def raced(races: int, seed: int) -> Iterator[Won]:
         oracle_of, score = independent_oracles(problem, seed), LinearScore(realizing(problem))
+
+        def make(index: int) -> Call:
+            oracle = oracle_of(index)
+            return (oracle, oracle.prompt(), score), {"multiplier": 4.0, "failure": failure, "seed": seed + index}
+
+        for ((oracle, *_), _), winner in check.calls("race_sample", make, races):
+            if any(query.name == "sample_until" for query in oracle.queries):
+                raise NotJudgedError("searches do not show the pool of a race")
+            pool = drawn_before_trials(oracle.queries, problem.responses).astype(int)
+            expect(pool.sum() == draws, "draws of a race", pool.sum(), draws)
+            expect(winner in np.flatnonzero(pool), "winner of a race", winner, f"one of its pool, {pool.tolist()}")
+            if np.count_nonzero(pool) > 1:
+                yield int(winner), law_of(tuple(pool.tolist())), pool
+
+    def observe(count: int, seed: int) -> Sequence[Won]:
         seen: list[Won] = []
         made = 0
-        while len(seen) < count:
-
-            def make(index: int, made: int = made) -> Call:
-                oracle = oracle_of(made + index)
-                given = {"multiplier": 4.0, "failure": failure, "seed": seed + made + index}
-                return (oracle, oracle.prompt(), score), given
-
-            races = count - len(seen)
+        while (races := count - len(seen)) > 0:
+            seen.extend(raced(races, seed + made))
             made += races
-            for ((oracle, *_), _), winner in check.calls("race_sample", make, races):
-                if any(query.name == "sample_until" for query in oracle.queries):
-                    raise NotJudgedError("searches do not show the pool of a race")
-                pool = drawn_before_trials(oracle.queries, problem.responses).astype(int)
-                expect(pool.sum() == draws, "draws of a race", pool.sum(), draws)
-                expect(winner in np.flatnonzero(pool), "winner of a race", winner, f"one of its pool, {pool.tolist()}")
-                if np.count_nonzero(pool) > 1:
-                    seen.append((int(winner), law_of(tuple(pool.tolist())), pool))
         return seen
 
     def events(seen: Sequence[Won]) -> list[tuple[FloatArray, FloatArray]]:
@@ -141,7 +144,7 @@ def test_winners_of_a_race_have_its_exact_law_given_the_pool(
         return [(hits, np.clip(chances, 0.0, 1.0)) for hits, chances in found]
 
     def log_e(seen: Sequence[Won]) -> float:
-        return float(logsumexp([log_e_chances(*each) for each in events(seen)])) - math.log(kinds)
+        return log_mean([log_e_chances(*each) for each in events(seen)])
 
     def log_e_violated(seen: Sequence[Won]) -> float:
         return min(log_e_violated_chances(*each, check.discrepancy) for each in events(seen))

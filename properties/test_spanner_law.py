@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 from hypothesis import reject
-from scipy.special import logsumexp
 
 from spanver.evidence import log_e_chances, log_e_uncovered, log_e_violated_chances, min_samples_chances
+from spanver.evidence.e_values import log_mean
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import run_settings, tabular_problems
@@ -85,7 +85,7 @@ def test_rounds_accept_with_the_exact_chance_of_an_uncertain_pair(
 
     def log_e(seen: Sequence[tuple[int, float, float]]) -> float:
         accepted, chances, q = (list(column) for column in zip(*seen, strict=True))
-        return float(logsumexp([log_e_chances(accepted, chances), log_e_uncovered(accepted, q)]) - math.log(2.0))
+        return log_mean([log_e_chances(accepted, chances), log_e_uncovered(accepted, q)])
 
     def words(seen: Sequence[tuple[int, float, float]]) -> Seen:
         accepted, chances, _ = np.mean(seen, axis=0)

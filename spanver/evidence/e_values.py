@@ -114,7 +114,7 @@ def log_e_chances(outcomes: ArrayLike, chances: ArrayLike, *, tolerated: float =
     above, below = np.minimum(q + tolerated, 1.0), np.maximum(q - tolerated, 0.0)
     if bool((((above == 0) & (came == 1)) | ((below == 1) & (came == 0))).any()):
         return math.inf
-    return _log_mean([_tilted(came, above if tilt > 0 else below, tilt) for tilt in TILTS])
+    return log_mean([_tilted(came, above if tilt > 0 else below, tilt) for tilt in TILTS])
 
 
 def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy: float) -> float:
@@ -149,7 +149,7 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
         hits, bound = came[possible], np.clip(violated[possible], 0.0, 1.0)
         certain = (1.0 + sign) / 2.0  # what the claim makes certain and did not come excludes it
         excluded = bool((hits[bound == certain] != certain).any())
-        values.append(math.inf if excluded else _log_mean([_tilted(hits, bound, a) for a in TILTS if a * sign < 0]))
+        values.append(math.inf if excluded else log_mean([_tilted(hits, bound, a) for a in TILTS if a * sign < 0]))
     return min(values)
 
 
@@ -217,7 +217,7 @@ def log_e_law(observations: ArrayLike, law: ArrayLike, *, tolerated: float = 0.0
         return math.inf
     if p.size <= MOST_ENUMERATED:
         every = events(p.size)
-        return _log_mean(log_e_means(every @ counts, np.full(len(every), counts.sum()), every @ p + tolerated))
+        return log_mean(log_e_means(every @ counts, np.full(len(every), counts.sum()), every @ p + tolerated))
     half = drawn.size // 2
     event = np.bincount(drawn[:half], minlength=p.size) > half * p
     return log_e_mean(int(event[drawn[half:]].sum()), drawn.size - half, float(p[event].sum()) + tolerated)
@@ -291,7 +291,7 @@ def log_e_same_law(first: ArrayLike, second: ArrayLike, categories: int) -> floa
         every = events(categories)
         wins = ((every @ pairs) * (1 - every)).sum(axis=1)
         losses = (((1 - every) @ pairs) * every).sum(axis=1)
-        return _log_mean(log_e_means(wins, wins + losses, np.full(len(every), 0.5)))
+        return log_mean(log_e_means(wins, wins + losses, np.full(len(every), 0.5)))
     half = x.size // 2
     event = np.bincount(x[:half], minlength=categories) > np.bincount(y[:half], minlength=categories)
     x_in, y_in = event[x[half:]], event[y[half:]]
@@ -307,7 +307,7 @@ def events(categories: int) -> NDArray[np.float64]:
     return indicators
 
 
-def _log_mean(logs: ArrayLike) -> float:
+def log_mean(logs: ArrayLike) -> float:
     """Return the log of the mean of exponentials; of none, 0 (there is nothing to bet on)."""
     values = np.asarray(logs, dtype=float)
     if values.size == 0:

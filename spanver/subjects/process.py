@@ -224,6 +224,8 @@ class _Conversation:
 
     def _result(self, name: str, call: PreparedCall, ending: Mapping[str, Any]) -> Any:
         if "error" in ending:
+            if ending.get("type") == ContractError.__name__:  # the server of Python subjects has looked at the result
+                raise ContractError(str(ending["error"]))
             raise _error_of(ending, call.refused)
         result = ending["result"]
         return self._own_oracle(name, result, call.sent.get("budget")) if FUNCTIONS[name].makes_oracle else result
@@ -303,8 +305,10 @@ class _Conversation:
                 endings = self._requests(f"{several} of {name}", [query for query, _ in queries])
             except ProtocolError as fault:
                 raise ViolationError(str(fault), fault.cause, final=fault.final, function=name) from fault
-            asked = ((f"{query['ask']} of {name}", kind) for query, kind in queries)
-            return [self._answer(name, *each, ending) for each, ending in zip(asked, endings, strict=True)]
+            return [
+                _answer(name, query["ask"], kind, ending)
+                for (query, kind), ending in zip(queries, endings, strict=True)
+            ]
 
         def ask(query: dict[str, Any], kind: Any) -> Any:
             return ask_all([({"oracle": number, **query}, kind)])[0]
@@ -313,19 +317,6 @@ class _Conversation:
         oracle.budget = Budget() if budget is None else budget
         weakref.finalize(oracle, self._release, program, number).atexit = False
         return oracle
-
-    def _answer(self, name: str, asked: str, kind: Any, ending: Mapping[str, Any]) -> Any:
-        """Return the answer of an oracle that the program made, or raise why there is none."""
-        try:
-            if "answer" in ending:
-                return from_json(ending["answer"], kind)
-            error = _error_of(ending, None) if "error" in ending else refused_error(ending)
-        except (ArgumentError, KeyError, TypeError) as fault:
-            raise ViolationError(f"{asked} broke the contract: {fault}", "contract", function=name) from fault
-        if isinstance(error, SubjectError):
-            sentence, kind = f"{asked} {error.sentence}", error.kind
-            raise ViolationError(sentence, "raised", function=name, error_type=kind, where=error.where)
-        raise error
 
     def _release(self, program: Program | None, number: int) -> None:
         if self._program is program:
@@ -343,11 +334,24 @@ _KEYS = {
 """All keys that a message may have, by the one that says what it is; a query has those of its arguments."""
 
 
+def _answer(name: str, query: str, kind: Any, ending: Mapping[str, Any]) -> Any:
+    """Return the answer of an oracle that a function of the program made, or raise why there is none."""
+    asked = f"{query} of {name}"
+    try:
+        if "answer" in ending:
+            return from_json(ending["answer"], kind)
+        error = _error_of(ending, None) if "error" in ending else refused_error(ending)
+    except (ArgumentError, KeyError, TypeError) as fault:
+        raise ViolationError(f"{asked} broke the contract: {fault}", "contract", function=name) from fault
+    if isinstance(error, SubjectError):
+        sentence = f"{asked} {error.sentence}"
+        raise ViolationError(sentence, "raised", function=name, error_type=error.kind, where=error.where)
+    raise error
+
+
 def _error_of(message: Mapping[str, Any], refused: SpanverError | None) -> Exception:
     """Return the error that a program states; after a refusal this is the refusal, unless the type says otherwise."""
     kind = message.get("type")
-    if kind == ContractError.__name__:  # of a result, which the server of Python subjects has looked at
-        return ContractError(str(message["error"]))
     if refused is not None and (kind is None or (kind, type(refused)) == ("BudgetExceededError", BudgetExceededError)):
         return refused
     return SubjectError(str(message["error"]), kind=str(kind or "an error"), where=str(message.get("where", "")))

@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 from programs import small_problem
 
-from spanver.errors import ArgumentError, BudgetExceededError, ProtocolError, SubjectError, ViolationError
+from spanver.errors import (
+    ArgumentError,
+    BudgetExceededError,
+    ContractError,
+    ProtocolError,
+    SubjectError,
+    ViolationError,
+)
 from spanver.loading import open_subject
 from spanver.oracle import Budget, Oracle
 from spanver.oracles.literal import literal_oracle
@@ -196,7 +203,7 @@ def test_queries_of_own_oracles_that_travel_together_are_answered_as_one_after_a
 
 FAULTY = """
 import os, time
-import numpy as np
+from spanver.errors import ContractError
 from spanver.oracles.literal import literal_oracle as made
 
 class Faulty:
@@ -220,13 +227,14 @@ def hangs(): time.sleep(60.0)
 def slow(): time.sleep(0.3); return 3
 def formless(): return object()
 def half(): return {"ids": [0]}
+def excuses(): raise ContractError("of another")
 
 class subject:
     provides = ["literal_oracle"]
 
     @staticmethod
     def literal_oracle(problem, *, seed, budget=None):
-        fault = [breaks, ends, hangs, slow, formless, half][seed]
+        fault = [breaks, ends, hangs, slow, formless, half, excuses][seed]
         return Faulty(problem, seed=seed, budget=budget, fault=fault)
 """
 
@@ -240,8 +248,9 @@ class subject:
         (3, "^sample of literal_oracle broke the contract: responses"),
         (4, "^sample of literal_oracle raised TypeError: a object cannot travel"),
         (5, "^sample of literal_oracle broke the contract: responses"),
+        (6, "^sample of literal_oracle raised ContractError: of another"),
     ],
-    ids=["raises", "ends", "hangs", "is slow and wrong", "returns what cannot travel", "returns half"],
+    ids=["raises", "ends", "hangs", "is slow and wrong", "returns what cannot travel", "returns half", "excuses"],
 )
 def test_a_fault_among_many_queries_is_that_of_its_query(
     written: Callable[[str, str], str], seed: int, words: str
@@ -254,6 +263,26 @@ def test_a_fault_among_many_queries_is_that_of_its_query(
         with pytest.raises(ViolationError, match=words):
             ask_all([(oracle, each) for each in asked])
         assert time.monotonic() - began < 10.0  # and not the limit of each of the queries
+    finally:
+        subject.close()
+
+
+NO_NUMBER = """
+class subject:
+    provides = ["fit"]
+
+    def fit(features, targets, radius):
+        return [float("nan")] * features.shape[1]
+"""
+
+
+def test_a_result_that_is_no_number_breaks_the_contract_in_a_process_of_its_own_too(
+    written: Callable[[str, str], str],
+) -> None:
+    subject = python_subject(written("no_number", NO_NUMBER))
+    try:
+        with pytest.raises(ContractError, match=r"^fit broke the contract: result is .*finite everywhere"):
+            subject.functions["fit"](np.eye(2), np.ones(2), 1.0)
     finally:
         subject.close()
 
