@@ -27,6 +27,7 @@ from spanver.verification.transcript import (
 )
 
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
+SEEDS_APART = 2**20  # so that a learner that counts its seed up from round to round shares none between runs
 
 
 # All of the base policy can be drawn, and scores tell responses apart.
@@ -57,7 +58,7 @@ def explore_often(
     oracle_of = independent_oracles(problem, seed)
 
     def make(index: int) -> Call:
-        return (oracle_of(index),), {"seed": seed + index, "settings": settings}
+        return (oracle_of(index),), {"seed": seed + SEEDS_APART * index, "settings": settings}
 
     for ((oracle,), _), policy in check.calls("spanner_sampling", make, count):
         yield explored(policy, oracle, settings)

@@ -1,66 +1,40 @@
-"""The law of what exploration draws (R3): the two responses of a round, given its fit."""
+"""The law of what exploration draws (R3): the two responses of a round, given its fit and the rounds before."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import reject
 from hypothesis import strategies as st
 
-from spanver.evidence import log_e_chances, log_e_violated_chances, min_samples_chances
-from spanver.evidence.e_values import log_mean
-from spanver.guarantees.rounding import undecided_scores
-from spanver.guarantees.sampler import sampler_multiplier, sampler_trials
-from spanver.kernels import log_softmax, uncertain_mask
-from spanver.learners.spanner_sampling import Settings
-from spanver.policies import TruncatedSoftmax
+from spanver.guarantees.sampler import sampler_trials
+from spanver.kernels import log_softmax
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
-from spanver.verification.experiment import POWER, Experiment, Seen
+from spanver.verification.experiment import Experiment
 from spanver.verification.search import experiments
-from spanver.verification.transcript import Round
 
+from .designs import problem_of
 from .drawn import table_of
-from .explored import SAMPLED, explore_often, rewarded_pair, second_of
+from .explored import SAMPLED
+from .pair_laws import (
+    DELTA,
+    ROUNDS,
+    Event,
+    JudgedRound,
+    distance,
+    multiplier_of,
+    rounds_experiment,
+    settings_of,
+    unordered,
+)
 from .sampler_mistakes import law_at
-
-DELTA = 0.01  # a call is within delta of pi_f where M is at least 4 C
-ROUNDS = 16
-
-Event: TypeAlias = tuple[int, float]
-"""Whether it occurred, and its chance."""
-
-
-def multiplier_of(problem: TabularProblem) -> float:
-    """Return `4 C` for the largest coverage that a truncated policy of the problem can have, by two bounds.
-
-    A law has coverage of at most `1/p` for the least probability `p` of the base policy. Scores, relative to any
-    response and truncated, differ by at most `B` times the largest distance of two responses, so that the coverage is
-    at most the exponential of that over `beta`. A larger multiplier only costs samples.
-    """
-    log_least = float(problem.log_base[problem.log_base > -np.inf].min())
-    farthest = max(float(np.linalg.norm(each[:, None] - each, axis=2).max()) for each in problem.features)
-    return sampler_multiplier(math.exp(min(-log_least, problem.radius * farthest / problem.beta)))
-
-
-def settings_of(problem: TabularProblem, nu: float, ridge: float, pairs: int) -> Settings:
-    return Settings(
-        prompts=1,
-        pairs_per_prompt=pairs,
-        nu=nu,
-        ridge=ridge,
-        exploration_rounds=ROUNDS,
-        rejection_multiplier=multiplier_of(problem),
-        rejection_failure=DELTA,
-    )
-
 
 RIDGE, PAIRS = 0.02, 8
 TWO = table_of([0.75, 0.25], [1.0, 20.0])
@@ -82,36 +56,14 @@ MISTAKES = (
 )
 
 
-def first_laws(
-    base: FloatArray, log_base: FloatArray, plain: FloatArray, uncertain: Any, beta: float
-) -> tuple[FloatArray, FloatArray]:
-    """Laws of the first response of a round, a row for each second one: A2's, and those of `MISTAKES`.
-
-    Parameters
-    ----------
-    base, log_base : array, shape (Y,)
-    plain : array, shape (Y, Y)
-        Scores of a first response, in columns, relative to the second one, in rows.
-    uncertain : array of bool, shape (Y, Y)
-    beta : float
-
-    Returns
-    -------
-    array, shape (Y, Y)
-    array, shape (4, Y, Y)
-    """
+def mistaken_laws(log_base: FloatArray, plain: FloatArray, uncertain: Any, beta: float) -> FloatArray:
+    """Laws of the first response of a round by each of `MISTAKES`, a row for each second response: (4, Y, Y)."""
+    base = np.exp(log_base)
     scores = np.where(uncertain, 0.0, plain)
-    right, opposite, untruncated = np.exp(log_softmax(log_base, np.stack([scores, -scores, plain]), beta))
+    opposite, untruncated = np.exp(log_softmax(log_base, np.stack([-scores, plain]), beta))
     covered = np.where(uncertain, 0.0, base)
     forbidden = covered / covered.sum(axis=1, keepdims=True)
-    return right, np.stack([np.broadcast_to(base, plain.shape), opposite, untruncated, forbidden])
-
-
-def unordered(base: FloatArray, first: FloatArray) -> FloatArray:
-    """Laws of a pair, in the upper triangle, of laws of the first response, a row for each second one."""
-    joint = base[:, None] * first
-    both = np.triu(joint + joint.swapaxes(-1, -2))
-    return np.asarray(both * (1.0 - 0.5 * np.eye(len(base))))
+    return np.stack([np.broadcast_to(base, plain.shape), opposite, untruncated, forbidden])
 
 
 def effect_of(
@@ -135,13 +87,14 @@ def effect_of(
         base, reward = np.exp(problem.log_base[0]), problem.reward[0]
         plain = reward - reward[:, None]
         uncertain = np.full(plain.shape, nu < PAIR_NORM) & ~np.eye(len(base), dtype=bool)
-        right, wrong = first_laws(base, problem.log_base[0], plain, uncertain, problem.beta)
-        weights = np.exp(plain / problem.beta)
+        log_base, beta = problem.log_base[0], problem.beta
+        right = np.exp(log_softmax(log_base, np.where(uncertain, 0.0, plain), beta))
+        wrong = mistaken_laws(log_base, plain, uncertain, beta)
+        weights = np.exp(plain / beta)
         other = wrong[MISTAKES.index(mistake)] if isinstance(mistake, str) else mistake(base, weights)
         same = float(base @ base)
         unknown = same**PAIRS if nu < PAIR_NORM else float(np.mean(same ** np.arange(ROUNDS)))
-        moved = float(np.abs(unordered(base, right) - unordered(base, other)).sum()) / 2.0
-        return moved * (1.0 - unknown) - DELTA
+        return distance(base, right, other) * (1.0 - unknown) - DELTA
 
     return effect
 
@@ -181,89 +134,107 @@ UNTRUNCATED = effect_of("uncovered responses kept their scores", UNCOVERED)
 def test_exploration_draws_from_the_sampler_against_a_base_response(
     check: Check, problem: TabularProblem, nu: float, ridge: float, pairs: int
 ) -> Experiment:
-    """The two responses of a round have the law of the sampler against the base policy, given the fit of the round.
-
-    A learner that draws for itself does not show which of both is the second one; so they are judged as a pair.
-    """
+    """The two responses of a round have the law of the sampler against the base policy, given the fit of the round."""
     settings = settings_of(problem, nu, ridge, pairs)
-    judged: list[dict[str, Event]] = []
-
-    @cache
-    def uncertain_of(x: int, precision: bytes, threshold: float) -> Any:
-        """Which pairs are uncertain, or None if rounding decides it; the same few spanners recur."""
-        features, inverse = problem.features[x], np.frombuffer(precision).reshape(problem.dimension, -1)
-        free = (undecided_scores(check.subject.unit, features, each, inverse, threshold) for each in features)
-        return None if any(map(np.any, free)) else uncertain_mask(features, features, inverse, threshold)
-
-    def observe(count: int, seed: int) -> Sequence[dict[str, Event]]:
-        """Events of every round, by what they are about."""
-        runs = explore_often(check, problem, settings, -(-count // ROUNDS), seed)
-        seen = []
-        for component, played in (each for run in runs for each in zip(run.components, run.rounds, strict=True)):
-            uncertain = uncertain_of(int(played.prompt), component.precision.tobytes(), component.nu)
-            seen.append(events_of(problem, settings.rejection_multiplier, component, played, uncertain))
-        judged.extend(filter(None, seen))
-        check.judgeable(bool(judged), "rounding decides what is covered, or parameters are far beyond the radius")
-        if not judged:
-            reject()
-        return seen
-
-    def log_e(seen: Sequence[dict[str, Event]]) -> float:
-        # The mean of e-values is one: what goes right does not dilute the evidence against the rest.
-        values = [log_e_chances(hits, chances, tolerated=DELTA) for hits, chances in collected(seen).values()]
-        # A kind of event that did not occur yet has the e-value 1.
-        return log_mean([*values, *[0.0] * (KINDS - len(values))])
-
-    def log_e_violated(seen: Sequence[dict[str, Event]]) -> float:
-        kinds = collected(seen).values()
-        values = (log_e_violated_chances(hits, chances, DELTA + check.discrepancy) for hits, chances in kinds)
-        return min(values, default=-math.inf)
-
-    def words(seen: Sequence[dict[str, Event]]) -> Seen:
-        found = {about: (np.mean(hits), np.mean(chances)) for about, (hits, chances) in collected(seen).items()}
-        about, (often, chance) = max(found.items(), key=lambda each: abs(each[1][0] - each[1][1]))
-        of = about if about == SECOND else f"pairs of an exploration round that would be rarer if {about}"
-        return Seen(of, f"they came with frequency {often:.4g}", f"{chance:.4g}")
-
-    samples = min_samples_chances(check.discrepancy, alpha=check.alpha / KINDS, power=POWER)
-    return Experiment(observe, log_e, samples, words, log_e_violated)
+    return rounds_experiment(
+        check, problem, settings, lambda rounds: [events_of(each) if each else {} for each in rounds], 1 + len(MISTAKES)
+    )
 
 
-SECOND = "rounds whose second response is the likeliest of the base policy"
-KINDS = 1 + len(MISTAKES)
+def events_of(played: JudgedRound) -> dict[str, Event]:
+    """Pairs that are likelier than by each mistake, and the second response where it is known.
 
-
-def events_of(
-    problem: TabularProblem, multiplier: float, component: TruncatedSoftmax, played: Round, uncertain: Any
-) -> dict[str, Event]:
-    """Events of a round: pairs that are likelier than by each mistake, and the second response where it is known.
-
-    None where the multiplier is too small for the promise, as it may be for parameters beyond the radius, or rounding
-    decides whether a pair is covered (`uncertain` is None).
+    A mistake that changes nothing has no event: no learner can violate what is said of no pair.
     """
-    x, pair, second = int(played.prompt), rewarded_pair(played), second_of(played)
-    if uncertain is None:
-        return {}
-    log_base, scores = problem.log_base[x], problem.features[x] @ component.theta
-    base = np.exp(log_base)
-    tilted, mistaken = first_laws(base, log_base, scores - scores[:, None], uncertain, problem.beta)
-    if sampler_multiplier(max(1.0, float((tilted / base).max()))) > multiplier:
-        return {}
-    likely = int(np.argmax(base))
-    events = {} if second is None else {SECOND: (int(second == likely), float(base[likely]))}
-    right = unordered(base, tilted)
-    for about, event in zip(MISTAKES, right > unordered(base, mistaken) * (1.0 + 1e-9), strict=True):
-        chance = min(1.0, float(right[event].sum()))
-        events[about] = int(event[min(pair), max(pair)]), chance
+    likely = int(np.argmax(played.base))
+    events: dict[str, Event] = {}
+    if played.second is not None:
+        about = "rounds whose second response is the likeliest of the base policy"
+        events[about] = int(played.second == likely), float(played.base[likely]), math.nan
+    mistaken = mistaken_laws(played.log_base, played.plain, played.uncertain, played.beta)
+    for about, law in zip(MISTAKES, unordered(played.base, mistaken), strict=True):
+        event = played.rarer_by(law)
+        if event is not None:
+            events[f"pairs of an exploration round that would be rarer if {about}"] = event
     return events
 
 
-def collected(seen: Sequence[dict[str, Event]]) -> dict[str, tuple[list[int], list[float]]]:
-    """Outcomes and chances of all events, by what they are about."""
-    found: dict[str, tuple[list[int], list[float]]] = {}
-    for events in seen:
-        for about, (hit, chance) in events.items():
-            hits, chances = found.setdefault(about, ([], []))
-            hits.append(hit)
-            chances.append(chance)
-    return found
+NU, LARGE_RIDGE, MANY_PAIRS = 8.0**-0.5, 3.0, 32
+
+
+def grouped(rare: float, weight: float) -> TabularProblem:
+    """Two groups of a usual and a rare response; whatever is in the spanner, pairs within one are covered, others not.
+
+    In each the rare response weighs so much more: the second response decides which group the first one is of.
+    """
+    base = [[0.5 - rare, rare, 0.5 - rare, rare]]
+    return problem_of([[[-1.0], [-0.5], [0.5], [1.0]]], [1.0], base=base, beta=0.5 / math.log(weight), noise=0.0)
+
+
+def preferred(rare: float, weight: float) -> TabularProblem:
+    """A usual and a rare response, which weighs so much more: uncertain by 3 %, and covered once in the spanner.
+
+    Which of both a call draws depends on its uniform numbers: a small one accepts either, and others the rare one.
+    """
+    base = [[1.0 - rare, rare]]
+    return problem_of([[[-0.315], [0.315]]], [1.0], base=base, beta=0.63 / math.log(weight), noise=0.0)
+
+
+GROUPS, PREFERRED = grouped(0.1, 200.0), preferred(0.1, 20.0)
+
+
+def relative_to_another(base: FloatArray, first: FloatArray) -> FloatArray:
+    """Laws of the first response, a row for each second one, where its scores are relative to a further draw."""
+    return np.broadcast_to(base @ first, first.shape)
+
+
+def effect_of_another_draw(problem: TabularProblem, **_: Any) -> float:
+    """Effect of scores relative to another draw; where both responses are covered it has none (R5)."""
+    if problem is not GROUPS:
+        return 0.0
+    log_base, reward = problem.log_base[0], problem.reward[0]
+    plain = reward - reward[:, None]
+    first = np.exp(log_softmax(log_base, np.where(np.abs(plain) > 0.5, 0.0, plain), problem.beta))
+    base = np.exp(log_base)
+    # The parameter is known unless all pairs that were searched are of one group.
+    return distance(base, first, relative_to_another(base, first)) * (1.0 - 2.0 * 0.5 ** (2 * MANY_PAIRS)) - DELTA
+
+
+RARE, WEIGHT = st.sampled_from([0.1, 0.05, 0.15]), st.sampled_from([20.0, 50.0, 200.0])
+RARE_AND_PREFERRED = st.builds(grouped, RARE, WEIGHT) | st.builds(preferred, RARE, WEIGHT)
+
+
+@pytest.mark.guarantee("R3", needs=["spanner_sampling"])
+@designed(
+    [{"problem": GROUPS, "nu": NU, "ridge": LARGE_RIDGE}, {"problem": PREFERRED, "nu": NU, "ridge": LARGE_RIDGE}],
+    {"independent-another-anchor": effect_of_another_draw},
+)
+@experiments(problem=RARE_AND_PREFERRED, nu=st.just(NU), ridge=st.just(LARGE_RIDGE))
+def test_rounds_of_exploration_depend_on_their_second_response_and_on_no_earlier_round(
+    check: Check, problem: TabularProblem, nu: float, ridge: float
+) -> Experiment:
+    """Scores are relative to the second response that is rewarded, and the randomness of a round is its own."""
+    return rounds_experiment(check, problem, settings_of(problem, nu, ridge, MANY_PAIRS), dependence, 2)
+
+
+def dependence(rounds: Sequence[JudgedRound | None]) -> list[dict[str, Event]]:
+    """Events of the rounds of a run that would be rarer, or more frequent, if rounds depended on something else."""
+    seen = []
+    # By prompt: how much more often each pair came so far than was to be expected.
+    excess: dict[int, Any] = defaultdict(float)
+    for played in rounds:
+        events: dict[str, Event] = {}
+        if played is not None:
+            rarer = played.rarer_by(unordered(played.base, relative_to_another(played.base, played.first)))
+            if rarer is not None:
+                about = "pairs of an exploration round that would be rarer if scores were relative to another draw"
+                events[about] = rarer
+            before = excess[played.prompt]
+            if np.any(before):
+                about = "rounds whose pair came more often than expected in earlier rounds of the run"
+                events[about] = played.event(before == np.max(before))
+            came = np.zeros_like(played.law)
+            came[played.pair] = 1.0
+            excess[played.prompt] = before + came - played.law
+        seen.append(events)
+    return seen

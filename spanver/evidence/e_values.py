@@ -120,12 +120,13 @@ def log_e_chances(outcomes: ArrayLike, chances: ArrayLike, *, tolerated: float =
 def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy: float) -> float:
     """Return the log e-value of the claim that conditional probabilities are as far as `discrepancy` from `chances`.
 
-    The claim is that of a violation to one side: all are at least `chances[t] + D` where this is at most 1, or all are
-    at most `chances[t] - D` where this is at least 0. Under the first claim the products of `log_e_chances` over these
-    outcomes, at these bounds, are supermartingales for tilts below 0, and so is their average; under the second one for
-    tilts above 0. The value is the smaller of the two averages, as for `log_e_violated_law`. An average of no outcomes
-    is 1: what could not be violated so far may be violated later. Nothing follows about violations that change sides,
-    or that leave out some outcomes: those are no part of the claim.
+    The claim is that of a violation to one side that is possible from the first outcome on: all are at least
+    `chances[t] + D` where this is at most 1, or all are at most `chances[t] - D` where this is at least 0. Under the
+    first claim the products of `log_e_chances` over these outcomes, at these bounds, are supermartingales for tilts
+    below 0, and so is their average; under the second one for tilts above 0. The value is the smaller of the two
+    averages, as for `log_e_violated_law`, and where a violation to one side was possible at no outcome so far, the
+    other. Nothing follows about violations that become possible later, that change sides, or that leave out some
+    outcomes: those are no part of the claim.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
     Returns
     -------
     float
-        `inf` if the outcomes are impossible under either claim, at most 0 if one of them speaks of no outcome so far.
+        `inf` if the outcomes are impossible under either claim, 0 if neither speaks of any outcome so far.
     """
     came, q = to_outcomes("outcomes", outcomes, "chances", chances)
     require_real("discrepancy", discrepancy, least=0.0, most=1.0)
@@ -146,11 +147,13 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
     for sign in (1.0, -1.0):
         violated = q + sign * discrepancy
         possible = (violated >= -ROUNDING) & (violated <= 1.0 + ROUNDING)
+        if not possible.any():
+            continue
         hits, bound = came[possible], np.clip(violated[possible], 0.0, 1.0)
         certain = (1.0 + sign) / 2.0  # what the claim makes certain and did not come excludes it
         excluded = bool((hits[bound == certain] != certain).any())
         values.append(math.inf if excluded else log_mean([_tilted(hits, bound, a) for a in TILTS if a * sign < 0]))
-    return min(values)
+    return min(values, default=0.0)
 
 
 def _tilted(came: NDArray[np.float64], chances: NDArray[np.float64], tilt: float) -> float:

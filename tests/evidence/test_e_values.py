@@ -185,10 +185,14 @@ def low_at_first(past: tuple[int, ...]) -> float:
     return 1.0 - high_at_first(past)
 
 
-@pytest.mark.parametrize("shift", [-0.4, -0.2, 0.2, 0.4])
 @pytest.mark.parametrize(
-    ("chance", "n"),
-    [(adaptive_chance, 1), (adaptive_chance, 4), (adaptive_chance, 8), (high_at_first, 4), (low_at_first, 4)],
+    ("chance", "n", "shift"),
+    [
+        *((adaptive_chance, n, shift) for n in (1, 4, 8) for shift in (-0.4, -0.2, 0.2, 0.4)),
+        # Later outcomes cannot be shifted further to this side: what is claimed is possible from the first one on.
+        *((high_at_first, 4, shift) for shift in (-0.4, -0.2)),
+        *((low_at_first, 4, shift) for shift in (0.2, 0.4)),
+    ],
 )
 def test_the_e_value_of_violated_chances_has_mean_at_most_one_under_every_violation(
     chance: Callable[[tuple[int, ...]], float], n: int, shift: float
@@ -206,6 +210,11 @@ def test_violated_chances_are_excluded_by_outcomes_as_they_should_be() -> None:
     assert log_e_violated_chances([0, 1] * 100, [0.5] * 200, 0.2) > math.log(1e3)
     assert log_e_violated_chances([0, 1, 1] * 100, [0.5] * 300, 0.1) < 0.0
     assert log_e_violated_chances([0, 1], [0.9, 0.1], 0.1) == math.inf
+
+
+def test_a_violation_that_no_outcome_could_have_is_no_part_of_the_claim() -> None:
+    assert log_e_violated_chances([1] * 200, [0.9] * 200, 0.2) > math.log(1e3)  # to the other side, -0.2, it could
+    assert log_e_violated_chances([0, 1] * 100, [0.5] * 200, 0.6) == 0.0  # to neither side
 
 
 # Laws

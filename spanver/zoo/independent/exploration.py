@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -135,6 +136,12 @@ def new_prompt(oracle: Oracle, spanner: dict[str, Any]) -> Prompt:
     return oracle.prompt()
 
 
+def second_response(oracle: Oracle, prompt: Prompt, two: Response) -> Response:
+    """The second response: scores are relative to it."""
+    del oracle, prompt
+    return two
+
+
 def spanner_sampling(
     oracle: Oracle,
     *,
@@ -143,6 +150,8 @@ def spanner_sampling(
     phase_one: Callable[..., dict[str, Any]] = build_spanner,
     weight: float = 1.0,
     prompt_of: Callable[[Oracle, dict[str, Any]], Prompt] = new_prompt,
+    anchor_of: Callable[[Oracle, Prompt, Response], Response] = second_response,
+    seed_of: Callable[[int, int], int] = operator.add,
     score_of: Callable[[FloatArray, FloatArray, FloatArray, float], Score] = TruncatedScore,
     sampler: Callable[..., Response] = softmax_sample,
     difference: Difference = reward_difference,
@@ -166,10 +175,10 @@ def spanner_sampling(
         one = sampler(
             oracle,
             prompt,
-            score_of(theta, two.features, spanner["precision"], settings.nu),
+            score_of(theta, anchor_of(oracle, prompt, two).features, spanner["precision"], settings.nu),
             multiplier=settings.rejection_multiplier,
             failure=settings.rejection_failure,
-            seed=seed + number,
+            seed=seed_of(seed, number),
         )
         targets.append(difference(oracle, prompt, one, two))
         vectors.append(one.features - two.features)
