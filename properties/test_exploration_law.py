@@ -162,25 +162,14 @@ def events_of(played: JudgedRound) -> dict[str, Event]:
 NU, LARGE_RIDGE, MANY_PAIRS = 8.0**-0.5, 3.0, 32
 
 
-def grouped(rare: float, weight: float) -> TabularProblem:
-    """Two groups of a usual and a rare response; whatever is in the spanner, pairs within one are covered, others not.
-
-    In each the rare response weighs so much more: the second response decides which group the first one is of.
-    """
-    base = [[0.5 - rare, rare, 0.5 - rare, rare]]
-    return problem_of([[[-1.0], [-0.5], [0.5], [1.0]]], [1.0], base=base, beta=0.5 / math.log(weight), noise=0.0)
-
-
-def preferred(rare: float, weight: float) -> TabularProblem:
-    """A usual and a rare response, which weighs so much more: uncertain by 3 %, and covered once in the spanner.
-
-    Which of both a call draws depends on its uniform numbers: a small one accepts either, and others the rare one.
-    """
-    base = [[1.0 - rare, rare]]
-    return problem_of([[[-0.315], [0.315]]], [1.0], base=base, beta=0.63 / math.log(weight), noise=0.0)
-
-
-GROUPS, PREFERRED = grouped(0.1, 200.0), preferred(0.1, 20.0)
+# Two groups of a usual and a rare response: whatever is in the spanner, pairs within a group are covered and others are
+# not. In each the rare response weighs 200 times as much: the second response decides which group the first one is of.
+GROUPS = problem_of(
+    [[[-1.0], [-0.5], [0.5], [1.0]]], [1.0], base=[[0.4, 0.1, 0.4, 0.1]], beta=0.5 / math.log(200.0), noise=0.0
+)
+# Their pair is uncertain by 3 % at first and covered by 3 % once it is in the spanner. Which of both responses a call
+# draws depends on its uniform numbers: a small one accepts either, and most others the rare one alone.
+PREFERRED = problem_of([[[-0.315], [0.315]]], [1.0], base=[[0.9, 0.1]], beta=0.63 / math.log(20.0), noise=0.0)
 
 
 def relative_to_another(base: FloatArray, first: FloatArray) -> FloatArray:
@@ -200,16 +189,12 @@ def effect_of_another_draw(problem: TabularProblem, **_: Any) -> float:
     return distance(base, first, relative_to_another(base, first)) * (1.0 - 2.0 * 0.5 ** (2 * MANY_PAIRS)) - DELTA
 
 
-RARE, WEIGHT = st.sampled_from([0.1, 0.05, 0.15]), st.sampled_from([20.0, 50.0, 200.0])
-RARE_AND_PREFERRED = st.builds(grouped, RARE, WEIGHT) | st.builds(preferred, RARE, WEIGHT)
-
-
 @pytest.mark.guarantee("R3", needs=["spanner_sampling"])
 @designed(
     [{"problem": GROUPS, "nu": NU, "ridge": LARGE_RIDGE}, {"problem": PREFERRED, "nu": NU, "ridge": LARGE_RIDGE}],
     {"independent-another-anchor": effect_of_another_draw},
 )
-@experiments(problem=RARE_AND_PREFERRED, nu=st.just(NU), ridge=st.just(LARGE_RIDGE))
+@experiments()
 def test_rounds_of_exploration_depend_on_their_second_response_and_on_no_earlier_round(
     check: Check, problem: TabularProblem, nu: float, ridge: float
 ) -> Experiment:

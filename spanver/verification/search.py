@@ -74,24 +74,25 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
     Parameters
     ----------
     **strategies : strategy
-        Of each part of the instance.
+        Of each part of the instance. Default: the designed instances are all that there are.
     """
 
     def decorate(body: Body) -> Callable[[Check], None]:
         def tested(check: Check) -> None:
             __tracebackhide__ = True
-            finding, loop = check.finding, ExperimentLoop(check.alpha)
+            finding, loop, design = check.finding, ExperimentLoop(check.alpha), design_of(tested)
+            count = check.tested if strategies else min(check.tested, len(design.instances))
             finding.kind = "statistical"
-            finding.alpha_spent = check.alpha * check.tested
+            finding.alpha_spent = check.alpha * count
             finding.detectable = check.discrepancy
 
             def test(**instance: Any) -> None:
                 loop.test(body(check, **instance), check.seed)
 
-            _run(_Search(check, test, check.tested, SHRINKS, loop.is_exhausted), design_of(tested), strategies)
-            if finding.examples < check.tested and finding.verdict is Verdict.HOLDS:
+            _run(_Search(check, test, count, SHRINKS, loop.is_exhausted), design, strategies)
+            if finding.examples < count and finding.verdict is Verdict.HOLDS:
                 finding.verdict = Verdict.UNDECIDED
-                finding.message = f"{finding.examples} of {check.tested} instances were tested"
+                finding.message = f"{finding.examples} of {count} instances were tested"
 
         tested.statistical = True  # type: ignore[attr-defined]  # `is_statistical` reads it
         return _named_as(body, tested)
@@ -198,7 +199,8 @@ def _run(search: _Search, design: Design, strategies: Strategies) -> None:
                 with suppress(hypothesis.errors.HypothesisException):  # a subject of another precision may reject one
                     search.offer(instance)
             with suppress(hypothesis.errors.Unsatisfiable):  # every instance was rejected
-                hypothesis.seed(check.seed("search"))(searched)()
+                if strategies:
+                    hypothesis.seed(check.seed("search"))(searched)()
         search.raise_smallest()
         if search.error is not None:
             raise search.error
