@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from spanver.errors import ProtocolError, SpanverError
+from spanver.errors import ProtocolError, SpanverError, TimeLimitError
 from spanver.subjects.contract import Call, Outcomes, result_of
 from spanver.subjects.protocol import MSGPACK
 
@@ -38,6 +38,7 @@ class Together:
     ) -> None:
         self._run, self._run_together = run, run_together
         self._same: dict[str, bool] = {}  # whether calls of a function may travel together
+        self._size: dict[str, int] = {}  # how many were quick last time
 
     def __call__(self, name: str, make: Callable[[int], Call], count: int) -> Outcomes:
         """Yield each of many calls, with a function that returns or raises its outcome.
@@ -52,17 +53,25 @@ class Together:
         """
         if name not in self._same:
             self._same[name] = self._gives_the_same(name, make, min(count, TRIED))
-        start, size = 0, 1  # the first call shows how long one takes
+        start = 0
         while start < count:
+            size = self._size.get(name, 1)  # the first call shows how long one takes
             calls = [make(index) for index in range(start, min(count, start + size))]
-            start += len(calls)
             if not self._same[name]:
                 yield from ((call, partial(self._run, name, *call[0], **call[1])) for call in calls)
+                start += len(calls)
                 continue
             began = time.monotonic()
-            outcomes = self._run_together(name, calls)
-            size = max(1, min(MOST, int(QUICK * len(calls) / max(time.monotonic() - began, 1e-9))))
+            try:
+                outcomes = self._run_together(name, calls)
+            except TimeLimitError:
+                if len(calls) == 1:
+                    raise
+                self._size[name] = 1  # these may take longer than those before them: each has the time limit
+                continue
+            self._size[name] = max(1, min(MOST, int(QUICK * len(calls) / max(time.monotonic() - began, 1e-9))))
             yield from zip(calls, outcomes, strict=True)
+            start += len(calls)
 
     def _gives_the_same(self, name: str, make: Callable[[int], Call], count: int) -> bool:
         alone, together = ([make(index) for index in range(count)] for _ in range(2))

@@ -116,6 +116,35 @@ def test_calls_give_together_what_they_give_alone(
         subject.close()
 
 
+SLOW_AFTER = """
+import time
+
+class subject:
+    provides = ["softmax_sample"]
+
+    def softmax_sample(oracle, prompt, score, *, multiplier, failure, seed):
+        time.sleep(0.4 if multiplier > 1.0 else 0.0)
+        return oracle.sample(prompt, 3)[0]
+"""
+
+
+def slower(index: int) -> Call:
+    given, plan = call_of(index)
+    return given, {**plan, "multiplier": 2.0}
+
+
+def test_every_call_has_the_time_limit_though_earlier_ones_were_quick(written: Callable[[str, str], str]) -> None:
+    subject = python_subject(written("slow_after", SLOW_AFTER), time_limit=1.5)
+    try:
+        assert isinstance(subject.together, Together)
+        together(subject, call_of, 20)
+        assert subject.together._size["softmax_sample"] >= 4
+        # Together these four take longer than one may, and are made one by one.
+        assert together(subject, slower, 4) == alone(subject, slower, 4)
+    finally:
+        subject.close()
+
+
 # A program in lines: each line that it is sent it answers with the next of these.
 SAYS = """
 import json, sys
