@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spanver.errors import NotJudgedError, ProtocolError, ViolationError
 from spanver.verdicts import Verdict
 from spanver.verification.check import Check
+from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment, law_experiment, mean_experiment
 from spanver.verification.profiles import PROFILES
 from spanver.verification.search import experiments, instances
@@ -134,6 +135,22 @@ def test_an_experiment_without_enough_instances_is_undecided() -> None:
     only_one(check)
     assert check.finding.verdict is Verdict.UNDECIDED
     assert "1 of 8" in check.finding.message
+
+
+def test_an_experiment_without_a_search_is_made_on_its_designed_instances_alone() -> None:
+    seen = []
+
+    @designed([{"number": 3}, {"number": 5}], {})
+    @experiments()
+    def written_down(check: Check, number: int) -> Experiment:
+        seen.append(number)
+        return mean_experiment(check, coin(0.0), 0.5)
+
+    check = a_check()
+    written_down(check)
+    assert check.finding.verdict is Verdict.HOLDS
+    assert seen == [3, 5]
+    assert check.finding.alpha_spent == pytest.approx(2e-8)
 
 
 def test_a_property_that_ends_in_an_error_accuses_nobody() -> None:
