@@ -16,8 +16,9 @@ from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray, LinearScore
 from spanver.zoo.catalogue import mutant
 from spanver.zoo.independent.losses import Loss, minimise_on_ball
-from spanver.zoo.independent.optimisers import accelerated_minimum
+from spanver.zoo.independent.optimisers import accelerated_minimum, shift_by_brent
 from spanver.zoo.independent.precision import in_bfloat16
+from spanver.zoo.independent.regressions import fit, shift_by_newton
 from spanver.zoo.independent.subject import INDEPENDENT
 from spanver.zoo.independent.variants import CONTROLS, MEASURED
 
@@ -97,3 +98,13 @@ def test_narrow_norms_are_as_wrong_as_their_precision_allows_and_not_exact(preci
     error = np.abs(subject.functions["elliptic_norms"](features, sigma) / exact - 1.0).max()
     # Rounding Sigma moves a norm by at most half of its condition times the unit, rounding features by one unit more.
     assert 0.0 < error <= (1.0 + np.linalg.cond(sigma)) * 3 * subject.unit
+
+
+def test_a_fit_whose_minimum_is_on_the_sphere_by_rounding_is_found() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        features, targets = generator.normal(size=(6, 3)), generator.normal(size=6)
+        free = fit(features, targets, 1e6)
+        radius = float(np.nextafter(np.linalg.norm(free), 0.0))
+        for shift in (shift_by_newton, shift_by_brent):
+            assert np.allclose(fit(features, targets, radius, shift=shift), free, rtol=1e-9, atol=0.0)

@@ -17,7 +17,10 @@ def shift_by_brent(sigma: FloatArray, coefficients: FloatArray, radius: float) -
     def excess(shift: float) -> float:
         return float(np.linalg.norm(sigma * coefficients / (sigma**2 + shift))) - radius
 
-    largest = float(np.linalg.norm(sigma * coefficients)) / radius
+    if excess(0.0) <= 0.0:  # by rounding: the minimum without the ball is on its sphere
+        return 0.0
+    # Twice the shift at which the norm is below the radius, so that no rounding brings it above.
+    largest = 2.0 * float(np.linalg.norm(sigma * coefficients)) / radius
     return float(scipy.optimize.brentq(excess, 0.0, largest, xtol=1e-300, rtol=4 * np.finfo(float).eps))
 
 
