@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from checks import NUMBERS, a_check, coin
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from spanver.errors import NotJudgedError, ProtocolError, ViolationError
@@ -140,9 +141,11 @@ def test_an_experiment_without_enough_instances_is_undecided() -> None:
 def test_an_experiment_without_a_search_is_made_on_its_designed_instances_alone() -> None:
     seen = []
 
-    @designed([{"number": 3}, {"number": 5}], {})
+    @designed([{"number": 3}, {"number": 4}, {"number": 5}], {})
     @experiments()
     def written_down(check: Check, number: int) -> Experiment:
+        if number == 4:
+            reject()
         seen.append(number)
         return mean_experiment(check, coin(0.0), 0.5)
 
@@ -150,7 +153,7 @@ def test_an_experiment_without_a_search_is_made_on_its_designed_instances_alone(
     written_down(check)
     assert check.finding.verdict is Verdict.HOLDS
     assert seen == [3, 5]
-    assert check.finding.alpha_spent == pytest.approx(2e-8)
+    assert check.finding.alpha_spent == pytest.approx(3e-8)
 
 
 def test_a_property_that_ends_in_an_error_accuses_nobody() -> None:
