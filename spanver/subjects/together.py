@@ -67,7 +67,7 @@ class Together:
             except TimeLimitError:
                 if len(calls) == 1:
                     raise
-                self._size[name] = 1  # these may take longer than those before them: each has the time limit
+                self._same[name] = False  # they take longer than those before them: each has the time limit
                 continue
             self._size[name] = max(1, min(MOST, int(QUICK * len(calls) / max(time.monotonic() - began, 1e-9))))
             yield from zip(calls, outcomes, strict=True)

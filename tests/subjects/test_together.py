@@ -141,6 +141,7 @@ def test_every_call_has_the_time_limit_though_earlier_ones_were_quick(written: C
         assert subject.together._size["softmax_sample"] >= 4
         # Together these four take longer than one may, and are made one by one.
         assert together(subject, slower, 4) == alone(subject, slower, 4)
+        assert subject.together._same == {"softmax_sample": False}  # and all that follow
     finally:
         subject.close()
 
