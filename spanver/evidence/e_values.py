@@ -139,7 +139,7 @@ def log_e_violated_chances(outcomes: ArrayLike, chances: ArrayLike, discrepancy:
     Returns
     -------
     float
-        `inf` if the outcomes are impossible under either claim, 0 if neither speaks of any outcome so far.
+        `inf` if the outcomes are impossible under each claim that speaks of some, 0 if neither does.
     """
     came, q = to_outcomes("outcomes", outcomes, "chances", chances)
     require_real("discrepancy", discrepancy, least=0.0, most=1.0)

@@ -86,7 +86,8 @@ def row_line(row: Row) -> str:
 def footer_lines(report: Report) -> Iterator[str]:
     """Yield counts of properties that ran and of verdicts, the false-alarm budget, and whether the run was stopped."""
     if report.expected == 0:
-        yield "nothing was checked"
+        unprovided = ": the subject provides no function that these guarantees need"
+        yield "nothing was checked" + unprovided * bool(report.ids(Status.NOT_PROVIDED))
     judged = (Status.HOLDS, Status.VIOLATED, Status.UNDECIDED)
     held, violated, undecided = (len(report.ids(each, conformance=False)) for each in judged)
     hold = f"{held} guarantee holds" if held == 1 else f"{held} guarantees hold"
