@@ -27,7 +27,8 @@ from spanver.verification.transcript import (
 )
 
 DELTA = 0.05  # failure probability of the confidence ellipsoid in E1's test
-SEEDS_APART = 2**20  # so that a learner that counts its seed up from round to round shares none between runs
+# A learner that counts its seed up from round to round shares none between runs. Odd: seeds may be cut to 32 bits.
+SEEDS_APART = 2**20 + 7
 
 
 # All of the base policy can be drawn, and scores tell responses apart.

@@ -36,7 +36,7 @@ Event: TypeAlias = tuple[int, float, float]
 """Whether it occurred, its chance given the rounds before, and its chance if it is what a mistake would change."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JudgedRound:
     """A round, and the law of its two responses.
 
@@ -95,7 +95,7 @@ def multiplier_of(problem: TabularProblem) -> float:
     return sampler_multiplier(math.exp(min(-log_least, problem.radius * farthest / problem.beta)))
 
 
-def settings_of(problem: TabularProblem, nu: float, ridge: float, pairs: int) -> Settings:
+def one_pair_settings(problem: TabularProblem, nu: float, ridge: float, pairs: int) -> Settings:
     """Settings of runs with a spanner of at most one pair, in which a call is within `DELTA` of its target."""
     return Settings(
         prompts=1,
@@ -106,6 +106,11 @@ def settings_of(problem: TabularProblem, nu: float, ridge: float, pairs: int) ->
         rejection_multiplier=multiplier_of(problem),
         rejection_failure=DELTA,
     )
+
+
+def first_laws(log_base: FloatArray, plain: FloatArray, uncertain: Any, beta: float) -> FloatArray:
+    """Laws of the first response by A2, a row for each second one, given its scores before they are truncated."""
+    return np.exp(log_softmax(log_base, np.where(uncertain, 0.0, plain), beta))
 
 
 def unordered(base: FloatArray, first: FloatArray) -> FloatArray:
@@ -133,7 +138,7 @@ def judged_round(
         return None
     log_base, scores = problem.log_base[x], problem.features[x] @ component.theta
     base, plain = np.exp(log_base), scores - scores[:, None]
-    first = np.exp(log_softmax(log_base, np.where(uncertain, 0.0, plain), problem.beta))
+    first = first_laws(log_base, plain, uncertain, problem.beta)
     if sampler_multiplier(max(1.0, float((first / base).max()))) > multiplier:
         return None
     return JudgedRound(
@@ -198,7 +203,7 @@ def rounds_experiment(
         return log_mean([*values, *[0.0] * (kinds - len(values))])
 
     def log_e_violated(seen: Sequence[Mapping[str, Event]]) -> float:
-        # Of an event that few rounds have, a shift by the discrepancy moves the pairs by much less.
+        # Of an event that few rounds have, a shift by the discrepancy moves the pairs by less than half of it.
         usual = [each for each in collected(seen).values() if 2 * each.shape[1] >= len(seen)]
         values = (log_e_violated_chances(hits, chances, DELTA + check.discrepancy) for hits, chances, _ in usual)
         return min(values, default=-math.inf)
@@ -217,12 +222,17 @@ def collected(seen: Sequence[Mapping[str, Event]]) -> dict[str, FloatArray]:
 
 
 def told(seen: Sequence[Mapping[str, Event]]) -> Seen:
-    """The event whose mistake explains best how often it came; if none does, the one farthest from its chance."""
-    means = {about: each.mean(axis=1).tolist() for about, each in collected(seen).items()}
-    by_mistake = {about: abs(often - mistaken) for about, (often, _, mistaken) in means.items()}
-    off = {about: abs(often - chance) for about, (often, chance, _) in means.items()}
-    explained = [about for about in means if by_mistake[about] < off[about]]
-    about = min(explained, key=by_mistake.__getitem__) if explained else max(off, key=off.__getitem__)
+    """Of the events that carry the evidence, the one whose mistake explains best how often it came."""
+    found = collected(seen)
+    evidence = {about: log_e_chances(hits, chances, tolerated=DELTA) for about, (hits, chances, _) in found.items()}
+    strong = [about for about in found if evidence[about] >= max(evidence.values()) - math.log(len(found))]
+    means = {about: found[about].mean(axis=1).tolist() for about in strong}
+
+    def unexplained(about: str) -> float:
+        often, chance, mistaken = means[about]
+        return abs(often - (chance if math.isnan(mistaken) else mistaken))
+
+    about = min(strong, key=unexplained)
     often, chance, mistaken = means[about]
     of = about if math.isnan(mistaken) else f"{about} (then {mistaken:.4g})"
     return Seen(of, f"they came with frequency {often:.4g}", f"{chance:.4g}")

@@ -29,9 +29,10 @@ from .pair_laws import (
     Event,
     JudgedRound,
     distance,
+    first_laws,
     multiplier_of,
+    one_pair_settings,
     rounds_experiment,
-    settings_of,
     unordered,
 )
 from .sampler_mistakes import law_at
@@ -88,7 +89,7 @@ def effect_of(
         plain = reward - reward[:, None]
         uncertain = np.full(plain.shape, nu < PAIR_NORM) & ~np.eye(len(base), dtype=bool)
         log_base, beta = problem.log_base[0], problem.beta
-        right = np.exp(log_softmax(log_base, np.where(uncertain, 0.0, plain), beta))
+        right = first_laws(log_base, plain, uncertain, beta)
         wrong = mistaken_laws(log_base, plain, uncertain, beta)
         weights = np.exp(plain / beta)
         other = wrong[MISTAKES.index(mistake)] if isinstance(mistake, str) else mistake(base, weights)
@@ -135,7 +136,7 @@ def test_exploration_draws_from_the_sampler_against_a_base_response(
     check: Check, problem: TabularProblem, nu: float, ridge: float, pairs: int
 ) -> Experiment:
     """The two responses of a round have the law of the sampler against the base policy, given the fit of the round."""
-    settings = settings_of(problem, nu, ridge, pairs)
+    settings = one_pair_settings(problem, nu, ridge, pairs)
     return rounds_experiment(
         check, problem, settings, lambda rounds: [events_of(each) if each else {} for each in rounds], 1 + len(MISTAKES)
     )
@@ -159,17 +160,20 @@ def events_of(played: JudgedRound) -> dict[str, Event]:
     return events
 
 
-NU, LARGE_RIDGE, MANY_PAIRS = 8.0**-0.5, 3.0, 32
-
-
+MANY_PAIRS = 32
 # Two groups of a usual and a rare response: whatever is in the spanner, pairs within a group are covered and others are
 # not. In each the rare response weighs 200 times as much: the second response decides which group the first one is of.
 GROUPS = problem_of(
     [[[-1.0], [-0.5], [0.5], [1.0]]], [1.0], base=[[0.4, 0.1, 0.4, 0.1]], beta=0.5 / math.log(200.0), noise=0.0
 )
-# Their pair is uncertain by 3 % at first and covered by 3 % once it is in the spanner. Which of both responses a call
-# draws depends on its uniform numbers: a small one accepts either, and most others the rare one alone.
-PREFERRED = problem_of([[[-0.315], [0.315]]], [1.0], base=[[0.9, 0.1]], beta=0.63 / math.log(20.0), noise=0.0)
+GROUPED = {"problem": GROUPS, "nu": 8.0**-0.5, "ridge": 3.0}
+# The norm of their pair is 1 at first, and 0.71 once it is in the spanner: nu is between, far from both. Which of both
+# responses a call draws depends on its uniform numbers: a small one accepts either, and most others the rare one alone.
+PREFERRED = {
+    "problem": problem_of([[[-0.5], [0.5]]], [1.0], base=[[0.9, 0.1]], beta=1.0 / math.log(20.0), noise=0.0),
+    "nu": 0.84,
+    "ridge": 1.0,
+}
 
 
 def relative_to_another(base: FloatArray, first: FloatArray) -> FloatArray:
@@ -183,23 +187,19 @@ def effect_of_another_draw(problem: TabularProblem, **_: Any) -> float:
         return 0.0
     log_base, reward = problem.log_base[0], problem.reward[0]
     plain = reward - reward[:, None]
-    first = np.exp(log_softmax(log_base, np.where(np.abs(plain) > 0.5, 0.0, plain), problem.beta))
-    base = np.exp(log_base)
-    # The parameter is known unless all pairs that were searched are of one group.
-    return distance(base, first, relative_to_another(base, first)) * (1.0 - 2.0 * 0.5 ** (2 * MANY_PAIRS)) - DELTA
+    base, first = np.exp(log_base), first_laws(log_base, plain, np.abs(plain) > 0.5, problem.beta)
+    # The parameter is known unless every pair that was searched is within a group.
+    return distance(base, first, relative_to_another(base, first)) * (1.0 - 0.5**MANY_PAIRS) - DELTA
 
 
 @pytest.mark.guarantee("R3", needs=["spanner_sampling"])
-@designed(
-    [{"problem": GROUPS, "nu": NU, "ridge": LARGE_RIDGE}, {"problem": PREFERRED, "nu": NU, "ridge": LARGE_RIDGE}],
-    {"independent-another-anchor": effect_of_another_draw},
-)
+@designed([GROUPED, PREFERRED], {"independent-another-anchor": effect_of_another_draw})
 @experiments()
 def test_rounds_of_exploration_depend_on_their_second_response_and_on_no_earlier_round(
     check: Check, problem: TabularProblem, nu: float, ridge: float
 ) -> Experiment:
     """Scores are relative to the second response that is rewarded, and the randomness of a round is its own."""
-    return rounds_experiment(check, problem, settings_of(problem, nu, ridge, MANY_PAIRS), dependence, 2)
+    return rounds_experiment(check, problem, one_pair_settings(problem, nu, ridge, MANY_PAIRS), dependence, 2)
 
 
 def dependence(rounds: Sequence[JudgedRound | None]) -> list[dict[str, Event]]:

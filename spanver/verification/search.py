@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
 from spanver.errors import NotJudgedError, UndecidedError, ViolationError
+from spanver.validation import require
 from spanver.verdicts import Verdict
 from spanver.verification.calls import Made, in_words, transcript_lines
 from spanver.verification.check import Check
@@ -90,8 +91,7 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
                 loop.test(body(check, **instance), check.seed)
 
             _run(_Search(check, test, count, SHRINKS, loop.is_exhausted), design, strategies)
-            # A subject of another precision may reject a designed instance; where there is a search it finds another.
-            if strategies and finding.examples < count and finding.verdict is Verdict.HOLDS:
+            if finding.examples < count and finding.verdict is Verdict.HOLDS:
                 finding.verdict = Verdict.UNDECIDED
                 finding.message = f"{finding.examples} of {count} instances were tested"
 
@@ -179,9 +179,8 @@ class _Search:
         raise self.failures[digest]
 
 
-def _run(search: _Search, design: Design, strategies: Strategies) -> None:
-    __tracebackhide__ = True
-    check, finding, started = search.check, search.check.finding, time.perf_counter()
+def _searched(search: _Search, strategies: Strategies) -> Callable[[], None]:
+    """Return what offers the instances that Hypothesis finds."""
     searched = hypothesis.given(st.fixed_dictionaries(dict(strategies)))(search.offer)
     searched = hypothesis.settings(
         max_examples=4 * search.examples,  # instances may come twice; at most `examples` different ones are run
@@ -194,14 +193,22 @@ def _run(search: _Search, design: Design, strategies: Strategies) -> None:
         phases=(Phase.generate, Phase.target, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )(searched)
+    offered: Callable[[], None] = hypothesis.seed(search.check.seed("search"))(searched)
+    return offered
+
+
+def _run(search: _Search, design: Design, strategies: Strategies) -> None:
+    __tracebackhide__ = True
+    check, finding, started = search.check, search.check.finding, time.perf_counter()
+    require(bool(strategies or design.instances), "the instances of a property", 0, "some designed, or a search")
     try:
         with suppress(_EnoughInstances):
             for instance in design.instances:
                 with suppress(hypothesis.errors.HypothesisException):  # a subject of another precision may reject one
                     search.offer(instance)
-            with suppress(hypothesis.errors.Unsatisfiable):  # every instance was rejected
-                if strategies:
-                    hypothesis.seed(check.seed("search"))(searched)()
+            if strategies:
+                with suppress(hypothesis.errors.Unsatisfiable):  # every instance was rejected
+                    _searched(search, strategies)()
         search.raise_smallest()
         if search.error is not None:
             raise search.error

@@ -138,21 +138,23 @@ def test_an_experiment_without_enough_instances_is_undecided() -> None:
     assert "1 of 8" in check.finding.message
 
 
-def test_an_experiment_without_a_search_is_made_on_its_designed_instances_alone() -> None:
+@pytest.mark.parametrize("rejected", [(), (4,)])
+def test_an_experiment_without_a_search_is_made_on_its_designed_instances_alone(rejected: tuple[int, ...]) -> None:
     seen = []
 
     @designed([{"number": 3}, {"number": 4}, {"number": 5}], {})
     @experiments()
     def written_down(check: Check, number: int) -> Experiment:
-        if number == 4:
+        if number in rejected:
             reject()
         seen.append(number)
         return mean_experiment(check, coin(0.0), 0.5)
 
     check = a_check()
     written_down(check)
-    assert check.finding.verdict is Verdict.HOLDS
-    assert seen == [3, 5]
+    assert check.finding.verdict is (Verdict.UNDECIDED if rejected else Verdict.HOLDS)
+    assert check.finding.message == ("2 of 3 instances were tested" if rejected else "")
+    assert seen == [each for each in (3, 4, 5) if each not in rejected]
     assert check.finding.alpha_spent == pytest.approx(3e-8)
 
 
