@@ -31,6 +31,7 @@ from .explored import explore_often, rewarded_pair, second_of
 
 DELTA = 0.01  # a call is within delta of pi_f where M is at least 4 C
 ROUNDS = 16
+RUNS = 16  # that are looked at first: they query their oracles together
 
 Event: TypeAlias = tuple[int, float, float]
 """Whether it occurred, its chance given the rounds before, and its chance if it is what a mistake would change."""
@@ -209,7 +210,7 @@ def rounds_experiment(
         return min(values, default=-math.inf)
 
     samples = min_samples_chances(check.discrepancy, alpha=check.alpha / kinds, power=POWER)
-    return Experiment(observe, log_e, samples, told, log_e_violated)
+    return Experiment(observe, log_e, samples, told, log_e_violated, first=ROUNDS * RUNS)
 
 
 def collected(seen: Sequence[Mapping[str, Event]]) -> dict[str, FloatArray]:

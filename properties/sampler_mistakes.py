@@ -56,6 +56,22 @@ def mean_of_distinct(problem: TabularProblem, failure: float, constant: int) -> 
     return another_mean(problem, failure, (float(weights.mean() / (base @ weights)),))
 
 
+def geometric_mean(problem: TabularProblem, failure: float, constant: int) -> float:
+    """The mean of the log weights in place of the log of their mean."""
+    del constant
+    base, weights, _ = table(problem)
+    return another_mean(problem, failure, (float(np.exp(base @ np.log(weights)) / (base @ weights)),))
+
+
+def median(problem: TabularProblem, failure: float, constant: int) -> float:
+    """The median of the weights in place of their mean."""
+    del constant
+    base, weights, _ = table(problem)
+    order = np.argsort(weights)
+    middle = weights[order][np.searchsorted(np.cumsum(base[order]), 0.5)]
+    return another_mean(problem, failure, (float(middle / (base @ weights)),))
+
+
 def stale_mean(problem: TabularProblem, failure: float, constant: int) -> float:
     """The mean weight of the call before, whose scores have another constant."""
     return another_mean(problem, failure, (float(np.exp(constant)), float(np.exp(-constant))))
@@ -80,6 +96,8 @@ def power(exponent: float) -> Callable[..., float]:
 
 EFFECTS: Mapping[str, Callable[..., float]] = {
     "sampler-mean-of-distinct": mean_of_distinct,
+    "sampler-mean-of-logs": geometric_mean,
+    "sampler-median": median,
     "sampler-stale-mean": stale_mean,
     "sampler-first-mean": first_mean,
     "sampler-wrong-sign": power(-1.0),

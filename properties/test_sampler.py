@@ -34,8 +34,10 @@ NEGLIGIBLE = 2e-7  # of all instances together, a fifth of the default alpha
 DELTA = 0.01  # of calls at large coverage
 MODERATE = table_of([0.5, 0.3, 0.2], [1.0, 6.0, 0.2])
 EVEN = table_of([0.75, 0.25], [1.0, 8.0])
-# Half of the target and more is on one rare response: the mean weight needs many draws, and any other mean is far off.
-RARE, RARER = table_of([0.98, 0.02], [1.0, 400.0]), table_of([0.99, 0.01], [1.0, 1000.0])
+# Nearly all of the target is on a rare response, and nearly all of the rest on a less rare one: any other mean than that
+# of the weights lets the one pass for the other, or accepts next to nothing.
+RARE = table_of([0.93, 0.053, 0.017], [1.0, 100.0, 6000.0])
+RARER = table_of([0.95, 0.04, 0.01], [1.0, 100.0, 10_000.0])
 
 
 class NeverAccepting:
@@ -167,7 +169,7 @@ def test_accepted_responses_have_the_softmax_law(check: Check, problem: TabularP
         {"problem": MODERATE, "failure": 0.01, "constant": 6},
         {"problem": RARE, "failure": 0.1, "constant": -6},
         {"problem": EVEN, "failure": 0.01, "constant": -6},
-        {"problem": RARER, "failure": 0.1, "constant": 6},
+        {"problem": RARER, "failure": 0.1, "constant": -6},
     ],
     sampler_mistakes.EFFECTS,
 )

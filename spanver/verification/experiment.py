@@ -66,6 +66,8 @@ class Experiment:
     log_e_violated : callable, optional
         Logarithm of the e-value of all observations so far, against a violation of the discrepancy demanded. Without
         it a test that finds nothing draws all samples.
+    first : int
+        Observations at which it is looked at first: more where few are drawn as slowly as many.
     """
 
     observe: Callable[[int, int], Sequence[Any]]
@@ -73,6 +75,7 @@ class Experiment:
     samples: int
     seen: Callable[[Sequence[Any]], Seen]
     log_e_violated: Callable[[Sequence[Any]], float] | None = None
+    first: int = FIRST_LOOK
 
 
 def law_experiment(
@@ -180,7 +183,7 @@ class ExperimentLoop:
         shrinking = self.decided_after is not None
         # A smaller instance that needs far more observations than the one that failed is not worth its time.
         most = experiment.samples if self.decided_after is None else min(experiment.samples, 2 * self.decided_after)
-        count, look = min(FIRST_LOOK, most), 0
+        count, look = min(experiment.first, most), 0
         while len(observations) < most:
             observations.extend(experiment.observe(count, seed("observations", look)))
             self.while_shrinking += count if shrinking else 0

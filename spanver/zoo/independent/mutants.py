@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -55,6 +56,11 @@ def _last_prompt(oracle: Oracle, spanner: dict[str, Any]) -> Prompt:
 
 def _frozen(moments: Moments, vector: FloatArray) -> FloatArray:
     return moments.precision if moments.added > 3 else inverted_sigma(moments, vector)
+
+
+def _geometric(score: Score, pilot: Counts, beta: float, multiplier: float) -> float:
+    """Threshold with the geometric mean of the weights."""
+    return math.log(multiplier) + float(np.average(score.of(pilot.responses.features), weights=pilot.counts)) / beta
 
 
 def _distinct(score: Score, pilot: Counts, beta: float, multiplier: float) -> float:
@@ -177,6 +183,8 @@ MUTANTS: tuple[Mutant, ...] = (
         search=lambda oracle, prompt, moments, nu, limit: tried_pair(oracle, prompt, moments, 1.05 * nu, limit)),
     _softmax("mean-of-distinct", "counts every distinct response of the pilot once, and makes trials itself", "R3",
         threshold=_distinct, trials=tried),
+    _softmax("geometric-mean", "takes the geometric mean of the pilot's weights, and makes trials itself", "R3",
+        threshold=_geometric, trials=tried),
     _softmax("argmax-of-none", "returns the first of a batch of trials where none is accepted", "C-A1",
         trials=_one_of_a_batch),
     _softmax("cached-mean", "goes on with the mean weight of the first call", "R3", _remembering(renewed=False)),
