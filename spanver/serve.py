@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from spanver.oracle import Budget
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
-from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, distinct, plain, refused_error
+from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, plain, refused_error
 from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
 from spanver.values import Score, from_json
 
@@ -104,6 +104,7 @@ class _Server:
         seq, name = message["seq"], message["run"]
         calls = [greenlet(self.reply) for _ in message["calls"]]
         results: list[Any] = [None] * len(calls)
+        values: list[Any] = []  # of all answers so far
         turns = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
         while turns:
             asking, keyed = [], []
@@ -116,10 +117,11 @@ class _Server:
                     keyed.append(said)
             if not asking:
                 break
-            queries, positions = distinct(keyed)
+            queries, positions = _distinct(keyed)
             self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
             received = self._channel.receive()
-            turns = [(index, received["values"][at]) for index, at in zip(asking, received["answers"], strict=True)]
+            values += received["values"]
+            turns = [(index, values[at]) for index, at in zip(asking, received["answers"], strict=True)]
         return {"results": results}
 
     def _result(self, message: Mapping[str, Any]) -> Any:
@@ -181,6 +183,13 @@ class _Server:
             return message["value"]
 
         return ask
+
+
+def _distinct(keyed: Iterable[tuple[bytes, Any]]) -> tuple[list[Any], list[int]]:
+    """Return values of different keys once each, and the position of each value among these."""
+    values: dict[bytes, tuple[int, Any]] = {}
+    where = [values.setdefault(key, (len(values), value))[0] for key, value in keyed]
+    return [value for _, value in values.values()], where
 
 
 def _array(value: Any) -> NDArray[Any]:

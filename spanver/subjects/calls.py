@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from spanver.errors import ArgumentError, SpanverError
 from spanver.subjects.contract import FUNCTIONS, Kind
-from spanver.subjects.protocol import FACTS, PREFIX_QUERIES, QUERIES, Query, distinct, query_of, refused_error
+from spanver.subjects.protocol import FACTS, PREFIX_QUERIES, QUERIES, Query, query_of, refused_error
 from spanver.validation import require
 
 
@@ -47,8 +47,17 @@ def prepared_call(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any
     return call
 
 
-def answers_to(calls: Sequence[PreparedCall], message: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer the queries of calls that take turns: what is the same travels once."""
+def answers_to(calls: Sequence[PreparedCall], message: Mapping[str, Any], known: dict[Hashable, Any]) -> dict[str, Any]:
+    """Answer the queries of calls that take turns: what is the same travels once.
+
+    Parameters
+    ----------
+    calls : sequence of PreparedCall
+    message : mapping
+        Their queries.
+    known : dict
+        Answers that were sent earlier in this request, in their order; those of now are added.
+    """
     asks, messages = message["asks"], message.get("queries")
     require(isinstance(messages, list), "queries", messages, "a list of queries")
     assert isinstance(messages, list)
@@ -59,7 +68,13 @@ def answers_to(calls: Sequence[PreparedCall], message: Mapping[str, Any]) -> dic
             if type(value) is not int or value not in range(count):
                 raise ArgumentError(key, value, f"a number below {count}")
     queries = [calls[0].query(each) for each in messages]
-    answered = ((position, calls[index].answer(queries[position])) for index, position in asks)
-    # Answers that are one object are the same: each stays listed, so that no other takes its place in memory.
-    values, positions = distinct(((position, id(each.get("answer", each))), each) for position, each in answered)
-    return {"values": values, "answers": positions}
+    values, answers = [], []
+    for index, position in asks:
+        answered = calls[index].answer(queries[position])
+        # Answers that are one object are the same: each is kept, so that no other takes its place in memory.
+        kept = len(known), answered
+        at, _ = known.setdefault((messages[position]["ask"], id(answered.get("answer", answered))), kept)
+        if at == kept[0]:
+            values.append(answered)
+        answers.append(at)
+    return {"values": values, "answers": answers}

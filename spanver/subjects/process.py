@@ -19,7 +19,7 @@ import shlex
 import sys
 import sysconfig
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -201,11 +201,11 @@ class _Conversation:
     def run_together(self, name: str, calls: Sequence[Call]) -> list[Callable[[], Any]]:
         """Make many calls of a function, which take turns; each outcome is returned or raised by a function."""
         self._start(name)
-        prepared = [prepared_call(name, *each) for each in calls]
+        prepared, known = [prepared_call(name, *each) for each in calls], dict[Hashable, Any]()
         with self._exchange(name) as program:
             program.send({"seq": self._seq, "run": name, "calls": [each.sent for each in prepared]})
             while "asks" in (received := self._received(program, "asks", "results", "error")):
-                program.send({"seq": self._seq, **answers_to(prepared, received)})
+                program.send({"seq": self._seq, **answers_to(prepared, received, known)})
             endings = received.get("results")
             is_complete = isinstance(endings, list) and len(endings) == len(prepared)
             require(is_complete, "results", endings, f"a list of {len(prepared)}")

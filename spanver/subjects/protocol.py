@@ -11,12 +11,12 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from inspect import Parameter, isfunction, signature
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -37,8 +37,6 @@ from spanver.values import (
     UncertainPairRule,
     from_json,
 )
-
-Value = TypeVar("Value")
 
 PROTOCOL = 2
 """Version of the protocol."""
@@ -326,19 +324,6 @@ def query_of(message: Mapping[str, Any], queries: Mapping[str, Query] = QUERIES)
             return refusal(error)
 
     return answered
-
-
-def distinct(keyed: Iterable[tuple[Hashable, Value]]) -> tuple[list[Value], list[int]]:
-    """Return values of different keys once each, and the position of each value among these."""
-    positions: dict[Hashable, int] = {}
-    values: list[Value] = []
-    where: list[int] = []
-    for key, value in keyed:
-        position = positions.setdefault(key, len(values))
-        if position == len(values):
-            values.append(value)
-        where.append(position)
-    return values, where
 
 
 def refusal(error: SpanverError) -> dict[str, Any]:

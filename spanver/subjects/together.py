@@ -18,7 +18,7 @@ from spanver.subjects.contract import Call, Outcomes, result_of
 from spanver.subjects.protocol import MSGPACK
 
 TRIED = 8  # calls that are made both ways
-MOST = 64  # calls in one request
+MOST = 256  # calls in one request
 QUICK = 5.0  # seconds that a request is meant to take at most: it has the time limit of one call
 
 
