@@ -6,7 +6,7 @@ Nobody is accused by a bound that is no number: what it would have judged counts
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ def assert_fit(
     theta: FloatArray,
     radius: float,
     size: tuple[float, float] = (0.0, 0.0),
+    mistaken: Callable[[], Mapping[str, tuple[FloatArray, FloatArray]]] = dict,
 ) -> None:
     """Assert that a parameter is on the ball, and that its objective is that of the optimum there (E6).
 
@@ -72,6 +73,8 @@ def assert_fit(
     radius : float
     size : tuple of two floats
         Of `fit_excess`.
+    mistaken : callable
+        Returns other data by what they are, as `data`: what is refused may be the optimum on some of them, and is told.
     """
     unit, norm = check.subject.unit, float(np.linalg.norm(theta))
     assert_at_most(check, f"norm of theta {words}", norm, radius, norm_allowed(radius, unit, len(theta)) - radius)
@@ -79,7 +82,14 @@ def assert_fit(
     check.judgeable(math.isfinite(allowed), says_nothing(check))
     of = f"sum of squares of theta {theta.tolist()} {words}, above the least on the ball"
     most = f"at most the {allowed:.3g} that {check.subject.arithmetic} allows"
-    expect(not (math.isnan(excess) or excess > allowed), of, f"{excess:.3g}", most)
+    if not (math.isnan(excess) or excess > allowed):
+        return
+    for name, others in mistaken().items():
+        elsewhere, enough = fit_excess(*others, theta, radius, unit, size=size)
+        if len(others[1]) and elsewhere <= enough:
+            most += f"; it is the least on {name}"
+            break
+    expect(False, of, f"{excess:.3g}", most)
 
 
 def size_of(problem: TabularProblem, rounds: Sequence[Round]) -> tuple[float, float]:

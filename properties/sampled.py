@@ -18,6 +18,7 @@ from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, independent_oracles
 
 from .drawn import with_constant
+from .sampler_mistakes import MISTAKES
 
 # Two or three responses, all likely to be drawn, with different weights: a wrong law shows.
 SAMPLED = tabular_problems(
@@ -84,6 +85,7 @@ def law_of_outputs(
     counted: bool = False,
 ) -> Experiment:
     """Experiment: outputs of calls have this law."""
+    mistakes = MISTAKES[sampler](problem, multiplier, failure)
     return law_experiment(
         check,
         outputs(check, sampler, problem, multiplier, failure, constant=constant, counted=counted),
@@ -91,6 +93,7 @@ def law_of_outputs(
         of=f"response of {sampler} (C = {coverage_of(problem):.4g}, M = {multiplier:.4g}, delta = {failure:g})",
         outcomes=[f"response {each}" for each in range(problem.responses)],
         tolerated=tolerated,
+        mistakes=mistakes,
     )
 
 

@@ -168,3 +168,59 @@ EFFECTS_ON_RACES: Mapping[str, Callable[..., float]] = {
     "race-one-uniform": on_races(law_of_largest),
 }
 """By mutant, of an instance of the property about a race's target."""
+
+
+def law_of_shared_uniform(base: FloatArray, weights: FloatArray, threshold: float) -> FloatArray:
+    """Law of A1 where all trials of a call are compared with one uniform number, up to the number of trials.
+
+    The first response that it accepts is returned, of which each has its base probability.
+    """
+    acceptance = np.minimum(1.0, weights / threshold)
+    law = (1.0 - acceptance.max()) * base
+    for low, high in pairwise([0.0, *np.unique(acceptance)]):
+        accepted = np.where(acceptance >= high, base, 0.0)
+        law = law + (high - low) * accepted / accepted.sum()
+    return law
+
+
+def tilted(base: FloatArray, weights: FloatArray) -> FloatArray:
+    """The base policy times weights, normalised."""
+    law = base * weights
+    return np.asarray(law / law.sum())
+
+
+def sampler_laws(problem: TabularProblem, multiplier: float, failure: float) -> dict[str, FloatArray]:
+    """Laws of wrong versions of A1, by what would be wrong."""
+    base, weights, _ = table(problem)
+    mean, trials = float(base @ weights), sampler_trials(multiplier, failure)
+    geometric = float(np.exp(base @ np.log(weights)))
+    return {
+        "responses came from the base policy": base,
+        "scores had the other sign": tilted(base, 1.0 / weights),
+        "weights were squared": tilted(base, weights**2),
+        "scores were not divided by beta": tilted(base, weights**problem.beta),
+        "the threshold were the mean weight, without M": law_at(base, weights, mean, trials),
+        "the threshold were M, without the mean weight": law_at(base, weights, multiplier, trials),
+        "the threshold had the geometric mean of the weights": law_at(base, weights, multiplier * geometric, trials),
+        "all trials of a call shared one uniform number": law_of_shared_uniform(base, weights, multiplier * mean),
+    }
+
+
+def race_laws(problem: TabularProblem, multiplier: float, failure: float) -> dict[str, FloatArray]:
+    """Laws of wrong versions of A1r, by what would be wrong."""
+    base, weights, _ = table(problem)
+    draws = race_samples(multiplier, failure)
+    return {
+        "weights were multiplied by the uniform numbers": law_of_products(base, weights, draws),
+        "the smallest key won": law_of_products(base, 1.0 / weights, draws),
+        "all draws of a race shared one uniform number": law_of_largest(base, weights, draws),
+        "responses came from the base policy": base,
+        "scores were not divided by beta": tilted(base, weights**problem.beta),
+    }
+
+
+MISTAKES: Mapping[str, Callable[[TabularProblem, float, float], Mapping[str, FloatArray]]] = {
+    "softmax_sample": sampler_laws,
+    "race_sample": race_laws,
+}
+"""By sampler."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of
 
 from .designs import CHAIN, CHEAP, INSIDE, ON_THE_SPHERE, SHARP, named, settings_of
-from .explored import DELTA, SAMPLED, confident, explore, explore_often, first_and_second, sigma_of
+from .explored import DELTA, SAMPLED, Explored, confident, explore, explore_often, first_and_second, sigma_of
 from .piloted import drawn_before_trials, expect_threshold, rules_of
 from .rounded import assert_fit, assert_near, size_of, threshold_error
 
@@ -126,7 +127,20 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
         rounds = run.spanner + run.rounds[:t]
         data = data_of(problem, rounds)
         words = f"of round {t}, on its {len(data[1])} data"
-        assert_fit(check, words, data, component.theta, problem.radius, size_of(problem, rounds))
+        mistaken = partial(mistaken_data, problem, run, t)
+        assert_fit(check, words, data, component.theta, problem.radius, size_of(problem, rounds), mistaken)
+
+
+def mistaken_data(problem: TabularProblem, run: Explored, t: int) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Data to which a wrong learner could fit the parameter of a round, by what they are."""
+    rounds = {
+        "the data of the round itself too: the next parameter": run.spanner + run.rounds[: t + 1],
+        "the data without the last round: the parameter before": run.spanner + run.rounds[: max(0, t - 1)],
+        "the data of the spanner alone": run.spanner,
+        "the data of exploration alone": run.rounds[:t],
+        "the data of all rounds: the last parameter": run.spanner + run.rounds,
+    }
+    return {name: data_of(problem, each) for name, each in rounds.items()}
 
 
 @pytest.mark.guarantee("S2", needs=["spanner_sampling"])

@@ -9,11 +9,12 @@ and with all samples drawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import xlogy
 
 from spanver.errors import ViolationError
 from spanver.evidence import log_e_law, log_e_mean, log_e_violated_law, min_samples_law, min_samples_mean
@@ -27,6 +28,7 @@ FIRST_LOOK = 64  # observations
 GROWTH = 2
 MISSED = 0.005  # probability of missing a violation of the discrepancy demanded, by each of the two ways
 POWER = 1.0 - MISSED
+REJECTED = 0.05  # level at which a mistake is no explanation of what was observed
 SHRINK_OBSERVATIONS = 2**15  # in the search for a smaller instance, after which no further one is begun
 
 
@@ -86,6 +88,7 @@ def law_experiment(
     of: str = "outcome",
     outcomes: Sequence[str] = (),
     tolerated: float = 0.0,
+    mistakes: Mapping[str, FloatArray] | None = None,
 ) -> Experiment:
     """Experiment: observations, which are indices, are independent and have this law, up to what is tolerated.
 
@@ -103,6 +106,8 @@ def law_experiment(
         Their names. Default: their indices.
     tolerated : float
         Total variation from the law that the guarantee allows.
+    mistakes : mapping of str to array, shape (k,)
+        Laws of wrong versions, by what would be wrong: `weights were squared`. A violation names those that explain it.
     """
     require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
     demanded = tolerated + check.discrepancy
@@ -113,6 +118,8 @@ def law_experiment(
         shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
         worst = int(np.argmax(np.abs(shares - law)))
         observed, expected = f"{names[worst]} with frequency {shares[worst]:.4g}", f"{law[worst]:.4g}"
+        told = [f"{wrong[worst]:.4g} if {mistake}" for mistake, wrong in explaining(drawn, law, mistakes or {})]
+        expected += f", and {' or '.join(told)}" if told else ""
         return Seen(of, observed, expected, list(zip(names, shares.tolist(), np.asarray(law).tolist(), strict=True)))
 
     return Experiment(
@@ -122,6 +129,28 @@ def law_experiment(
         seen,
         lambda drawn: log_e_violated_law(drawn, law, demanded),
     )
+
+
+def explaining(
+    drawn: Sequence[int], law: FloatArray, mistakes: Mapping[str, FloatArray]
+) -> list[tuple[str, FloatArray]]:
+    """Up to two mistaken laws that explain draws better than the right law and are not rejected, the likeliest first.
+
+    Parameters
+    ----------
+    drawn : sequence of int
+        Indices.
+    law : array, shape (k,)
+    mistakes : mapping of str to array, shape (k,)
+    """
+    counts = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law))
+
+    def log_likelihood(law: FloatArray) -> float:
+        return float(xlogy(counts, law).sum())
+
+    better = [each for each in mistakes.items() if log_likelihood(each[1]) > log_likelihood(law)]
+    possible = [each for each in better if log_e_law(drawn, each[1]) < -math.log(REJECTED)]
+    return sorted(possible, key=lambda each: -log_likelihood(each[1]))[:2]
 
 
 def mean_experiment(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spanver.errors import ViolationError
 from spanver.verification.check import Check
-from spanver.verification.experiment import Experiment, law_experiment
+from spanver.verification.experiment import Experiment, explaining, law_experiment
 from spanver.verification.search import experiments
 
 
@@ -52,3 +52,21 @@ def test_a_violation_that_is_seen_late_is_shrunk_on_a_bounded_number_of_observat
     assert smaller[0] >= 2**13
     assert 1 <= len(smaller) < 8
     assert sum(smaller[:-1]) < 2**15 <= sum(smaller)
+
+
+def test_a_violation_names_the_mistakes_that_explain_it_the_likeliest_first() -> None:
+    law, drawn = np.array([0.5, 0.5]), [0] * 60 + [1] * 20
+    mistakes = {
+        "the coin were fair": law,
+        "it lay on its side": np.array([0.1, 0.9]),
+        "tails were twice as likely": np.array([2.0, 1.0]) / 3.0,
+        "tails were thrice as likely": np.array([0.75, 0.25]),
+        "tails always came": np.array([1.0, 0.0]),
+    }
+    assert [name for name, _ in explaining(drawn, law, mistakes)] == [
+        "tails were thrice as likely",
+        "tails were twice as likely",
+    ]
+    assert explaining(drawn, law, {}) == []
+    seen = law_experiment(a_check(), coin(0.75), law, mistakes=mistakes).seen(drawn)
+    assert seen.expected == "0.5, and 0.75 if tails were thrice as likely or 0.6667 if tails were twice as likely"
