@@ -26,7 +26,7 @@ from spanver.strategies import realizing, relative_features, run_settings, tabul
 from spanver.subjects.results import SpannerResult
 from spanver.validation import LARGEST
 from spanver.values import FloatArray, ResponseId
-from spanver.verification.check import Check
+from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
 from spanver.verification.search import instances
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, Round, data_of, rounds_of
@@ -88,9 +88,11 @@ def judge_searches(
     for rule, limit, answer in each.searches:
         lengths = np.sqrt(np.maximum(((differences @ rule.precision) * differences).sum(axis=1), 0.0))
         searched = lengths.reshape(uncertain.shape) > rule.nu
-        assert (searched == uncertain)[decided].all(), (
-            "the rule of the search accepts other pairs than the uncertain ones"
-        )
+        if (wrong := decided & (searched != uncertain)).any():
+            one, two = np.argwhere(wrong)[0].tolist()
+            of = f"norm of the pair {one}, {two} by the rule of a search, whose nu is {rule.nu:.6g}"
+            right = f"{float(norms(features[one] - features[two], sigma)[0]):.6g}, where nu is {settings.nu:g}"
+            expect(False, of, f"{lengths.reshape(wrong.shape)[one, two]:.6g}", right)
         tried += limit if answer.responses is None else answer.tries
         found = () if answer.responses is None else answer.responses.ids
         assert not found or set(accepted) == set(found), "the pair found is not the one whose rewards were drawn"
@@ -115,7 +117,9 @@ def judge_drawn_pairs(
     sure = lengths - pair_error(check, problem, lengths, sigma, settings) > settings.nu
     first = next((k for k, is_sure in enumerate(sure) if is_sure), None)
     if not accepted:
-        assert first is None, f"the pair {tried[first or 0]} of norm {lengths[first or 0]} was passed over"
+        assert first is None, (
+            f"the pair {tried[first or 0]} of norm {lengths[first or 0]:.6g} was passed over, nu is {settings.nu:g}"
+        )
         assert len(tried) == settings.pairs_per_prompt, f"{len(tried)} pairs tried and none accepted"
     else:
         position = next((k for k, pair in enumerate(tried) if pair in (accepted, accepted[::-1])), None)
@@ -137,7 +141,8 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
     settings = replace(settings, prompts=prompts)
     built = build(check, problem, settings)
     assert len(built.rounds) == settings.prompts, f"{len(built.rounds)} rounds of {settings.prompts} were run"
-    for each, sigma in zip(built.rounds, sigmas(problem, built, settings.ridge), strict=False):
+    found = sigmas(problem, built, settings.ridge)
+    for t, (each, sigma) in enumerate(zip(built.rounds, found, strict=False)):
         assert not each.elsewhere, f"a query about prompt {each.elsewhere[0].prompt} in a round on {each.prompt}"
         accepted = [response for response, _ in each.rewards]
         assert len(accepted) in (0, 2), f"{len(accepted)} rewards were drawn in one round"
@@ -145,7 +150,13 @@ def test_the_first_uncertain_pair_of_a_round_is_accepted_and_no_other(
             one, two = problem.features[int(each.prompt)][[int(response) for response in accepted]]
             length = float(norms(one - two, sigma)[0])
             allowed = float(pair_error(check, problem, np.array([length]), sigma, settings)[0])
-            assert_at_least(check, f"norm of an accepted pair, where nu is {settings.nu}", length, settings.nu, allowed)
+            stale = next((before for before in reversed(found[:t]) if (before != sigma).any()), None)
+            words = (
+                f"norm of the pair {accepted[0]}, {accepted[1]} that round {t} accepted, where nu is {settings.nu:g}"
+            )
+            if stale is not None:
+                words += f" (without the pair accepted last it would be {float(norms(one - two, stale)[0]):.6g})"
+            assert_at_least(check, words, length, settings.nu, allowed)
             assert length > 0.0, "a pair of the same features was accepted"
         judge = judge_searches if each.searches else judge_drawn_pairs
         judge(check, problem, settings, each, sigma, accepted)
