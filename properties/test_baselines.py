@@ -1,6 +1,6 @@
 """The baselines of A3: their queries and the parameters of these (O1), their fits (E6), and T6's choice of pairs.
 
-*Proper* `[FMR25]` is read off the record: every response with a reward or label was drawn at that prompt by a sampling
+*Proper* `[paper]` is read off the record: every response with a reward or label was drawn at that prompt by a sampling
 query, with the parameter that the run states for the round. This parameter is fitted to the rounds before (E6), so it
 is fixed before the prompt is known. T4, which is about proper learners, is an illustration and cannot be tested.
 """

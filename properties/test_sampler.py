@@ -34,8 +34,8 @@ NEGLIGIBLE = 2e-7  # of all instances together, a fifth of the default alpha
 DELTA = 0.01  # of calls at large coverage
 MODERATE = table_of([0.5, 0.3, 0.2], [1.0, 6.0, 0.2])
 EVEN = table_of([0.75, 0.25], [1.0, 8.0])
-# Nearly all of the target is on a rare response, and nearly all of the rest on a less rare one: any other mean than that
-# of the weights lets the one pass for the other, or accepts next to nothing.
+# Nearly all of the target is on a rare response, and nearly all of the rest on a less rare one: any other mean than the
+# one of the weights lets the one pass for the other, or accepts next to nothing.
 RARE = table_of([0.93, 0.053, 0.017], [1.0, 100.0, 6000.0])
 RARER = table_of([0.95, 0.04, 0.01], [1.0, 100.0, 10_000.0])
 

@@ -1,7 +1,7 @@
 """The queries that a learner may make, what each costs, and what happens when the budget ends.
 
 A learner gets an oracle and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2;
-`[FMR25]`). `SamplingOracle` states what is common to both kinds: an `Oracle` is queried about a prompt, a
+`[paper]`). `SamplingOracle` states what is common to both kinds: an `Oracle` is queried about a prompt, a
 `PrefixOracle` about a prefix. The ledger is inside the oracle and counts every answer in Python integers, which have
 no largest value (O1). A budget is never exceeded: a query that does not fit raises `BudgetExceededError` (O3).
 """
@@ -135,7 +135,7 @@ class Oracle(SamplingOracle[Prompt], Protocol):
         ...
 
     def compare(self, prompt: Prompt, first: AnyResponse, second: AnyResponse) -> bool:
-        """Draw a preference: a Bradley-Terry label of odds `e^{r*(first) - r*(second)}`; 1 reward. `[ext]`."""
+        """Draw a preference: a Bradley-Terry label of odds `e^{r*(first) - r*(second)}`; 1 reward. `[paper]`."""
         ...
 
     def enumerate(self, prompt: Prompt) -> Responses:

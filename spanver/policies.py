@@ -19,7 +19,7 @@ from spanver.values import FloatArray, LinearScore, Place, Prefix, Response, Sco
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LinearSoftmax:
-    """`pi_theta(y|x) ∝ pi_ref(y|x) exp(<theta, phi(x,y)>/beta)`; `theta = 0` is the base policy. `[FMR25]`."""
+    """`pi_theta(y|x) ∝ pi_ref(y|x) exp(<theta, phi(x,y)>/beta)`; `theta = 0` is the base policy. `[paper]`."""
 
     theta: FloatArray
 
@@ -29,7 +29,7 @@ class LinearSoftmax:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TruncatedSoftmax:
-    """The exploration policy of A2: draw `y' ~ pi_ref(.|x)`, then `pi_f` with the truncated score of `y'`. `[FMR25]`.
+    """The exploration policy of A2: draw `y' ~ pi_ref(.|x)`, then `pi_f` with the truncated score of `y'`. `[paper]`.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class TruncatedSoftmax:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TruncatedMixture:
-    """Output of A2: the uniform mixture of the exploration policies of `T` rounds, which share one spanner. `[FMR25]`.
+    """Output of A2: the uniform mixture of the exploration policies of `T` rounds, which share one spanner. `[paper]`.
 
     Each output draws its round afresh.
 
@@ -90,7 +90,7 @@ class TruncatedMixture:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BestOfN:
-    """Draw `count` responses of the base policy and take the one of largest `<theta, phi(x,y)>`, as in A3. `[ext]`.
+    """Draw `count` responses of the base policy and take the one of largest `<theta, phi(x,y)>`, as in A3. `[ours]`.
 
     Of several with the largest score the first drawn is taken.
 

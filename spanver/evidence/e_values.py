@@ -164,7 +164,7 @@ def _tilted(came: NDArray[np.float64], chances: NDArray[np.float64], tilt: float
 
 
 def log_e_uncovered(accepted: ArrayLike, q: ArrayLike) -> float:
-    """Return the log e-value of S5 `[recon]`: `sum_t (-A_t - log(1 - (1-1/e) q_{t-1}))`.
+    """Return the log e-value of S5 `[ours]`: `sum_t (-A_t - log(1 - (1-1/e) q_{t-1}))`.
 
     It is the tilt `-1` of `log_e_chances`: its mean is exactly 1 while `P(A_t = 1 | past) = q_{t-1}`, at most 1 while
     the probability is larger, and it grows when uncovered pairs are left unaccepted.

@@ -20,7 +20,7 @@ _FIRST_ORDER = -40.0  # log of a number that adds nothing to 1 in double precisi
 
 
 def log_law_of_best(log_base: FloatArray, scores: FloatArray, count: int) -> FloatArray:
-    """Law of the response of largest score among `count` draws, the first drawn where several tie. `[ext]`.
+    """Law of the response of largest score among `count` draws, the first drawn where several tie. `[ours]`.
 
     With `F` the cumulative base law of scores, the largest is `s` with probability `F(s)^N - F(s-)^N`, and the first
     drawn of that score has the base law given the score. No digits are lost where the base probability of a score, or
@@ -167,7 +167,7 @@ _BLOCK = 10**7  # numbers of a race in memory at once
 
 
 def race_law(log_weights: FloatArray) -> FloatArray:
-    """Law of `argmax w_i/U_i` over a pool that is given: the index that A1r returns (`[ext]`).
+    """Law of `argmax w_i/U_i` over a pool that is given: the index that A1r returns (`[ours]`).
 
     `P(i) = integral over u in (0,1) of prod_{j != i} (1 - w_j u/w_i)^+`, a polynomial of degree `n - 1` up to
     `u = w_i/max w` and zero beyond, so that Gauss-Legendre quadrature with `n/2` nodes is exact.

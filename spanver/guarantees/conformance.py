@@ -6,7 +6,7 @@ another exact way to sample, breaks none. Conformance is judged only where a sub
 
 from __future__ import annotations
 
-from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, RECON, Guarantee
+from spanver.guarantees.guarantee import BOTH, EXACT, OURS, PAPER, Guarantee
 
 GROUP = "Conformance"
 
@@ -17,14 +17,14 @@ GUARANTEES = (
         "The pilot has exactly N draws, and Z is their mean weight. At most N fresh trials accept with probability "
         "min(1, w/(M Z)); then a fresh base response is returned. The law of the output is that of A1, its fallback "
         "included.",
-        BOTH, "FMR25; constants as in Rohatgi et al. 2025", FMR25, claim="A1"),
+        BOTH, "FMR25 Algorithm 1, p. 36", PAPER, claim="A1"),
     Guarantee("C-A1r", GROUP, "the race sampler is A1r",
         "Exactly N = max(1, ceil(M/4 log(1/delta))) responses are drawn, and the law of the winner is that of "
         "argmax w/U.",
-        BOTH, "ext", EXT, claim="A1r"),
+        BOTH, "", OURS, claim="A1r"),
     Guarantee("C-A2", GROUP, "exploration is phase 2 of A2",
         "Every trial of an exploration round has the truncated score of its round, up to a constant, and accepts at "
         "the threshold of A1 for a pilot of N draws of that round.",
-        EXACT, "FMR25 skeleton; recon parameters", RECON, claim="A2"),
+        EXACT, "FMR25 Algorithm 3, p. 44; parameters are ours", PAPER, claim="A2"),
 )
 # fmt: on

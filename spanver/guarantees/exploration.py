@@ -1,20 +1,20 @@
 """Exploration with truncated policies (E1 to E7) and its bounds, as functions of numbers.
 
 Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
-entry: one out of range raises `ArgumentError`. All constants are reconstructed (`[recon]`): they are not the paper's.
+entry: one out of range raises `ArgumentError`. All constants are `[ours]`: they are not the paper's.
 """
 
 from __future__ import annotations
 
 import math
 
-from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, RECON, STANDARD, STATISTICAL, Cost, Guarantee
+from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, OURS, REPAIRED, STANDARD, STATISTICAL, Cost, Guarantee
 from spanver.guarantees.identities import kl_bound, log_coverage_bound
 from spanver.validation import ROUNDING, require_positive, require_probability, require_real, require_share
 
 
 def confidence_radius(ridge: float, radius: float, reward_range: float, delta: float, log_det_ratio: float) -> float:
-    """Return E1's `gamma = s/2 + sqrt(s^2/4 + 4 lambda B^2)`, the radius of the confidence ellipsoid `[recon]`.
+    """Return E1's `gamma = s/2 + sqrt(s^2/4 + 4 lambda B^2)`, the radius of the confidence ellipsoid `[ours]`.
 
     `s = sigma sqrt(2 log(1/delta) + log det(Sigma/lambda))` with `sigma = R_max/sqrt(2)`, for differences of two
     rewards under the noise of section 1; rewards that are `tau`-sub-Gaussian come under `reward_range = 2 tau`.
@@ -42,7 +42,7 @@ def confidence_radius(ridge: float, radius: float, reward_range: float, delta: f
 
 
 def score_error(nu: float, gamma: float) -> float:
-    """Return `nu gamma`, the bound on `abs(f_t - f*)` that E1 gives on covered responses (E2; FMR25 idea).
+    """Return `nu gamma`, the bound on `abs(f_t - f*)` that E1 gives on covered responses (E2, `[ours]`).
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def score_error_premise(nu: float, gamma: float, beta: float) -> bool:
 
 
 def log_truncated_coverage(log_coverage: float, covered_probability: float) -> float:
-    """Return E3's bound on `log C(pi_t|x,y')`: `1 + log C(pi*|x) - log pi*(covered|x,y')` `[recon]`.
+    """Return E3's bound on `log C(pi_t|x,y')`: `1 + log C(pi*|x) - log pi*(covered|x,y')` `[ours]`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def log_truncated_coverage(log_coverage: float, covered_probability: float) -> f
 
 
 def log_untruncated_coverage(oscillation: float, beta: float) -> float:
-    """Return what the log coverage exceeds in E4's witness without truncation: `log 0.9 + osc(f_t)/beta` `[recon]`.
+    """Return what the log coverage exceeds in E4's witness without truncation: `log 0.9 + osc(f_t)/beta` `[ours]`.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def log_untruncated_coverage(oscillation: float, beta: float) -> float:
 def truncated_gap(
     beta: float, reward_range: float, squared_error: float, uncovered: float, optimal_uncovered: float
 ) -> float:
-    """Return E5's bound on `beta KL(pi_t || pi*)` at one prompt and one `y'` (tight, `[recon]`).
+    """Return E5's bound on `beta KL(pi_t || pi*)` at one prompt and one `y'` (tight, `[ours]`).
 
     It is `e^{1/2}/(2 beta) E_{pi_t}[(f_t - f*)^2 1_covered] + R_max pi_t(uncovered) + 2 log 2 beta u`.
 
@@ -129,7 +129,7 @@ def truncated_gap(
 
 
 def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
-    """Return E5's bound on `log pi_t(uncovered)`: `log 2 + 1/2 + log C(pi*|x) + log pi_ref(uncovered|x,y')` `[recon]`.
+    """Return E5's bound on `log pi_t(uncovered)`: `log 2 + 1/2 + log C(pi*|x) + log pi_ref(uncovered|x,y')` `[ours]`.
 
     It holds, like `truncated_gap`, where `pi*(uncovered|x,y') <= 1/2`.
 
@@ -159,29 +159,30 @@ GUARANTEES = (
         "Under bounded, fresh noise, with probability >= 1-delta, for all t: ||theta_t - theta*||_{Sigma_t} <= "
         "gamma_t = s_t/2 + sqrt(s_t^2/4 + 4 lambda B^2), s_t = sigma sqrt(2 log(1/delta) + log "
         "det(Sigma_t/lambda)), sigma = R_max/sqrt(2) (sqrt(2) tau for tau-sub-Gaussian rewards).",
-        STATISTICAL, "recon; all t at once", RECON, confidence_radius, cost=Cost.RUN),
+        STATISTICAL, "FMR25 Lemma G.3, p. 45, with constants", OURS, confidence_radius, cost=Cost.RUN),
     Guarantee("E2", GROUP, "truncated scores are accurate",
         "With f*(y) = <theta*, v(x,y,y')> 1_covered: nu max_t gamma_t <= beta/2 (same lambda) implies abs(f_t - f*) "
         "<= beta/2.",
-        GIVEN, "FMR25 idea; recon constant", RECON, score_error, given="E1"),
+        GIVEN, "a step of FMR25 Lemma G.6, p. 47, at half of its nu", OURS, score_error, given="E1"),
     Guarantee("E3", GROUP, "truncation keeps rejection sampling cheap",
         "Then, for y' with pi_ref(y'|x) > 0: C(pi_t | x, y') <= e C(pi*|x) / pi*(covered | x, y').",
-        GIVEN, "FMR25 idea, recon constants", RECON, log_truncated_coverage, given="E2"),
+        GIVEN, "FMR25 Lemma G.6, p. 47, for y' of the support, at half of its nu", REPAIRED, log_truncated_coverage,
+        given="E2"),
     Guarantee("E4", GROUP, "without truncation coverage explodes",
         "Without truncation C(pi_t | x, y') exceeds 0.9 exp(osc(f_t)/beta) on a witness with C(pi*) = 1 on which "
         "E1 holds.",
-        EXACT, "recon", RECON, log_untruncated_coverage),
+        EXACT, "a witness for FMR25 footnote 7, p. 9", OURS, log_untruncated_coverage),
     Guarantee("E5", GROUP, "gap of one round",
         "For y' in the support and u = pi*(uncovered|x,y') <= 1/2: beta KL(pi_t || pi*) <= e^{1/2}/(2 beta) "
         "E_{pi_t}[(f_t-f*)^2 1_covered] + R_max pi_t(uncovered) + 2 ln2 beta u (tight), and pi_t(uncovered) <= 2 "
         "e^{1/2} C(pi*|x) pi_ref(uncovered|x,y').",
-        GIVEN, "recon", RECON, truncated_gap, given="E2"),
+        GIVEN, "in place of FMR25 Lemmas G.5 and G.7, p. 47, at half of their nu", OURS, truncated_gap, given="E2"),
     Guarantee("E6", GROUP, "the fit is optimal on the ball",
         "The fit obeys ||theta|| <= B and the KKT conditions (gradient = -mu theta, mu >= 0, mu (||theta|| - B) = "
         "0), also for rank-deficient data.",
-        EXACT, "-", NONE),
+        EXACT, "", NONE),
     Guarantee("E7", GROUP, "ridge regression solves its normal equations",
         "A ridge regression (any library's) solves its normal equations.",
-        EXACT, "standard", STANDARD),
+        EXACT, "", STANDARD),
 )
 # fmt: on

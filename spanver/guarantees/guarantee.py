@@ -26,14 +26,14 @@ class Kind(Enum):
 
 
 class Provenance(Enum):
-    """Where the least certain part of a statement comes from: reconstructed constants make it `RECON`."""
+    """Whose a statement is. FMR25 is the paper: Foster, Mhammedi and Rohatgi, COLT 2025."""
 
-    FMR25 = "FMR25"
-    """The paper's: name, form and rate."""
-    RECON = "recon"
-    """Reconstructed so that the paper's rate follows; the paper's own constants may differ."""
-    EXT = "ext"
-    """Goes beyond the paper."""
+    PAPER = "paper"
+    """As printed."""
+    REPAIRED = "paper, repaired"
+    """False or not proved as printed: docs/errata.md has the counterexample and the repair."""
+    OURS = "ours"
+    """Sharper than the paper, or beyond it; docs/mathematics.md has the proof."""
     STANDARD = "standard"
     """Known from elsewhere."""
     NONE = "-"
@@ -59,7 +59,7 @@ class Guarantee:
     kind : tuple of Kind
         Most guarantees have one kind.
     source : str
-        Where it comes from, in words.
+        Number and page of what it is, implies or replaces; may be empty.
     provenance : Provenance
     bound : callable or None
         The function of numbers behind an inequality; its main one where there are several.
@@ -91,13 +91,12 @@ class Guarantee:
 
     @property
     def source_text(self) -> str:
-        """The source, with the provenance where the source does not name it."""
-        named = self.provenance.value in self.source
-        return self.source if named else f"{self.source} ({self.provenance.value})"
+        """Whose it is, and the source: `paper: FMR25 Theorem F.2, p. 37`."""
+        return f"{self.provenance.value}: {self.source}" if self.source else self.provenance.value
 
 
 EXACT, STATISTICAL, SCALING, ILLUSTRATION = (Kind.EXACT,), (Kind.STATISTICAL,), (Kind.SCALING,), (Kind.ILLUSTRATION,)
 
 GIVEN, BOTH = (Kind.EXACT_GIVEN,), (Kind.STATISTICAL, Kind.EXACT)
 
-FMR25, RECON, EXT, STANDARD, NONE = Provenance
+PAPER, REPAIRED, OURS, STANDARD, NONE = Provenance

@@ -2,8 +2,8 @@
 
 `y*` is *met* when a sampling answer is `y*` or a reward query names it. The learner's output is one more guess, so a
 ceiling on its mass at `y*` follows; success needs a floor. Where the ceiling exceeds the floor nothing is decided:
-these functions give the two numbers and no verdict. The family and the constants are reconstructed (`[recon]`), one
-term of the strong oracle's is an extension (`[ext]`); the theorem is FMR25's (Thm 2.1).
+these functions give the two numbers and no verdict. The theorem is the paper's (FMR25 Theorem 2.1, p. 7); the
+chances with their constants, and the signs in place of a sphere, are `[ours]`.
 
 `samples` counts sampling queries, those that the returned policy makes for one output included; `rewards` counts reward
 queries; `responses` is `|Y|`; `coverage` is `C = 1/pi_ref(y*)`. Every argument is validated on entry: one out of range
@@ -16,7 +16,7 @@ import math
 import operator
 from collections.abc import Sequence
 
-from spanver.guarantees.guarantee import FMR25, ILLUSTRATION, RECON, SCALING, STATISTICAL, Cost, Guarantee, Kind
+from spanver.guarantees.guarantee import ILLUSTRATION, OURS, PAPER, SCALING, STATISTICAL, Cost, Guarantee, Kind
 from spanver.validation import (
     require,
     require_count,
@@ -29,7 +29,7 @@ from spanver.validation import (
 
 
 def needle_met_weak_exact(samples: int, rewards: int, responses: int, coverage: float) -> float:
-    """Return the exact chance that `samples` weak draws and `rewards` guesses meet the needle (T1, `[recon]`).
+    """Return the exact chance that `samples` weak draws and `rewards` guesses meet the needle (T1, `[ours]`).
 
     `1 - (1 - 1/C)^n (1 - m/(|Y| - 1))` for `n` draws and `m` distinct guesses other than `y0`.
 
@@ -62,7 +62,7 @@ def needle_met_weak_exact(samples: int, rewards: int, responses: int, coverage: 
 def needle_strong_chance(coverage: float, beta: float, dimension: int) -> float:
     """Return T1's `p` for the strong oracle: the bound on the chance that one answer is the needle.
 
-    `min{ e/(C-1+e) + exp(-beta^2 d/2) [recon], exp(1/(2 beta^2 d))/(C-1) [ext] }`; above 1 it says nothing.
+    `min{ e/(C-1+e) + exp(-beta^2 d/2) [ours], exp(1/(2 beta^2 d))/(C-1) [ours] }`; above 1 it says nothing.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def multi_turn_cost(
     partition_samples: int,
     per_token: int,
 ) -> tuple[int, int]:
-    """Return the most `(samples, rewards)` of multi-turn SpannerSampling: a polynomial in the horizon (T5; `[recon]`).
+    """Return the most `(samples, rewards)` of multi-turn SpannerSampling: a polynomial in the horizon (T5; `[ours]`).
 
     Each sweep is begun by a new pair or is the first, so there are at most `1 + sum_h K_h` of them. In each a layer's
     pair is rolled out twice `N_roll` times, with a check, a token and a normaliser at every layer below.
@@ -210,29 +210,30 @@ GUARANTEES = (
         "n samples (those of one output included), while success needs E pi_hat(y*) >= (1-delta)(J* - eps). p = "
         "1/C for the weak oracle, for the strong one min{e/(C-1+e) + exp(-beta^2 d/2), exp(1/(2 beta^2 d))/(C-1)}. "
         "Learners that enumerate are outside it.",
-        STATISTICAL, "FMR25 Thm 2.1; recon instance, last term ext", RECON, needle_output_ceiling, cost=Cost.RUN),
+        STATISTICAL, "FMR25 Theorem 2.1, p. 7, with explicit chances, and signs for the sphere", OURS,
+        needle_output_ceiling, cost=Cost.RUN),
     Guarantee("T2", GROUP, "SpannerSampling is efficient",
         "P(J(pi*) - J(pi_hat) > eps) <= delta; T_data = O~(R_max^2 d^2/(beta min(eps,beta))) free of C; T_comp = "
         "O~(C R_max^2/beta^2 * T_data^2). Slopes: T_comp in C in [.95, 1.05], T_data in C in [-.05, .05], T_data "
         "in d at most 2, (average gap / log T_exp) in T_exp in [-1.15, -.85].",
-        (Kind.STATISTICAL, Kind.SCALING), "FMR25 Thm 3.1; recon parameters", FMR25, cost=Cost.RUN),
+        (Kind.STATISTICAL, Kind.SCALING), "FMR25 Theorem 3.1, p. 9; derived parameters are ours", PAPER, cost=Cost.RUN),
     Guarantee("T3", GROUP, "regret",
         "The cumulative gap of phase 2 grows like (d^2 R_max^2/beta) log^2 T, against sqrt(T) without the fast "
         "rate; for phase 1 set for the horizon, or after subtracting the exact uncovered term (which is linear in "
         "T).",
-        SCALING, "FMR25 Thm 3.1", FMR25),
+        SCALING, "FMR25 Theorem 3.1, p. 9", PAPER),
     Guarantee("T4", GROUP, "training-time interventions",
         "Under rETH no proper learner has both T_data and T_comp polynomial. Not testable: what is shown is the "
         "trade-off of OnlineDPO, XPO and exhaustive proper search against SpannerSampling on the Max-k-DNF family.",
-        ILLUSTRATION, "FMR25 Thm 4.1; recon family", FMR25),
+        ILLUSTRATION, "FMR25 Theorem 4.1, p. 10; the family shown is ours", PAPER),
     Guarantee("T5", GROUP, "multi-turn",
         "On the tokens family (C_cond <= 2, C(pi*) = C_cond^H) MTSS' T_comp grows polynomially in H; "
         "sequence-level SpannerSampling's log2 slope in H, its known polynomial factor divided out, is in [.9, "
         "1.1] log2 C_cond.",
-        SCALING, "FMR25 Thm 5.1; recon algorithm and family", FMR25, multi_turn_cost),
+        SCALING, "FMR25 Theorem 5.1, p. 13; algorithm and family are ours", PAPER, multi_turn_cost),
     Guarantee("T6", GROUP, "coverage is not needed for data",
         "In the full-table model elliptical enumeration reaches eps on the covered-needle family with T_data free "
         "of C, at T_enum ~ |Y| a round.",
-        SCALING, "FMR25 abstract", FMR25),
+        SCALING, "FMR25 (4), p. 5", PAPER),
 )
 # fmt: on

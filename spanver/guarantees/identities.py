@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import operator
 
-from spanver.guarantees.guarantee import EXACT, FMR25, NONE, RECON, STANDARD, Guarantee
+from spanver.guarantees.guarantee import EXACT, NONE, OURS, PAPER, STANDARD, Guarantee
 from spanver.validation import ROUNDING, require_count, require_positive, require_real
 
 
 def log_coverage_bound(oscillation: float, beta: float) -> float:
-    """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[FMR25]`.
+    """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[paper]`.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def log_coverage_bound(oscillation: float, beta: float) -> float:
 
 
 def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
-    """Return the logarithm of `kl_bound`, which overflows for deviations above 709 (I4, `[recon]`).
+    """Return the logarithm of `kl_bound`, which overflows for deviations above 709 (I4, `[ours]`).
 
     Parameters and errors are those of `kl_bound`. Minus infinity where `squared_error` is 0.
     """
@@ -45,7 +45,7 @@ def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
 
 
 def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
-    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `e^b/(2 beta) E_{pi_f} (f - g - c)^2` `[recon]`.
+    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `e^b/(2 beta) E_{pi_f} (f - g - c)^2` `[ours]`.
 
     The ratio of the two sides tends to 1 as `b` falls to 0.
 
@@ -73,7 +73,7 @@ def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
 
 
 def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> float:
-    """Return the upper bound of I6 on `log C(pi*)` over sequences: `H log C_cond` `[FMR25]`.
+    """Return the upper bound of I6 on `log C(pi*)` over sequences: `H log C_cond` `[paper]`.
 
     Parameters
     ----------
@@ -95,25 +95,25 @@ GUARANTEES = (
     Guarantee("I1", GROUP, "policies are normalised and shift invariant",
         "Policies sum to 1 on the support of pi_ref, and do not change when c(x) is added to scores or a vector "
         "u(x) to all phi(x,.).",
-        EXACT, "-", NONE),
+        EXACT, "", NONE),
     Guarantee("I2", GROUP, "gap is divergence from the optimum",
         "J(pi*) - J(pi) = beta E_x KL(pi || pi*) for every pi on the support; J(pi*) = beta E log E exp(r*/beta).",
-        EXACT, "standard", STANDARD),
+        EXACT, "FMR25 Lemma G.4, p. 46, for softmax policies", STANDARD),
     Guarantee("I3", GROUP, "range of the optimal policy's coverage",
         "1 <= C(pi*) <= exp(osc(r*)/beta); C(pi_ref) = 1; for one fixed r*, C(pi*) is non-decreasing in 1/beta.",
-        EXACT, "FMR25", FMR25, log_coverage_bound),
+        EXACT, "FMR25 Section 2, p. 7, with R_max for osc(r*)", PAPER, log_coverage_bound),
     Guarantee("I4", GROUP, "divergence by squared score error",
         "abs(f - g - c(x)) <= b beta for some c(x) implies beta KL(pi_f || pi_g) <= e^b/(2 beta) E_{pi_f} (f - g - "
         "c)^2 (tight).",
-        EXACT, "recon", RECON, kl_bound),
+        EXACT, "a step of FMR25 Lemma G.5, p. 47, with its constant", OURS, kl_bound),
     Guarantee("I5", GROUP, "soft performance difference over tokens",
         "V*_1 - V^pi_1 = beta E_pi sum_h KL(pi_h || pi*_h).",
-        EXACT, "standard", STANDARD),
+        EXACT, "FMR25 Lemma N.5, p. 114", STANDARD),
     Guarantee("I6", GROUP, "coverage of sequences by coverage of tokens",
         "C(pi*) <= C_cond^H; the token recursion and the sequence optimum give the same policy.",
-        EXACT, "FMR25", FMR25, log_sequence_coverage),
+        EXACT, "FMR25 (13), p. 13", PAPER, log_sequence_coverage),
     Guarantee("I7", GROUP, "a token's value on every completion",
         "r* - beta sum_{l>h} log(pi*_l/pi_ref,l) = Q_h(s,a) on every completion of (s,a).",
-        EXACT, "recon", RECON),
+        EXACT, "from FMR25 Lemma N.4, p. 113", OURS),
 )
 # fmt: on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, Guarantee
+from spanver.guarantees.guarantee import BOTH, EXACT, OURS, PAPER, Guarantee
 
 GROUP = "Oracle"
 
@@ -12,14 +12,14 @@ GUARANTEES = (
     Guarantee("O1", GROUP, "the ledger counts every answer",
         "The ledger equals the number of answers that a literal run would have returned, also after errors, "
         "budgets and interruptions.",
-        EXACT, "FMR25 cost model", FMR25),
+        EXACT, "FMR25 Definition 2.1, p. 6, and Definition 2.2, p. 7", PAPER),
     Guarantee("O2", GROUP, "counting without drawing has the law of drawing",
         "Counted and literal runs have the same law of (accepted pairs, outputs, ledger), query by query and "
         "end to end.",
-        BOTH, "ext; exact law by enumeration on small tables", EXT),
+        BOTH, "", OURS),
     Guarantee("O3", GROUP, "budgets hold",
         "A budget of n answers is never exceeded, and running out is a clear, typed error. A sampler or learner of "
         "which a query was refused lets this error out, and returns no result in its place.",
-        EXACT, "ext", EXT),
+        EXACT, "", OURS),
 )
 # fmt: on

@@ -1,6 +1,6 @@
 """The derived parameters of SpannerSampling (section 3, A2): settings for which T2's success is proved.
 
-`P(J(pi*) - J(pi_hat) > eps) <= delta` with them, for `beta <= R_max`. They are reconstructed (`[recon]`), not the
+`P(J(pi*) - J(pi_hat) > eps) <= delta` with them, for `beta <= R_max`. They are `[ours]`, not the
 paper's, and safe rather than tight: runs use practical settings and show the ratio.
 """
 
@@ -20,7 +20,7 @@ SMALLEST, LARGEST = 1e-30, 1e30
 
 @dataclass(frozen=True, slots=True)
 class DerivedParameters:
-    """What A2 runs with to have its guarantee, and what it was derived from (section 3, `[recon]`).
+    """What A2 runs with to have its guarantee, and what it was derived from (section 3, `[ours]`).
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class DerivedParameters:
 def derived_parameters(
     eps: float, delta: float, dimension: int, beta: float, radius: float, reward_range: float, coverage: float
 ) -> DerivedParameters:
-    """Return the parameters for which SpannerSampling is proved to succeed (A2, section 3; `[recon]`).
+    """Return the parameters for which SpannerSampling is proved to succeed (A2, section 3; `[ours]`).
 
     `T = K_max + T_exp` appears in both terms. Both grow with `T`, but only like a power of its logarithm, so that
     raising `T` from 1 until it is at least their sum ends, at the least solution.

@@ -1,21 +1,21 @@
 """Samplers (R1 to R6) and their bounds, as functions of numbers.
 
 Counts are Python integers and may pass `2**63`. Every argument is validated on entry: one out of range raises
-`ArgumentError`. The constants of R4 are an extension (`[ext]`): they are not the paper's.
+`ArgumentError`. R4 is `[ours]`.
 """
 
 from __future__ import annotations
 
 import math
 
-from spanver.guarantees.guarantee import BOTH, EXACT, EXT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Cost, Guarantee
+from spanver.guarantees.guarantee import BOTH, EXACT, NONE, OURS, PAPER, STANDARD, STATISTICAL, Cost, Guarantee
 from spanver.validation import LARGEST, require_count, require_coverage, require_probability, require_real, to_float
 
 
 def sampler_trials(multiplier: float, delta: float) -> int:
     """Return A1's `N = ceil(4 M log(4/delta))`: draws of the pilot, and the most trials after it (R1).
 
-    `[FMR25; constants as in Rohatgi et al. 2025, arXiv 2510.03149]`.
+    `[paper: Algorithm 1, p. 36]`.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def sampler_samples(multiplier: float, delta: float) -> int:
 
 
 def sampler_multiplier(coverage: float) -> float:
-    """Return `4C`, the least multiplier for which R3 promises total variation `delta` `[FMR25]`.
+    """Return `4C`, the least multiplier for which R3 promises total variation `delta` `[paper]`.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def sampler_multiplier(coverage: float) -> float:
 
 
 def race_total_variation(coverage: float, draws: int) -> float:
-    """Return the upper bound of R4 on the race sampler's total variation: `(1 - 1/C)^N` (tight, `[ext]`).
+    """Return the upper bound of R4 on the race sampler's total variation: `(1 - 1/C)^N` (tight, `[ours]`).
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def race_total_variation(coverage: float, draws: int) -> float:
 
 
 def race_draws(coverage: float, delta: float) -> int:
-    """Return A1r's `N = ceil(C log(1/delta))`, for which R4 promises total variation `delta` `[ext]`.
+    """Return A1r's `N = ceil(C log(1/delta))`, for which R4 promises total variation `delta` `[ours]`.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def race_draws(coverage: float, delta: float) -> int:
 
 
 def race_samples(multiplier: float, delta: float) -> int:
-    """Return the samples that one call of A1r takes where A1 would take the multiplier `M`: `N` for `C = M/4` `[ext]`.
+    """Return the samples that one call of A1r takes where A1 would take the multiplier `M`: `N` for `C = M/4` `[ours]`.
 
     Arguments are as for `sampler_trials`. A multiplier below 4 belongs to no coverage: R4 then promises nothing.
 
@@ -124,28 +124,28 @@ GROUP = "Sampler"
 GUARANTEES = (
     Guarantee("R1", GROUP, "samples of one call",
         "A call takes at most 2N + 1 base samples, N = ceil(4 M log(4/delta)).",
-        EXACT, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_samples),
+        EXACT, "FMR25 Algorithm 1, p. 36, and Theorem F.2, p. 37", PAPER, sampler_samples),
     Guarantee("R2", GROUP, "law of an accepted response",
         "Given a pilot with M Z >= max w over the support, the law given acceptance is exactly pi_f. So the output is "
         "within delta of pi_f where M >= 4 C(pi_f|x) and M >= max w / min w, which makes every pilot such a one.",
-        STATISTICAL, "recon; exact on small Y", RECON),
+        STATISTICAL, "FMR25 Lemma F.4, p. 38", PAPER),
     Guarantee("R3", GROUP, "distance to the target",
         "M >= 4 C(pi_f|x) implies TV(law, pi_f) <= delta.",
-        STATISTICAL, "FMR25; constants as in Rohatgi et al. 2025", FMR25, sampler_multiplier),
+        STATISTICAL, "FMR25 Theorem F.2, p. 37, and Lemma F.1, p. 38", PAPER, sampler_multiplier),
     Guarantee("R4", GROUP, "distance of the race sampler",
         "The race sampler has TV <= (1 - 1/C)^N (tight), so that N = ceil(C log(1/delta)) responses are enough for "
         "delta. It takes no more than A1 may (R1).",
-        BOTH, "ext", EXT, race_total_variation),
+        BOTH, "", OURS, race_total_variation),
     Guarantee("R5", GROUP, "no effect of a constant",
         "Adding a constant c to f changes nothing up to rounding, abs(c)/beta <= 1e4; no overflow there.",
-        EXACT, "-", NONE),
+        EXACT, "", NONE),
     Guarantee("R6", GROUP, "a sampler of a finite law has that law",
         "A sampler of a given finite law (any library's; of probabilities, of weights of any scale, of logits, of a "
         "batch of laws) has that law: its draws are independent, and the same seed gives the same draws.",
-        BOTH, "standard", STANDARD, cost=Cost.DRAW),
+        BOTH, "", STANDARD, cost=Cost.DRAW),
     Guarantee("R7", GROUP, "draws without replacement follow one another",
         "A sampler without replacement draws the set that successive draws give, each in proportion to the weights of "
         "the outcomes that are left; the same seed gives the same set.",
-        BOTH, "standard", STANDARD),
+        BOTH, "", STANDARD),
 )
 # fmt: on

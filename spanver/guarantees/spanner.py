@@ -1,7 +1,7 @@
 """The spanner of A2 (S1 to S8) and its bounds, as functions of numbers.
 
 Counts are Python integers and may pass `2**63`. Every argument is validated on entry: one out of range raises
-`ArgumentError`. The constants of S4, S5 and S6 are reconstructed (`[recon]`): they are not the paper's.
+`ArgumentError`. S4, S5 and S6 are `[ours]`: they are not the paper's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import operator
 from decimal import Context, Decimal, localcontext
 
 from spanver.evidence.e_values import FRACTION_FIRED
-from spanver.guarantees.guarantee import EXACT, FMR25, NONE, RECON, STANDARD, STATISTICAL, Guarantee
+from spanver.guarantees.guarantee import EXACT, NONE, OURS, PAPER, STANDARD, STATISTICAL, Guarantee
 from spanver.validation import (
     require_count,
     require_coverage,
@@ -26,7 +26,7 @@ DIGITS = 80
 
 
 def spanner_size_bound(dimension: int, ridge: float, nu: float) -> int:
-    """Return the largest `K` with `K log(1 + nu^2) <= d log(1 + 4K/(lambda d))` (S4; FMR25 form, `[recon]` constants).
+    """Return the largest `K` with `K log(1 + nu^2) <= d log(1 + 4K/(lambda d))` (S4, `[ours]`).
 
     The left side minus the right is convex in `K` and 0 at 0, so the `K` allowed are all those up to the one returned,
     which is found by bracketing. Arithmetic in 80 digits decides the integer edge for the doubles given.
@@ -78,7 +78,7 @@ def _log1p(x: Decimal) -> Decimal:
 
 
 def uncovered_budget(spanner_size: int, delta: float) -> float:
-    """Return S5's bound on `sum_t q_{Sigma_{t-1}}`, and so on `T_prompt q`: `(K + log(1/delta))/(1 - 1/e)` `[recon]`.
+    """Return S5's bound on `sum_t q_{Sigma_{t-1}}`, and so on `T_prompt q`: `(K + log(1/delta))/(1 - 1/e)` `[ours]`.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def uncovered_budget(spanner_size: int, delta: float) -> float:
 
 
 def uncovered_probability(coverage: float, pairs_per_prompt: int, q: float) -> float:
-    """Return S6's bound on the chance that a policy leaves what is covered: `max(1, C/T_span) q/(1 - 1/e)` `[recon]`.
+    """Return S6's bound on the chance that a policy leaves what is covered: `max(1, C/T_span) q/(1 - 1/e)` `[ours]`.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def uncovered_probability(coverage: float, pairs_per_prompt: int, q: float) -> f
 
 
 def spanner_cost(tries: int, spanner_size: int) -> tuple[int, int]:
-    """Return phase 1's cost `(samples, rewards)` when pairs are tried one by one: `(2 tries, 2K)` (S7, `[FMR25]`).
+    """Return phase 1's cost `(samples, rewards)` when pairs are tried one by one: `(2 tries, 2K)` (S7, `[paper]`).
 
     Parameters
     ----------
@@ -138,32 +138,32 @@ GUARANTEES = (
     Guarantee("S1", GROUP, "acceptance at norm above nu",
         "Every accepted pair had norm > nu under the Sigma before it, at most one per prompt round; in literal "
         "runs no pair tried before it in its round had (ties up to rounding are free).",
-        EXACT, "FMR25", FMR25),
+        EXACT, "FMR25 Algorithm 3, p. 44", PAPER),
     Guarantee("S2", GROUP, "Sigma is the ridge plus the accepted pairs",
         "Sigma = lambda I + sum v v^T, symmetric positive definite.",
-        EXACT, "FMR25", FMR25),
+        EXACT, "FMR25 Algorithm 3, p. 44", PAPER),
     Guarantee("S3", GROUP, "log determinant adds up",
         "log det Sigma - d log lambda = sum log(1 + ||v_i||^2_{Sigma_{i-1}^-1}).",
-        EXACT, "standard", STANDARD),
+        EXACT, "", STANDARD),
     Guarantee("S4", GROUP, "size",
         "K log(1+nu^2) <= d log(1 + 4K/(lambda d)): the size depends on d, lambda, nu only, not on T_span or "
         "T_prompt.",
-        EXACT, "FMR25 form, recon constants", RECON, spanner_size_bound),
+        EXACT, "implies FMR25 Lemma G.8, p. 52", OURS, spanner_size_bound),
     Guarantee("S5", GROUP, "what stays uncovered",
         "With probability >= 1-delta, at any stopping time: sum_t q_{Sigma_{t-1}} <= (K + log(1/delta))/(1 - 1/e), "
         "so T_prompt * q_{Sigma_span} is too. Tested by prod_t e^{-A_t}/(1 - (1-1/e) q_{t-1}), of mean exactly 1.",
-        STATISTICAL, "recon; q exact on a table", RECON, uncovered_budget),
+        STATISTICAL, "implies FMR25 Lemma G.9, p. 52", OURS, uncovered_budget),
     Guarantee("S6", GROUP, "policies stay where the spanner covers",
         "For every pi dominated by pi_ref with coverage <= C (also one that depends on y' with C(pi(.|x,y')) <= C "
         "for each y'): E_x P_{y~pi, y'~pi_ref}(uncovered) <= max(1, C/T_span) q_{Sigma_span}/(1 - 1/e).",
-        EXACT, "recon", RECON, uncovered_probability),
+        EXACT, "with S5 sharper than FMR25 (8), p. 8", OURS, uncovered_probability),
     Guarantee("S7", GROUP, "cost",
         "Phase 1 costs the answers returned: 2 x the pairs tried when pairs are tried one by one, and 2K "
         "rewards.",
-        EXACT, "FMR25", FMR25, spanner_cost),
+        EXACT, "FMR25 Algorithm 3, p. 44", PAPER, spanner_cost),
     Guarantee("S8", GROUP, "invariances",
         "Rotating features changes no acceptance (ties apart); phi -> c phi, lambda -> c^2 lambda neither; norms "
         "never grow as Sigma grows.",
-        EXACT, "-", NONE),
+        EXACT, "", NONE),
 )
 # fmt: on

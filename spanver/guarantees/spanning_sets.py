@@ -20,6 +20,6 @@ GUARANTEES = (
     Guarantee("B3", GROUP, "a chosen list covers to nu",
         "With Sigma = lambda I + sum b b^T, no vector of the set (chosen ones included) has norm above nu; judged "
         "only for code that promises it.",
-        EXACT, "-", NONE),
+        EXACT, "", NONE),
 )
 # fmt: on

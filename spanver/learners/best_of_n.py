@@ -1,4 +1,4 @@
-"""Best-of-N (A3): learn passively, then keep the best of `N` draws of the base policy. `[ext]`."""
+"""Best-of-N (A3): learn passively, then keep the best of `N` draws of the base policy. `[ours]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spanver.validation import require_count
 
 
 def best_of_n(oracle: Oracle, *, rounds: int, count: int, seed: int) -> BaselineRun:
-    """Passive data and least squares as `passive_learner`, then the best of `count` responses by score (A3; `[ext]`).
+    """Passive data and least squares as `passive_learner`, then the best of `count` responses by score (A3; `[ours]`).
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ _MAX_BLOCK = 1 << 22  # distances in memory at once
 
 
 def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: int) -> BaselineRun:
-    """Query the rewards of the least certain pair of all responses, in the full-table model (A3, T6; `[FMR25]`).
+    """Query the rewards of the least certain pair of all responses, in the full-table model (A3, T6; `[paper]`).
 
     Each round lists `Y`, queries both rewards of the pair of largest `||v||_{Sigma^-1}` over `Y x Y`, the first such
     pair in the order listed, and adds `v v^T` to `Sigma`, which starts at `ridge` times the identity.

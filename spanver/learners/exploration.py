@@ -178,7 +178,7 @@ def exploration_rounds(
 
 
 explore = completed("explore", exploration_rounds, lambda state: state.exploration)
-"""Phase 2 of SpannerSampling (A2; `[FMR25]`): the last state of `exploration_rounds`, with its parameters."""
+"""Phase 2 of SpannerSampling (A2; `[paper]`): the last state of `exploration_rounds`, with its parameters."""
 
 
 class _Data:

@@ -1,11 +1,11 @@
-"""A4, multi-turn SpannerSampling: explore token by token, last layer first (`[FMR25]` name and rate, else `[recon]`).
+"""A4, multi-turn SpannerSampling: explore token by token, last layer first (`[ours]`, with the paper's name and rate).
 
 Every layer has a spanner of token pairs of its own. A sweep goes from the last layer to the first and fits a parameter
 to differences of rollout returns, taken with the policies of the layers below. Wherever a rollout meets a prefix whose
 tokens the spanner of its layer does not cover, the pair is added and the sweep restarts at that layer. When test
 rollouts meet none, the policy is returned. Cost grows with the coverage of one token and not of a whole sequence (T5).
 
-Before the first sweep the spanners are filled by rolling in with the base policy; no reward is drawn `[ext]`.
+Before the first sweep the spanners are filled by rolling in with the base policy; no reward is drawn `[ours]`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class MultiTurnRun:
 def multi_turn(
     oracle: PrefixOracle, *, horizon: int, settings: MultiTurnSettings, seed: int, sampler: Sampler = softmax_sample
 ) -> MultiTurnRun:
-    """Multi-turn SpannerSampling with warm start (A4; `[FMR25]` by name and rate, `[recon]` in every detail).
+    """Multi-turn SpannerSampling with warm start (A4; `[ours]`, with the paper's name and rate).
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from spanver.oracle import Oracle
 
 
 def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "reward") -> BaselineRun:
-    """OnlineDPO: both responses of a pair from the policy of the data so far (A3; `[named by FMR25]`).
+    """OnlineDPO: both responses of a pair from the policy of the data so far (A3; `[paper]`).
 
     Parameters
     ----------

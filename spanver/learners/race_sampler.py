@@ -1,4 +1,4 @@
-"""A1r, RaceSampler `[ext]`: the best of `N` weighted draws, `argmax w(y_i)/U_i`.
+"""A1r, RaceSampler `[ours]`: the best of `N` weighted draws, `argmax w(y_i)/U_i`.
 
 It needs no normaliser and no multiplier: its total variation to `pi_f` is at most `(1 - 1/C(pi_f|x))^N` (R4, tight),
 for `N` samples, where A1 takes up to `2N + 1` of a much larger `N`.

@@ -1,11 +1,11 @@
 """A3, the baselines that SpannerSampling is compared with: common practice, and what the paper names.
 
 Each round queries both rewards of one pair, or one label that compares its responses, and fits `theta` on the ball.
-`passive_learner` draws pairs from the base policy; `online_dpo` and `xpo` `[named by FMR25]` change the policy that
+`passive_learner` draws pairs from the base policy; `online_dpo` and `xpo` `[paper]` change the policy that
 they draw from as they learn; `elliptical_enumeration` lists all responses in the full-table model and needs no coverage
-for its data (T6, `[FMR25]`); `best_of_n` is the passive learner with another way to use its score `[ext]`.
+for its data (T6, `[paper]`); `best_of_n` is the passive learner with another way to use its score `[ours]`.
 
-*Proper* `[FMR25]` means that every reward query uses `y ~ pi_theta(.|x)` for one `theta` fixed before `x` is seen; the
+*Proper* `[paper]` means that every reward query uses `y ~ pi_theta(.|x)` for one `theta` fixed before `x` is seen; the
 base policy is `theta = 0`. `PROPER` says which are. It is about queries: what `best_of_n` returns is no `pi_theta`.
 """
 

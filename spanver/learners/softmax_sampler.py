@@ -1,6 +1,6 @@
 """A1, SoftmaxSampler: rejection sampling from a softmax policy with a normaliser estimated by a pilot.
 
-`[FMR25; constants as in Rohatgi et al. 2025, arXiv 2510.03149]`. A call takes at most `2N + 1` samples (R1); given the
+`[paper: Algorithm 1, p. 36]`. A call takes at most `2N + 1` samples (R1); given the
 pilot, the law of an accepted response is exactly `pi_f` where `M Z` is at least every weight (R2); `M >= 4 C(pi_f|x)`
 puts the law within total variation `delta` of `pi_f` (R3).
 """

@@ -1,7 +1,7 @@
 """Phase 1 of A2: build a small spanner, pairs of responses whose features cover what the base policy produces.
 
 A pair is accepted when its elliptic norm under everything accepted before is above `nu` (S1); how many can be depends
-on dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[FMR25]`.
+on dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[paper]`.
 
 The whole phase is one query per prompt round, `sample_until(UncertainPairRule)`, and two rewards per accepted pair
 (S7).
@@ -166,7 +166,7 @@ def build_spanner(
     seed: int = 0,
     start: Spanner | None = None,
 ) -> Spanner:
-    """Phase 1 of SpannerSampling (A2; `[FMR25]`): the last state of `spanner_rounds`.
+    """Phase 1 of SpannerSampling (A2; `[paper]`): the last state of `spanner_rounds`.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""A2, SpannerSampling: explore by inference-time rejection sampling against a small spanner (`[FMR25]` skeleton).
+"""A2, SpannerSampling: explore by inference-time rejection sampling against a small spanner (`[paper]`).
 
 Phase 1 builds the spanner and freezes it. Phase 2 fits a parameter on the ball every round, draws one response from the
 softmax policy whose score is truncated to what the spanner covers - which makes rejection sampling cheap (E3) -
 and one from the base policy, and queries both rewards. The output is the uniform mixture of the policies of all rounds.
 
-Where the coverage is not known, `staged_spanner_sampling` doubles its guess until the budget ends `[ext]`.
+Where the coverage is not known, `staged_spanner_sampling` doubles its guess until the budget ends `[ours]`.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def spanner_sampling(
     fit: Fit | None = None,
     start: Trace | None = None,
 ) -> Run:
-    """SpannerSampling (A2; `[FMR25]` skeleton, `[recon]` parameters): the result of the last of `sampling_rounds`.
+    """SpannerSampling (A2; `[paper]`, parameters `[ours]`): the result of the last of `sampling_rounds`.
 
     Parameters
     ----------

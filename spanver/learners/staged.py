@@ -1,4 +1,4 @@
-"""SpannerSampling without a bound on the coverage: stages `C = 1, 2, 4, ..` within a budget `[ext]`."""
+"""SpannerSampling without a bound on the coverage: stages `C = 1, 2, 4, ..` within a budget `[ours]`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def staged_rounds(
     fit: Fit | None = None,
     start: Trace | None = None,
 ) -> Iterator[SamplingState]:
-    """Run stages `C = 1, 2, 4, ..` of SpannerSampling round by round `[ext]`.
+    """Run stages `C = 1, 2, 4, ..` of SpannerSampling round by round `[ours]`.
 
     Stage `k` runs with `settings(C_k, delta/(k(k+1)))` and carries over the data of the stages before it. The run ends
     when the next stage, at its largest cost, does not fit what is left of the budget. It is anytime but without
@@ -80,7 +80,7 @@ def staged_rounds(
 
 
 staged_spanner_sampling = completed("staged_spanner_sampling", staged_rounds, lambda state: state.run)
-"""SpannerSampling when no bound on the coverage is known `[ext]`: the result of the last of `staged_rounds`.
+"""SpannerSampling when no bound on the coverage is known `[ours]`: the result of the last of `staged_rounds`.
 
 It has the coverage that its last complete stage was built for.
 """

@@ -28,7 +28,7 @@ def xpo(
     partition_samples: int = 256,
     log_base: LogBase | None = None,
 ) -> BaselineRun:
-    """XPO: OnlineDPO with an optimistic loss (A3; `[named by FMR25]`; Xie et al. 2024, arXiv 2405.21046).
+    """XPO: OnlineDPO with an optimistic loss (A3; `[paper]`; Xie et al. 2024, arXiv 2405.21046).
 
     Each round draws `y1 ~ pi_{theta_t}` and `y2 ~ pi_ref`. What is minimised on the ball is the loss of `online_dpo`
     plus `alpha sum_i log pi_theta(y2_i|x_i)`: the second response is also the `y~_i` of A3, so optimism costs no sample
@@ -58,7 +58,7 @@ def xpo(
         `m`.
     log_base : callable, optional
         Needed by `partition="enumerate"`, and by it alone. No query of an oracle answers it: it gives the
-        learner more than the sampling oracle does `[ext]`, and no study or comparison uses it.
+        learner more than the sampling oracle does `[ours]`, and no study or comparison uses it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The counted oracle of a table: exact in distribution and in cost, without drawing what is only counted `[ext]`.
+"""The counted oracle of a table: exact in distribution and in cost, without drawing what is only counted `[ours]`.
 
 The number of tries until the first uncertain pair is geometric with the exact hit probability, and the pair has the
 exact conditional distribution. Many draws are one multinomial. The number of trials until acceptance is geometric again

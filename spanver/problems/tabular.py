@@ -45,7 +45,7 @@ class TabularProblem:
         Share, from 0 to 1, of reward answers that are one of the two ends of the interval, drawn so that the mean is
         right; other answers are the mean itself.
     theta_star : array, shape (d,), optional
-        Parameter that realizes the rewards up to a shift per prompt (Assumption 1.1 of `[FMR25]`), where it is known.
+        Parameter that realizes the rewards up to a shift per prompt (Assumption 1.1 of the paper), where it is known.
         It is checked.
     name : str
         Family.

@@ -64,7 +64,7 @@ LEARNERS: Mapping[str, Learner] = {
         TOKEN_FAMILIES,
         make_token_plan,
         execute_tokens,
-        "practical, not proved safe: A4 is reconstructed in every detail [recon]",
+        "practical, not proved safe: the details of A4 are ours",
     ),
     **{
         name: Learner(row.title, _TABLES, partial(make_baseline_plan, name), execute_baseline)

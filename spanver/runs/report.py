@@ -70,7 +70,7 @@ def settings_table(used: Any, derived: Settings | str | None = None, *, title: s
     if derived is None:
         table.caption = escape(note)
     else:
-        table.caption = derived if isinstance(derived, str) else r"derived: proved safe, far from tight \[recon]"
+        table.caption = derived if isinstance(derived, str) else r"derived: proved safe, far from tight \[ours]"
     return table
 
 

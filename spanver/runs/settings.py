@@ -1,7 +1,7 @@
 """Settings of SpannerSampling: those that the theory derives, and practical ones, one row a family.
 
 Derived settings come from `(eps, delta, d, beta, B, R_max, C)` by the fixed point of mathematics.md, section 3
-`[recon]`; they are proved and safe, and far from tight. Practical settings are what runs use; they are always shown
+`[ours]`; they are proved and safe, and far from tight. Practical settings are what runs use; they are always shown
 next to the derived ones, with the ratio.
 """
 
@@ -116,7 +116,7 @@ def _multi_turn_settings(problem: TokenProblem) -> MultiTurnSettings:
 def derived_settings(
     *, eps: float, delta: float, dimension: int, beta: float, radius: float, reward_range: float, coverage: float
 ) -> Settings:
-    """Settings that the theory derives, for which `P(gap > eps) <= delta` is proved `[recon]`.
+    """Settings that the theory derives, for which `P(gap > eps) <= delta` is proved `[ours]`.
 
     Parameters
     ----------

@@ -123,8 +123,8 @@ STUDY = Study(
     title="What coverage costs",
     guarantees=("T2", "T6"),
     statement=(
-        "T_comp of SpannerSampling is proportional to C and T_data free of it (FMR25, Theorem 3.1); no coverage is "
-        "needed for data alone (FMR25, abstract)"
+        "T_comp of SpannerSampling is proportional to C and T_data free of it [paper: FMR25 Theorem 3.1, p. 9]; no "
+        "coverage is needed for data alone [paper: FMR25 (4), p. 5]"
     ),
     points=points,
     measure=measure,

@@ -134,7 +134,7 @@ STUDY = Study(
     guarantees=("T2",),
     statement=(
         "T_data of SpannerSampling is at most of the order of R_max^2 d^2 / (beta min(eps, beta)), up to logarithms "
-        "[FMR25, Theorem 3.1]"
+        "[paper: FMR25 Theorem 3.1, p. 9]"
     ),
     points=points,
     measure=measure,

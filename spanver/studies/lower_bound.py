@@ -176,8 +176,8 @@ STUDY = Study(
     title="What no learner can pass",
     guarantees=("T1",),
     statement=(
-        "without coverage no learner succeeds: data or samples grow like |Y|, or exp(1/beta) and C [FMR25, Theorem "
-        "2.1; instance and constants reconstructed]"
+        "without coverage no learner succeeds: data or samples grow like |Y|, or exp(1/beta) and C [paper: FMR25 "
+        "Theorem 2.1, p. 7; constants are ours]"
     ),
     points=points,
     measure=measure,

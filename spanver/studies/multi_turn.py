@@ -154,8 +154,8 @@ STUDY = Study(
     title="What horizon costs",
     guarantees=("T5",),
     statement=(
-        "exploring token by token replaces coverage of sequences, C_cond^H, by that of tokens (FMR25, Theorem 5.1; "
-        "algorithm and family reconstructed)"
+        "exploring token by token replaces coverage of sequences, C_cond^H, by that of tokens [paper: FMR25 Theorem "
+        "5.1, p. 13; algorithm and family are ours]"
     ),
     points=points,
     measure=measure,

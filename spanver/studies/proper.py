@@ -114,8 +114,8 @@ STUDY = Study(
     name="proper",
     title="Proper learners on Max-k-DNF: an illustration",
     guarantees=("T4",),
-    statement="under rETH no proper learner has both T_data and T_comp polynomial (FMR25, Theorem 4.1; reconstructed "
-    "family). Not testable: this shows what particular learners pay on small instances",
+    statement="under rETH no proper learner has both T_data and T_comp polynomial [paper: FMR25 Theorem 4.1, p. 10; "
+    "the family is ours]. Not testable: this shows what particular learners pay on small instances",
     points=points,
     measure=measure,
     judge=claims,

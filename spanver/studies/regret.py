@@ -104,7 +104,9 @@ STUDY = Study(
     name="regret",
     title="How fast the gap shrinks",
     guarantees=("T2", "T3"),
-    statement="regret of phase 2 grows like log^2 T, its average like 1/T up to a logarithm (FMR25, Theorem 3.1)",
+    statement=(
+        "regret of phase 2 grows like log^2 T, its average like 1/T up to a logarithm [paper: FMR25 Theorem 3.1, p. 9]"
+    ),
     points=points,
     measure=measure,
     judge=claims,

@@ -162,8 +162,8 @@ STUDY = Study(
     title="Why scores are truncated",
     guarantees=("E3", "E4"),
     statement=(
-        "truncation to what the spanner covers keeps rejection sampling cheap [FMR25, idea; constants and witness "
-        "reconstructed]"
+        "truncation to what the spanner covers keeps rejection sampling cheap [paper, repaired: FMR25 Lemma "
+        "G.6, p. 47; the witness is ours]"
     ),
     points=points,
     measure=measure,

@@ -22,7 +22,7 @@ class Stated:
 
     kinds: frozenset[Kind]
     given: str | None
-    source: str | None  # the oracle's table has no such column
+    source: str
 
 
 def stated() -> dict[str, Stated]:
@@ -34,9 +34,7 @@ def stated() -> dict[str, Stated]:
         parts = [part.strip() for part in re.split("[;+,]", kind)]
         given = re.fullmatch(r"exact given ([A-Z]\d)", kind)
         kinds = [KINDS[word] for word in KINDS for part in parts if re.match(rf"{word}\b", part)]
-        found[name] = Stated(
-            frozenset([Kind.EXACT_GIVEN] if given else kinds), given and given.group(1), source[0] if source else None
-        )
+        found[name] = Stated(frozenset([Kind.EXACT_GIVEN] if given else kinds), given and given.group(1), source[0])
     return found
 
 
@@ -53,7 +51,7 @@ def test_the_ids_are_those_of_the_mathematics_in_its_order() -> None:
 @pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: entry.id)
 def test_each_entry_says_what_it_promises_in_text_for_a_terminal(entry: Guarantee) -> None:
     assert 10 < len(entry.statement) <= 400
-    for text in (entry.statement, entry.title, entry.source, entry.group):
+    for text in (entry.statement, entry.title, entry.source_text, entry.group):
         assert text
         assert text.isprintable()
         assert text == " ".join(text.split())
@@ -75,24 +73,31 @@ def test_the_bound_of_an_inequality_says_which_one_it_is() -> None:
         assert re.search(rf"\b{name}\b", str(bound.__doc__).splitlines()[0]), f"{bound.__name__} does not name {name}"
 
 
-@pytest.mark.parametrize("name", [name for name in IDS if STATED[name].source is not None])
-def test_every_statement_with_a_reconstructed_constant_is_marked_so(name: str) -> None:
-    source, provenance = str(STATED[name].source), guarantee(name).provenance
-    marks = [mark for mark in (Provenance.RECON, Provenance.EXT, Provenance.FMR25) if mark.value in source]
-    assert provenance is (marks[0] if marks else Provenance.NONE if source == "-" else Provenance.STANDARD)
+@pytest.mark.parametrize("name", IDS)
+def test_sources_are_those_of_the_mathematics(name: str) -> None:
+    assert guarantee(name).source_text == STATED[name].source
 
 
-def test_what_the_tables_do_not_say_of_the_oracle_is_in_section_2() -> None:
-    assert {name: guarantee(name).provenance for name in IDS if STATED[name].source is None} == {
-        "O1": Provenance.FMR25, "O2": Provenance.EXT, "O3": Provenance.EXT
-    }  # fmt: skip
+NUMBERED = r"(Theorem|Lemma|Algorithm|Section|footnote|Lemmas|Definitions) ?[A-Z]?\.?\d|\(\d+\)"
 
 
-def test_sources_agree_with_provenance() -> None:
-    words = {Provenance.FMR25: "FMR25", Provenance.RECON: "recon", Provenance.EXT: "ext", Provenance.NONE: "-"}
-    for entry in REGISTRY.values():
-        assert words.get(entry.provenance, "") in entry.source
-    assert guarantee("B1").source == "Awerbuch & Kleinberg 2008"
+@pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: entry.id)
+def test_what_is_the_papers_has_a_number_and_a_page(entry: Guarantee) -> None:
+    if entry.provenance in (Provenance.PAPER, Provenance.REPAIRED):
+        assert entry.source.startswith("FMR25 ")
+    if "FMR25" in entry.source:
+        assert re.search(NUMBERED, entry.source)
+        assert re.search(r"\bp\. \d+", entry.source)
+
+
+def test_what_is_repaired_is_among_the_errata() -> None:
+    errata = (PAGE.parent / "errata.md").read_text(encoding="utf-8")
+    repaired = [entry for entry in REGISTRY.values() if entry.provenance is Provenance.REPAIRED]
+    assert repaired
+    for entry in repaired:
+        numbered = re.match(r"FMR25 (\w+ \S+), (p\. \d+)", entry.source)
+        assert numbered
+        assert f"## {numbered[1]}, {numbered[2]}" in errata
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -111,8 +116,9 @@ def test_what_rests_on_another_guarantee_names_one_that_stands_before_it() -> No
 def test_kinds_and_sources_read_as_words() -> None:
     assert guarantee("E2").kind_text == "exact given E1"
     assert guarantee("T2").kind_text == "statistical, scaling"
-    assert guarantee("B1").source_text == "Awerbuch & Kleinberg 2008 (standard)"
-    assert guarantee("S4").source_text == "FMR25 form, recon constants"
+    assert guarantee("B1").source_text == "standard: Awerbuch & Kleinberg 2008"
+    assert guarantee("S4").source_text == "ours: implies FMR25 Lemma G.8, p. 52"
+    assert guarantee("R4").source_text == "ours"
     assert guarantee("I1").source_text == "-"
 
 

@@ -35,7 +35,7 @@ def inverse_factor(sigma: Array) -> Array:
 
 
 def elliptic_norms(vectors: Array, sigma: Array) -> Array:
-    """Norms `||v||_{Sigma^-1}`, the definition (mathematics.md, section 1; `[FMR25]`).
+    """Norms `||v||_{Sigma^-1}`, the definition (mathematics.md, section 1; `[paper]`).
 
     Parameters
     ----------

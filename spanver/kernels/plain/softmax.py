@@ -29,7 +29,7 @@ def linear_scores(features: Array, theta: Array) -> Array:
 
 
 def truncated_scores(features: Array, anchor: Array, theta: Array, precision: Array, nu: float) -> Array:
-    """Scores `f(y) = <theta, v> 1[||v||_{Sigma^-1} <= nu]` with `v = phi(y) - anchor` (A2, phase 2; `[FMR25]`).
+    """Scores `f(y) = <theta, v> 1[||v||_{Sigma^-1} <= nu]` with `v = phi(y) - anchor` (A2, phase 2; `[paper]`).
 
     A response that the spanner covers has its linear score; the score (not the weight) of every other one is zero.
 

@@ -114,7 +114,7 @@ class SpannerTrace:
 
 
 def spanner_trace(pairs: Array, ridge: float, nu: float) -> SpannerTrace:
-    """Scan prompts in order; in each, accept the first pair with `||v||_{Sigma^-1} > nu` (A2, phase 1; `[FMR25]`).
+    """Scan prompts in order; in each, accept the first pair with `||v||_{Sigma^-1} > nu` (A2, phase 1; `[paper]`).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The Max-k-DNF family of T4 `[recon]`: problems on which interventions at training time are slow.
+"""The Max-k-DNF family of T4 `[ours]`: problems on which interventions at training time are slow.
 
 A prompt is a term of `k` literals over distinct variables among `n`. It has two responses: a null one, which the base
 policy prefers, and an informative one of base probability `e^{-1/beta}`, whose features are the term itself. An
@@ -32,7 +32,7 @@ def max_k_dnf_problem(
     beta: float = 0.25,
     noise: float = 0.0,
 ) -> TabularProblem:
-    """Terms of a Max-k-DNF instance with a planted assignment (T4; `[recon]`).
+    """Terms of a Max-k-DNF instance with a planted assignment (T4; `[ours]`).
 
     The informative response of a term has `phi = (1/k) sum_{literals} sign e_variable`, the null response `phi = 0`, so
     with `theta* = z` the informative one earns `s = 1 - 2 f/k` more, where `f` literals of the term are false under

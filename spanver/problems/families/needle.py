@@ -1,4 +1,4 @@
-"""Family `needle`: the instance on which coverage is a lower bound (T1, `[recon]`)."""
+"""Family `needle`: the instance on which coverage is a lower bound (T1, `[ours]`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = "needle"
 def needle_problem(
     seed: int = 0, *, responses: int = 64, dimension: int = 16, beta: float = 0.1, coverage: float = 64.0
 ) -> TabularProblem:
-    """One rewarded response among labels that carry no information: the instance of T1 `[recon]`.
+    """One rewarded response among labels that carry no information: the instance of T1 `[ours]`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Family `tokens`: sequences in which every token matters alike (T5, `[recon]`)."""
+"""Family `tokens`: sequences in which every token matters alike (T5, `[ours]`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def token_problem(
     noise: float = 0.0,
     prompts: int = 1,
 ) -> TokenProblem:
-    """The family `tokens` (T5, `[recon]`): at every prefix one of two tokens is right, and earns the same.
+    """The family `tokens` (T5, `[ours]`): at every prefix one of two tokens is right, and earns the same.
 
     `C_cond = 2/(1 + e^{-kappa})` at every prefix, and `C(pi*) = C_cond^H` exactly.
 

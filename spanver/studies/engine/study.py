@@ -132,7 +132,7 @@ class Study:
     name, title : str
     guarantees : tuple of str
     statement : str
-        What the paper says, and what is reconstructed.
+        What is claimed, and whose claim it is.
     points : callable
         `points(profile)` for `quick` and `full`.
     measure : callable
