@@ -104,11 +104,16 @@ def log_untruncated_coverage(oscillation: float, beta: float) -> float:
 
 
 def truncated_gap(
-    beta: float, reward_range: float, squared_error: float, uncovered: float, optimal_uncovered: float
+    beta: float,
+    reward_range: float,
+    squared_error: float,
+    uncovered: float,
+    optimal_covered: float,
+    deviation: float = 0.5,
 ) -> float:
     """Return E5's bound on `beta KL(pi_t || pi*)` at one prompt and one `y'` (tight, `[ours]`).
 
-    It is `e^{1/2}/(2 beta) E_{pi_t}[(f_t - f*)^2 1_covered] + R_max pi_t(uncovered) + 2 log 2 beta u`.
+    It is `psi(b)/beta E_{pi_t}[(f_t - f*)^2 1_covered] + (R_max - beta) pi_t(uncovered) - beta log pi*(covered)`.
 
     Parameters
     ----------
@@ -118,20 +123,29 @@ def truncated_gap(
         `E_{pi_t}[(f_t - f*)^2 1_covered]`, at least 0.
     uncovered : float
         `pi_t(uncovered|x,y')`.
-    optimal_uncovered : float
-        `u = pi*(uncovered|x,y')`, at most 1/2.
+    optimal_covered : float
+        `1 - u = pi*(covered|x,y')`.
+    deviation : float
+        `b` with `abs(f_t - f*) <= b beta`, at least 0.
+
+    Returns
+    -------
+    float
+        Infinity where `pi*` has nothing on what is covered.
     """
-    by_scores = kl_bound(beta, 0.5, squared_error)
+    by_scores = kl_bound(beta, deviation, squared_error)
     require_positive("reward_range", reward_range)
     require_share("uncovered", uncovered)
-    require_real("optimal_uncovered", optimal_uncovered, most=0.5, rounding=ROUNDING)
-    return by_scores + reward_range * uncovered + 2.0 * math.log(2.0) * beta * optimal_uncovered
+    require_share("optimal_covered", optimal_covered)
+    if optimal_covered == 0.0:
+        return math.inf
+    return by_scores + (reward_range - beta) * uncovered - beta * math.log(optimal_covered)
 
 
-def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
-    """Return E5's bound on `log pi_t(uncovered)`: `log 2 + 1/2 + log C(pi*|x) + log pi_ref(uncovered|x,y')` `[ours]`.
-
-    It holds, like `truncated_gap`, where `pi*(uncovered|x,y') <= 1/2`.
+def log_uncovered_mass(
+    log_coverage: float, base_uncovered: float, optimal_covered: float, deviation: float = 0.5
+) -> float:
+    """Return E5's bound on `log pi_t(uncovered)`, of `e^b C(pi*|x) pi_ref(uncovered|x,y')/(1 + (e^b - 1) u)` `[ours]`.
 
     Parameters
     ----------
@@ -139,6 +153,10 @@ def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
         `log C(pi*|x)`, at least 0.
     base_uncovered : float
         `pi_ref(uncovered|x,y')`.
+    optimal_covered : float
+        `1 - u = pi*(covered|x,y')`.
+    deviation : float
+        `b` with `abs(f_t - f*) <= b beta`, at least 0.
 
     Returns
     -------
@@ -147,7 +165,13 @@ def log_uncovered_mass(log_coverage: float, base_uncovered: float) -> float:
     """
     require_real("log_coverage", log_coverage, rounding=ROUNDING)
     require_share("base_uncovered", base_uncovered)
-    return math.log(2.0) + 0.5 + log_coverage + math.log(base_uncovered) if base_uncovered > 0.0 else -math.inf
+    require_share("optimal_covered", optimal_covered)
+    require_real("deviation", deviation)
+    if base_uncovered == 0.0:
+        return -math.inf
+    # e^b / (1 + (e^b - 1) u), of which both parts may overflow.
+    factor = -math.log(math.exp(-deviation) * optimal_covered + (1.0 - optimal_covered))
+    return factor + log_coverage + math.log(base_uncovered)
 
 
 GROUP = "Exploration"
@@ -173,9 +197,9 @@ GUARANTEES = (
         "E1 holds.",
         EXACT, "a witness for FMR25 footnote 7, p. 9", OURS, log_untruncated_coverage),
     Guarantee("E5", GROUP, "gap of one round",
-        "For y' in the support and u = pi*(uncovered|x,y') <= 1/2: beta KL(pi_t || pi*) <= e^{1/2}/(2 beta) "
-        "E_{pi_t}[(f_t-f*)^2 1_covered] + R_max pi_t(uncovered) + 2 ln2 beta u (tight), and pi_t(uncovered) <= 2 "
-        "e^{1/2} C(pi*|x) pi_ref(uncovered|x,y').",
+        "For y' in the support, u = pi*(uncovered|x,y') and b = 1/2: beta KL(pi_t || pi*) <= psi(b)/beta "
+        "E_{pi_t}[(f_t-f*)^2 1_covered] + (R_max - beta) pi_t(uncovered) + beta log(1/(1-u)) (tight), and "
+        "pi_t(uncovered) <= e^b C(pi*|x) pi_ref(uncovered|x,y')/(1 + (e^b - 1) u).",
         GIVEN, "in place of FMR25 Lemmas G.5 and G.7, p. 47, at half of their nu", OURS, truncated_gap, given="E2"),
     Guarantee("E6", GROUP, "the fit is optimal on the ball",
         "The fit obeys ||theta|| <= B and the KKT conditions (gradient = -mu theta, mu >= 0, mu (||theta|| - B) = "

@@ -33,6 +33,30 @@ def log_coverage_bound(oscillation: float, beta: float) -> float:
     return oscillation / beta
 
 
+def log_psi(deviation: float) -> float:
+    """Return `log psi(b)`, `psi(b) = (e^b - 1 - b)/b^2`, the least `c` with `e^z - 1 - z <= c z^2` for all `z <= b`.
+
+    Parameters
+    ----------
+    deviation : float
+        `b`, at least 0; `psi(0) = 1/2`.
+
+    Examples
+    --------
+    >>> import math
+    >>> round(math.exp(log_psi(1.0)), 4)  # e - 2
+    0.7183
+    """
+    require_real("deviation", deviation)
+    if deviation < 1.0:  # where the difference cancels: sum b^k/(k+2)!
+        term, total = 0.5, 0.0
+        for k in range(20):
+            total += term
+            term *= deviation / (k + 3)
+        return math.log(total)
+    return deviation + math.log(-math.expm1(-deviation) - deviation * math.exp(-deviation)) - 2.0 * math.log(deviation)
+
+
 def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
     """Return the logarithm of `kl_bound`, which overflows for deviations above 709 (I4, `[ours]`).
 
@@ -41,13 +65,14 @@ def log_kl_bound(beta: float, deviation: float, squared_error: float) -> float:
     require_positive("beta", beta)
     require_real("deviation", deviation)
     require_real("squared_error", squared_error)
-    return deviation - math.log(2.0 * beta) + math.log(squared_error) if squared_error > 0.0 else -math.inf
+    return log_psi(deviation) - math.log(beta) + math.log(squared_error) if squared_error > 0.0 else -math.inf
 
 
 def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
-    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `e^b/(2 beta) E_{pi_f} (f - g - c)^2` `[ours]`.
+    """Return the upper bound of I4 on `beta KL(pi_f || pi_g)`: `psi(b)/beta E_{pi_f} (f - g - c)^2` `[ours]`.
 
-    The ratio of the two sides tends to 1 as `b` falls to 0.
+    Tight for every `b`: the ratio of the two sides tends to 1 where `f - g` is `-b beta` with a chance that falls to 0,
+    and 0 otherwise.
 
     Parameters
     ----------
@@ -103,8 +128,8 @@ GUARANTEES = (
         "1 <= C(pi*) <= exp(osc(r*)/beta); C(pi_ref) = 1; for one fixed r*, C(pi*) is non-decreasing in 1/beta.",
         EXACT, "FMR25 Section 2, p. 7, with R_max for osc(r*)", PAPER, log_coverage_bound),
     Guarantee("I4", GROUP, "divergence by squared score error",
-        "abs(f - g - c(x)) <= b beta for some c(x) implies beta KL(pi_f || pi_g) <= e^b/(2 beta) E_{pi_f} (f - g - "
-        "c)^2 (tight).",
+        "abs(f - g - c(x)) <= b beta for some c(x) implies beta KL(pi_f || pi_g) <= psi(b)/beta E_{pi_f} (f - g - "
+        "c)^2, psi(b) = (e^b - 1 - b)/b^2 (tight for every b).",
         EXACT, "a step of FMR25 Lemma G.5, p. 47, with its constant", OURS, kl_bound),
     Guarantee("I5", GROUP, "soft performance difference over tokens",
         "V*_1 - V^pi_1 = beta E_pi sum_h KL(pi_h || pi*_h).",

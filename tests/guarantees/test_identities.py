@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
 from enumerated import FloatArray, divergence, log_policy
 from scipy.special import logsumexp
 
-from spanver.guarantees.identities import kl_bound, log_coverage_bound, log_kl_bound, log_sequence_coverage
+from spanver.guarantees.identities import kl_bound, log_coverage_bound, log_kl_bound, log_psi, log_sequence_coverage
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -51,20 +52,38 @@ def kl_ratio(deviation: float, chance: float) -> float:
     return divergence_of_f / (chance * deviation**2 / 2.0)
 
 
-def test_kl_bound_is_tight_for_small_deviations_and_fails_without_its_exponential() -> None:
-    deviation, chance = 1e-3, 1e-3
+@pytest.mark.parametrize("deviation", [1e-3, 0.5, 1.0, 3.0, 20.0])
+def test_kl_bound_is_tight_for_every_deviation(deviation: float) -> None:
+    chance = 1e-4 * math.exp(-deviation)
     squared_error = chance * deviation**2
-    share = kl_ratio(deviation, chance) * kl_bound(1.0, 0.0, squared_error) / kl_bound(1.0, deviation, squared_error)
-    assert 0.995 < share <= 1.0
-    assert 1.0 < kl_ratio(3.0, 1e-6) <= math.exp(3.0)
+    share = kl_ratio(deviation, chance) * squared_error / 2.0 / kl_bound(1.0, deviation, squared_error)
+    assert 0.999 < share <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("deviation", "share"), [(0.5, 0.999859), (1.0, 0.999794), (2.0, 0.999535)]
+)  # of the bound, as computed in 50 digits
+def test_kl_bound_on_a_pinned_instance(deviation: float, share: float) -> None:
+    chance = 1e-4
+    measured = kl_ratio(deviation, chance) * chance * deviation**2 / 2.0
+    assert measured / kl_bound(1.0, deviation, chance * deviation**2) == pytest.approx(share, abs=5e-7)
+
+
+def test_psi_has_no_cancellation_and_no_overflow() -> None:
+    for deviation in (0.0, 1e-300, 1e-9, 1e-3, 0.3, 0.999, 1.0, 5.0, 700.0, 1e4):
+        with localcontext() as context:
+            context.prec = 60
+            b = Decimal(deviation)
+            exact = (b.exp() - 1 - b) / b**2 if deviation > 1e-6 else Decimal("0.5") + b / 6
+            assert log_psi(deviation) == pytest.approx(float(exact.ln()), rel=1e-14, abs=1e-14)
 
 
 def test_kl_bound_has_a_logarithm_where_it_overflows() -> None:
-    assert log_kl_bound(1e-4, 1e4, 1.0) == pytest.approx(1e4 - math.log(2e-4))
+    assert log_kl_bound(1e-4, 1e4, 1.0) == pytest.approx(1e4 - math.log(1e-4) - 2.0 * math.log(1e4))
     assert kl_bound(1e-4, 1e4, 1.0) == math.inf
     assert log_kl_bound(1.0, 1.0, 0.0) == -math.inf
     assert kl_bound(1.0, 1.0, 0.0) == 0.0
-    assert kl_bound(0.3, 1.2, 0.7) == pytest.approx(math.exp(1.2) / 0.6 * 0.7)
+    assert kl_bound(0.3, 1.2, 0.7) == pytest.approx((math.exp(1.2) - 2.2) / 1.2**2 / 0.3 * 0.7)
 
 
 def sequence_and_token_log_coverage(log_ratios: list[FloatArray]) -> tuple[float, float]:
