@@ -127,11 +127,31 @@ def test_the_gap_is_beta_times_the_divergence_from_the_optimum(check: Check, pro
         best = objective(normalised(optimum), log_base, reward, beta)
         # At most twice: dividing by the sum of probabilities moves them as far again.
         assert_near(check, "the optimum's value", best, exact, 2.0 * beta * mean_error(optimum, error))
-        for law in (log_base, normalised(law_of(check, log_base, -(features @ theta), beta))):
+        for scores in (np.zeros(len(reward)), -(features @ theta)):
+            law = normalised(law_of(check, log_base, scores, beta))
             divergence = check.call("kl_divergence", law, optimum)
             gap = exact - objective(law, log_base, reward, beta)
             allowed = beta * (mean_error(law, error) + kl_divergence_error(unit, law, optimum))
             assert_near(check, "beta KL, and the gap", beta * divergence, gap, allowed)
+            # Its other forms speak of the policy of the scores, and not of the rounded one.
+            allowed += beta * mean_error(law, 2.0 * log_softmax_error(unit, log_base, scores, beta))
+            for words, other in other_forms(law, log_base, scores, reward, beta).items():
+                assert_near(check, f"beta KL, and {words}", beta * divergence, other, allowed)
+
+
+def other_forms(
+    law: FloatArray, log_base: FloatArray, scores: FloatArray, reward: FloatArray, beta: float
+) -> dict[str, float]:
+    """The gap of the policy of scores by two other forms, `E` under its law."""
+    held = law > -np.inf
+    probabilities, excess = np.exp(law[held]), (scores - reward)[held]
+    mean = float(probabilities @ excess)
+    normalisers = float(logsumexp(log_base + reward / beta) - logsumexp(log_base + scores / beta))
+    moment = float(logsumexp(law[held] - excess / beta))
+    return {
+        "beta log(Z_r/Z_f) + E(f - r)": beta * normalisers + mean,
+        "beta log E exp((r - f)/beta) + E(f - r)": beta * moment + mean,
+    }
 
 
 @pytest.mark.guarantee("I2", needs=["kl_divergence"])
@@ -192,12 +212,12 @@ def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
         held = log_base > -np.inf
         own = log_coverage_error(unit, log_base, log_base)
         assert_near(check, "log C(pi_ref)", check.call("log_coverage", log_base, log_base), 0.0, own)
-        oscillation = float(np.ptp(reward[held]))
+        excess = max(0.0, float(reward[held].max() - np.exp(log_base[held]) @ reward[held]))
         before, off_before = 0.0, 0.0
         for beta in (4.0, 1.0, problem.beta, problem.beta / 2):
             law = law_of(check, log_base, reward, beta)
             coverage = check.call("log_coverage", law, log_base)
-            bound = log_coverage_bound(oscillation=oscillation, beta=beta)
+            bound = log_coverage_bound(excess, beta)
             off = log_coverage_error(unit, law, log_base)
             expected = float((law[held] - log_base[held]).max())
             assert_near(check, f"log C at beta {beta}, and its definition", coverage, expected, off)
@@ -209,7 +229,7 @@ def test_coverage_lies_between_one_and_its_bound_and_grows_as_beta_shrinks(
                     check, f"log C(pi*) at beta {beta}, than at a larger one", coverage, before, off + off_before
                 )
                 before, off_before = coverage, off
-            check.tightness(coverage, bound)
+            check.tightness(coverage, bound + off)
 
 
 @pytest.mark.guarantee("I3", needs=["log_coverage"])

@@ -13,13 +13,14 @@ from spanver.guarantees.guarantee import EXACT, NONE, OURS, PAPER, STANDARD, Gua
 from spanver.validation import ROUNDING, require_count, require_positive, require_real
 
 
-def log_coverage_bound(oscillation: float, beta: float) -> float:
-    """Return the upper bound of I3 on `log C(pi*)`: `osc(r*)/beta` `[paper]`.
+def log_coverage_bound(excess: float, beta: float) -> float:
+    """Return the upper bound of I3 on `log C(pi*)`: `(max r* - E_{pi_ref} r*)/beta`, or `osc(r*)/beta` `[paper]`.
 
     Parameters
     ----------
-    oscillation : float
-        `osc(r*)`, the largest minus the smallest mean reward of one prompt; at least 0.
+    excess : float
+        The largest mean reward of one prompt, less the mean of the base policy; or, which is no less, less the smallest
+        one. At least 0.
     beta : float
         Above 0.
 
@@ -28,9 +29,9 @@ def log_coverage_bound(oscillation: float, beta: float) -> float:
     >>> log_coverage_bound(1.0, 1e-4)
     10000.0
     """
-    require_real("oscillation", oscillation)
+    require_real("excess", excess)
     require_positive("beta", beta)
-    return oscillation / beta
+    return excess / beta
 
 
 def log_psi(deviation: float) -> float:
@@ -122,11 +123,14 @@ GUARANTEES = (
         "u(x) to all phi(x,.).",
         EXACT, "", NONE),
     Guarantee("I2", GROUP, "gap is divergence from the optimum",
-        "J(pi*) - J(pi) = beta E_x KL(pi || pi*) for every pi on the support; J(pi*) = beta E log E exp(r*/beta).",
+        "J(pi*) - J(pi) = beta E_x KL(pi || pi*) for every pi on the support; J(pi*) = beta E log E exp(r*/beta). For "
+        "pi_f it is beta log(Z_r*/Z_f) + E_{pi_f}(f - r*) too, and beta log E_{pi_f} exp((r* - f)/beta) + E_{pi_f}(f - "
+        "r*).",
         EXACT, "FMR25 Lemma G.4, p. 46, for softmax policies", STANDARD),
     Guarantee("I3", GROUP, "range of the optimal policy's coverage",
-        "1 <= C(pi*) <= exp(osc(r*)/beta); C(pi_ref) = 1; for one fixed r*, C(pi*) is non-decreasing in 1/beta.",
-        EXACT, "FMR25 Section 2, p. 7, with R_max for osc(r*)", PAPER, log_coverage_bound),
+        "1 <= C(pi*|x) <= exp((max r* - E_{pi_ref} r*)/beta) <= exp(osc(r*)/beta); C(pi_ref) = 1; for one fixed r*, "
+        "C(pi*) is non-decreasing in 1/beta.",
+        EXACT, "FMR25 Lemma G.2, p. 45", PAPER, log_coverage_bound),
     Guarantee("I4", GROUP, "divergence by squared score error",
         "abs(f - g - c(x)) <= b beta for some c(x) implies beta KL(pi_f || pi_g) <= psi(b)/beta E_{pi_f} (f - g - "
         "c)^2, psi(b) = (e^b - 1 - b)/b^2 (tight for every b).",

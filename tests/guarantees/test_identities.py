@@ -22,7 +22,9 @@ def test_log_coverage_is_between_its_bounds_on_enumerated_policies(seed: int) ->
     rewards = rng.random(5)
     for beta in (1e-4, 0.1, 10.0):
         log_coverage = float(np.max(log_policy(log_base, rewards, beta) - log_base))
-        assert -1e-12 <= log_coverage <= log_coverage_bound(float(np.ptp(rewards)), beta) + 1e-12
+        excess = float(rewards.max() - np.exp(log_base) @ rewards)
+        assert -1e-12 <= log_coverage <= log_coverage_bound(excess, beta) + 1e-12
+        assert excess <= np.ptp(rewards)
 
 
 def test_log_coverage_reaches_its_bound_when_the_best_response_is_rare() -> None:

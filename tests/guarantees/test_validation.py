@@ -33,7 +33,7 @@ INSIDE: dict[str, dict[str, Any]] = {
         "coverage": 4.0,
     },
     "kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
-    "log_coverage_bound": {"oscillation": 1.0, "beta": 0.5},
+    "log_coverage_bound": {"excess": 1.0, "beta": 0.5},
     "log_kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
     "log_sequence_coverage": {"log_conditional_coverage": 0.5, "horizon": 3},
     "log_truncated_coverage": {"log_coverage": 1.0, "covered_probability": 0.5},
