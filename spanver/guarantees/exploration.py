@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, OURS, REPAIRED, STANDARD, STATISTICAL, Cost, Guarantee
-from spanver.guarantees.identities import kl_bound, log_coverage_bound
+from spanver.guarantees.identities import kl_bound
 from spanver.validation import ROUNDING, require_positive, require_probability, require_real, require_share
 
 
@@ -100,7 +100,9 @@ def log_untruncated_coverage(oscillation: float, beta: float) -> float:
     beta : float
         Above 0.
     """
-    return math.log(0.9) + log_coverage_bound(oscillation, beta)
+    require_real("oscillation", oscillation)
+    require_positive("beta", beta)
+    return math.log(0.9) + oscillation / beta
 
 
 def truncated_gap(
