@@ -28,6 +28,7 @@ from .problems.families.text import text_problem as text_problem
 from .problems.families.tokens import token_problem as token_problem
 from .problems.tabular import TabularProblem as TabularProblem
 from .runs.settings import derived_settings as derived_settings
+from .runs.settings import paper_settings as paper_settings
 from .runs.settings import settings_for as settings_for
 from .subjects.contract import Subject as Subject
 from .verification.request import Request as Request

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Container
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -43,10 +44,15 @@ SamplerOption: TypeAlias = Annotated[
     str | None, Option(help="softmax (A1) or race (A1r). [default: softmax; race on text]")
 ]
 KindOption: TypeAlias = Annotated[
-    str, Option("--settings", help="practical, or derived: those that the theory proves, far too many rounds to run.")
+    str,
+    Option(
+        "--settings", help="practical; derived: proved, far too many rounds to run; or paper: the paper's, still more."
+    ),
 ]
-EpsOption: TypeAlias = Annotated[float, Option(help="Accuracy that derived settings are for.")]
-DeltaOption: TypeAlias = Annotated[float, Option(help="Failure probability that derived settings and bounds are for.")]
+EpsOption: TypeAlias = Annotated[float, Option(help="Accuracy that settings of the theory are for.")]
+DeltaOption: TypeAlias = Annotated[
+    float, Option(help="Failure probability that bounds and settings of the theory are for.")
+]
 CoverageOption: TypeAlias = Annotated[
     str | None, Option(help="That settings are for, or 'unknown' (with --budget). [default: the exact one]")
 ]
@@ -131,11 +137,12 @@ def _resumed(context: typer.Context) -> tuple[Checkpoint, Plan, Any]:
 
 
 def _announce(plan: Plan, built: Any) -> None:
-    """Show settings next to the derived ones, and what a run is about to spend where that is much."""
-    from spanver.runs.plans import derived_alternative, planned_samples  # noqa: PLC0415
+    """Show settings next to those of the theory, and what a run is about to spend where that is much."""
+    from spanver.runs.plans import largest_costs, planned_samples, theoretical_settings  # noqa: PLC0415
     from spanver.runs.report import settings_table  # noqa: PLC0415
 
-    console.print(settings_table(plan.settings, derived_alternative(built, plan), title="settings"))
+    costs = partial(largest_costs, dimension=built.dimension, call=plan.sampler_spec.most)
+    console.print(settings_table(plan.settings, theoretical_settings(built, plan), title="settings", costs=costs))
     if plan.budget is not None:
         console.print(
             f"coverage unknown: stages C = 1, 2, 4, .. within {plan.budget:,} samples (settings of stage 1 above)"

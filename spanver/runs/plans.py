@@ -8,6 +8,7 @@ from typing import Any
 
 from spanver.errors import ArgumentError
 from spanver.guarantees.sampler import race_samples, sampler_samples, sampler_trials
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
@@ -18,7 +19,7 @@ from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.runs.baselines import BASELINES
-from spanver.runs.settings import derived_settings, known_coverage, settings_for
+from spanver.runs.settings import derived_settings, known_coverage, paper_settings, settings_for
 from spanver.validation import require, require_count, require_one_of, require_positive, require_probability
 
 
@@ -72,7 +73,7 @@ class Plan:
         Of the run; for a staged run, of its first stage.
     overrides : dict
         Settings that were given, by name.
-    settings_kind : {"practical", "derived"}
+    settings_kind : {"practical", "derived", "paper"}
         Where the settings come from.
     coverage : float or None
         Coverage that the settings are for, where they are for one.
@@ -142,7 +143,7 @@ def make_plan(
         Default: counted for tables, text for text.
     sampler : {"softmax", "race"}, optional
         Default: softmax for tables, race for text, where every draw is expensive.
-    settings_kind : {"practical", "derived"}
+    settings_kind : {"practical", "derived", "paper"}
     overrides : dict, optional
         Settings that are given, by name.
     coverage : float, optional
@@ -179,11 +180,15 @@ def make_plan(
     )
 
 
+THEORETICAL: Mapping[str, Callable[..., Settings]] = {"derived": derived_settings, "paper": paper_settings}
+"""Kinds of settings that follow from accuracy, failure probability and coverage."""
+
+
 def _settings(problem: TabularProblem | TextProblem, kind: str, coverage: float, eps: float, delta: float) -> Settings:
     if kind == "practical":
         return settings_for(problem, coverage=coverage)
-    require(kind == "derived", "settings", kind, "practical or derived")
-    return derived_settings(
+    require_one_of("settings", kind, ("practical", *THEORETICAL))
+    return THEORETICAL[kind](
         eps=eps,
         delta=delta,
         dimension=problem.dimension,
@@ -203,14 +208,21 @@ def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callabl
     return settings
 
 
-def derived_alternative(problem: TabularProblem | TextProblem, plan: Plan) -> Settings | str:
-    """Derived settings for the coverage of a plan, or the sentence that says why there are none."""
+def theoretical_settings(problem: TabularProblem | TextProblem, plan: Plan) -> dict[str, Settings] | str:
+    """Derived settings and those of the paper for the coverage of a plan, or the sentence why there are none."""
     try:
         delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
         assert plan.coverage is not None
-        return _settings(problem, "derived", plan.coverage, plan.eps, delta)
+        return {kind: _settings(problem, kind, plan.coverage, plan.eps, delta) for kind in THEORETICAL}
     except ArgumentError as error:
-        return f"no derived settings: {error}"
+        return f"no settings by the theory: {error}"
+
+
+def largest_costs(settings: Settings, dimension: int, call: Callable[[float, float], int]) -> dict[str, int]:
+    """Most samples and rewards that a run with these settings may ask for (S4, S7, R1, R4); `call` is the sampler's."""
+    size = spanner_size_bound(dimension, settings.ridge, settings.nu)
+    rewards = 2 * (min(size, settings.prompts) + settings.exploration_rounds)
+    return {"samples": largest_cost(settings, call), "rewards": rewards}
 
 
 def planned_samples(plan: Plan) -> int:

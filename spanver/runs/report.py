@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -32,6 +32,11 @@ _SYMBOLS = {
     "alpha": "alpha",
     "count": "N",
 }
+_COSTS = {"samples": "T_comp", "rewards": "T_data"}
+_THEORY = (
+    "derived: proved safe, far from tight [ours]; paper: FMR25 Algorithm 3, p. 44, with 1 for the constants that it "
+    "leaves open"
+)
 _ZERO = 1e-15  # gaps below are rounding
 
 
@@ -42,35 +47,46 @@ def number(value: float) -> str:
     return f"{float(value):.4g}"
 
 
-def settings_table(used: Any, derived: Settings | str | None = None, *, title: str, note: str = "") -> Table:
-    """Settings of a run, next to the derived ones with the ratio where the theory derives settings.
+def settings_table(
+    used: Any,
+    theory: Mapping[str, Settings] | str | None = None,
+    *,
+    title: str,
+    note: str = "",
+    costs: Callable[[Any], Mapping[str, int]] | None = None,
+) -> Table:
+    """Settings of a run, next to those of the theory with the ratio where it has some.
 
     Parameters
     ----------
     used : dataclass
-    derived : Settings, str or None
-        The derived ones, why there are none for this run, or None where there are none for this learner.
+    theory : mapping of str to Settings, str or None
+        By kind; why there are none for this run; or None where there are none for this learner.
     title : str
     note : str
-        What to say of settings where there are no derived ones.
+        What to say of settings where there are none of the theory.
+    costs : callable, optional
+        The most that a run with settings may ask for, by name.
     """
+    kinds = theory if isinstance(theory, Mapping) else {}
     table = Table(title=title, title_justify="left")
     table.add_column("setting")
     table.add_column("symbol")
-    for heading in ("this run", *(("derived", "ratio") if derived is not None else ())):
+    for heading in ("this run", *(each for kind in kinds for each in (kind, "ratio"))):
         table.add_column(heading, justify="right")
+
+    def add(name: str, symbol: str, value: Any, others: list[Any]) -> None:
+        row = [name, symbol, value if isinstance(value, str) else number(value)]
+        table.add_row(*row, *(each for other in others for each in (number(other), f"{value / other:.2g}")))
+
     for name, value in asdict(used).items():
-        row = [name, _SYMBOLS.get(name, "-"), value if isinstance(value, str) else number(value)]
-        if isinstance(derived, Settings):
-            other = getattr(derived, name)
-            row += [number(other), f"{value / other:.2g}"]
-        elif derived is not None:
-            row += ["-", "-"]
-        table.add_row(*row)
-    if derived is None:
-        table.caption = escape(note)
-    else:
-        table.caption = derived if isinstance(derived, str) else r"derived: proved safe, far from tight \[ours]"
+        add(name, _SYMBOLS.get(name, "-"), value, [getattr(each, name) for each in kinds.values()])
+    if costs is not None and kinds:
+        table.add_section()
+        most, others = costs(used), [costs(each) for each in kinds.values()]
+        for name, value in most.items():
+            add(f"{name}, at most", _COSTS[name], value, [each[name] for each in others])
+    table.caption = escape(theory if isinstance(theory, str) else _THEORY if kinds else note)
     return table
 
 

@@ -1,8 +1,8 @@
-"""Settings of SpannerSampling: those that the theory derives, and practical ones, one row a family.
+"""Settings of SpannerSampling: those that the theory derives, those of the paper, and practical ones, one row a family.
 
 Derived settings come from `(eps, delta, d, beta, B, R_max, C)` by the fixed point of mathematics.md, section 3
-`[ours]`; they are proved and safe, and far from tight. Practical settings are what runs use; they are always shown
-next to the derived ones, with the ratio.
+`[ours]`; they are proved and safe, and far from tight. The paper's are up to constants that it leaves open. Practical
+settings are what runs use; they are always shown next to both, with the ratio.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from spanver.errors import ArgumentError
 from spanver.exact.tabular import log_coverage, log_optimal_law
-from spanver.guarantees.parameters import derived_parameters
+from spanver.guarantees.parameters import Parameters, derived_parameters, paper_parameters
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
@@ -127,13 +127,31 @@ def derived_settings(
     coverage : float
         Upper bound on the coverage of the optimum.
     """
-    derived = derived_parameters(
-        eps=eps,
-        delta=delta,
-        dimension=dimension,
-        beta=beta,
-        radius=radius,
-        reward_range=reward_range,
-        coverage=coverage,
-    )
-    return Settings(**{name: getattr(derived, name) for name in SETTING_NAMES})
+    return _as_settings(derived_parameters(eps, delta, dimension, beta, radius, reward_range, coverage))
+
+
+def paper_settings(
+    *,
+    eps: float,
+    delta: float,
+    dimension: int,
+    beta: float,
+    radius: float,
+    reward_range: float,
+    coverage: float,
+    constant: float = 1.0,
+) -> Settings:
+    """Settings of the paper, up to constants that it leaves open (FMR25 Algorithm 3, p. 44, and G.4.2, pp. 54-58).
+
+    Parameters
+    ----------
+    eps, delta, dimension, beta, radius, reward_range, coverage
+        As of `derived_settings`.
+    constant : float
+        `c` of `eps_stat`. The other constants are 1, so that nothing is proved of these settings.
+    """
+    return _as_settings(paper_parameters(eps, delta, dimension, beta, radius, reward_range, coverage, constant))
+
+
+def _as_settings(parameters: Parameters) -> Settings:
+    return Settings(**{name: getattr(parameters, name) for name in SETTING_NAMES})

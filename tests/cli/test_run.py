@@ -19,7 +19,18 @@ from spanver.runs.records import checkpoint_path, load_record
 def test_a_run_on_the_random_family_says_what_it_came_to_and_certifies(spanver: Command) -> None:
     said = spanver("run", *TINY, "--seed", "3")
     assert (said.code, said.err) == (0, "")
-    for words in ("counted oracle", "seed 3", "T_prompt", "derived", "ratio", "gap", "exact", "samples (T_comp)"):
+    for words in (
+        "counted oracle",
+        "seed 3",
+        "T_prompt",
+        "derived",
+        "paper",
+        "ratio",
+        "T_data",
+        "gap",
+        "exact",
+        "samples (T_comp)",
+    ):
         assert words in said.out
     for words in ("rewards (T_data)", "spanner size", "S4", "coverage", "base policy", "run.json"):
         assert words in said.out

@@ -8,7 +8,7 @@ import pytest
 from spanver.errors import ArgumentError
 from spanver.guarantees.exploration import confidence_radius, score_error_premise
 from spanver.guarantees.identities import kl_bound
-from spanver.guarantees.parameters import DerivedParameters, derived_parameters
+from spanver.guarantees.parameters import Parameters, derived_parameters, paper_parameters
 from spanver.guarantees.sampler import sampler_multiplier
 from spanver.guarantees.spanner import spanner_size_bound, uncovered_budget, uncovered_probability
 
@@ -20,7 +20,7 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-def fixed_point_terms(case: dict[str, Any], derived: DerivedParameters, total: int) -> tuple[float, float, float]:
+def fixed_point_terms(case: dict[str, Any], derived: Parameters, total: int) -> tuple[float, float, float]:
     """`gamma`, and the two sums of the exploration term, for a number of rounds `total`."""
     d, share = case["dimension"], case["delta"] / 4
     ridge = case["reward_range"] ** 2 / case["radius"] ** 2
@@ -112,3 +112,34 @@ def test_beta_above_the_reward_range_is_refused_with_the_reason() -> None:
     with pytest.raises(ArgumentError, match=r"beta is 2\.0, but it must be at most reward_range = 1, for the proof"):
         derived_parameters(0.1, 0.1, 2, 2.0, 1.0, 1.0, 4.0)
     derived_parameters(0.1, 0.1, 2, 1.0, 1.0, 1.0, 4.0)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("constant", [0.7, 1.0, 3.0])
+def test_paper_parameters_are_as_printed_and_bring_each_term_to_a_third_of_eps(
+    case: dict[str, Any], constant: float
+) -> None:
+    found = paper_parameters(**case, constant=constant)
+    eps, delta, d, beta = case["eps"], case["delta"], case["dimension"], case["beta"]
+    reward_range, radius, coverage = case["reward_range"], case["radius"], case["coverage"]
+    log_rounds = max(1.0, math.log(radius / reward_range / delta * found.exploration_rounds))
+    assert found.gamma == pytest.approx(constant * reward_range * math.sqrt(d * log_rounds))
+    assert found.nu == pytest.approx(beta / found.gamma)
+    assert found.ridge == pytest.approx((reward_range / radius) ** 2)
+    assert found.rejection_multiplier == pytest.approx(8.0 * math.exp(2.0) * coverage)
+    assert found.rejection_failure == min(0.5, 1.0 / found.exploration_rounds)
+    twice = max(1.0, math.log(max(1.0, math.log(found.exploration_rounds))))
+    growth = max(1.0, math.log(radius / reward_range / found.nu / delta))
+    terms = {
+        found.exploration_rounds: found.gamma**2 * d * log_rounds / beta,
+        found.prompts: found.gamma**2 * d * reward_range**2 * growth * twice / beta**3,
+        found.pairs_per_prompt: reward_range**2 * max(1.0, -math.log(delta)) * twice * coverage / beta,
+    }
+    for count, term in terms.items():
+        assert term / count <= eps / 3.0 * (1.0 + 1e-12)
+        assert term / max(1, count - 1) > eps / 3.0 * (1.0 - 1e-9) or count == 1
+
+
+def test_paper_parameters_at_the_extremes() -> None:
+    assert paper_parameters(1e-30, 1e-30, 10**30, 1e-30, 1e30, 1e30, 1e30, 1e30).prompts > 10**366
+    assert paper_parameters(1e30, 0.99, 1, 1e30, 1.0, 1e30, 1.0).prompts <= 3
