@@ -73,6 +73,8 @@ class Check:
     premises: tuple[int, int] = (0, 0)  # how often one was checked, and how often it held
     unjudged: tuple[int, int, str] = (0, 0, "")  # how often something could be judged, and could not; the last reason
     last_call: Made | None = None  # of the subject on the current instance
+    took_turns: bool = False  # whether calls of the current instance did
+    one_by_one: bool = False  # whether all calls are made so from now on
     _digest: str = ""
     _ratio: float | None = None
 
@@ -100,6 +102,8 @@ class Check:
     def calls(self, function: str, make: Callable[[int], SubjectCall], count: int) -> Iterator[tuple[SubjectCall, Any]]:
         """Make many independent calls, and yield each with its result: quicker than `call` where queries travel.
 
+        Where they take turns, what they violate accuses nobody: `spanver.verification.search` repeats it one by one.
+
         Parameters
         ----------
         function : str
@@ -112,11 +116,12 @@ class Check:
         ViolationError
             As of `call`.
         """
-        if self.subject.together is None:
+        if self.subject.together is None or self.one_by_one:
             for index in range(count):
                 arguments, named = make(index)
                 yield (arguments, named), self.call(function, *arguments, **named)
             return
+        self.took_turns = True
         known: dict[int, tuple[Made, SubjectCall]] = {}
 
         def traced(index: int) -> SubjectCall:
@@ -178,7 +183,7 @@ class Check:
 
     def begin(self, digest: str) -> None:
         """Start the next instance, of this digest."""
-        self._digest, self._ratio, self.last_call = digest, None, None
+        self._digest, self._ratio, self.last_call, self.took_turns = digest, None, None, False
 
     def finish(self) -> None:
         """Store the tightness of an instance that passed, and steer the search towards tighter ones."""

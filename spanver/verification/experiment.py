@@ -192,6 +192,7 @@ class ExperimentLoop:
 
     alpha: float
     decided_after: int | None = None  # observations that decided the smallest failing instance so far
+    before: int | None = None  # the same, before the last one failed
     while_shrinking: int = 0
 
     def test(self, experiment: Experiment, seed: Callable[[str, int], int]) -> None:
@@ -218,6 +219,7 @@ class ExperimentLoop:
             self.while_shrinking += count if shrinking else 0
             evidence, threshold = experiment.log_e(observations), -math.log(self.alpha)
             if evidence >= threshold:
+                self.before = self.decided_after
                 self.decided_after = min(len(observations), self.decided_after or len(observations))
                 seen = experiment.seen(observations)
                 raise ViolationError(
@@ -233,6 +235,10 @@ class ExperimentLoop:
                 return
             more = 3 * len(observations) if violated is None else len(observations) // GROWTH
             count, look = min(more, most - len(observations)), look + 1
+
+    def forget(self) -> None:
+        """Take back that the last instance failed: it is repeated."""
+        self.decided_after = self.before
 
     def is_exhausted(self) -> bool:
         """Whether the search for a smaller instance has used up its observations."""

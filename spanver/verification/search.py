@@ -90,7 +90,7 @@ def experiments(**strategies: st.SearchStrategy[Any]) -> Callable[[Body], Callab
             def test(**instance: Any) -> None:
                 loop.test(body(check, **instance), check.seed)
 
-            _run(_Search(check, test, count, SHRINKS, loop.is_exhausted), design, strategies)
+            _run(_Search(check, test, count, SHRINKS, loop.is_exhausted, loop.forget), design, strategies)
             if finding.examples < count and finding.verdict is Verdict.HOLDS:
                 finding.verdict = Verdict.UNDECIDED
                 finding.message = f"{finding.examples} of {count} instances were tested"
@@ -126,6 +126,7 @@ class _Search:
     examples: int
     shrinks: int
     is_spent: Callable[[], bool] = lambda: False
+    forget: Callable[[], None] = lambda: None
     failures: dict[str, _FailingInstanceError] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     shrunk: int = 0
@@ -144,7 +145,7 @@ class _Search:
         else:
             self.check.finding.examples += 1
         try:
-            self.body(**instance)
+            self._judge(instance)
         except AssertionError as error:
             violation = error if isinstance(error, ViolationError) else ViolationError(_sentence(error))
             self.failures[digest] = _FailingInstanceError(violation, described, self.check.last_call)
@@ -161,6 +162,21 @@ class _Search:
             raise _EnoughInstances
         if digest in self.failures:
             self._fail(digest)
+
+    def _judge(self, instance: Mapping[str, Any]) -> None:
+        """Run an instance. What calls that took turns violate has to be violated by calls one by one too.
+
+        A right subject may keep something between its queries where other calls find it. The first calls of a function
+        need not have shown it.
+        """
+        try:
+            self.body(**instance)
+        except AssertionError:
+            if not self.check.took_turns:
+                raise
+            self.check.one_by_one, self.check.took_turns = True, False
+            self.forget()
+            self.body(**instance)
 
     def raise_smallest(self) -> None:
         """Raise the failure with the shortest description, the last of several; none if nothing failed."""

@@ -168,7 +168,10 @@ def _mean_of_distinct(pilot: Counts, score: Score, beta: float) -> float:
 
 
 def _median(pilot: Counts, score: Score, beta: float) -> float:
-    return float(np.median(np.repeat(score.of(pilot.responses.features), pilot.counts))) / beta
+    scores = score.of(pilot.responses.features)
+    order = np.argsort(scores)
+    counts = np.cumsum(pilot.counts[order])
+    return float(scores[order][np.searchsorted(counts, counts[-1] / 2)]) / beta
 
 
 def _largest(pilot: Counts, score: Score, beta: float) -> float:

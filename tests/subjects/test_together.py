@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from operator import attrgetter, methodcaller
 from pathlib import Path
@@ -27,12 +27,17 @@ from spanver.errors import (
 from spanver.loading import open_subject
 from spanver.oracle import Budget, Oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.subjects.calls import PreparedCall, answers_to
 from spanver.subjects.contract import Call, Subject, result_of
 from spanver.subjects.process import process_subject, python_subject
 from spanver.subjects.protocol import JSON
 from spanver.subjects.remote import ask_all
 from spanver.subjects.together import Together
 from spanver.values import LinearScore
+from spanver.verdicts import Verdict
+from spanver.verification.collection import find_properties
+from spanver.verification.selection import make_check
+from spanver.verification.transcript import independent_oracles
 
 PROBLEM = small_problem(3)
 
@@ -320,3 +325,99 @@ def test_a_result_that_is_no_number_breaks_the_contract_in_a_process_of_its_own_
 def as_data(answers: Sequence[Any]) -> list[Any]:
     """Answers in a form that can be compared."""
     return [JSON.encode({"answer": each}) for each in answers]
+
+
+def test_an_answer_that_was_sent_is_a_number_from_then_on_and_a_refusal_is_not() -> None:
+    oracle_of = independent_oracles(small_problem(3), 5)
+    calls, known = [PreparedCall({}, oracle_of(index)) for index in range(2)], dict[Hashable, Any]()
+    sent = []
+
+    def answers(query: dict[str, Any]) -> list[Any]:
+        turn = answers_to(calls, {"queries": [query], "asks": [[0, 0], [1, 0]]}, known)
+        sent.extend(turn["values"])
+        return [sent[at] for at in turn["answers"]]
+
+    prompts = [answers({"ask": "prompt"}) for _ in range(20)]
+    assert [each[0]["answer"] for each in prompts] != [each[1]["answer"] for each in prompts]
+    assert len(sent) == 3  # of three prompts
+    drawn = [answers({"ask": "sample", "prompt": 0, "count": 1}) for _ in range(40)]
+    ids = [[each["answer"].ids for each in turn] for turn in drawn]
+    for call, (recorded, seen) in enumerate(zip(calls, zip(*ids, strict=True), strict=True)):
+        asked = [query.answer.ids for query in recorded.oracle.queries if query.name == "sample"]
+        assert asked == list(seen), f"call {call} was given the answers of another one"
+    assert len(sent) <= 3 + 6  # of six responses
+    before = len(sent)
+    refused = [answers({"ask": "sample", "prompt": 0, "count": 0}) for _ in range(3)]
+    assert all(each["refused"] == "ArgumentError" for turn in refused for each in turn)
+    assert len(sent) == before + 6
+
+
+BUFFERED = '''
+import math
+import numpy as np
+
+
+class Work:
+    """Written before the trials of a call, and read at each of them: right for one call after another."""
+
+    threshold = 0.0
+
+
+class subject:
+    provides = ["softmax_sample"]
+
+    def softmax_sample(oracle, prompt, score, *, multiplier, failure, seed):
+        trials, generator = math.ceil(4 * multiplier * math.log(4 / failure)), np.random.default_rng(seed)
+        log_weights = score.of(oracle.sample(prompt, trials).features) / oracle.beta
+        peak = log_weights.max()
+        Work.threshold = math.log(multiplier) + peak + math.log(np.exp(log_weights - peak).mean())
+        for _ in range(trials):
+            one = oracle.sample(prompt, 1)
+            if math.log(1 - generator.random()) < score.of(one.features)[0] / oracle.beta - Work.threshold:
+                return one[0]
+        return oracle.sample(prompt, 1)[0]
+'''
+
+THREADED = '''
+import math
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+
+
+class subject:
+    provides = ["softmax_sample"]
+
+    def softmax_sample(oracle, prompt, score, *, multiplier, failure, seed):
+        """A1 with block trials, whose pilot is drawn in two threads where it is long."""
+        trials, generator = math.ceil(4 * multiplier * math.log(4 / failure)), np.random.default_rng(seed)
+        parts = [trials] if trials < 1000 else [trials // 2, trials - trials // 2]
+        if len(parts) == 1:
+            drawn = [oracle.sample(prompt, trials)]
+        else:
+            with ThreadPoolExecutor(2) as pool:
+                drawn = list(pool.map(lambda count: oracle.sample(prompt, count), parts))
+        log_weights = np.concatenate([score.of(each.features) for each in drawn]) / oracle.beta
+        peak = log_weights.max()
+        threshold = math.log(multiplier) + peak + math.log(np.exp(log_weights - peak).mean())
+        fresh = oracle.sample(prompt, trials)
+        accepted = np.log(1 - generator.random(trials)) < score.of(fresh.features) / oracle.beta - threshold
+        return fresh[int(np.argmax(accepted))] if accepted.any() else oracle.sample(prompt, 1)[0]
+'''
+
+
+@pytest.mark.parametrize(("name", "source"), [("buffered", BUFFERED), ("threaded", THREADED)])
+def test_calls_that_took_turns_accuse_nobody(written: Callable[[str, str], str], name: str, source: str) -> None:
+    """The first calls, of a property with few draws, agree; those of the next property disturb one another."""
+    accepted, target = (
+        next(each for each in find_properties() if each.name.startswith(f"test_{begins}"))
+        for begins in ("accepted_responses", "outputs_are_within")
+    )
+    subject = python_subject(written(name, source))
+    try:
+        for each in (accepted, target):
+            check = make_check(subject, each.name, each.guarantees, profile="quick", alpha=1e-6, seed=1)
+            each.test(check)
+            assert check.finding.verdict is Verdict.HOLDS
+        assert check.one_by_one, "nothing was violated by calls that took turns: the example shows nothing"
+    finally:
+        subject.close()
