@@ -40,6 +40,9 @@ RARE = table_of([0.93, 0.053, 0.017], [1.0, 100.0, 6000.0])
 RARER = table_of([0.95, 0.04, 0.01], [1.0, 100.0, 10_000.0])
 
 
+PEAKED = table_of([0.9, 0.08, 0.02], [1.0, 1e6, 1e12])
+
+
 class NeverAccepting:
     """An oracle that accepts no trial: what a correct oracle does rarely."""
 
@@ -207,6 +210,11 @@ def test_outputs_are_as_near_to_the_target_at_large_coverage(check: Check, log_c
 
 
 @pytest.mark.guarantee("R5", needs=["softmax_sample"])
+@designed(
+    # Only a rare response is accepted. Where weights are lost all are alike, and the first ones are.
+    [{"problem": PEAKED, "constant": constant} for constant in (1000, -1000, 900, -900, 800, -800)],
+    named("sampler", "clipped-exponents overflow"),
+)
 @instances(problem=tabular_problems(min_responses=2), constant=st.integers(-1000, 1000))
 def test_a_constant_added_to_all_scores_changes_no_output(check: Check, problem: TabularProblem, constant: int) -> None:
     """Judged where rounding decides a trial otherwise with a negligible chance."""

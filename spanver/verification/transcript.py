@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from spanver.errors import BudgetExceededError
+from spanver.errors import BudgetExceededError, NotJudgedError
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, SamplingOracle
 from spanver.oracles.counted import CountedDraws
 from spanver.oracles.literal import LiteralDraws
@@ -251,10 +251,20 @@ class Round:
 
 
 def rounds_of(queries: list[Query]) -> list[Round]:
-    """Split a record into rounds."""
+    """Split a record into rounds.
+
+    Raises
+    ------
+    NotJudgedError
+        If prompts were drawn ahead of the queries about them.
+    """
     starts = [position for position, query in enumerate(queries) if query.name == "prompt"]
     ends = pairwise([*starts, len(queries)])
-    return [Round(queries[start].prompt, tuple(queries[start + 1 : end])) for start, end in ends]
+    rounds = [Round(queries[start].prompt, tuple(queries[start + 1 : end])) for start, end in ends]
+    is_mixed = any(each.elsewhere or len(each.rewards) > 2 for each in rounds)
+    if is_mixed and not all(each.queries for each in rounds):
+        raise NotJudgedError("prompts are drawn ahead of the queries about them: what is of which round does not show")
+    return rounds
 
 
 def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spanver.errors import BudgetExceededError
+from spanver.errors import BudgetExceededError, NotJudgedError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
@@ -81,3 +81,21 @@ def test_a_record_falls_into_one_round_a_prompt_with_its_data() -> None:
 def test_no_rounds_give_no_data() -> None:
     features, targets = data_of(PROBLEM, rounds_of([]))
     assert (features.shape, targets.shape) == ((0, 2), (0,))
+
+
+def test_rounds_whose_prompts_are_drawn_ahead_are_not_judged() -> None:
+    ahead = recorded()
+    for _ in range(3):
+        ahead.prompt()
+    for response in (0, 1, 0, 2):
+        ahead.reward(0, response)
+    with pytest.raises(NotJudgedError, match="drawn ahead"):
+        rounds_of(ahead.queries)
+
+
+def test_a_round_without_queries_is_a_round() -> None:
+    oracle = recorded()
+    oracle.prompt()
+    oracle.prompt()
+    oracle.sample(0, 2)
+    assert [len(each.queries) for each in rounds_of(oracle.queries)] == [0, 1]
