@@ -238,6 +238,16 @@ def test_the_example_in_python_is_verified(tmp_path: Path) -> None:
     assert (footer["violated"], footer["undecided"], footer["not_provided"]) == ([], [], [])
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_example_in_pytorch_is_verified(tmp_path: Path, seed: int) -> None:
+    pytest.importorskip("torch")
+    command = [*PROGRAM, "verify", "torch_subject:subject", "--seed", str(seed), "--json", str(tmp_path / "it.json")]
+    finished = subprocess.run(command, cwd=ROOT / "examples", capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    footer = json.loads((tmp_path / "it.json").read_text())["footer"]
+    assert (footer["violated"], footer["undecided"], footer["not_judged"]) == ([], [], [])
+
+
 SESSIONS = page_sessions((ROOT / "docs" / "subjects.md").read_text(encoding="utf-8"))
 
 
