@@ -68,6 +68,14 @@ def _distinct(score: Score, pilot: Counts, beta: float, multiplier: float) -> fl
     return log_threshold(score, once, beta, multiplier)
 
 
+def _median(score: Score, pilot: Counts, beta: float, multiplier: float) -> float:
+    """Threshold with the median of the weights."""
+    scores = score.of(pilot.responses.features)
+    order = np.argsort(scores)
+    below = np.cumsum(np.asarray(pilot.counts)[order])
+    return math.log(multiplier) + float(scores[order][np.searchsorted(below, below[-1] / 2)]) / beta
+
+
 def _one_of_a_batch(oracle: Any, prompt: Any, score: Score, threshold: float, limit: int, seed: int) -> Response:
     """First accepted trial of a batch, or where none is accepted the first of all."""
     fresh = oracle.sample(prompt, limit)
@@ -185,6 +193,8 @@ MUTANTS: tuple[Mutant, ...] = (
         threshold=_distinct, trials=tried),
     _softmax("geometric-mean", "takes the geometric mean of the pilot's weights, and makes trials itself", "R3",
         threshold=_geometric, trials=tried),
+    _softmax("median", "takes the median of the pilot's weights, and makes trials itself", "R3", threshold=_median,
+        trials=tried),
     _softmax("argmax-of-none", "returns the first of a batch of trials where none is accepted", "C-A1",
         trials=_one_of_a_batch),
     _softmax("cached-mean", "goes on with the mean weight of the first call", "R3", _remembering(renewed=False)),
