@@ -8,6 +8,7 @@ reported once, whatever it kept from being judged, and makes the report violated
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -16,7 +17,7 @@ from typing import Any
 
 from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY
-from spanver.subjects.contract import Subject
+from spanver.subjects.contract import FUNCTIONS, Subject
 from spanver.verdicts import Verdict, worst
 from spanver.verification.collection import Property, find_properties
 from spanver.verification.finding import Fault, Finding
@@ -333,8 +334,7 @@ def judge(
     if not expected:
         claimed = REGISTRY[name].claim in ("", *subject.claims)
         return Row(name, Status.NOT_PROVIDED if claimed else Status.NOT_CLAIMED)
-    # Exact findings first, as they say more; then by name, since the order in which they end depends on the workers.
-    mine = sorted((each for each in findings if name in each.guarantees), key=lambda each: (each.kind, each.property))
+    mine = sorted((each for each in findings if name in each.guarantees), key=_clearest_first)
     measured = {each.name for each in expected if each.needs & subject.unpromised}
     judged = [each for each in mine if each.property not in measured and not each.not_judged]
     if len(measured) == len(expected) == len(mine):
@@ -345,6 +345,16 @@ def judge(
     known, missing = expected_failures.get(name), len(expected) - len(mine)
     status, message = _judged(judged, missing) if known is None else _compared(known, judged, missing)
     return Row(name, status, tuple(mine), message)
+
+
+def _clearest_first(finding: Finding) -> tuple[str, int, int, str]:
+    """Exact findings first, as they say more; then parts before what is made of them, and short counterexamples.
+
+    The order never depends on the workers.
+    """
+    parts = list(FUNCTIONS)  # in the order of the contract
+    part = len(parts) if finding.call is None else parts.index(finding.call.function)
+    return finding.kind, part, len(json.dumps(finding.counterexample)), finding.property
 
 
 def _judged(findings: Sequence[Finding], missing: int) -> tuple[Status, str]:

@@ -143,3 +143,18 @@ def test_what_nothing_was_judged_of_would_have_caught_nothing() -> None:
 
 
 NORMS = "test_norms_are_their_definition_and_do_not_change_when_all_is_rotated"
+
+
+def test_of_several_violations_that_of_a_part_is_told_before_that_of_the_whole() -> None:
+    properties = [each for each in find_properties() if "R3" in each.guarantees]
+
+    def violated(name: str, function: str, **instance: object) -> Finding:
+        call = Call(function, {})
+        return Finding(name, ("R3",), Verdict.VIOLATED, "statistical", message=name, call=call, counterexample=instance)
+
+    whole = violated("a", "spanner_sampling", prompts=1)
+    part, larger = violated("c", "softmax_sample", responses=2), violated("b", "softmax_sample", responses=[2, 3, 4, 5])
+    for order in ((whole, larger, part), (part, larger, whole)):
+        row = judge("R3", reference, order, properties, {})
+        assert row.message == "c (also violated: b, a)"
+        assert row.violation is part
