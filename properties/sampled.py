@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from spanver.verification.experiment import Experiment, law_experiment
 from spanver.verification.transcript import GENEROUS_BUDGET, RecordingOracle, independent_oracles
 
 from .drawn import with_constant
-from .sampler_mistakes import MISTAKES
+from .sampler_mistakes import MISTAKES, tilted
 
 # Two or three responses, all likely to be drawn, with different weights: a wrong law shows.
 SAMPLED = tabular_problems(
@@ -32,8 +33,7 @@ def weights_of(problem: TabularProblem) -> Any:
 
 def target_of(problem: TabularProblem) -> Any:
     """`pi_f`, shape (Y,)."""
-    law = np.exp(problem.log_base[0]) * weights_of(problem)
-    return law / law.sum()
+    return tilted(np.exp(problem.log_base[0]), weights_of(problem))
 
 
 def coverage_of(problem: TabularProblem) -> float:
@@ -85,7 +85,6 @@ def law_of_outputs(
     counted: bool = False,
 ) -> Experiment:
     """Experiment: outputs of calls have this law."""
-    mistakes = MISTAKES[sampler](problem, multiplier, failure)
     return law_experiment(
         check,
         outputs(check, sampler, problem, multiplier, failure, constant=constant, counted=counted),
@@ -93,7 +92,7 @@ def law_of_outputs(
         of=f"response of {sampler} (C = {coverage_of(problem):.4g}, M = {multiplier:.4g}, delta = {failure:g})",
         outcomes=[f"response {each}" for each in range(problem.responses)],
         tolerated=tolerated,
-        mistakes=mistakes,
+        mistakes=partial(MISTAKES[sampler], problem, multiplier, failure),
     )
 
 

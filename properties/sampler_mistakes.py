@@ -26,6 +26,12 @@ def table(problem: TabularProblem) -> tuple[FloatArray, FloatArray, float]:
     return base, weights, 4.0 * max(1.0, float(weights.max() / (base @ weights)))
 
 
+def tilted(base: FloatArray, weights: FloatArray) -> FloatArray:
+    """The base policy times weights, normalised."""
+    law = base * weights
+    return np.asarray(law / law.sum())
+
+
 def law_at(base: FloatArray, weights: FloatArray, threshold: float, trials: int) -> FloatArray:
     """Law of A1 where trials accept with probability `min(1, w/threshold)`."""
     acceptance = base * np.minimum(1.0, weights / threshold)
@@ -37,8 +43,7 @@ def law_at(base: FloatArray, weights: FloatArray, threshold: float, trials: int)
 def distance(law: FloatArray, problem: TabularProblem) -> float:
     """Total variation to `pi_f`."""
     base, weights, _ = table(problem)
-    target = base * weights / (base @ weights)
-    return float(np.abs(law - target).sum()) / 2.0
+    return float(np.abs(law - tilted(base, weights)).sum()) / 2.0
 
 
 def another_mean(problem: TabularProblem, failure: float, factors: tuple[float, ...]) -> float:
@@ -56,11 +61,15 @@ def mean_of_distinct(problem: TabularProblem, failure: float, constant: int) -> 
     return another_mean(problem, failure, (float(weights.mean() / (base @ weights)),))
 
 
+def geometric_mean_of(base: FloatArray, weights: FloatArray) -> float:
+    return float(np.exp(base @ np.log(weights)))
+
+
 def geometric_mean(problem: TabularProblem, failure: float, constant: int) -> float:
     """The mean of the log weights in place of the log of their mean."""
     del constant
     base, weights, _ = table(problem)
-    return another_mean(problem, failure, (float(np.exp(base @ np.log(weights)) / (base @ weights)),))
+    return another_mean(problem, failure, (geometric_mean_of(base, weights) / float(base @ weights),))
 
 
 def median(problem: TabularProblem, failure: float, constant: int) -> float:
@@ -88,8 +97,7 @@ def power(exponent: float) -> Callable[..., float]:
     def effect(problem: TabularProblem, failure: float, **others: Any) -> float:
         del others
         base, weights, _ = table(problem)
-        law = base * weights**exponent
-        return distance(law / law.sum(), problem) - 2.0 * failure
+        return distance(tilted(base, weights**exponent), problem) - 2.0 * failure
 
     return effect
 
@@ -183,17 +191,10 @@ def law_of_shared_uniform(base: FloatArray, weights: FloatArray, threshold: floa
     return law
 
 
-def tilted(base: FloatArray, weights: FloatArray) -> FloatArray:
-    """The base policy times weights, normalised."""
-    law = base * weights
-    return np.asarray(law / law.sum())
-
-
 def sampler_laws(problem: TabularProblem, multiplier: float, failure: float) -> dict[str, FloatArray]:
     """Laws of wrong versions of A1, by what would be wrong."""
     base, weights, _ = table(problem)
     mean, trials = float(base @ weights), sampler_trials(multiplier, failure)
-    geometric = float(np.exp(base @ np.log(weights)))
     return {
         "responses came from the base policy": base,
         "scores had the other sign": tilted(base, 1.0 / weights),
@@ -201,7 +202,9 @@ def sampler_laws(problem: TabularProblem, multiplier: float, failure: float) -> 
         "scores were not divided by beta": tilted(base, weights**problem.beta),
         "the threshold were the mean weight, without M": law_at(base, weights, mean, trials),
         "the threshold were M, without the mean weight": law_at(base, weights, multiplier, trials),
-        "the threshold had the geometric mean of the weights": law_at(base, weights, multiplier * geometric, trials),
+        "the threshold had the geometric mean of the weights": law_at(
+            base, weights, multiplier * geometric_mean_of(base, weights), trials
+        ),
         "all trials of a call shared one uniform number": law_of_shared_uniform(base, weights, multiplier * mean),
     }
 

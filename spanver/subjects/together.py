@@ -52,16 +52,13 @@ class Together:
             `make(index)`: a call with an oracle of its own, afresh each time.
         count : int
         """
-        if name not in self._same:
-            if count < TRIED:  # so few show little
-                yield from ((call, partial(self._run, name, *call[0], **call[1])) for call in map(make, range(count)))
-                return
+        if name not in self._same and count >= TRIED:  # fewer show little
             self._same[name] = self._gives_the_same(name, make, TRIED)
         start = 0
         while start < count:
             size = self._size.get(name, 1)  # the first call shows how long one takes
             calls = [make(index) for index in range(start, min(count, start + size))]
-            if not self._same[name]:
+            if not self._same.get(name, False):
                 yield from ((call, partial(self._run, name, *call[0], **call[1])) for call in calls)
                 start += len(calls)
                 continue

@@ -88,7 +88,7 @@ def law_experiment(
     of: str = "outcome",
     outcomes: Sequence[str] = (),
     tolerated: float = 0.0,
-    mistakes: Mapping[str, FloatArray] | None = None,
+    mistakes: Callable[[], Mapping[str, FloatArray]] = dict,
 ) -> Experiment:
     """Experiment: observations, which are indices, are independent and have this law, up to what is tolerated.
 
@@ -106,8 +106,9 @@ def law_experiment(
         Their names. Default: their indices.
     tolerated : float
         Total variation from the law that the guarantee allows.
-    mistakes : mapping of str to array, shape (k,)
-        Laws of wrong versions, by what would be wrong: `weights were squared`. A violation names those that explain it.
+    mistakes : callable
+        Returns laws of wrong versions, shape (k,), by what would be wrong: `weights were squared`. A violation names
+        those that explain it.
     """
     require(len(law) <= MOST_ENUMERATED, "the number of outcomes", len(law), f"at most {MOST_ENUMERATED}")
     demanded = tolerated + check.discrepancy
@@ -118,7 +119,7 @@ def law_experiment(
         shares = np.bincount(np.asarray(drawn, dtype=np.int64), minlength=len(law)) / len(drawn)
         worst = int(np.argmax(np.abs(shares - law)))
         observed, expected = f"{names[worst]} with frequency {shares[worst]:.4g}", f"{law[worst]:.4g}"
-        told = [f"{wrong[worst]:.4g} if {mistake}" for mistake, wrong in explaining(drawn, law, mistakes or {})]
+        told = [f"{wrong[worst]:.4g} if {mistake}" for mistake, wrong in explaining(drawn, law, mistakes())]
         expected += f", and {' or '.join(told)}" if told else ""
         return Seen(of, observed, expected, list(zip(names, shares.tolist(), np.asarray(law).tolist(), strict=True)))
 

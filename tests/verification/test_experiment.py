@@ -68,5 +68,5 @@ def test_a_violation_names_the_mistakes_that_explain_it_the_likeliest_first() ->
         "tails were twice as likely",
     ]
     assert explaining(drawn, law, {}) == []
-    seen = law_experiment(a_check(), coin(0.75), law, mistakes=mistakes).seen(drawn)
+    seen = law_experiment(a_check(), coin(0.75), law, mistakes=lambda: mistakes).seen(drawn)
     assert seen.expected == "0.5, and 0.75 if tails were thrice as likely or 0.6667 if tails were twice as likely"
