@@ -27,7 +27,7 @@ from spanver.oracle import Budget
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
-from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, plain, refused_error
+from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, packed, plain, refused_error
 from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
 from spanver.values import Score, from_json
 
@@ -165,7 +165,7 @@ class _Server:
 
         def sent(message: dict[str, Any]) -> dict[str, Any]:
             if together is not None:
-                answer: dict[str, Any] = together.switch((MSGPACK.encode(message), message))
+                answer: dict[str, Any] = together.switch((packed(message), message))
                 return answer
             with self._turn:
                 try:

@@ -131,7 +131,7 @@ _FLOAT64 = np.dtype("<f8")
 
 def encode_frame(message: Mapping[str, Any]) -> bytes:
     """Return a message as one frame: its length in 4 bytes, little-endian, and its msgpack."""
-    data: bytes = msgpack.packb(message, default=_in_frame)
+    data = packed(message)
     return len(data).to_bytes(_LENGTH, "little") + data
 
 
@@ -167,6 +167,11 @@ def _in_frame(value: Any) -> Any:
     if isinstance(value, int):  # msgpack has integers of 64 bits
         return msgpack.ExtType(LARGE_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
     return plain(value)
+
+
+packed: Callable[[Any], bytes] = msgpack.Packer(default=_in_frame).pack
+"""Return a value as msgpack. One packer for all: a new one takes longer than a short message. Not for several threads
+at once."""
 
 
 def _array_in_frame(array: NDArray[Any]) -> Any:

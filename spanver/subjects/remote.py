@@ -111,8 +111,10 @@ class RemoteOracle(_Remote[Prompt]):
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
-        strong = {} if theta is None else {"theta": theta}
-        responses: Responses = self._ask({"ask": "sample", "prompt": prompt, "count": count} | strong, Responses)
+        query: dict[str, Any] = {"ask": "sample", "prompt": prompt, "count": count}
+        if theta is not None:
+            query["theta"] = theta
+        responses: Responses = self._ask(query, Responses)
         return responses
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
