@@ -256,15 +256,35 @@ def rounds_of(queries: list[Query]) -> list[Round]:
     Raises
     ------
     NotJudgedError
-        If prompts were drawn ahead of the queries about them.
+        If what is of which round does not show: prompts were drawn ahead of the queries about them, or rewards were
+        asked for in a later round.
     """
     starts = [position for position, query in enumerate(queries) if query.name == "prompt"]
     ends = pairwise([*starts, len(queries)])
     rounds = [Round(queries[start].prompt, tuple(queries[start + 1 : end])) for start, end in ends]
-    is_mixed = any(each.elsewhere or len(each.rewards) > 2 for each in rounds)
-    if is_mixed and not all(each.queries for each in rounds):
+    mixed = [each for each in rounds if each.elsewhere or len(each.rewards) > 2]
+    if mixed and not all(each.queries for each in rounds):
         raise NotJudgedError("prompts are drawn ahead of the queries about them: what is of which round does not show")
+    if mixed and _are_rewarded_later(rounds):
+        raise NotJudgedError("rewards are asked for in a later round: what is of which round does not show")
     return rounds
+
+
+def _are_rewarded_later(rounds: list[Round]) -> bool:
+    """Whether all rewards are of pairs that their own round has drawn, or an earlier one that has no rewards yet."""
+    waiting: list[Round] = []
+    for each in rounds:
+        waiting.append(each)
+        asked = [query for query in each.queries if query.name == "reward"]
+        if len(asked) % 2 or any(query.name != "reward" for query in each.elsewhere):
+            return False
+        for one, two in zip(asked[::2], asked[1::2], strict=True):
+            pair = {one.arguments[0], two.arguments[0]}
+            drawn = [past for past in waiting if {one.prompt, two.prompt} == {past.prompt} and pair <= past.seen]
+            if not drawn:
+                return False
+            waiting.remove(drawn[0])
+    return True
 
 
 def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:

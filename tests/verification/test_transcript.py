@@ -93,6 +93,31 @@ def test_rounds_whose_prompts_are_drawn_ahead_are_not_judged() -> None:
         rounds_of(ahead.queries)
 
 
+def rewarded_later(*rewarded: tuple[int, int]) -> RecordingOracle:
+    """In each of two rounds pairs are drawn, and in the second one rewards."""
+    oracle = recorded()
+    for _ in range(2):
+        prompt = oracle.prompt()
+        while len(set(oracle.sample(prompt, 2).ids)) < 2:
+            pass
+    for pair in rewarded:
+        for response in pair:
+            oracle.reward(0, response)
+    return oracle
+
+
+def test_rewards_that_are_asked_for_in_a_later_round_are_not_judged() -> None:
+    pairs = [each.drawn[-2:] for each in rounds_of(rewarded_later().queries)]
+    with pytest.raises(NotJudgedError, match="in a later round"):
+        rounds_of(rewarded_later(*pairs).queries)
+
+
+def test_rewards_of_what_no_round_has_drawn_stay_in_their_round() -> None:
+    pairs = [each.drawn[-2:] for each in rounds_of(rewarded_later().queries)]
+    rounds = rounds_of(rewarded_later(*pairs, pairs[0]).queries)  # more pairs than rounds
+    assert [len(each.rewards) for each in rounds] == [0, 6]
+
+
 def test_a_round_without_queries_is_a_round() -> None:
     oracle = recorded()
     oracle.prompt()
