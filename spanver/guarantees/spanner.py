@@ -130,6 +130,24 @@ def spanner_cost(tries: int, spanner_size: int) -> tuple[int, int]:
     return 2 * operator.index(tries), 2 * operator.index(spanner_size)
 
 
+def largest_rewards(spanner_size: int, prompts: int, rounds: int) -> int:
+    """Return the most rewards that SpannerSampling asks for: two a pair, at most one a prompt, and two a round.
+
+    Parameters
+    ----------
+    spanner_size : int
+        Bound on the number of pairs (S4).
+    prompts, rounds : int
+        Of phase 1 (S1), and of phase 2.
+
+    Examples
+    --------
+    >>> largest_rewards(19, 5, 100)
+    210
+    """
+    return 2 * (min(spanner_size, prompts) + rounds)
+
+
 GROUP = "Spanner"
 
 # a table, a row a guarantee

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from spanver.guarantees.spanner import spanner_size_bound
+from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
 from spanver.oracle import Ledger
 from spanver.runs.baselines import BASELINES
 from spanver.runs.plans import Plan
@@ -93,13 +93,13 @@ def ledger_sums(record: Record, did: Sampled) -> Findings:
 
 
 def _largest_costs(record: Record, did: Sampled) -> Iterator[str]:
-    """What is wrong with the bounds on samples and rewards that a record states (S4, S7, R1)."""
+    """What is wrong with the bounds on samples and rewards that a record states (S1, S4, S7, R1)."""
     settings, budget, rounds = record.summary["settings"], record.plan.budget, did.trace.exploration.rounds
     _, call = _call(record.plan, settings["rejection_multiplier"], settings["rejection_failure"])
     samples = 2 * len(did.trace.spanner.tries) * settings["pairs_per_prompt"] + rounds * (1 + call)
     yield from stating(record, "samples", samples if budget is None else min(samples, budget))
     size = spanner_size_bound(did.trace.spanner.dimension, settings["ridge"], settings["nu"])
-    yield from stating(record, "rewards", 2 * (size + rounds))
+    yield from stating(record, "rewards", largest_rewards(size, len(did.trace.spanner.tries), rounds))
 
 
 def phase_sums(record: Record, did: Layers) -> Findings:

@@ -8,7 +8,7 @@ from typing import Any
 
 from spanver.errors import ArgumentError
 from spanver.guarantees.sampler import race_samples, sampler_samples, sampler_trials
-from spanver.guarantees.spanner import spanner_size_bound
+from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
@@ -221,7 +221,7 @@ def theoretical_settings(problem: TabularProblem | TextProblem, plan: Plan) -> d
 def largest_costs(settings: Settings, dimension: int, call: Callable[[float, float], int]) -> dict[str, int]:
     """Most samples and rewards that a run with these settings may ask for (S4, S7, R1, R4); `call` is the sampler's."""
     size = spanner_size_bound(dimension, settings.ridge, settings.nu)
-    rewards = 2 * (min(size, settings.prompts) + settings.exploration_rounds)
+    rewards = largest_rewards(size, settings.prompts, settings.exploration_rounds)
     return {"samples": largest_cost(settings, call), "rewards": rewards}
 
 

@@ -12,7 +12,7 @@ from spanver.exact import tokens as exact_tokens
 from spanver.exact.realizability import realizability
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees.exploration import confidence_radius
-from spanver.guarantees.spanner import spanner_size_bound
+from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
 from spanver.learners.multi_turn import PHASES, MultiTurnRun
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Run
@@ -80,7 +80,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     Returns
     -------
     dict
-        `samples` and `rewards` (S7, R1, S4), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its limit
+        `samples` and `rewards` (S7, R1, S1, S4), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its limit
         `beta/2`.
     """
     settings, trace = run.settings, run.trace
@@ -99,7 +99,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     )
     return {
         "samples": largest if plan.budget is None else min(largest, plan.budget),
-        "rewards": 2 * size_bound + 2 * rounds,
+        "rewards": largest_rewards(size_bound, len(trace.spanner.tries), rounds),
         "spanner_size": size_bound,
         "score_error": settings.nu * gamma,
         "score_error_limit": problem.beta / 2,

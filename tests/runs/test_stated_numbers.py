@@ -14,7 +14,7 @@ from spanver.problems.families.random_tables import random_problem
 from spanver.runs import evaluation
 from spanver.runs.certify import Certificate, certify
 from spanver.runs.execution import execute
-from spanver.runs.plans import make_plan
+from spanver.runs.plans import largest_costs, make_plan
 from spanver.runs.records import load_record
 from spanver.verdicts import Verdict
 
@@ -51,6 +51,13 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recorded(tmp_path_factory.mktemp("staged") / "run.json", overrides=FEW, budget=30_000)
+
+
+def test_a_record_states_the_bounds_that_its_plan_has(exact: Path) -> None:
+    record = load_record(exact)
+    planned = largest_costs(record.plan.settings, 3, record.plan.sampler_spec.most)
+    assert record.summary["bounds"]["rewards"] == planned["rewards"] == 2 * (40 + 12)
+    assert record.summary["bounds"]["samples"] == planned["samples"]
 
 
 # An exact gap on a table
