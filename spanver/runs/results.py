@@ -80,8 +80,8 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     Returns
     -------
     dict
-        `samples` and `rewards` (S7, R1, S1, S4), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its limit
-        `beta/2`.
+        `samples` and `rewards` (S1, S4, S7, R1), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its
+        limit `beta/2`.
     """
     settings, trace = run.settings, run.trace
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from spanver.errors import BudgetExceededError, NotJudgedError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import LinearScore, RejectionRule, UncertainPairRule
+from spanver.values import LinearScore, RejectionRule, ResponseId, UncertainPairRule
 from spanver.verification.transcript import RecordingOracle, data_of, recount, rounds_of
 
 PROBLEM = TabularProblem(
@@ -93,7 +95,7 @@ def test_rounds_whose_prompts_are_drawn_ahead_are_not_judged() -> None:
         rounds_of(ahead.queries)
 
 
-def rewarded_later(*rewarded: tuple[int, int]) -> RecordingOracle:
+def rewarded_later(*rewarded: Sequence[ResponseId]) -> RecordingOracle:
     """In each of two rounds pairs are drawn, and in the second one rewards."""
     oracle = recorded()
     for _ in range(2):
