@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from functools import partial
 from typing import Any
 
 from spanver.errors import ArgumentError
@@ -55,7 +56,9 @@ def is_ours(name: str) -> bool:
     return name in REFERENCES or name.startswith("zoo:")
 
 
-def open_subject(name: str, command: str | None, *, in_process: bool = False) -> Subject:
+def open_subject(
+    name: str, command: str | None, *, in_process: bool = False, time_limit: float | None = None
+) -> Subject:
     """Return what is to be verified, in a process of its own unless it is ours.
 
     Parameters
@@ -66,6 +69,8 @@ def open_subject(name: str, command: str | None, *, in_process: bool = False) ->
         In place of a name: the program that this command starts.
     in_process : bool
         Whether a Python subject runs in this process, where it could do anything to the harness.
+    time_limit : float, optional
+        Of a call in a process of its own, as of `spanver.subjects.process.process_subject`.
 
     Raises
     ------
@@ -78,7 +83,8 @@ def open_subject(name: str, command: str | None, *, in_process: bool = False) ->
         return load_subject(name)
     from spanver.subjects.process import process_subject, python_subject  # noqa: PLC0415 (imported if needed)
 
-    return process_subject(command) if command else python_subject(name)
+    start = partial(process_subject, command) if command else partial(python_subject, name)
+    return start(time_limit=time_limit)
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:

@@ -102,6 +102,9 @@ def verify(
     in_process: Annotated[
         bool, Option("--in-process", help="Run a Python subject in this process, for a debugger: it is then trusted.")
     ] = False,
+    time_limit: Annotated[
+        float | None, Option(help="Seconds of its own time that one call of the subject may take. [default: 20]")
+    ] = None,
     profile: Annotated[str, Option(help="How hard to look: smoke, quick, ci or deep.")] = "quick",
     smoke: Annotated[
         bool, Option("--smoke", help="Short for --profile smoke: one or two instances of each, seconds.")
@@ -129,7 +132,7 @@ def verify(
 
     check_outputs(json_file, junit, trace)
     profile = "smoke" if smoke else profile
-    request = Request(subject, command, profile, only, alpha, _seed(seed), in_process=in_process)
+    request = Request(subject, command, profile, only, alpha, _seed(seed), in_process=in_process, time_limit=time_limit)
     known = read_expected_failures(expected_failures) if expected_failures is not None else {}
     with verdicts("verifying") as show:
         report = runner.verify(

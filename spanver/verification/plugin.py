@@ -31,6 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--spanver-isolated", action="store_true", help="run a Python subject in a process of its own, as verify does"
     )
     group.addoption(
+        "--spanver-time-limit", type=float, help="seconds of its own time that a call of an isolated subject may take"
+    )
+    group.addoption(
         "--spanver-profile", default="quick", choices=("smoke", "quick", "ci", "deep"), help="how hard to look"
     )
     group.addoption("--spanver-only", default="", help="guarantees, or groups of them by letter, separated by commas")
@@ -99,7 +102,10 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Any]:
     option = request.config.getoption
     try:
         found = open_subject(
-            option("--subject"), option("--subject-command"), in_process=not option("--spanver-isolated")
+            option("--subject"),
+            option("--subject-command"),
+            in_process=not option("--spanver-isolated"),
+            time_limit=option("--spanver-time-limit"),
         )
     except SpanverError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)

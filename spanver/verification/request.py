@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spanver.guarantees import REGISTRY
-from spanver.validation import require, require_count, require_one_of, require_probability
+from spanver.validation import require, require_count, require_one_of, require_positive, require_probability
 from spanver.verdicts import Verdict
 from spanver.verification.profiles import PROFILES
 from spanver.verification.selection import is_selected
@@ -35,6 +35,8 @@ class Request:
         Functions, separated by commas: only properties that need one of them are run. Empty for all properties.
     in_process : bool
         Whether a Python subject runs in the process of the harness, which then trusts it.
+    time_limit : float, optional
+        Seconds of its own time that a call of a subject in another process may take. Default: 20.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Request:
     seed: int = 0
     functions: str = ""
     in_process: bool = False
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
         require_one_of("profile", self.profile, PROFILES)
@@ -60,11 +63,15 @@ class Request:
             require(self.command.strip() != "", "command", self.command, "a program, with its arguments")
             require(self.subject == Request.subject, "subject", self.subject, "left out where there is a command")
             require(not self.in_process, "in_process", True, "left out where there is a command")
+        if self.time_limit is not None:
+            require_positive("time_limit", self.time_limit)
+            require(not self.in_process, "time_limit", self.time_limit, "left out with in_process, where none applies")
 
     def replay(self, guarantee: str) -> str:
         """Command that runs the properties of one guarantee again, with the same instances and the same randomness."""
         parts = ["spanver", "verify", *(["--command", self.command] if self.command else [self.subject])]
         parts += ["--in-process"] if self.in_process else []
+        parts += [] if self.time_limit is None else ["--time-limit", repr(self.time_limit)]
         parts += ["--only", guarantee, "--profile", self.profile, "--seed", str(self.seed)]
         return shlex.join(parts + (["--alpha", repr(self.alpha)] if self.alpha != Request.alpha else []))
 

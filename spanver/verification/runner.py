@@ -19,6 +19,7 @@ import pytest
 from spanver.errors import SpanverError, ViolationError
 from spanver.guarantees import REGISTRY
 from spanver.loading import open_subject
+from spanver.subjects.contract import Subject
 from spanver.validation import require_count
 from spanver.verdicts import Verdict
 from spanver.verification.collection import find_properties
@@ -73,12 +74,17 @@ def run_properties(
     return collector.findings
 
 
+def opened(request: Request) -> Subject:
+    """Return the subject of a request; errors as of `open_subject`."""
+    return open_subject(request.subject, request.command, in_process=request.in_process, time_limit=request.time_limit)
+
+
 def findings_here(request: Request) -> Iterator[Finding]:
     """Run the properties one after another in this process, without pytest, and yield their findings: exact ones first.
 
     It saves the time of pytest, which for a mutant is most of it.
     """
-    subject = open_subject(request.subject, request.command, in_process=request.in_process)
+    subject = opened(request)
     functions = {each for each in request.functions.split(",") if each}
     try:
         for each in sorted(expected_properties(subject, request.only), key=lambda each: each.statistical):
@@ -110,6 +116,7 @@ def _options(request: Request, folder: Path, workers: int) -> list[str]:
     options += ["--spanver-profile", request.profile, "--spanver-only", request.only]
     options += ["--spanver-functions", request.functions]
     options += [] if request.in_process else ["--spanver-isolated"]
+    options += [] if request.time_limit is None else ["--spanver-time-limit", repr(request.time_limit)]
     options += ["--spanver-alpha", repr(request.alpha), "--spanver-seed", str(request.seed)]
     options += ["-n", str(workers), "--maxschedchunk", "1"] if workers > 1 else []
     suite = f"spanver verify {request.command or request.subject}"
@@ -163,7 +170,7 @@ def verify(
     """
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
     require_count("workers", workers)
-    subject = open_subject(request.subject, request.command, in_process=request.in_process)
+    subject = opened(request)
     try:
         expected = expected_properties(subject, request.only)
     finally:

@@ -133,8 +133,9 @@ def test_no_dishonest_subject_ends_in_exit_code_0(
     spanver: Command, written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     template, body, further, code, words = ENDINGS[name]
-    monkeypatch.setattr(process, "TIME_LIMIT" if code == 1 else "START_LIMIT", 1.0 if "never" in name else 20.0)
-    arguments = "verify", written(template, body, further), "--only", "S8,R1", "--smoke", "--workers", "1"
+    monkeypatch.setattr(process, "START_LIMIT", 1.0 if "never" in name else 20.0)
+    arguments = ["verify", written(template, body, further), "--only", "S8,R1", "--smoke", "--workers", "1"]
+    arguments += ["--time-limit", "1"] if "never" in name else []
     if "os._exit" in body + further:  # it would end the tests, were it not isolated
         done = program(tmp_path, *arguments)
         said = Said(done.returncode, " ".join(done.stdout.split()), " ".join(done.stderr.split()))
@@ -192,6 +193,14 @@ def test_verdicts_from_this_process_say_that_they_trust_the_subject(broken: str,
     assert [TRUSTING in suite.attrib["name"] for suite in suites] == [True]
     with pytest.raises(ArgumentError, match="in_process"):
         Request(command="cat", in_process=True)
+
+
+def test_a_time_limit_is_part_of_the_replay_and_does_not_apply_to_this_process(broken: str) -> None:
+    assert "--time-limit 2.5" in Request(broken, time_limit=2.5).replay("S8")
+    with pytest.raises(ArgumentError, match="time_limit is 0"):
+        Request(broken, time_limit=0.0)
+    with pytest.raises(ArgumentError, match="left out with in_process"):
+        Request(broken, in_process=True, time_limit=2.5)
 
 
 def findings(request: Request) -> list[dict[str, Any]]:
