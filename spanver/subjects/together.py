@@ -2,9 +2,9 @@
 
 The calls take turns: each runs until it queries its oracle, and the queries of all travel together. That gives what one
 call after another gives, unless the subject keeps something between its queries where another call finds it, such as a
-module's generator. So the first calls of each function are made both ways, and only where outcomes and ledgers are the
-same to the bit do further calls travel together. Nobody is accused by calls that did: `spanver.verification.search`
-repeats them one by one.
+module's generator. So the first calls of each function are made both ways, and only where outcomes, queries and ledgers
+are the same to the bit do further calls travel together. Nobody is accused by calls that did:
+`spanver.verification.search` repeats them one by one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spanver.errors import ProtocolError, SpanverError, TimeLimitError
 from spanver.subjects.contract import Call, Outcomes, result_of
 from spanver.subjects.protocol import MSGPACK
 
-TRIED = 8  # calls that are made both ways; what further ones violate together is repeated one by one
+TRIED = 4  # calls that are made both ways; what further ones violate together is repeated one by one
 MOST = 64  # calls in one request
 QUICK = 5.0  # seconds that a request is meant to take at most: it has the time limit of one call
 
@@ -85,12 +85,13 @@ class Together:
 
 
 def _seen(name: str, call: Call, outcome: Callable[[], Any]) -> bytes:
-    """Return the outcome of a call and what was charged, so that it can be compared."""
+    """Return the outcome of a call, what was charged and, where that is recorded, its queries, to be compared."""
     try:
         seen = {"result": result_of(name, outcome())}
     except ProtocolError:
         raise
     except SpanverError as error:
         seen = {"error": str(error)}
-    ledgers = [each.ledger for each in (*call[0], *call[1].values()) if hasattr(each, "ledger")]
-    return MSGPACK.encode(seen | {"ledgers": ledgers})
+    given = (*call[0], *call[1].values())
+    asked = {name: [getattr(each, name) for each in given if hasattr(each, name)] for name in ("ledger", "queries")}
+    return MSGPACK.encode(seen | asked)

@@ -415,7 +415,7 @@ def test_calls_that_took_turns_accuse_nobody(written: Callable[[str, str], str],
     subject = python_subject(written(name, source))
     try:
         for each in (accepted, target):
-            check = make_check(subject, each.name, each.guarantees, profile="quick", alpha=1e-6, seed=1)
+            check = make_check(subject, each.name, each.guarantees, profile="quick", alpha=1e-6, seed=2)
             each.test(check)
             assert check.finding.verdict is Verdict.HOLDS
         assert check.one_by_one, "nothing was violated by calls that took turns: the example shows nothing"
