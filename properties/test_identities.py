@@ -1,4 +1,4 @@
-"""Identities of policies, divergence and coverage (I1-I4), on every table that Hypothesis finds."""
+"""Identities of policies, divergence, its estimates and coverage (I1-I4, I8), on every table that Hypothesis finds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from spanver.guarantees.identities import kl_bound, log_coverage_bound
-from spanver.guarantees.rounding import kl_divergence_error, log_coverage_error, log_softmax_error, mean_error
+from spanver.guarantees.rounding import (
+    kl_divergence_error,
+    kl_estimate_error,
+    log_coverage_error,
+    log_softmax_error,
+    mean_error,
+)
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import FloatArray
@@ -182,6 +188,36 @@ def test_the_divergence_is_the_expected_log_ratio(check: Check, laws: dict[str, 
     rounding = 2.0 * (len(law) + 8) * check.subject.unit * size
     divergence = check.call("kl_divergence", law, reference)
     assert abs(divergence - expected) <= rounding, f"kl_divergence returned {divergence}, by definition {expected}"
+
+
+@pytest.mark.guarantee("I8", needs=["kl_estimate"])
+@designed(
+    [{"laws": laws} for laws in (NEAR, MODES_APART)],
+    [
+        "estimate-squared",
+        "estimate-reversed",
+        "estimate-negated",
+        "estimate-absolute",
+        "estimate-clipped",
+        "estimate-weighted",
+        "estimate-without-one",
+        "estimate-ratio-clipped",
+        "estimate-in-bits",
+    ],
+)
+@instances(laws=LAWS)
+def test_estimates_of_the_divergence_have_it_for_their_mean(check: Check, laws: dict[str, FloatArray]) -> None:
+    """Each response is one draw, so that the mean is exact. Draws that come once in 1e9 times are left out."""
+    held = laws["law"] > math.log(1e-9)
+    # The largest is subtracted first: the logarithm of a tiny sum is known to fewer digits.
+    law, reference = (normalised(each[held] - each[held].max()) for each in (laws["law"], laws["reference"]))
+    estimates = check.call("kl_estimate", law, reference)
+    assert estimates.shape == law.shape, f"{estimates.size} estimates from {law.size} draws"
+    expected, allowed = (
+        math.fsum(np.exp(law) * (law - reference)),
+        kl_estimate_error(check.subject.unit, law, reference),
+    )
+    assert_near(check, "the mean of estimates of the divergence", math.fsum(np.exp(law) * estimates), expected, allowed)
 
 
 @pytest.mark.guarantee("I2", needs=["kl_divergence"])

@@ -144,5 +144,9 @@ GUARANTEES = (
     Guarantee("I7", GROUP, "a token's value on every completion",
         "r* - beta sum_{l>h} log(pi*_l/pi_ref,l) = Q_h(s,a) on every completion of (s,a).",
         EXACT, "from FMR25 Lemma N.4, p. 113", OURS),
+    Guarantee("I8", GROUP, "estimates of the divergence are unbiased",
+        "An estimator of KL(pi || pi_ref) that gives a number k for each draw of pi, from its two log probabilities "
+        "alone, has the mean E_pi k = KL(pi || pi_ref) wherever pi and pi_ref have the same support.",
+        EXACT, "Schulman 2020, Approximating KL Divergence", STANDARD),
 )
 # fmt: on

@@ -142,6 +142,19 @@ def kl_divergence_error(unit: float, law: FloatArray, reference: FloatArray) -> 
         return float(np.exp(p + grown) @ (grown * np.abs(p - q) + sizes))
 
 
+def kl_estimate_error(unit: float, law: FloatArray, reference: FloatArray) -> float:
+    """Return the error of the mean under `p` of estimates made of `log(q/p)` and `q/p` (I8), laws in logs, shape (n,).
+
+    `log(q/p)` is off by `e = g(4) (1 + abs(log p) + abs(log q))`, so `q/p` by a factor `exp(e)`; the few operations on
+    both cost `g(8)` of their sizes. Logarithms are finite.
+    """
+    ratios = reference - law
+    moved = gamma(4, unit) * (1.0 + np.abs(law) + np.abs(reference))
+    with np.errstate(over="ignore"):
+        each = np.exp(law) * (moved + gamma(8, unit) * (1.0 + np.abs(ratios)))
+        return float(np.sum(each + np.exp(reference) * (np.expm1(moved) + gamma(8, unit))))
+
+
 def log_coverage_error(unit: float, law: FloatArray, log_base: FloatArray) -> float:
     """Return the error of the largest log ratio of two laws in logs, shape (n,) (I3)."""
     held = (law > -np.inf) & (log_base > -np.inf)

@@ -145,7 +145,10 @@ def largest_rewards(spanner_size: int, prompts: int, rounds: int) -> int:
     >>> largest_rewards(19, 5, 100)
     210
     """
-    return 2 * (min(spanner_size, prompts) + rounds)
+    require_count("spanner_size", spanner_size, least=0)
+    require_count("prompts", prompts, least=0)
+    require_count("rounds", rounds, least=0)
+    return 2 * (min(operator.index(spanner_size), operator.index(prompts)) + operator.index(rounds))
 
 
 GROUP = "Spanner"

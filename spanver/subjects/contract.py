@@ -206,6 +206,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("truncated_scores", {"features": _array("n, d"), "anchor": _array("d,"), "theta": _array("d,"),
              "precision": _array("d, d")} | _plain("nu"), {}, "scores (n,)", vector),
     Function("kl_divergence", {"law": _LOG_N, "reference": _LOG_N}, {}, "a number, may be inf", extended_number),
+    Function("kl_estimate", {"law": _LOG_N, "reference": _LOG_N}, {}, "estimates (n,)", vector),
     Function("log_coverage", {"law": _LOG_N, "log_base": _LOG_N}, {}, "a number, may be inf", extended_number),
     Function("fit", _REGRESSION | _plain("radius"), {}, "theta (d,)", vector),
     Function("ridge_regression", _REGRESSION | _plain("ridge"), {}, "theta (d,)", vector),

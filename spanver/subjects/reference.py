@@ -14,7 +14,7 @@ import numpy as np
 
 from spanver import kernels
 from spanver.errors import MissingExtraError, SpanverError
-from spanver.exact.tabular import kl_divergence, log_ratio
+from spanver.exact.tabular import kl_divergence, kl_estimate, log_ratio
 from spanver.kernels.backends import BACKENDS
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
@@ -42,6 +42,7 @@ subject = Subject(
     functions=KERNELS
     | {
         "kl_divergence": lambda law, reference: float(kl_divergence(law[None], reference[None])[0]),
+        "kl_estimate": kl_estimate,
         "log_coverage": lambda law, log_base: float(log_ratio(law, log_base)),
         "soft_q": soft_q_of,
     }

@@ -1,4 +1,4 @@
-"""Mutants of the softmax, the divergence and the coverage: what I1-I4 and R5 must kill."""
+"""Mutants of the softmax, the divergence, its estimates and the coverage: what I1-I4, I8 and R5 must kill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import logsumexp
 
+from spanver.exact.tabular import kl_estimate
 from spanver.kernels import log_softmax
 from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray
@@ -92,6 +93,7 @@ def _mean_ratio(law: FloatArray, log_base: FloatArray) -> float:
 
 _softmax = mutants_of("log_softmax", "softmax", log_softmax)
 _kl = mutants_of("kl_divergence", "divergence", _divergence)
+_estimates = mutants_of("kl_estimate", "estimate", kl_estimate)
 _coverage = mutants_of("log_coverage", "coverage", reference.functions["log_coverage"])
 
 # fmt: off
@@ -125,6 +127,19 @@ MUTANTS: tuple[Mutant, ...] = (
     _kl("shared-support", "ignores mass where the second distribution has none", "I2", _shared_support),
     _kl("halved", "halves the divergence", "I4", lambda law, other: _divergence(law, other) / 2),
     _kl("doubled", "doubles the divergence", "I4", lambda law, other: _divergence(law, other) * 2),
+    _estimates("squared", "takes half of the squared log ratio", "I8", lambda law, other: (law - other) ** 2 / 2),
+    _estimates("reversed", "is unbiased for draws of the reference", "I8",
+        lambda law, other: np.expm1(law - other) - (law - other)),
+    _estimates("negated", "turns the log ratio over", "I8", lambda law, other: other - law),
+    _estimates("absolute", "takes absolute log ratios", "I8", lambda law, other: np.abs(law - other)),
+    _estimates("clipped", "sets negative log ratios to 0", "I8", lambda law, other: np.maximum(law - other, 0.0)),
+    _estimates("weighted", "multiplies each log ratio by its probability", "I8",
+        lambda law, other: np.exp(law) * (law - other)),
+    _estimates("without-one", "forgets to subtract 1 from the ratio", "I8",
+        lambda law, other: np.exp(other - law) - (other - law)),
+    _estimates("ratio-clipped", "clips the ratio at 1.2", "I8",
+        lambda law, other: np.minimum(np.expm1(other - law), 0.2) - (other - law)),
+    _estimates("in-bits", "takes logarithms to base 2", "I8", lambda law, other: (law - other) / np.log(2.0)),
     _coverage("mean", "averages the ratio, and does not maximise it", "I3", _mean_ratio),
     _coverage("absolute", "takes the largest absolute log ratio", "I3",
         lambda law, log_base: float(np.abs(_ratios(law, log_base)[law[log_base > -np.inf] > -np.inf]).max())),
@@ -138,4 +153,4 @@ MUTANTS: tuple[Mutant, ...] = (
     _coverage("at-the-mode", "takes the ratio at the most probable response", "I3",
         lambda law, log_base: float(_ratios(law, log_base)[np.argmax(law[log_base > -np.inf])])),
 )
-"""Of `log_softmax`, `kl_divergence` and `log_coverage`."""
+"""Of `log_softmax`, `kl_divergence`, `kl_estimate` and `log_coverage`."""

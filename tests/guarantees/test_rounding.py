@@ -26,6 +26,7 @@ from spanver.guarantees.rounding import (
     half_digits,
     inverse_error,
     kl_divergence_error,
+    kl_estimate_error,
     log_coverage_error,
     log_determinant_error,
     log_softmax_error,
@@ -137,6 +138,23 @@ def test_divergence_and_coverage_stay_within_their_bounds(unit: float, fl: Calla
         seen += abs(float(np.sum(law - other)) - exact) > divergences[-1][1]  # without the outer probability
     excesses(divergences)
     excesses(coverages)
+    assert seen > 20
+
+
+@IN_EVERY_FORMAT
+def test_estimates_of_a_divergence_stay_within_their_bound(unit: float, fl: Callable[[Any], Any]) -> None:
+    """By either formula; half of the squared log ratio is seen."""
+    arithmetic, cases, seen = Arithmetic(fl), [], 0
+    for seed in range(200):
+        law = np.maximum(a_law(seed), -20.0)
+        other = law + np.random.default_rng(seed).choice([0.0, 1e-9, 0.5, 3.0]) * np.cos(np.arange(len(law)))
+        law, other = (each - float(logsumexp(each)) for each in (law, other))
+        ratios = law - other
+        exact, bound = math.fsum(np.exp(law) * ratios), kl_estimate_error(unit, law, other)
+        formulas = arithmetic.kl_estimate(law, other), fl(fl(law) - fl(other))
+        cases += [(abs(math.fsum(np.exp(law) * estimates) - exact), bound) for estimates in formulas]
+        seen += abs(math.fsum(np.exp(law) * ratios**2 / 2) - exact) > bound
+    excesses(cases)
     assert seen > 20
 
 

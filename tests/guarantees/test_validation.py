@@ -64,6 +64,7 @@ INSIDE: dict[str, dict[str, Any]] = {
     "score_error": {"nu": 0.5, "gamma": 0.5},
     "score_error_premise": {"nu": 0.5, "gamma": 0.5, "beta": 0.5},
     "spanner_cost": {"tries": 5, "spanner_size": 3},
+    "largest_rewards": {"spanner_size": 3, "prompts": 5, "rounds": 7},
     "spanner_size_bound": {"dimension": 2, "ridge": 1.0, "nu": 0.5},
     "truncated_gap": {
         "beta": 0.5,
@@ -82,8 +83,10 @@ COUNTS = {
     "draws",
     "horizon",
     "pairs_per_prompt",
+    "prompts",
     "responses",
     "rewards",
+    "rounds",
     "samples",
     "spanner_size",
     "tries",

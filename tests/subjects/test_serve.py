@@ -45,6 +45,7 @@ PLAIN_CALLS: dict[str, tuple[Any, ...]] = {
     "log_softmax": (np.array([-np.inf, math.log(0.3), math.log(0.7)]), RNG.normal(size=3), 1e-4),
     "truncated_scores": (RNG.normal(size=(5, 2)), RNG.normal(size=2), RNG.normal(size=2), np.eye(2), 1.0),
     "kl_divergence": (np.log([0.3, 0.7]), np.array([0.0, -np.inf])),
+    "kl_estimate": (np.log([0.3, 0.7]), np.log([0.6, 0.4])),
     "log_coverage": (np.log([0.3, 0.7]), np.log([0.6, 0.4])),
     "fit": (RNG.normal(size=(6, 3)), RNG.normal(size=6), 0.5),
     "draw": (np.array([0.2, 0.0, 0.8]), 20, 2**63 + 5),

@@ -87,6 +87,11 @@ class Arithmetic:
             return np.inf
         return float(self.total(self.fl(self.fl(np.exp(p)) * self.fl(p - q))))
 
+    def kl_estimate(self, law: FloatArray, reference: FloatArray) -> FloatArray:
+        """Ratio less 1 and its logarithm."""
+        excess = self.fl(self.fl(reference) - self.fl(law))
+        return self.fl(self.fl(self.fl(np.exp(excess)) - 1.0) - excess)
+
     def log_coverage(self, law: FloatArray, log_base: FloatArray) -> float:
         """Largest log ratio."""
         if ((law > -np.inf) & (log_base == -np.inf)).any():
@@ -132,7 +137,7 @@ def subject_in(rounding: Rounding, precision: str | float) -> Subject:
     """A subject that computes with this rounding and declares this precision."""
     arithmetic = Arithmetic(rounding)
     names = (
-        "log_softmax", "kl_divergence", "log_coverage", "elliptic_norms", "truncated_scores", "ridge_regression",
-        "soft_q",
+        "log_softmax", "kl_divergence", "kl_estimate", "log_coverage", "elliptic_norms", "truncated_scores",
+        "ridge_regression", "soft_q",
     )  # fmt: skip
     return Subject(f"in {precision}", {name: getattr(arithmetic, name) for name in names}, precision=precision)

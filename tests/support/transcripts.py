@@ -128,6 +128,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         lambda run: run(_FEATURES, np.zeros(2), np.array([1.0, 1.0]), np.eye(2), 1.5),
     ),
     "kl_divergence": ("kl_divergence", lambda run: run(_LAW, _BASE)),
+    "kl_estimate": ("kl_estimate", lambda run: run(_LAW, _BASE)),
     "log_coverage": ("log_coverage", lambda run: run(_LAW, _BASE)),
     "fit": ("fit", lambda run: run(_FEATURES, _TARGETS, 5.0)),
     "ridge_regression": ("ridge_regression", lambda run: run(_FEATURES, _TARGETS, 1.0)),

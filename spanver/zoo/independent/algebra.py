@@ -57,6 +57,11 @@ def kl_divergence(law: FloatArray, reference: FloatArray) -> float:
     return float(np.sum(np.exp(law[held]) * (law[held] - reference[held])))
 
 
+def kl_estimate(law: FloatArray, reference: FloatArray) -> FloatArray:
+    """Log ratio of each draw of a law to a reference, both in logs: shape (n,)."""
+    return law - reference
+
+
 def log_coverage(law: FloatArray, log_base: FloatArray) -> float:
     """Logarithm of the largest ratio of two laws in logs, may be infinite."""
     if np.any((log_base == -np.inf) & (law > -np.inf)):

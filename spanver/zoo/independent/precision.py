@@ -59,6 +59,7 @@ FLOAT32: dict[str, Callable[..., Any]] = {
     "log_softmax": narrowed(algebra.log_softmax, in_float32),
     "truncated_scores": narrowed(algebra.truncated_scores, in_float32),
     "kl_divergence": narrowed(algebra.kl_divergence, in_float32),
+    "kl_estimate": narrowed(algebra.kl_estimate, in_float32),
     "log_coverage": narrowed(algebra.log_coverage, in_float32),
     "fit": _FIT,
     "ridge_regression": narrowed(regressions.ridge_regression, in_float32),
@@ -82,6 +83,7 @@ BFLOAT16: dict[str, Callable[..., Any]] = {
     "log_softmax": narrowed(algebra.log_softmax, in_bfloat16),
     "truncated_scores": narrowed(algebra.truncated_scores, in_bfloat16),
     "kl_divergence": narrowed(algebra.kl_divergence, in_bfloat16),
+    "kl_estimate": narrowed(algebra.kl_estimate, in_bfloat16),
     "log_coverage": narrowed(algebra.log_coverage, in_bfloat16),
 }
 """Functions of inputs that are rounded to bfloat16."""

@@ -11,6 +11,7 @@ from spanver.zoo.independent.algebra import (
     draw_weights,
     elliptic_norms,
     kl_divergence,
+    kl_estimate,
     log_coverage,
     log_softmax,
     truncated_scores,
@@ -28,9 +29,9 @@ INDEPENDENT = Subject(
     functions={
         each.__name__: each
         for each in (
-            elliptic_norms, log_softmax, truncated_scores, kl_divergence, log_coverage, fit, ridge_regression, draw,
-            draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner, covering_list,
-            pivoted_diagonal, softmax_sample, race_sample, build_spanner,
+            elliptic_norms, log_softmax, truncated_scores, kl_divergence, kl_estimate, log_coverage, fit,
+            ridge_regression, draw, draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner,
+            covering_list, pivoted_diagonal, softmax_sample, race_sample, build_spanner,
             spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q, multi_turn,
             literal_oracle, counted_oracle,
         )
