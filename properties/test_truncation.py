@@ -1,9 +1,9 @@
-"""What truncation does to scores, coverage and gaps where the confidence ellipsoid holds (E2-E5)."""
+"""What truncation does to scores, coverage and gaps where the confidence ellipsoid holds (E2-E5, E8, E9)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from spanver.guarantees.exploration import (
     confidence_radius,
     log_truncated_coverage,
-    log_uncovered_mass,
+    log_uncovered_ratio,
     log_untruncated_coverage,
+    round_regret,
     score_error_premise,
+    sharp_spanner_regret,
+    spanner_regret,
     truncated_gap,
 )
 from spanver.guarantees.residuals import fit_excess
@@ -25,6 +28,7 @@ from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, run_settings, tabular_problems
+from spanver.validation import LARGEST
 from spanver.values import FloatArray
 from spanver.verification.check import Check
 from spanver.verification.design import designed
@@ -92,7 +96,7 @@ def test_without_truncation_one_small_difference_makes_coverage_explode(
 def test_truncation_keeps_the_coverage_of_the_witness_within_e(
     check: Check, beta: float, share: int, radius: float, excess: float, ridge: float
 ) -> None:
-    """E4's witness for any `eta`, `B` and reward of at least `eta B`, with the largest `nu` that E2 allows."""
+    """E4's witness for any `eta`, `B` and reward of at least `eta B`, and `nu` such that b = 1/2."""
     eta, unit = 0.01 * share * beta / radius, check.subject.unit
     reward = excess * eta * radius
     rare = 0.01 * math.exp(-radius / beta)
@@ -113,7 +117,7 @@ def test_truncation_keeps_the_coverage_of_the_witness_within_e(
     free = undecided_scores(unit, features, features[0], precision, nu)
     covered = np.where(free, scores != 0.0, lengths <= nu)
     best = float(np.exp(log_base)[covered].sum())  # no reward differs: the optimum is the base policy
-    most = log_truncated_coverage(0.0, best)
+    most = log_truncated_coverage(0.0, best, 0.5)
     coverage, allowed = coverage_of(check, log_base, scores, beta)
     allowed += 2.0 * float(score_error(unit, features, features[0], theta).max()) / beta
     assert_at_most(check, "log coverage with truncation", coverage, most, allowed)
@@ -136,51 +140,89 @@ CONFIDENT = st.one_of(
 
 @dataclass(frozen=True)
 class Second:
-    """A round of a confident run, given its second response: everything that E2, E3 and E5 are about.
+    """A round of a confident run at one prompt, given its second response: what E2 to E9 are about.
 
     Attributes
     ----------
+    beta : float
+    deviation : float
+        `b = nu gamma_t/beta`.
     scores, exact : array, shape (Y,)
         `f_t` as the subject has it, and `f*`.
-    law, best : array, shape (Y,)
-        Law of `pi_t` given the second response, with those scores, and of `pi*`.
+    log_law, log_best : array, shape (Y,)
+        Log law of `pi_t` given the second response, with those scores, and of `pi*`.
     covered : array of bool, shape (Y,)
     log_base : array, shape (Y,)
+    chance : float
+        Of the second response under the base policy.
     log_coverage : float
         Of `pi*` at the prompt.
     allowed : float
         Rounding of scores, and what that of the threshold adds to their error.
     """
 
+    beta: float
+    deviation: float
     scores: FloatArray
     exact: FloatArray
-    law: FloatArray
-    best: FloatArray
+    log_law: FloatArray
+    log_best: FloatArray
     covered: NDArray[np.bool_]
     log_base: FloatArray
+    chance: float
     log_coverage: float
     allowed: float
 
-    def rounding(self, beta: float) -> float:
+    @property
+    def rounded_deviation(self) -> float:
+        """`b` of scores that are off by rounding."""
+        return self.deviation + 2.0 * self.allowed / self.beta
+
+    @property
+    def rounding(self) -> float:
         """Rounding of the laws, which are computed in float64, as an error of their logs."""
         size = np.abs(self.scores).max() + np.abs(self.exact).max()
-        return 4.0 * float(log_softmax_error(0.0, self.log_base, np.full(len(self.law), size), beta).max())
+        return 4.0 * float(log_softmax_error(0.0, self.log_base, np.full(len(self.scores), size), self.beta).max())
+
+    @property
+    def optimal_covered(self) -> float:
+        """Probability of what is covered under `pi*`."""
+        return min(1.0, float(np.exp(self.log_best)[self.covered].sum()))
+
+    @property
+    def uncovered(self) -> float:
+        """Probability of what is not covered under `pi_t`."""
+        return min(1.0, float(np.exp(self.log_law)[~self.covered].sum()))
+
+    @property
+    def gap(self) -> float:
+        """`beta KL(pi_t || pi*)`."""
+        held = self.log_base > -np.inf
+        return self.beta * float(np.exp(self.log_law[held]) @ (self.log_law[held] - self.log_best[held]))
+
+    @property
+    def squared_error(self) -> float:
+        """`E_{pi_t}[(f_t - f*)^2 1_covered]`."""
+        return float(np.exp(self.log_law)[self.covered] @ (self.scores - self.exact)[self.covered] ** 2)
 
 
-def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) -> Iterator[Second]:
-    """Rounds for which E1 and the premise of E2 hold on the table; no others are judged."""
+def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) -> Iterator[list[list[Second]]]:
+    """Rounds for which E1 and `b <= 1` hold on the table, by prompt and second response; no others are judged."""
     settings = replace(settings, ridge=1e-4, nu=0.3)
     run = explore(check, problem, settings, check.seed("run"))
-    optimum, unit = log_softmax(problem.log_base, problem.reward, problem.beta), check.subject.unit
+    optimum, unit, beta = log_softmax(problem.log_base, problem.reward, problem.beta), check.subject.unit, problem.beta
     pairs = sum(len(each.rewards) == 2 for each in run.spanner)
     at_most = threshold_error(check, problem, sigma_of(problem, run.spanner, settings.ridge), settings.nu, pairs)
     for component, (inside, gamma_t) in zip(run.components, confident(problem, run, settings.ridge), strict=True):
-        premise = inside and score_error_premise(settings.nu, gamma_t, problem.beta)
+        premise = inside and score_error_premise(settings.nu, gamma_t, beta)
         check.premise(premise)
         if not premise:
             continue
+        prompts: list[list[Second]] = []
         for x, features in enumerate(problem.features):
-            held = problem.log_base[x] > -np.inf
+            held, log_base = problem.log_base[x] > -np.inf, problem.log_base[x]
+            log_coverage = max(0.0, float((optimum[x] - log_base)[held].max()))
+            prompts.append([])
             for second in np.flatnonzero(held):
                 arguments = (features, features[second], component.theta, component.precision, component.nu)
                 scores = check.call("truncated_scores", *arguments)
@@ -188,12 +230,23 @@ def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) 
                 certain = ~uncertain_mask(features[[second]], features, component.precision, component.nu)[0]
                 covered = np.where(free, scores != 0.0, certain)
                 exact = np.where(covered, (features - features[second]) @ realizing(problem), 0.0)
-                law = np.exp(log_softmax(problem.log_base[x], scores, problem.beta))
-                log_coverage = float((optimum[x] - problem.log_base[x])[held].max())
+                log_law = log_softmax(log_base, scores, beta)
                 allowed = float(score_error(unit, features, features[second], component.theta).max())
                 allowed += gamma_t * at_most
-                best = np.exp(optimum[x])
-                yield Second(scores, exact, law, best, covered, problem.log_base[x], log_coverage, allowed)
+                deviation, chance = settings.nu * gamma_t / beta, float(np.exp(log_base[second]))
+                laws = scores, exact, log_law, optimum[x], covered, log_base
+                prompts[-1].append(Second(beta, deviation, *laws, chance, log_coverage, allowed))
+        yield prompts
+
+
+def confident_pairs(check: Check, problem: TabularProblem, settings: Settings) -> Iterator[Second]:
+    """All second responses of confident rounds, for which arithmetic is fine enough."""
+    for prompts in confident_rounds(check, problem, settings):
+        for each in (second for prompt in prompts for second in prompt):
+            fine = math.isfinite(each.rounded_deviation)
+            check.judgeable(fine, says_nothing(check))
+            if fine:
+                yield each
 
 
 WITNESSES = [{"problem": witnesses(), "settings": settings_of(prompts=40, exploration_rounds=2)}]
@@ -203,49 +256,145 @@ WITNESSES = [{"problem": witnesses(), "settings": settings_of(prompts=40, explor
 @designed(WITNESSES, named("scores", "wrong-side weight one anchor-left-out not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_scores_of_confident_rounds_are_accurate(check: Check, problem: TabularProblem, settings: Settings) -> None:
-    bound = problem.beta / 2
-    for each in confident_rounds(check, problem, settings):
-        error = float(np.abs(each.scores - each.exact).max())
-        assert_at_most(check, "the error of a score, and beta/2", error, bound, each.allowed)
+    for each in confident_pairs(check, problem, settings):
+        error, bound = float(np.abs(each.scores - each.exact).max()), each.deviation * each.beta
+        assert_at_most(check, "the error of a score, and nu gamma", error, bound, each.allowed)
         check.tightness(error, bound)
 
 
 @pytest.mark.guarantee("E3", needs=["spanner_sampling", "truncated_scores"])
-@designed(WITNESSES, named("scores", "wrong-side not-truncated sigma"))
+@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_policies_of_confident_rounds_have_small_coverage(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    for each in confident_rounds(check, problem, settings):
-        held = each.log_base > -np.inf
-        coverage = float((np.log(each.law[held]) - each.log_base[held]).max())
-        bound = log_truncated_coverage(each.log_coverage, float(each.best[each.covered].sum()))
-        allowed = 2.0 * each.allowed / problem.beta + each.rounding(problem.beta)
-        assert_at_most(check, "log coverage of a confident round", coverage, bound, allowed)
-        check.tightness(coverage, bound)
+    for each in confident_pairs(check, problem, settings):
+        allowed, covered = each.rounding + 2.0 * (each.rounded_deviation - each.deviation), each.optimal_covered
+        for words, among, bound in (
+            ("covered", each.covered, log_truncated_coverage(each.log_coverage, covered, each.deviation)),
+            ("uncovered", ~each.covered, log_uncovered_ratio(each.log_coverage, covered, each.deviation)),
+        ):
+            judged = among & (each.log_base > -np.inf)
+            if judged.any():
+                ratio = float((each.log_law - each.log_base)[judged].max())
+                assert_at_most(check, f"log of pi_t/pi_ref of {words} responses", ratio, bound, allowed)
+                check.tightness(ratio, bound + allowed)  # below, both are rounding
 
 
 @pytest.mark.guarantee("E5", needs=["spanner_sampling", "truncated_scores"])
 @designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_gaps_of_confident_rounds_are_small(check: Check, problem: TabularProblem, settings: Settings) -> None:
-    for each in confident_rounds(check, problem, settings):
-        held, uncovered = each.log_base > -np.inf, ~each.covered
-        kept, own = (min(1.0, float(law.sum())) for law in (each.best[each.covered], each.law[uncovered]))
-        gap = problem.beta * float(each.law[held] @ (np.log(each.law[held]) - np.log(each.best[held])))
-        squared = float(each.law[each.covered] @ (each.scores - each.exact)[each.covered] ** 2)
-        # Scores may be off by more than beta/2; the gap itself is a sum in float64.
-        deviation, off = 0.5 + 2.0 * each.allowed / problem.beta, each.rounding(problem.beta)
-        if not math.isfinite(deviation):
-            check.judgeable(False, says_nothing(check))
-            continue
-        most, rounded = (
-            truncated_gap(problem.beta, problem.reward_range, squared, own, kept, b) for b in (0.5, deviation)
-        )
-        assert_at_most(check, "the gap of a confident round", gap, most, rounded - most + problem.beta * off)
-        check.tightness(gap, most + problem.beta * off)  # below, both are rounding
-        base = min(1.0, float(np.exp(each.log_base[uncovered]).sum()))
-        bound, rounded = (
-            math.exp(min(0.0, log_uncovered_mass(each.log_coverage, base, kept, b))) for b in (0.5, deviation)
-        )
-        assert_at_most(check, "mass on what is uncovered", own, bound, rounded - bound + bound * off)
+    for each in confident_pairs(check, problem, settings):
+        given = problem.beta, problem.reward_range, each.squared_error, each.uncovered, each.optimal_covered
+        # Scores may be off by more than b beta; the gap itself is a sum in float64.
+        most, rounded = (truncated_gap(*given, deviation) for deviation in (each.deviation, each.rounded_deviation))
+        allowed = rounded - most + problem.beta * each.rounding
+        assert_at_most(check, "the gap of a confident round", each.gap, most, allowed)
+        check.tightness(each.gap, most + allowed)  # below, both are rounding
+
+
+@dataclass(frozen=True)
+class AtPrompt:
+    """Means over the second responses of a prompt.
+
+    Attributes
+    ----------
+    regret : float
+        `J* - Jbar(pi_t)`, the mean of the gaps.
+    squared_error, uncovered, optimal_uncovered, uncertain : float
+        `E_{pi_t}[(f_t - f*)^2 1_covered]`, and the probability of what is not covered under `pi_t`, `pi*` and `pi_ref`.
+    log_coverage, deviation, rounded_deviation : float
+        The largest ones.
+    added, rounding : float
+        What the rounding of scores adds to the bound of E5, and that of the laws to the regret.
+    """
+
+    regret: float
+    squared_error: float
+    uncovered: float
+    optimal_uncovered: float
+    uncertain: float
+    log_coverage: float
+    deviation: float
+    rounded_deviation: float
+    added: float
+    rounding: float
+
+
+def at_prompt(seconds: list[Second], reward_range: float) -> AtPrompt:
+    """Means over the second responses of a prompt."""
+
+    def mean(of: Callable[[Second], float]) -> float:
+        return sum(each.chance * of(each) for each in seconds)
+
+    def added(each: Second) -> float:
+        given = each.beta, reward_range, each.squared_error, each.uncovered, each.optimal_covered
+        return truncated_gap(*given, each.rounded_deviation) - truncated_gap(*given, each.deviation)
+
+    rounded = max(each.rounded_deviation for each in seconds)
+    return AtPrompt(
+        regret=mean(lambda each: each.gap),
+        squared_error=mean(lambda each: each.squared_error),
+        uncovered=min(1.0, mean(lambda each: each.uncovered)),
+        optimal_uncovered=min(1.0, mean(lambda each: 1.0 - each.optimal_covered)),
+        uncertain=min(1.0, mean(lambda each: float(np.exp(each.log_base[~each.covered]).sum()))),
+        log_coverage=seconds[0].log_coverage,
+        deviation=seconds[0].deviation,
+        rounded_deviation=rounded,
+        added=mean(added) if math.isfinite(rounded) else math.inf,
+        rounding=seconds[0].beta * max(each.rounding for each in seconds),
+    )
+
+
+def confident_prompts(check: Check, problem: TabularProblem, settings: Settings) -> Iterator[list[AtPrompt]]:
+    """All prompts of confident rounds, where arithmetic is fine enough for all of them."""
+    for prompts in confident_rounds(check, problem, settings):
+        found = [at_prompt(seconds, problem.reward_range) for seconds in prompts]
+        fine = all(math.isfinite(each.rounded_deviation) for each in found)
+        check.judgeable(fine, says_nothing(check))
+        if fine:
+            yield found
+
+
+@pytest.mark.guarantee("E8", needs=["spanner_sampling", "truncated_scores"])
+@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
+@instances(problem=CONFIDENT, settings=run_settings())
+def test_regrets_of_confident_rounds_are_small_at_every_prompt(
+    check: Check, problem: TabularProblem, settings: Settings
+) -> None:
+    """What is judged is `J* - Jbar(pi_t)`, the larger regret."""
+    for prompts in confident_prompts(check, problem, settings):
+        for each in prompts:
+            given = each.squared_error, each.uncovered, each.optimal_uncovered
+            bound, allowed = round_regret(problem.beta, problem.reward_range, *given), each.added + each.rounding
+            assert_at_most(check, "the regret of a confident round at a prompt", each.regret, bound, allowed)
+            check.tightness(each.regret, bound + allowed)  # below, both are rounding
+
+
+@pytest.mark.guarantee("E9", needs=["spanner_sampling", "truncated_scores"])
+@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
+@instances(problem=CONFIDENT, settings=run_settings())
+def test_regrets_of_confident_rounds_are_small_by_what_the_spanner_leaves(
+    check: Check, problem: TabularProblem, settings: Settings
+) -> None:
+    """The sharper form at every prompt; then the printed one, which is least where `eps` is a value of `p_Sigma`."""
+    beta, reward_range, law = problem.beta, problem.reward_range, problem.prompt_law
+    for prompts in confident_prompts(check, problem, settings):
+        rounded = []
+        for each in prompts:
+            given = beta, reward_range, each.squared_error, each.log_coverage, each.uncertain
+            bound, most = (sharp_spanner_regret(*given, b) for b in (each.deviation, each.rounded_deviation))
+            rounded.append(most + each.rounding)
+            words = "the regret of a confident round at a prompt, by p_Sigma"
+            assert_at_most(check, words, each.regret, bound, rounded[-1] - bound)
+            check.tightness(each.regret, rounded[-1])  # below, both are rounding
+        log_coverage = max(each.log_coverage for each, chance in zip(prompts, law, strict=True) if chance > 0.0)
+        coverage = min(math.exp(min(log_coverage, 700.0)), LARGEST)
+        regret, squared = (float(law @ [getattr(each, of) for each in prompts]) for of in ("regret", "squared_error"))
+        uncertain = np.array([each.uncertain for each in prompts])
+        for eps in {*uncertain[uncertain > 0.0].tolist(), float(np.finfo(np.float64).tiny)}:
+            beyond = min(1.0, float(law @ (uncertain > eps)))
+            bound = spanner_regret(beta, reward_range, squared, coverage, eps, beyond)
+            allowed = max(0.0, float(law @ rounded) - bound) + float(law @ [each.rounding for each in prompts])
+            assert_at_most(check, f"the regret of a confident round, by eps = {eps:.3g}", regret, bound, allowed)

@@ -1,16 +1,35 @@
-"""Exploration with truncated policies (E1 to E7) and its bounds, as functions of numbers.
+"""Exploration with truncated policies (E1 to E9) and its bounds, as functions of numbers.
 
 Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
-entry: one out of range raises `ArgumentError`. All constants are `[ours]`: they are not the paper's.
+entry: one out of range raises `ArgumentError`. Constants are `[ours]`, but for those of E8 and E9, which are the
+paper's.
 """
 
 from __future__ import annotations
 
 import math
 
-from spanver.guarantees.guarantee import EXACT, GIVEN, NONE, OURS, REPAIRED, STANDARD, STATISTICAL, Cost, Guarantee
+from spanver.guarantees.guarantee import (
+    EXACT,
+    GIVEN,
+    NONE,
+    OURS,
+    PAPER,
+    REPAIRED,
+    STANDARD,
+    STATISTICAL,
+    Cost,
+    Guarantee,
+)
 from spanver.guarantees.identities import kl_bound
-from spanver.validation import ROUNDING, require_positive, require_probability, require_real, require_share
+from spanver.validation import (
+    ROUNDING,
+    require_coverage,
+    require_positive,
+    require_probability,
+    require_real,
+    require_share,
+)
 
 
 def confidence_radius(ridge: float, radius: float, reward_range: float, delta: float, log_det_ratio: float) -> float:
@@ -57,7 +76,7 @@ def score_error(nu: float, gamma: float) -> float:
 
 
 def score_error_premise(nu: float, gamma: float, beta: float) -> bool:
-    """Return whether `nu gamma <= beta/2`, the premise of E2 and so of E3 and E5; a relative `1e-9` is free.
+    """Return whether `b = nu gamma/beta <= 1`, the premise of E8 and E9; a relative `1e-9` is free.
 
     Parameters
     ----------
@@ -67,11 +86,13 @@ def score_error_premise(nu: float, gamma: float, beta: float) -> bool:
         Above 0.
     """
     require_positive("beta", beta)
-    return score_error(nu, gamma) <= beta / 2.0 * (1.0 + ROUNDING)
+    return score_error(nu, gamma) <= beta * (1.0 + ROUNDING)
 
 
-def log_truncated_coverage(log_coverage: float, covered_probability: float) -> float:
-    """Return E3's bound on `log C(pi_t|x,y')`: `1 + log C(pi*|x) - log pi*(covered|x,y')` `[ours]`.
+def log_truncated_coverage(log_coverage: float, covered_probability: float, deviation: float) -> float:
+    """Return E3's bound on `log C(pi_t|x,y')`: `2 b + log C(pi*|x) - log pi*(covered|x,y')`.
+
+    At `b = 1` and `pi*(covered) >= 1/2` it is at most that of FMR25 Lemma G.6, `2 e^2 C`.
 
     Parameters
     ----------
@@ -79,6 +100,8 @@ def log_truncated_coverage(log_coverage: float, covered_probability: float) -> f
         `log C(pi*|x)`, at least 0.
     covered_probability : float
         `pi*(covered|x,y')`.
+    deviation : float
+        `b` with `abs(f_t - f*) <= b beta`, at least 0.
 
     Returns
     -------
@@ -87,7 +110,33 @@ def log_truncated_coverage(log_coverage: float, covered_probability: float) -> f
     """
     require_real("log_coverage", log_coverage, rounding=ROUNDING)
     require_share("covered_probability", covered_probability)
-    return 1.0 + log_coverage - math.log(covered_probability) if covered_probability > 0.0 else math.inf
+    require_real("deviation", deviation)
+    if covered_probability == 0.0:
+        return math.inf
+    return 2.0 * deviation + log_coverage - math.log(covered_probability)
+
+
+def log_uncovered_ratio(log_coverage: float, optimal_covered: float, deviation: float) -> float:
+    """Return E3's bound on `log pi_t(y)/pi_ref(y)` of uncovered `y`, of `e^b C(pi*|x)/(1 + (e^b - 1) u)` `[ours]`.
+
+    So `pi_t(uncovered)` is at most that times `pi_ref(uncovered)`.
+
+    Parameters
+    ----------
+    log_coverage : float
+        `log C(pi*|x)`, at least 0.
+    optimal_covered : float
+        `1 - u = pi*(covered|x,y')`.
+    deviation : float
+        `b` with `abs(f_t - f*) <= b beta`, at least 0.
+    """
+    require_real("log_coverage", log_coverage, rounding=ROUNDING)
+    require_share("optimal_covered", optimal_covered)
+    require_real("deviation", deviation)
+    if optimal_covered >= 1.0:
+        return log_coverage + deviation
+    # e^b / (1 + (e^b - 1) u), of which both parts may overflow.
+    return log_coverage - math.log(math.exp(-deviation) * optimal_covered + (1.0 - optimal_covered))
 
 
 def log_untruncated_coverage(oscillation: float, beta: float) -> float:
@@ -106,16 +155,12 @@ def log_untruncated_coverage(oscillation: float, beta: float) -> float:
 
 
 def truncated_gap(
-    beta: float,
-    reward_range: float,
-    squared_error: float,
-    uncovered: float,
-    optimal_covered: float,
-    deviation: float = 0.5,
+    beta: float, reward_range: float, squared_error: float, uncovered: float, optimal_covered: float, deviation: float
 ) -> float:
     """Return E5's bound on `beta KL(pi_t || pi*)` at one prompt and one `y'` (tight, `[ours]`).
 
-    It is `psi(b)/beta E_{pi_t}[(f_t - f*)^2 1_covered] + (R_max - beta) pi_t(uncovered) - beta log pi*(covered)`.
+    It is `psi(b)/beta E_{pi_t}[(f_t - f*)^2 1_covered]` and the smaller of `R_max max(u, pi_t(uncovered))` and
+    `(R_max - beta) pi_t(uncovered) + beta log(1/(1 - u))`.
 
     Parameters
     ----------
@@ -129,51 +174,97 @@ def truncated_gap(
         `1 - u = pi*(covered|x,y')`.
     deviation : float
         `b` with `abs(f_t - f*) <= b beta`, at least 0.
-
-    Returns
-    -------
-    float
-        Infinity where `pi*` has nothing on what is covered.
     """
     by_scores = kl_bound(beta, deviation, squared_error)
     require_positive("reward_range", reward_range)
     require_share("uncovered", uncovered)
     require_share("optimal_covered", optimal_covered)
+    by_range = reward_range * max(1.0 - optimal_covered, uncovered)
     if optimal_covered == 0.0:
-        return math.inf
-    return by_scores + (reward_range - beta) * uncovered - beta * math.log(optimal_covered)
+        return by_scores + by_range
+    return by_scores + min(by_range, (reward_range - beta) * uncovered - beta * math.log(optimal_covered))
 
 
-def log_uncovered_mass(
-    log_coverage: float, base_uncovered: float, optimal_covered: float, deviation: float = 0.5
+def round_regret(
+    beta: float, reward_range: float, squared_error: float, uncovered: float, optimal_uncovered: float
 ) -> float:
-    """Return E5's bound on `log pi_t(uncovered)`, of `e^b C(pi*|x) pi_ref(uncovered|x,y')/(1 + (e^b - 1) u)` `[ours]`.
+    """Return E8's bound on `J* - Jbar(pi_t)` at one prompt, as printed `[paper]`.
+
+    `E_{pi_t}[(f_t - f*)^2 1_covered]/beta + R_max (P_{y~pi*}(uncovered) + P_{y~pi_t}(uncovered))`, over `y' ~ pi_ref`.
 
     Parameters
     ----------
+    beta, reward_range : float
+        Above 0.
+    squared_error : float
+        `E_{pi_t}[(f_t - f*)^2 1_covered]`, at least 0.
+    uncovered, optimal_uncovered : float
+        Probabilities under `pi_t` and `pi*`.
+    """
+    require_positive("beta", beta)
+    require_positive("reward_range", reward_range)
+    require_real("squared_error", squared_error)
+    require_share("uncovered", uncovered)
+    require_share("optimal_uncovered", optimal_uncovered)
+    return squared_error / beta + reward_range * (optimal_uncovered + uncovered)
+
+
+def spanner_regret(
+    beta: float, reward_range: float, squared_error: float, coverage: float, eps: float, beyond: float
+) -> float:
+    """Return E9's bound on `J* - Jbar(pi_t)`, as printed `[paper]`.
+
+    `E_{pi_t}[(f_t - f*)^2 1_covered]/beta + 18 R_max C eps + 2 R_max P_x[p_Sigma(x) > eps]`.
+
+    Parameters
+    ----------
+    beta, reward_range : float
+        Above 0.
+    squared_error : float
+        `E_{pi_t}[(f_t - f*)^2 1_covered]`, over all prompts; at least 0.
+    coverage : float
+        `C(pi*)`, at least 1.
+    eps : float
+        Above 0.
+    beyond : float
+        `P_x[p_Sigma(x) > eps]`.
+    """
+    require_positive("beta", beta)
+    require_positive("reward_range", reward_range)
+    require_real("squared_error", squared_error)
+    require_coverage("coverage", coverage)
+    require_positive("eps", eps)
+    require_share("beyond", beyond)
+    return squared_error / beta + reward_range * (18.0 * coverage * eps + 2.0 * beyond)
+
+
+def sharp_spanner_regret(
+    beta: float, reward_range: float, squared_error: float, log_coverage: float, uncertain: float, deviation: float
+) -> float:
+    """Return the bound on `J* - Jbar(pi_t)` at one prompt that E5 and E3 give, sharper than E9's `[ours]`.
+
+    `psi(b)/beta E_{pi_t}[(f_t - f*)^2 1_covered] + R_max min(1, e^b C(pi*|x) p_Sigma(x))`, over `y' ~ pi_ref`.
+
+    Parameters
+    ----------
+    beta, reward_range : float
+        Above 0.
+    squared_error : float
+        `E_{pi_t}[(f_t - f*)^2 1_covered]`, at least 0.
     log_coverage : float
         `log C(pi*|x)`, at least 0.
-    base_uncovered : float
-        `pi_ref(uncovered|x,y')`.
-    optimal_covered : float
-        `1 - u = pi*(covered|x,y')`.
+    uncertain : float
+        `p_Sigma(x)`, a probability.
     deviation : float
         `b` with `abs(f_t - f*) <= b beta`, at least 0.
-
-    Returns
-    -------
-    float
-        Minus infinity where the base policy covers everything.
     """
+    by_scores = kl_bound(beta, deviation, squared_error)
+    require_positive("reward_range", reward_range)
     require_real("log_coverage", log_coverage, rounding=ROUNDING)
-    require_share("base_uncovered", base_uncovered)
-    require_share("optimal_covered", optimal_covered)
-    require_real("deviation", deviation)
-    if base_uncovered == 0.0:
-        return -math.inf
-    # e^b / (1 + (e^b - 1) u), of which both parts may overflow.
-    factor = -math.log(math.exp(-deviation) * optimal_covered + (1.0 - optimal_covered))
-    return factor + log_coverage + math.log(base_uncovered)
+    require_share("uncertain", uncertain)
+    if uncertain == 0.0:
+        return by_scores
+    return by_scores + reward_range * math.exp(min(0.0, deviation + log_coverage + math.log(uncertain)))
 
 
 GROUP = "Exploration"
@@ -187,22 +278,22 @@ GUARANTEES = (
         "det(Sigma_t/lambda)), sigma = R_max/sqrt(2) (sqrt(2) tau for tau-sub-Gaussian rewards).",
         STATISTICAL, "FMR25 Lemma G.3, p. 45, with constants", OURS, confidence_radius, cost=Cost.RUN),
     Guarantee("E2", GROUP, "truncated scores are accurate",
-        "With f*(y) = <theta*, v(x,y,y')> 1_covered: nu max_t gamma_t <= beta/2 (same lambda) implies abs(f_t - f*) "
-        "<= beta/2.",
-        GIVEN, "a step of FMR25 Lemma G.6, p. 47, at half of its nu", OURS, score_error, given="E1"),
+        "With f*(y) = <theta*, v(x,y,y')> 1_covered and b = nu gamma_t/beta (same lambda): abs(f_t - f*) <= b beta. "
+        "It is judged, as what rests on it, where b <= 1.",
+        GIVEN, "a step of FMR25 Lemma G.6, p. 47", OURS, score_error, given="E1"),
     Guarantee("E3", GROUP, "truncation keeps rejection sampling cheap",
-        "Then, for y' with pi_ref(y'|x) > 0: C(pi_t | x, y') <= e C(pi*|x) / pi*(covered | x, y').",
-        GIVEN, "FMR25 Lemma G.6, p. 47, for y' of the support, at half of its nu", REPAIRED, log_truncated_coverage,
-        given="E2"),
+        "For y' with pi_ref(y'|x) > 0 and u = pi*(uncovered|x,y'): pi_t(y|x,y')/pi_ref(y|x) is at most e^{2b} "
+        "C(pi*|x)/(1-u) where y is covered, and at most e^b C(pi*|x)/(1 + (e^b - 1) u) where it is not.",
+        GIVEN, "FMR25 Lemma G.6, p. 47, for y' of the support and any b", REPAIRED, log_truncated_coverage, given="E2"),
     Guarantee("E4", GROUP, "without truncation coverage explodes",
         "Without truncation C(pi_t | x, y') exceeds 0.9 exp(osc(f_t)/beta) on a witness with C(pi*) = 1 on which "
         "E1 holds.",
         EXACT, "a witness for FMR25 footnote 7, p. 9", OURS, log_untruncated_coverage),
     Guarantee("E5", GROUP, "gap of one round",
-        "For y' in the support, u = pi*(uncovered|x,y') and b = 1/2: beta KL(pi_t || pi*) <= psi(b)/beta "
-        "E_{pi_t}[(f_t-f*)^2 1_covered] + (R_max - beta) pi_t(uncovered) + beta log(1/(1-u)) (tight), and "
-        "pi_t(uncovered) <= e^b C(pi*|x) pi_ref(uncovered|x,y')/(1 + (e^b - 1) u).",
-        GIVEN, "in place of FMR25 Lemmas G.5 and G.7, p. 47, at half of their nu", OURS, truncated_gap, given="E2"),
+        "For y' in the support, u = pi*(uncovered|x,y') and p = pi_t(uncovered|x,y'): beta KL(pi_t || pi*) <= "
+        "psi(b)/beta E_{pi_t}[(f_t-f*)^2 1_covered] + min{R_max max(u, p), (R_max - beta) p + beta log(1/(1-u))} "
+        "(tight).",
+        GIVEN, "implies FMR25 Lemmas G.5 and, with E3, G.7, p. 47", OURS, truncated_gap, given="E2"),
     Guarantee("E6", GROUP, "the fit is optimal on the ball",
         "The fit obeys ||theta|| <= B and the KKT conditions (gradient = -mu theta, mu >= 0, mu (||theta|| - B) = "
         "0), also for rank-deficient data.",
@@ -210,5 +301,15 @@ GUARANTEES = (
     Guarantee("E7", GROUP, "ridge regression solves its normal equations",
         "A ridge regression (any library's) solves its normal equations.",
         EXACT, "", STANDARD),
+    Guarantee("E8", GROUP, "regret of one round",
+        "Where b <= 1, at every prompt: J* - J(pi_t) <= J* - Jbar(pi_t) <= E_{pi_t}[(f_t-f*)^2 1_covered]/beta + R_max "
+        "(P_{y~pi*}(uncovered) + P_{y~pi_t}(uncovered)), y' ~ pi_ref. Jbar is J with KL(pi_t(.|x,y') || pi_ref) in "
+        "place of KL(pi_t || pi_ref).",
+        GIVEN, "FMR25 Lemma G.5, p. 47", PAPER, round_regret, given="E2"),
+    Guarantee("E9", GROUP, "regret of one round by what the spanner leaves",
+        "Where b <= 1, for every eps > 0: J* - Jbar(pi_t) <= E_{pi_t}[(f_t-f*)^2 1_covered]/beta + 18 R_max C(pi*) eps "
+        "+ 2 R_max P_x(p_Sigma(x) > eps). Sharper, and ours: psi(b)/beta E_{pi_t}[(f_t-f*)^2 1_covered] + R_max E_x "
+        "min(1, e^b C(pi*|x) p_Sigma(x)).",
+        GIVEN, "FMR25 Lemma G.7, p. 47; the sharper form is ours", PAPER, spanner_regret, given="E2"),
 )
 # fmt: on

@@ -132,9 +132,9 @@ def _run_table(summary: Mapping[str, Any]) -> Table:
     table.add_row("coverage C(pi*)", known, f"{reached}: {number(planned)}")
     premise = "met: at most" if limits["score_error"] <= limits["score_error_limit"] else "not met: above"
     table.add_row(
-        "premise of E2: nu gamma",
+        "premise of E8: nu gamma",
         number(limits["score_error"]),
-        f"{premise} beta/2 = {number(limits['score_error_limit'])}",
+        f"{premise} beta = {number(limits['score_error_limit'])}",
     )
     outcomes = summary["outcomes"]
     table.add_row("clipped / fallback outputs", f"{outcomes['clipped']} / {outcomes['fallback']}", _clipping(outcomes))

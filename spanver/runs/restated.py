@@ -1,6 +1,6 @@
 """What `certify` finds where a record states a number twice, or next to what it is computed from, and needs no problem.
 
-Curves, gap, gain and their intervals agree with each other; the premise of E2 follows from the data. Bounds on rounding
+Curves, gap, gain and their intervals agree with each other; the premise of E8 follows from the data. Bounds on rounding
 count the operations of both ways (`gamma`); where both are one operation on the same floats there is none.
 """
 
@@ -145,8 +145,8 @@ def _premise(record: Record, did: Sampled) -> Iterator[str]:
     slack = gamma(16)
     if not low * (1.0 - slack) <= stated <= high * (1.0 + slack):
         yield f"the record states nu gamma = {stated:.9g}, but by its data it is {low:.9g}"
-    if limit != problem["beta"] / 2:
-        yield f"the record states {limit} as the limit of nu gamma, but it is beta/2 = {problem['beta'] / 2}"
+    if limit != problem["beta"]:
+        yield f"the record states {limit} as the limit of nu gamma, but it is beta = {problem['beta']}"
 
 
 def possible_rounds(record: Record, did: Rounds) -> Findings:

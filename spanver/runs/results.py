@@ -75,13 +75,13 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[str, Any]:
-    """Bounds on what a run may cost, and the premise of E2-E5, from its settings and what it observed.
+    """Bounds on what a run may cost, and the premise of E8 and E9, from its settings and what it observed.
 
     Returns
     -------
     dict
         `samples` and `rewards` (S1, S4, S7, R1), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its
-        limit `beta/2`.
+        limit `beta`.
     """
     settings, trace = run.settings, run.trace
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
@@ -102,7 +102,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
         "rewards": largest_rewards(size_bound, len(trace.spanner.tries), rounds),
         "spanner_size": size_bound,
         "score_error": settings.nu * gamma,
-        "score_error_limit": problem.beta / 2,
+        "score_error_limit": problem.beta,
     }
 
 

@@ -89,7 +89,9 @@ def measure(point: Point) -> Numbers:
     seconds = np.arange(3)
     truncated = log_ratio(log_laws_given_anchors(problem, policy, 0, seconds), problem.log_base)
     optimal = max(0.0, float(log_coverage(problem, optimum)[0]))
-    bounds = np.array([log_truncated_coverage(optimal, _covered(problem, policy, optimum[0], y)) for y in range(3)])
+    bounds = np.array(
+        [log_truncated_coverage(optimal, _covered(problem, policy, optimum[0], y), 0.5) for y in range(3)]
+    )
     worst = int(np.argmax(truncated - bounds))
     return {
         "premise": int(spanner_is_empty and is_confident and score_error_premise(nu, gamma, problem.beta)),

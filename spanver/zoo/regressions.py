@@ -1,4 +1,4 @@
-"""Mutants of the regressions and of the truncated scores: what E2-E7 must kill.
+"""Mutants of the regressions and of the truncated scores: what E2-E9 must kill.
 
 `bisected_fit` is least squares on the ball and `scores` are the truncated scores of A2, both written anew: each step in
 which a mutant differs is an argument. Unmutated they are as right as the reference.

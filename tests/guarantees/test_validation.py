@@ -36,9 +36,9 @@ INSIDE: dict[str, dict[str, Any]] = {
     "log_coverage_bound": {"excess": 1.0, "beta": 0.5},
     "log_kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
     "log_sequence_coverage": {"log_conditional_coverage": 0.5, "horizon": 3},
-    "log_truncated_coverage": {"log_coverage": 1.0, "covered_probability": 0.5},
+    "log_truncated_coverage": {"log_coverage": 1.0, "covered_probability": 0.5, "deviation": 0.5},
     "log_psi": {"deviation": 0.5},
-    "log_uncovered_mass": {"log_coverage": 1.0, "base_uncovered": 0.5, "optimal_covered": 0.9, "deviation": 0.5},
+    "log_uncovered_ratio": {"log_coverage": 1.0, "optimal_covered": 0.9, "deviation": 0.5},
     "log_untruncated_coverage": {"oscillation": 1.0, "beta": 0.5},
     "needle_met_strong": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_met_weak_exact": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0},
@@ -58,13 +58,36 @@ INSIDE: dict[str, dict[str, Any]] = {
     "race_draws": {"coverage": 4.0, "delta": 0.1},
     "race_samples": {"multiplier": 4.0, "delta": 0.1},
     "race_total_variation": {"coverage": 4.0, "draws": 3},
+    "round_regret": {
+        "beta": 0.5,
+        "reward_range": 1.0,
+        "squared_error": 0.1,
+        "uncovered": 0.1,
+        "optimal_uncovered": 0.2,
+    },
     "sampler_multiplier": {"coverage": 4.0},
     "sampler_samples": {"multiplier": 16.0, "delta": 0.1},
     "sampler_trials": {"multiplier": 16.0, "delta": 0.1},
     "score_error": {"nu": 0.5, "gamma": 0.5},
     "score_error_premise": {"nu": 0.5, "gamma": 0.5, "beta": 0.5},
+    "sharp_spanner_regret": {
+        "beta": 0.5,
+        "reward_range": 1.0,
+        "squared_error": 0.1,
+        "log_coverage": 1.0,
+        "uncertain": 0.1,
+        "deviation": 0.5,
+    },
     "spanner_cost": {"tries": 5, "spanner_size": 3},
     "largest_rewards": {"spanner_size": 3, "prompts": 5, "rounds": 7},
+    "spanner_regret": {
+        "beta": 0.5,
+        "reward_range": 1.0,
+        "squared_error": 0.1,
+        "coverage": 4.0,
+        "eps": 0.1,
+        "beyond": 0.1,
+    },
     "spanner_size_bound": {"dimension": 2, "ridge": 1.0, "nu": 0.5},
     "truncated_gap": {
         "beta": 0.5,
@@ -96,7 +119,7 @@ ONE_OR_MORE = {"coverage", "multiplier"}
 
 BELOW_ONE = {"delta"}
 
-SHARES = {"base_uncovered", "covered_probability", "q", "uncovered", "optimal_value"}
+SHARES = {"beyond", "covered_probability", "optimal_uncovered", "optimal_value", "q", "uncertain", "uncovered"}
 
 ABOVE_ZERO = {"beta", "delta", "dimension", "draws", "eps", "gamma", "horizon", "nu", "pairs_per_prompt", "radius"} | {
     "responses",
@@ -112,7 +135,6 @@ def outside(name: str) -> list[Any]:
     values += [0.99] if name in ONE_OR_MORE else []
     values += [1.0] if name in BELOW_ONE else []
     values += [1.01] if name in SHARES else []
-    values += [0.51] if name == "optimal_uncovered" else []
     values += [2] if name == "responses" else []
     return values
 
