@@ -1,4 +1,4 @@
-"""How often phase 1 accepts a pair, and how much stays uncovered (S5)."""
+"""How often phase 1 accepts a pair, and how much stays uncovered (S5, and S9, which it implies)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_open(check: Check, problem: TabularProblem, base: FloatArray, settings: S
     return found
 
 
-@pytest.mark.guarantee("S5", needs=["build_spanner"])
+@pytest.mark.guarantee("S5", "S9", needs=["build_spanner"])
 @designed(mistakes.ONE_ROUND, mistakes.EFFECTS)
 @experiments(
     problem=tabular_problems(max_prompts=2, min_responses=2, betas=(1.0,), weights=(1.0, 0.25, 2.0)),

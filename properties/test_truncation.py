@@ -358,7 +358,7 @@ def confident_prompts(check: Check, problem: TabularProblem, settings: Settings)
 
 
 @pytest.mark.guarantee("E8", needs=["spanner_sampling", "truncated_scores"])
-@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
+@designed(WITNESSES, named("scores", "wrong-side one largest bonus not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_regrets_of_confident_rounds_are_small_at_every_prompt(
     check: Check, problem: TabularProblem, settings: Settings
@@ -373,7 +373,7 @@ def test_regrets_of_confident_rounds_are_small_at_every_prompt(
 
 
 @pytest.mark.guarantee("E9", needs=["spanner_sampling", "truncated_scores"])
-@designed(WITNESSES, named("scores", "wrong-side one not-truncated sigma"))
+@designed(WITNESSES, named("scores", "wrong-side one largest bonus not-truncated sigma"))
 @instances(problem=CONFIDENT, settings=run_settings())
 def test_regrets_of_confident_rounds_are_small_by_what_the_spanner_leaves(
     check: Check, problem: TabularProblem, settings: Settings

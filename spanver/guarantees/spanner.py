@@ -1,7 +1,7 @@
-"""The spanner of A2 (S1 to S8) and its bounds, as functions of numbers.
+"""The spanner of A2 (S1 to S9) and its bounds, as functions of numbers.
 
 Counts are Python integers and may pass `2**63`. Every argument is validated on entry: one out of range raises
-`ArgumentError`. S4, S5 and S6 are `[ours]`: they are not the paper's.
+`ArgumentError`. S4, S5 and S6 are `[ours]`: they are not the paper's. S9 is the paper's, with its proof's constants.
 """
 
 from __future__ import annotations
@@ -115,6 +115,58 @@ def uncovered_probability(coverage: float, pairs_per_prompt: int, q: float) -> f
     return max(1.0, coverage / to_float(pairs_per_prompt)) * q / FRACTION_FIRED
 
 
+def policy_uncovered_budget(spanner_size: int, delta: float) -> float:
+    """Return what S5 and S6 allow `T_prompt P(uncovered)` of a policy of coverage at most `T_span` `[ours]`.
+
+    `(K + log(1/delta))/(1 - 1/e)^2`, whose constant is 2.503, with probability `1 - delta`. FMR25 (8) has a term
+    `C/T_span` more.
+
+    Parameters
+    ----------
+    spanner_size : int
+        `K`, at least 0.
+    delta : float
+        Strictly between 0 and 1.
+    """
+    return uncovered_budget(spanner_size, delta) / FRACTION_FIRED
+
+
+def uncovered_threshold(prompts: int, pairs_per_prompt: int, delta: float) -> float:
+    """Return the `8 log(4 T_prompt/delta)/T_span` of S9, above which a prompt counts as uncovered `[paper]`.
+
+    Parameters
+    ----------
+    prompts, pairs_per_prompt : int
+        `T_prompt` and `T_span`, at least 1.
+    delta : float
+        Strictly between 0 and 1.
+
+    Returns
+    -------
+    float
+        As stated: from 1 on no prompt counts.
+    """
+    require_count("prompts", prompts)
+    require_count("pairs_per_prompt", pairs_per_prompt)
+    require_probability("delta", delta)
+    return 8.0 * (math.log(4.0) + math.log(operator.index(prompts)) - math.log(delta)) / to_float(pairs_per_prompt)
+
+
+def uncovered_prompts_budget(spanner_size: int, delta: float) -> float:
+    """Return S9's bound on `T_prompt P_x[p_Sigma(x) > eps_span]`: `2 K + 8 log(4/delta)` `[paper]`.
+
+    Parameters
+    ----------
+    spanner_size : int
+        `K`, at least 0.
+    delta : float
+        Strictly between 0 and 1.
+    """
+    require_count("spanner_size", spanner_size, least=0)
+    require_probability("delta", delta)
+    return 2.0 * to_float(spanner_size) + 8.0 * (math.log(4.0) - math.log(delta))
+
+
 def spanner_cost(tries: int, spanner_size: int) -> tuple[int, int]:
     """Return phase 1's cost `(samples, rewards)` when pairs are tried one by one: `(2 tries, 2K)` (S7, `[paper]`).
 
@@ -176,7 +228,8 @@ GUARANTEES = (
         STATISTICAL, "implies FMR25 Lemma G.9, p. 52", OURS, uncovered_budget),
     Guarantee("S6", GROUP, "policies stay where the spanner covers",
         "For every pi dominated by pi_ref with coverage <= C (also one that depends on y' with C(pi(.|x,y')) <= C "
-        "for each y'): E_x P_{y~pi, y'~pi_ref}(uncovered) <= max(1, C/T_span) q_{Sigma_span}/(1 - 1/e).",
+        "for each y'): E_x P_{y~pi, y'~pi_ref}(uncovered) <= max(1, C/T_span) q_{Sigma_span}/(1 - 1/e). So by S5, for "
+        "T_span >= C, T_prompt times it is at most 2.503 (K + log(1/delta)).",
         EXACT, "with S5 sharper than FMR25 (8), p. 8", OURS, uncovered_probability),
     Guarantee("S7", GROUP, "cost",
         "Phase 1 costs the answers returned: 2 x the pairs tried when pairs are tried one by one, and 2K "
@@ -186,5 +239,9 @@ GUARANTEES = (
         "Rotating features changes no acceptance (ties apart); phi -> c phi, lambda -> c^2 lambda neither; norms "
         "never grow as Sigma grows.",
         EXACT, "", NONE),
+    Guarantee("S9", GROUP, "prompts that stay uncovered",
+        "With probability >= 1-delta: P_x(p_{Sigma_span}(x) > 8 log(4 T_prompt/delta)/T_span) <= (2 K + 8 "
+        "log(4/delta))/T_prompt. Implied by S5, and judged by the same e-value.",
+        STATISTICAL, "FMR25 Lemma G.9, p. 52, with the constants of its proof", PAPER, uncovered_prompts_budget),
 )
 # fmt: on

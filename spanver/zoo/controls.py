@@ -146,7 +146,7 @@ def _control(name: str, change: str, holds: str, **functions: Callable[..., Any]
 
 
 _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 O1 O3"
-_EXPLORATION = "E1 E2 E3 E5 E6 S2 S4 R1 R2 R3 O3 T1 T2"
+_EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
 
 # fmt: off
 CONTROLS: tuple[Mutant, ...] = (
@@ -185,15 +185,15 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("norms", "measures norms in the eigenbasis of Sigma", "S8", elliptic_norms=_solved_norms),
     _control("bisection", "fits by bisection of the multiplier", "E4 E6", fit=bisected_fit),
     _control("newton", "fits as trust-region methods do", "E4 E6", fit=_damped_fit),
-    _control("scores", "truncates by the definition", "E2 E3 E5", truncated_scores=scores),
+    _control("scores", "truncates by the definition", "E2 E3 E5 E8 E9", truncated_scores=scores),
     _control("phase-two", "explores by another implementation", _EXPLORATION, spanner_sampling=phase_two),
     _control("rewards-backwards", "queries the reward of the second response first", _EXPLORATION,
         spanner_sampling=partial(phase_two, target=_second_reward_first)),
     # The race has no trials and no pilot: R2 and R3 do not apply, and it draws more than T2 allows.
-    _control("race", "samples by the race in place of rejection", "E1 E2 E3 E5 E6 S2 S4 R1 O3 T1",
+    _control("race", "samples by the race in place of rejection", "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 O3 T1",
         spanner_sampling=partial(spanner_sampling, sampler=race_sample)),
     # R1 and R3 see how responses are drawn, which is as in the reference.
-    _control("bisecting-learner", "fits by bisection in the learner", "E1 E2 E3 E5 E6 S2 S4 R2 O3 T1 T2",
+    _control("bisecting-learner", "fits by bisection in the learner", "E1 E2 E3 E5 E6 E8 E9 S2 S4 R2 O3 T1 T2",
         spanner_sampling=partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)),
     _control("pivoted", "starts barycentric spanners from a pivoted QR, and swaps at the root of C", "B1 B2",
         barycentric_spanner=partial(swapped_members, start=_pivoted_start, factor=math.sqrt)),

@@ -105,7 +105,7 @@ def scores(
     *,
     keeps: Callable[[FloatArray, float], Any] = lambda norms, nu: norms <= nu,
     relative: Callable[[FloatArray, FloatArray], FloatArray] = lambda features, anchor: features - anchor,
-    otherwise: float = 0.0,
+    otherwise: float | FloatArray = 0.0,
     matrix: Callable[[FloatArray], FloatArray] = lambda precision: precision,
     scored: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
 ) -> FloatArray:
@@ -113,6 +113,13 @@ def scores(
     norms = np.sqrt(np.maximum(quadratic(relative(features, anchor), matrix(precision)), 0.0))
     kept = (scored or relative)(features, anchor) @ theta
     return np.where(keeps(norms, nu), kept, otherwise)
+
+
+def _norm_as_bonus(
+    features: FloatArray, anchor: FloatArray, theta: FloatArray, precision: FloatArray, nu: float
+) -> FloatArray:
+    norms = np.sqrt(quadratic(features - anchor, precision))
+    return scores(features, anchor, theta, precision, nu, otherwise=norms)
 
 
 _fit = mutants_of("fit", "fit", bisected_fit)
@@ -150,6 +157,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _score("wrong-side", "keeps the scores of what is uncertain", "E2", keeps=lambda norms, nu: norms > nu),
     _score("weight", "sets the weight of what is uncertain to zero, not its score", "E5 E2", otherwise=-1e6),
     _score("one", "gives the score 1, for the weight 1, to what is uncertain", "E5", otherwise=1.0),
+    _score("largest", "gives the largest score that there is to what is uncertain", "E8",
+        lambda features, anchor, theta, precision, nu: scores(
+            features, anchor, theta, precision, nu, otherwise=2.0 * float(np.linalg.norm(theta)))),
+    _score("bonus", "gives its norm as a bonus to what is uncertain", "E9", _norm_as_bonus),
     _score("nu-squared", "compares norms with nu squared", "E2", keeps=lambda norms, nu: norms <= nu**2),
     _score("squared", "compares squared norms with nu", "E2", keeps=lambda norms, nu: norms**2 <= nu),
     _score("anchor-added", "adds the features of the second response", "E2",

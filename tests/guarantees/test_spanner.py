@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -12,7 +14,15 @@ import pytest
 from scipy.special import lambertw
 
 from spanver.errors import ArgumentError
-from spanver.guarantees.spanner import spanner_cost, spanner_size_bound, uncovered_budget, uncovered_probability
+from spanver.guarantees.spanner import (
+    policy_uncovered_budget,
+    spanner_cost,
+    spanner_size_bound,
+    uncovered_budget,
+    uncovered_probability,
+    uncovered_prompts_budget,
+    uncovered_threshold,
+)
 
 
 def exactly_allowed(size: int, dimension: int, ridge: float, nu: float) -> bool:
@@ -96,6 +106,34 @@ def test_no_greedy_run_passes_the_size_bound(seed: int) -> None:
     assert 0 < max(sizes) <= spanner_size_bound(dimension, ridge, nu)
 
 
+@pytest.mark.parametrize(
+    ("dimension", "ridge", "nu", "size", "bound", "printed"),
+    [
+        (1, 1.0, 1.0, 2, 4, 6),
+        (1, 1.0, 0.5, 13, 19, 40),
+        (2, 0.01, 0.5, 68, 87, 166),
+        (4, 1e-4, 0.25, 884, 1067, 2161),
+        (8, 1.0, 0.1, 4824, 6501, 14187),
+    ],
+)
+def test_the_size_bound_is_between_what_a_run_reaches_and_the_papers(
+    dimension: int, ridge: float, nu: float, size: int, bound: int, printed: int
+) -> None:
+    """FMR25 Lemma G.8: `k <= 2 d log(1 + 4 k/(d lambda))/nu^2`. The run accepts the shortest pairs along axes."""
+    lengths, accepted = np.full(dimension, ridge), 0
+    while nu**2 * lengths.min() * (1.0 + 1e-12) <= 4.0:
+        lengths[lengths.argmin()] *= 1.0 + nu**2 * (1.0 + 1e-12)
+        accepted += 1
+    assert accepted == size
+    assert spanner_size_bound(dimension, ridge, nu) == bound
+
+    def allowed(k: int) -> bool:
+        return k <= 2.0 * dimension * math.log1p(4.0 * k / (dimension * ridge)) / nu**2
+
+    assert allowed(printed)
+    assert not allowed(printed + 1)
+
+
 def test_an_adversary_comes_close_to_the_size_bound() -> None:
     ridge, nu = 1.0, 1e-2
     sigma, size = ridge, 0
@@ -151,6 +189,63 @@ def test_uncovered_probability_is_nearly_reached_by_a_policy_that_depends_on_the
     reached, bound = uncovered_sides(partners.astype(bool), np.full(size, 1.0 / size), partners, size)
     assert reached == pytest.approx(1.0)
     assert 1.0 <= bound < 1.01
+
+
+def laws_of_sizes(prompts: int, chance: float, rounds: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Law of `K` after each round, where each of so many prompts has a direction of its own.
+
+    A prompt accepts a pair with the chance given until it has done so, and never again.
+    """
+    sizes = np.arange(prompts + 1)
+    law = np.zeros(prompts + 1)
+    law[0] = 1.0
+    for t in range(1, rounds + 1):
+        moved = law * (prompts - sizes) / prompts * chance
+        law = law - moved + np.append(0.0, moved[:-1])
+        yield t, law
+
+
+@pytest.mark.parametrize("prompts", [3, 20, 100])
+@pytest.mark.parametrize("per_coverage", [0.1, 1.0, 5.0])
+def test_a_policy_of_small_coverage_leaves_what_is_covered_as_rarely_as_its_budget_says(
+    prompts: int, per_coverage: float
+) -> None:
+    """Its chance is `C p`, the largest that its coverage allows, of the base policy's `p`; and `T_span = C`."""
+    coverage = 2**20
+    chance = per_coverage / coverage
+    accepts = -math.expm1(coverage * math.log1p(-chance))
+    sizes = np.arange(prompts + 1)
+    left = (prompts - sizes) / prompts
+    for t, law in laws_of_sizes(prompts, accepts, 600):
+        for delta in (0.5, 0.1):
+            bounds = np.array([policy_uncovered_budget(int(size), delta) / t for size in sizes])
+            assert law[left * min(1.0, per_coverage) > bounds].sum() <= delta
+    assert policy_uncovered_budget(3, 0.1) == pytest.approx(2.5027 * (3 - math.log(0.1)), rel=1e-4)
+    q = 0.01
+    composed = uncovered_probability(coverage, coverage, q)
+    assert composed == pytest.approx(policy_uncovered_budget(3, 0.1) * q / uncovered_budget(3, 0.1))
+
+
+def test_the_papers_bound_on_uncovered_prompts_holds_and_follows_from_ours() -> None:
+    """FMR25 Lemma G.9 with the constants of its proof: by S5 at every size, and in an exact law."""
+    for size, prompts, delta in itertools.product((0, 1, 50, 10**6), (1, 100, 10**9), (1e-9, 0.05, 0.999)):
+        s = uncovered_threshold(prompts, 1, delta)
+        assert s >= 8.0 * math.log(4.0)
+        assert uncovered_threshold(prompts, 1000, delta) == pytest.approx(s / 1000)
+        ours = uncovered_budget(size, delta) / -math.expm1(-s)
+        assert ours < uncovered_prompts_budget(size, delta)
+    assert uncovered_prompts_budget(10, 0.05) == pytest.approx(20.0 + 8.0 * math.log(80.0))
+    assert uncovered_threshold(10**400, 5, 0.5) == pytest.approx(8.0 / 5.0 * (math.log(8.0) + 400 * math.log(10.0)))
+
+    prompts, sizes = 100, np.arange(101)
+    largest = 0.0
+    for t, law in laws_of_sizes(prompts, 1.0, 400):
+        for delta in (0.999, 0.5):
+            bounds = np.array([uncovered_prompts_budget(int(size), delta) for size in sizes]) / t
+            left = (prompts - sizes) / prompts
+            assert law[left > bounds].sum() <= delta
+            largest = max(largest, float(law @ (left / bounds)))
+    assert 0.2 < largest <= 0.5  # the constant 2 is loose: S5 has 1.582
 
 
 def test_uncovered_probability_takes_counts_beyond_floats() -> None:

@@ -55,6 +55,7 @@ INSIDE: dict[str, dict[str, Any]] = {
         "coverage": 4.0,
         "constant": 1.0,
     },
+    "policy_uncovered_budget": {"spanner_size": 3, "delta": 0.1},
     "race_draws": {"coverage": 4.0, "delta": 0.1},
     "race_samples": {"multiplier": 4.0, "delta": 0.1},
     "race_total_variation": {"coverage": 4.0, "draws": 3},
@@ -98,6 +99,8 @@ INSIDE: dict[str, dict[str, Any]] = {
         "deviation": 0.5,
     },
     "uncovered_budget": {"spanner_size": 3, "delta": 0.1},
+    "uncovered_prompts_budget": {"spanner_size": 3, "delta": 0.1},
+    "uncovered_threshold": {"prompts": 3, "pairs_per_prompt": 5, "delta": 0.1},
     "uncovered_probability": {"coverage": 4.0, "pairs_per_prompt": 3, "q": 0.1},
 }
 
@@ -122,6 +125,7 @@ BELOW_ONE = {"delta"}
 SHARES = {"beyond", "covered_probability", "optimal_uncovered", "optimal_value", "q", "uncertain", "uncovered"}
 
 ABOVE_ZERO = {"beta", "delta", "dimension", "draws", "eps", "gamma", "horizon", "nu", "pairs_per_prompt", "radius"} | {
+    "prompts",
     "responses",
     "reward_range",
     "ridge",
