@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from spanver.errors import NotJudgedError, UndecidedError
 from spanver.evidence import compare_with_band, slope
 from spanver.exact.tabular import gap, log_law
-from spanver.guarantees.headline import needle_output_ceiling, needle_strong_chance
+from spanver.guarantees.headline import needle_output_ceiling, needle_sphere_chance, needle_strong_chance
 from spanver.kernels import log_softmax
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings
@@ -38,6 +38,8 @@ from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import RecordingOracle, Round, rounds_of
 
 RESPONSES, BETA = 256, 0.02  # coverage up to exp(1/(2 beta)) = 7e10
+Direction: TypeAlias = Literal["signs", "sphere"]
+DIRECTIONS: st.SearchStrategy[Direction] = st.sampled_from(["signs", "sphere"])
 
 
 def needle_cost(rounds: int) -> int:
@@ -45,29 +47,33 @@ def needle_cost(rounds: int) -> int:
     return 2 * 2 * 4 + (rounds + 1) * 36
 
 
-def always_found(log_coverage: int, dimension: int, rounds: int) -> float:
+def always_found(log_coverage: int, rounds: int, **_: Any) -> float:
     """Effect of a learner that names the needle in every run."""
-    del dimension
     return 1.0 - needle_output_ceiling(needle_cost(rounds), 2 * (2 + rounds), RESPONSES, 2.0**-log_coverage)
 
 
-def best_direction(dimension: int, rounds: int, feedback: str) -> float:
+def best_direction(dimension: int, direction: Direction, rounds: int, feedback: str) -> float:
     """Effect of an output of the policy whose parameter is along the features of the needle; it is the same for all."""
     del feedback
-    needle = Needle(dimension, STRONG_BETA, STRONG_COVERAGE, responses=128)
+    needle = strong_needle(dimension, direction)
     problem = needle.problem(0)
     hidden = int(problem.reward[0].argmax())
     along = problem.features[0] @ problem.features[0, hidden] / np.linalg.norm(problem.features[0, hidden])
     law = np.exp(log_softmax(problem.log_base[0], problem.radius * along, problem.beta))
-    chance = needle_strong_chance(STRONG_COVERAGE, STRONG_BETA, dimension)
-    return float(law[hidden]) - needle_output_ceiling(2 * rounds + 1, 2 * rounds, needle.responses, chance)
+    ceiling = needle_output_ceiling(2 * rounds + 1, 2 * rounds, needle.responses, strong_chance(needle))
+    return float(law[hidden]) - ceiling
 
 
 @pytest.mark.guarantee("T1", needs=["spanner_sampling"])
-@designed([{"log_coverage": 20, "dimension": 4, "rounds": 2}], {"learner-through-the-wall": always_found})
-@experiments(log_coverage=st.integers(16, 30), dimension=st.integers(1, 8), rounds=st.integers(1, 3))
+@designed(
+    [{"log_coverage": 20, "dimension": 4, "direction": "signs", "rounds": 2}],
+    {"learner-through-the-wall": always_found},
+)
+@experiments(
+    log_coverage=st.integers(16, 30), dimension=st.integers(1, 8), direction=DIRECTIONS, rounds=st.integers(1, 3)
+)
 def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
-    check: Check, log_coverage: int, dimension: int, rounds: int
+    check: Check, log_coverage: int, dimension: int, direction: Direction, rounds: int
 ) -> Experiment:
     """Found means: drawn, named in a query for a reward, or guessed as the output. Its label is new in every run."""
     settings = Settings(
@@ -80,24 +86,26 @@ def test_no_learner_finds_the_needle_more_often_than_samples_and_guesses_allow(
         rejection_failure=0.5,
     )
     learner = Learner("spanner_sampling", {"settings": settings}, lambda policy: policy)
-    problem = Needle(dimension, BETA, 2.0**log_coverage)
+    problem = Needle(dimension, BETA, 2.0**log_coverage, direction)
     return needle_experiment(check, problem, learner, needle_cost(rounds), 2 * (2 + rounds), 2.0**-log_coverage)
 
 
 @dataclass(frozen=True)
 class Needle:
-    """The needle family, but for the labels, which are new in every run."""
+    """The needle family, but for labels and direction of the needle, which are new in every run."""
 
     dimension: int
     beta: float
     coverage: float
+    direction: Direction = "signs"
     responses: int = RESPONSES
 
     def problem(self, seed: int) -> TabularProblem:
         """The problem whose labels have this seed."""
         return needle_problem(
-            seed, responses=self.responses, dimension=self.dimension, beta=self.beta, coverage=self.coverage
-        )
+            seed, responses=self.responses, dimension=self.dimension, beta=self.beta, coverage=self.coverage,
+            direction=self.direction,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -181,32 +189,44 @@ def test_best_of_n_finds_the_needle_no_more_often(
 
 
 STRONG_BETA, STRONG_COVERAGE = 0.1, 128.0  # with d beta^2 near 1 the strong oracle is of little more use than the weak
-STRONG = {"dimension": st.integers(56, 64), "rounds": st.integers(1, 2)}
+STRONG = {"dimension": st.integers(56, 64), "direction": DIRECTIONS, "rounds": st.integers(1, 2)}
+
+
+def strong_needle(dimension: int, direction: Direction) -> Needle:
+    """Needle for learners that sample with the strong oracle."""
+    return Needle(dimension, STRONG_BETA, STRONG_COVERAGE, direction, responses=128)
+
+
+def strong_chance(needle: Needle) -> float:
+    """Chance that a strong answer is the needle, at most."""
+    of_direction = {"signs": needle_strong_chance, "sphere": needle_sphere_chance}[needle.direction]
+    return of_direction(needle.coverage, needle.beta, needle.dimension)
 
 
 @pytest.mark.guarantee("T1", needs=["online_dpo"])
-@designed([{"feedback": "reward", "dimension": 60, "rounds": 2}], {"online-dpo-through-the-wall": best_direction})
+@designed(
+    [{"feedback": "reward", "dimension": 60, "direction": each, "rounds": 2} for each in ("sphere", "signs")],
+    {"online-dpo-through-the-wall": best_direction},
+)
 @experiments(feedback=st.sampled_from(["reward", "preference"]), **STRONG)
 def test_online_dpo_finds_the_needle_no_more_often(
-    check: Check, dimension: int, rounds: int, feedback: str
+    check: Check, dimension: int, direction: Direction, rounds: int, feedback: str
 ) -> Experiment:
     learner = Learner("online_dpo", {"rounds": rounds, "feedback": feedback}, lambda run: run.theta)
-    chance = needle_strong_chance(STRONG_COVERAGE, STRONG_BETA, dimension)
-    problem = Needle(dimension, STRONG_BETA, STRONG_COVERAGE, responses=128)
-    return needle_experiment(check, problem, learner, 2 * rounds + 1, 2 * rounds, chance)
+    problem = strong_needle(dimension, direction)
+    return needle_experiment(check, problem, learner, 2 * rounds + 1, 2 * rounds, strong_chance(problem))
 
 
 @pytest.mark.guarantee("T1", needs=["xpo"])
 @experiments(feedback=st.sampled_from(["reward", "preference"]), alpha=st.sampled_from([0.01, 1.0]), **STRONG)
 def test_xpo_finds_the_needle_no_more_often(
-    check: Check, dimension: int, rounds: int, feedback: str, alpha: float
+    check: Check, dimension: int, direction: Direction, rounds: int, feedback: str, alpha: float
 ) -> Experiment:
     settings = {"rounds": rounds, "alpha": alpha, "feedback": feedback, "partition_samples": 2}
     learner = Learner("xpo", settings, lambda run: run.theta)
-    chance = needle_strong_chance(STRONG_COVERAGE, STRONG_BETA, dimension)
-    problem = Needle(dimension, STRONG_BETA, STRONG_COVERAGE, responses=128)
+    problem = strong_needle(dimension, direction)
     # There is one prompt, and so one partition.
-    return needle_experiment(check, problem, learner, 2 * rounds + 2 + 1, 2 * rounds, chance)
+    return needle_experiment(check, problem, learner, 2 * rounds + 2 + 1, 2 * rounds, strong_chance(problem))
 
 
 EPS, DELTA = 0.05, 0.01  # of T2's test: practical settings, known only by measurement

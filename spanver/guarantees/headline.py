@@ -2,8 +2,9 @@
 
 `y*` is *met* when a sampling answer is `y*` or a reward query names it. The learner's output is one more guess, so a
 ceiling on its mass at `y*` follows; success needs a floor. Where the ceiling exceeds the floor nothing is decided:
-these functions give the two numbers and no verdict. The theorem is the paper's (FMR25 Theorem 2.1, p. 7); the
-chances with their constants, and the signs in place of a sphere, are `[ours]`.
+these functions give the two numbers and no verdict. The theorem and its instance, where the feature of the needle is
+uniform on the sphere, are the paper's (FMR25 Theorem 2.1, p. 7); the chances with their constants, and an instance with
+signs in place of the sphere, are `[ours]`.
 
 `samples` counts sampling queries, those that the returned policy makes for one output included; `rewards` counts reward
 queries; `responses` is `|Y|`; `coverage` is `C = 1/pi_ref(y*)`. Every argument is validated on entry: one out of range
@@ -15,6 +16,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from itertools import pairwise
+
+from scipy.integrate import quad
+from scipy.special import betaln, expit
 
 from spanver.guarantees.guarantee import ILLUSTRATION, OURS, PAPER, SCALING, STATISTICAL, Cost, Guarantee, Kind
 from spanver.validation import (
@@ -60,7 +65,7 @@ def needle_met_weak_exact(samples: int, rewards: int, responses: int, coverage: 
 
 
 def needle_strong_chance(coverage: float, beta: float, dimension: int) -> float:
-    """Return T1's `p` for the strong oracle: the bound on the chance that one answer is the needle.
+    """Return T1's `p` for the strong oracle and signs: the bound on the chance that one answer is the needle.
 
     `min{ e/(C-1+e) + exp(-beta^2 d/2) [ours], exp(1/(2 beta^2 d))/(C-1) [ours] }`; above 1 it says nothing.
 
@@ -84,6 +89,97 @@ def needle_strong_chance(coverage: float, beta: float, dimension: int) -> float:
     return min(by_threshold, math.exp(min(1.0, log_by_moment)))  # by_threshold is at most 2, below e
 
 
+def needle_sphere_chance(coverage: float, beta: float, dimension: int) -> float:
+    """Return T1's `p` for the strong oracle and the sphere: the largest chance that one answer is the needle `[ours]`.
+
+    It is exact: `E g(X_1)` with `g(x) = e^{x/beta}/(C - 1 + e^{x/beta})`, where `X_1` is a coordinate of a uniform
+    point of the sphere. The needle's score `<theta, v*>` has the law of `norm(theta) X_1`. The chance grows with the
+    norm for `C >= 2`, and falls for `C <= 2`, so that it is at most `1/C` there.
+
+    Parameters
+    ----------
+    coverage : float
+        `C`, at least 1.
+    beta : float
+        Above 0.
+    dimension : int
+        `d`, at least 1.
+
+    Examples
+    --------
+    >>> round(needle_sphere_chance(64.0, 0.1, 16), 7)
+    0.0899407
+    """
+    require_coverage("coverage", coverage)
+    require_positive("beta", beta)
+    require_count("dimension", dimension)
+    d = to_float(dimension)
+    # Where 1/(2 beta^2 d) is below the rounding of 1, p is 1/C.
+    if coverage <= 2.0 or beta * math.sqrt(d) >= 1e9:
+        return 1.0 / max(coverage, 1.0)
+    log_odds = -math.log(coverage - 1.0)
+
+    def of_both_signs(size: float) -> float:
+        return float(expit(log_odds + size / beta) + expit(log_odds - size / beta))
+
+    if dimension == 1:
+        return of_both_signs(1.0) / 2.0
+    log_density = -float(betaln(0.5, (d - 1.0) / 2.0))
+
+    def integrand(angle: float) -> float:  # of X_1 = sin(angle), without a pole at 1 for d = 2
+        size = math.sin(angle)
+        weight = math.log1p(-size * size) * (d - 2.0) / 2.0 if size < 1.0 else -math.inf if d > 2.0 else 0.0
+        return math.exp(log_density + weight) * of_both_signs(size)
+
+    # The density falls over 1/sqrt(d), g rises over beta at the log odds, and their product may peak where beta d is 1.
+    deviation, rise, peak = 1.0 / math.sqrt(d), -log_odds * beta, min(1.0, 1.0 / (beta * d))
+    sizes = {
+        middle + step * width
+        for middle, width in ((0.0, deviation), (rise, beta), (peak, deviation))
+        for step in (-32.0, -8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0, 32.0)
+    }
+    angles = [0.0, *sorted(math.asin(size) for size in sizes if 0.0 < size < 1.0), math.pi / 2.0]
+    pieces = [
+        quad(integrand, low, high, epsabs=0.0, epsrel=1e-11, limit=200, full_output=1)[0]
+        for low, high in pairwise(angles)
+    ]
+    return min(1.0, max(math.fsum(pieces), 1.0 / coverage))
+
+
+def needle_least_samples(responses: int, coverage: float, beta: float, dimension: int) -> float:
+    """Return the samples that T1 demands of a learner with fewer than `|Y|/8` rewards, on the sphere `[ours]`.
+
+    For a gap of at most 1/4 with probability 3/4 it takes `c_0 min{exp(beta^2 d/2), exp(1/(2 beta)), C*}` samples, with
+    `c_0 = (1/4 - (|Y|/8)/(|Y|-1))/(1 + e)`, from .0294 at `|Y| = 9` to .0336. FMR25 Theorem 2.1 states no constant;
+    this is that of its proof.
+
+    Parameters
+    ----------
+    responses : int
+        `|Y|`, at least 9.
+    coverage : float
+        `C*`, at least 1.
+    beta : float
+        Above 0.
+    dimension : int
+        `d`, at least 1.
+
+    Examples
+    --------
+    >>> round(needle_least_samples(9, 1e6, 0.01, 10**6), 0)
+    29415.0
+    """
+    require_count("responses", responses, least=9)
+    require_coverage("coverage", coverage)
+    require_positive("beta", beta)
+    require_count("dimension", dimension)
+    labels = operator.index(responses)
+    constant = (0.25 - labels / (8 * (labels - 1))) / (1.0 + math.e)
+    spread = beta * math.sqrt(to_float(dimension))
+    log_least = min(min(spread, 1e100) ** 2 / 2.0, 0.5 / beta, math.log(coverage))
+    return constant * math.exp(log_least)
+
+
 def needle_met_strong(
     samples: int, rewards: int, responses: int, coverage: float, beta: float, dimension: int
 ) -> float:
@@ -96,7 +192,7 @@ def needle_met_strong(
     responses : int
         `|Y|`, at least 3.
     coverage, beta, dimension
-        As for `needle_strong_chance`, which is `p`.
+        As for `needle_strong_chance`, which is `p`: for signs.
 
     Returns
     -------
@@ -118,7 +214,7 @@ def needle_output_ceiling(samples: int, rewards: int, responses: int, chance: fl
     responses : int
         `|Y|`, at least 3.
     chance : float
-        `p`: `1/C` for the weak oracle, `needle_strong_chance` for the strong one.
+        `p`: `1/C` for the weak oracle, `needle_sphere_chance` or `needle_strong_chance` for the strong one.
 
     Returns
     -------
@@ -206,11 +302,11 @@ GROUP = "Headline results"
 # fmt: off
 GUARANTEES = (
     Guarantee("T1", GROUP, "coverage is necessary",
-        "On the needle family P(met) <= m/(|Y|-1) + n p and E pi_hat(y*) <= (m+1)/(|Y|-1) + n p for m rewards and "
-        "n samples (those of one output included), while success needs E pi_hat(y*) >= (1-delta)(J* - eps). p = "
-        "1/C for the weak oracle, for the strong one min{e/(C-1+e) + exp(-beta^2 d/2), exp(1/(2 beta^2 d))/(C-1)}. "
-        "Learners that enumerate are outside it.",
-        STATISTICAL, "FMR25 Theorem 2.1, p. 7, with explicit chances, and signs for the sphere", OURS,
+        "On the needle family E pi_hat(y*) <= (m+1)/(|Y|-1) + n p for m rewards and n samples (those of one output "
+        "included), while success needs E pi_hat(y*) >= (1-delta)(J* - eps). p is the chance that a sample is y*: 1/C, "
+        "or E g(X_1) for the strong oracle. So T_data >= |Y|/8 or T_comp >= .0294 min{exp(beta^2 d/2), exp(1/(2 "
+        "beta)), C*}. Learners that enumerate are outside it.",
+        STATISTICAL, "FMR25 Theorem 2.1, p. 7, with explicit chances, on the sphere and for signs", OURS,
         needle_output_ceiling, cost=Cost.RUN),
     Guarantee("T2", GROUP, "SpannerSampling is efficient",
         "P(J(pi*) - J(pi_hat) > eps) <= delta; T_data = O~(R_max^2 d^2/(beta min(eps,beta))) free of C; T_comp = "

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp, roots_gegenbauer
 
 from spanver.errors import ArgumentError
 from spanver.guarantees.headline import (
     multi_turn_cost,
+    needle_least_samples,
     needle_met_strong,
     needle_met_weak_exact,
     needle_output_ceiling,
+    needle_sphere_chance,
     needle_strong_chance,
     needle_success_floor,
 )
@@ -87,6 +89,80 @@ def test_the_strong_chance_does_not_overflow_at_small_beta_or_full_coverage() ->
     assert needle_strong_chance(2.0**41, 1.0, 10**6) == pytest.approx(2.0**-41, rel=1e-3, abs=0.0)
     assert needle_strong_chance(1.0, 0.5, 4) >= 1.0
     assert 2**80 * 2.0**-41 <= needle_met_strong(2**80, 1, 3, 2.0**41, 1.0, 10**6) < math.inf
+
+
+def on_the_sphere(length: float, coverage: float, beta: float, dimension: int) -> float:
+    """The chance of the needle under a parameter of this length, by Gauss's quadrature for the law of a coordinate."""
+    nodes, weights = roots_gegenbauer(500, (dimension - 2) / 2)
+    return float(weights @ expit(length * nodes / beta - math.log(coverage - 1.0)) / weights.sum())
+
+
+@pytest.mark.parametrize(
+    ("coverage", "beta", "dimension", "exact", "for_signs"),
+    [
+        (64.0, 0.1, 16, 0.0899407, 0.361268),
+        (64.0, 0.1, 1000, 0.0163852, 0.0166868),
+        (2.0**20, 0.03, 20000, 9.80537e-7, 9.80538e-7),
+        (2.0**10, 0.05, 4000, 0.00102647, 0.00102764),
+    ],
+)
+def test_the_chance_of_the_needle_on_the_sphere_is_below_the_bound_for_signs(
+    coverage: float, beta: float, dimension: int, exact: float, for_signs: float
+) -> None:
+    assert needle_sphere_chance(coverage, beta, dimension) == pytest.approx(exact, rel=1e-6, abs=0.0)
+    assert needle_strong_chance(coverage, beta, dimension) == pytest.approx(for_signs, rel=1e-5, abs=0.0)
+
+
+@pytest.mark.parametrize("dimension", [4, 5, 16, 64])
+@pytest.mark.parametrize("beta", [0.1, 0.5, 3.0])
+@pytest.mark.parametrize("coverage", [1.25, 2.0, 3.0, 1e4])
+def test_the_chance_on_the_sphere_is_that_of_the_best_parameter_of_the_ball(
+    coverage: float, beta: float, dimension: int
+) -> None:
+    chances = [on_the_sphere(length, coverage, beta, dimension) for length in (0.0, 0.3, 0.7, 1.0)]
+    assert needle_sphere_chance(coverage, beta, dimension) == pytest.approx(max(chances), rel=1e-9, abs=0.0)
+    assert chances == sorted(chances, reverse=coverage < 2.0) or max(chances) == pytest.approx(min(chances))
+
+
+def test_the_chance_on_the_sphere_has_its_closed_forms_in_low_dimension() -> None:
+    for coverage, beta in ((64.0, 0.1), (2.0**41, 1e-3), (1e300, 1e-5), (3.0, 5.0), (2.0001, 0.2)):
+        log_odds = -math.log(coverage - 1.0)
+        ends = expit(log_odds + 1.0 / beta) + expit(log_odds - 1.0 / beta)
+        assert needle_sphere_chance(coverage, beta, 1) == pytest.approx(float(ends) / 2.0, rel=1e-14, abs=0.0)
+        # X_1 is uniform on [-1, 1], and the integral of expit is log(1 + e^x).
+        uniform = beta / 2.0 * (np.logaddexp(0.0, log_odds + 1.0 / beta) - np.logaddexp(0.0, log_odds - 1.0 / beta))
+        assert needle_sphere_chance(coverage, beta, 3) == pytest.approx(float(uniform), rel=1e-12, abs=0.0)
+    angles = (np.arange(10**5) + 0.5) * math.pi / 10**5
+    circle = float(expit(-math.log(4.0) + np.cos(angles) / 0.3).mean())
+    assert needle_sphere_chance(5.0, 0.3, 2) == pytest.approx(circle, rel=1e-12)
+
+
+def test_the_chance_on_the_sphere_works_at_the_extremes() -> None:
+    assert needle_sphere_chance(1e6, 1e-200, 3) == pytest.approx(0.5)
+    assert needle_sphere_chance(2.0**41, 1e-200, 2**40) == pytest.approx(0.5)
+    assert needle_sphere_chance(2.0**41, 1.0, 10**6) * 2.0**41 == pytest.approx(math.exp(0.5e-6), rel=1e-9)
+    assert needle_sphere_chance(50.0, 0.4, 10**400) == 0.02
+    assert needle_sphere_chance(1e300, 1.0, 10**6) == pytest.approx(1e-300, rel=1e-5, abs=0.0)
+    assert needle_sphere_chance(1.0, 0.5, 4) == 1.0
+
+
+def test_the_samples_that_the_lower_bound_demands_are_those_of_its_proof() -> None:
+    assert needle_least_samples(9, 1e6, 0.01, 10**6) == pytest.approx(0.0294155 * 1e6, rel=1e-5)
+    assert needle_least_samples(10**9, 1e6, 0.01, 10**6) == pytest.approx(0.0336178 * 1e6, rel=1e-5)
+    for coverage, beta, dimension in (
+        (1e300, 0.01, 10**9),
+        (1e9, 0.1, 10**6),
+        (1e9, 0.1, 400),
+        (30.0, 1e-200, 10**400),
+    ):
+        least = needle_least_samples(9, coverage, beta, dimension)
+        smallest = min(0.5 / beta, math.log(coverage), beta**2 * dimension / 2.0 if beta > 1e-100 else math.inf)
+        assert math.log(least / 0.0294155) == pytest.approx(smallest, abs=1e-4)
+        # So many samples, each the needle with at most (1 + e)/min{..}, meet it with a chance of 7/64.
+        effective = min(coverage, math.exp(min(0.5 / beta, 700.0)))
+        if dimension < 10**9:
+            chance = needle_sphere_chance(effective, beta, dimension)
+            assert least * chance <= 0.25 - 9 / 64 + 1e-12
 
 
 def test_the_strong_bound_is_above_the_exact_weak_chance() -> None:

@@ -40,9 +40,11 @@ INSIDE: dict[str, dict[str, Any]] = {
     "log_psi": {"deviation": 0.5},
     "log_uncovered_ratio": {"log_coverage": 1.0, "optimal_covered": 0.9, "deviation": 0.5},
     "log_untruncated_coverage": {"oscillation": 1.0, "beta": 0.5},
+    "needle_least_samples": {"responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_met_strong": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_met_weak_exact": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0},
     "needle_output_ceiling": {"samples": 1, "rewards": 1, "responses": 9, "chance": 0.25},
+    "needle_sphere_chance": {"coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_strong_chance": {"coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_success_floor": {"eps": 0.1, "delta": 0.1, "optimal_value": 0.6},
     "paper_parameters": {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from laws import assert_law
 
 from spanver.errors import ArgumentError
 from spanver.exact.tabular import best_objective, log_coverage, log_optimal_law
@@ -32,6 +34,7 @@ VARIED: list[tuple[Family, dict[str, Any]]] = [
     (needle_problem, {}),
     (needle_problem, {"responses": 3, "dimension": 1, "beta": 1e-4, "coverage": 2.0**41}),
     (needle_problem, {"beta": 5.0, "coverage": 1e300}),
+    (needle_problem, {"direction": "sphere"}),
     (covered_needle_problem, {}),
     (covered_needle_problem, {"coverage": 2.0**41}),
     (covered_needle_problem, {"coverage": 1.0, "prompts": 1, "responses": 2, "dimension": 2}),
@@ -127,6 +130,22 @@ def test_the_needle_has_its_closed_forms(seed: int, beta: float, coverage: float
     value = 1.0 - beta * of_optimum  # E e^{r/beta} = e^{1/beta}/C(pi*)
     assert best_objective(problem) == pytest.approx(value, rel=1e-13, abs=0.0)
     assert value >= 0.5
+
+
+def test_the_needle_of_the_paper_is_in_a_uniform_direction_beside_response_0() -> None:
+    problems = [
+        needle_problem(seed, responses=5, dimension=3, beta=1.0, coverage=10.0, direction="sphere")
+        for seed in range(8000)
+    ]
+    needles = [int(np.argmax(problem.reward[0])) for problem in problems]
+    for problem, needle in zip(problems, needles, strict=True):
+        assert set(np.flatnonzero(problem.log_base[0] > -np.inf)) == {0, needle}
+    assert_law(Counter(needles), dict.fromkeys(range(1, 5), 0.25))
+    features = np.array([problem.features[0, needle] for problem, needle in zip(problems, needles, strict=True)])
+    assert np.linalg.norm(features, axis=1) == pytest.approx(1.0, rel=1e-14)
+    # In three dimensions a coordinate is uniform on [-1, 1].
+    quarters = np.minimum((features[:, 1] + 1.0) // 0.5, 3).astype(int).tolist()
+    assert_law(Counter(quarters), dict.fromkeys(range(4), 0.25))
 
 
 def test_the_labels_of_the_needle_do_not_tell_where_it_is() -> None:
@@ -225,6 +244,7 @@ REFUSALS: list[tuple[Family, dict[str, Any], str]] = [
     (random_problem, {"seed": -1}, "seed is -1"),
     (random_problem, {"seed": 0.5}, "seed is 0.5"),
     (needle_problem, {"responses": 2}, "responses is 2"),
+    (needle_problem, {"direction": "cube"}, "direction is 'cube'"),
     (needle_problem, {"dimension": 0}, "dimension is 0"),
     (needle_problem, {"beta": -1.0}, "beta is -1.0"),
     (needle_problem, {"coverage": 1.0}, "coverage is 1.0"),
