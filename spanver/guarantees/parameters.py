@@ -1,6 +1,6 @@
 """Parameters of SpannerSampling (section 3, A2): those that we derive, and those of the paper.
 
-With the derived ones `P(J(pi*) - J(pi_hat) > eps) <= delta` is proved, for `beta <= R_max` (T2). They are `[ours]`, and
+With the derived ones `P(average gap > eps) <= delta` is proved, for `beta <= R_max` (T2). They are `[ours]`, and
 safe rather than tight. The paper's are up to constants that it leaves open. Runs use practical settings, and show the
 ratio to both.
 """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from spanver.errors import ArgumentError
 from spanver.guarantees.exploration import confidence_radius, score_error_premise
 from spanver.guarantees.identities import kl_bound
 from spanver.guarantees.parameters import Parameters, derived_parameters, paper_parameters
-from spanver.guarantees.sampler import sampler_multiplier
+from spanver.guarantees.sampler import sampler_multiplier, sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound, uncovered_budget, uncovered_probability
 
 CASES: list[dict[str, Any]] = [
@@ -86,6 +87,25 @@ def test_parameters_scale_with_the_unit_of_reward() -> None:
     assert other.gamma == unit * one.gamma
     assert (other.ridge, other.nu, other.spanner_size_bound) == (one.ridge, one.nu, one.spanner_size_bound)
     assert (other.exploration_rounds, other.prompts) == (one.exploration_rounds, one.prompts)
+
+
+def samples_of(found: Parameters) -> float:
+    """The most samples of a run: phase 1, and two draws and a call of the sampler in each round of phase 2."""
+    call = sampler_samples(found.rejection_multiplier, found.rejection_failure) + 1
+    return float(2 * found.prompts * found.pairs_per_prompt + found.exploration_rounds * call)
+
+
+@pytest.mark.parametrize(("parameters", "power"), [(derived_parameters, 1.0), (paper_parameters, 2.0)])
+def test_samples_are_linear_in_1_over_eps_with_our_parameters_and_quadratic_with_the_papers(
+    parameters: Callable[..., Parameters], power: float
+) -> None:
+    """Up to logarithms, which change the power by less than a tenth over four decades; prompts do not depend on `C`."""
+    case = {"delta": 0.05, "dimension": 8, "beta": 0.1, "radius": 1.0, "reward_range": 1.0, "coverage": 16.0}
+    fine, coarse = (parameters(eps=eps, **case) for eps in (1e-8, 1e-4))
+    assert math.log10(samples_of(fine) / samples_of(coarse)) / 4 == pytest.approx(power, rel=0.1)
+    assert math.log10(fine.prompts / coarse.prompts) / 4 == pytest.approx(1.0, rel=0.1)
+    covered = parameters(eps=1e-4, **(case | {"coverage": 2.0**40}))
+    assert (covered.prompts, covered.exploration_rounds) == (coarse.prompts, coarse.exploration_rounds)
 
 
 @pytest.mark.parametrize("eps", [1e-30, 1e30])
