@@ -20,6 +20,8 @@ from .oracles.counted import counted_oracle as counted_oracle
 from .oracles.literal import literal_oracle as literal_oracle
 from .oracles.prefix import prefix_oracle as prefix_oracle
 from .oracles.text import text_oracle as text_oracle
+from .parameter_sets import Ball as Ball
+from .parameter_sets import Box as Box
 from .problems.families.covered_needle import covered_needle_problem as covered_needle_problem
 from .problems.families.max_k_dnf import max_k_dnf_problem as max_k_dnf_problem
 from .problems.families.needle import needle_problem as needle_problem

@@ -1,11 +1,12 @@
 """Every error that spanver raises on purpose: who raises which, and when.
 
 `ArgumentError` is raised on entry, by the checks of `spanver.validation`, and names the argument, its value and what
-is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; readers of files `RecordError`; an
-assertion about data `EvidenceError`. While a subject is verified, a result of the wrong form is a `ContractError`, a
-program that cannot be greeted a `HandshakeError`, one that misbehaves later a `ProtocolError`, what a subject raises in
-a process of its own a `SubjectError`, a property that fails, whatever the reason, a `ViolationError`, one that cannot
-be judged a `NotJudgedError`, and one that was run and decided nothing an `UndecidedError`.
+is allowed. An oracle raises `BudgetExceededError` and `QuestionRefusedError`; readers of files `RecordError`; a fit on
+a set of parameters of somebody's own `NotConvergedError`; an assertion about data `EvidenceError`. While a subject is
+verified, a result of the wrong form is a `ContractError`, a program that cannot be greeted a `HandshakeError`, one that
+misbehaves later a `ProtocolError`, what a subject raises in a process of its own a `SubjectError`, a property that
+fails, whatever the reason, a `ViolationError`, one that cannot be judged a `NotJudgedError`, and one that was run and
+decided nothing an `UndecidedError`.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class MissingExtraError(SpanverError, ImportError):
 def _short(value: object) -> str:
     text = repr(str(value) if isinstance(value, PurePath) else value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+class NotConvergedError(SpanverError):
+    """An iteration that did not reach its result to rounding; the sentence says which."""
 
 
 class BudgetExceededError(SpanverError):

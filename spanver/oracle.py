@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from spanver.parameter_sets import Shape
 from spanver.validation import require_count
 from spanver.values import (
     Counts,
@@ -66,7 +67,7 @@ class Budget:
 
 
 class SamplingOracle(Protocol[Place]):
-    """Six facts and the queries that are answered at a place: a prompt, or a prefix.
+    """Seven facts and the queries that are answered at a place: a prompt, or a prefix.
 
     All answers are read-only. Queries about a place refuse one whose prompt this oracle has not issued. The cost of a
     query is charged before its answer is returned, also when the answer is then not used.
@@ -84,7 +85,12 @@ class SamplingOracle(Protocol[Place]):
 
     @property
     def radius(self) -> float:
-        """Radius `B` of the parameter ball (for prefixes: of each layer)."""
+        """`B`, the largest norm of a parameter (for prefixes: of each layer)."""
+        ...
+
+    @property
+    def shape(self) -> Shape:
+        """What makes the set of parameters of the radius: `shape(radius)` is `Theta`."""
         ...
 
     @property

@@ -24,6 +24,7 @@ from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.loading import load_subject
 from spanver.oracle import Budget
+from spanver.parameter_sets import SHAPES
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
@@ -150,7 +151,7 @@ class _Server:
             case Kind.SETTINGS:
                 return SETTINGS[message["run"]](**value)
             case Kind.PROBLEM:
-                return TabularProblem(**value)
+                return TabularProblem(**value | {"shape": SHAPES[value["shape"]]})
             case Kind.BUDGET:
                 return value if value is None else Budget(**value)
             case Kind.ORACLE:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spanver.kernels import fit
+from spanver.learners.least_squares import fit_on
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.validation import require
 from spanver.values import FloatArray
@@ -24,7 +24,7 @@ class LayerFit:
     Attributes
     ----------
     theta : array, shape (d,)
-        Least squares parameter, of norm at most the given radius.
+        Least squares parameter of the set.
     spread : float
         Root mean square of `Q_h(s,a) - Q_h(s,b)`, `s` and then `a`, `b` independently from the base policy.
     residual : float
@@ -51,7 +51,7 @@ def realizability(problem: TokenProblem, *, radius: float | None = None) -> tupl
     ----------
     problem : TokenProblem
     radius : float, optional
-        Ball that parameters are sought in; default: the problem's.
+        Of the set that parameters are sought in, which has the problem's shape; default: the problem's.
 
     Returns
     -------
@@ -59,6 +59,7 @@ def realizability(problem: TokenProblem, *, radius: float | None = None) -> tupl
         First token first.
     """
     require(radius is None or radius > 0.0, "radius", radius, "above 0")
+    parameters = problem.shape(problem.radius if radius is None else radius)
     fits = []
     reached = problem.prompt_law
     for log_base, features, q in zip(problem.log_base, problem.features, soft_q(problem), strict=True):
@@ -68,7 +69,7 @@ def realizability(problem: TokenProblem, *, radius: float | None = None) -> tupl
         centred = (features - np.einsum("sa,sad->sd", base, features)[:, None]).reshape(-1, problem.dimension)
         values = (q - np.einsum("sa,sa->s", base, q)[:, None]).reshape(-1)
         roots = np.sqrt(weights)
-        theta = fit(roots[:, None] * centred, roots * values, problem.radius if radius is None else radius)
+        theta = fit_on(roots[:, None] * centred, roots * values, parameters)
         errors = values - centred @ theta
         possible = (weights > 0.0).reshape(base.shape)
         by_prefix = errors.reshape(base.shape)

@@ -8,11 +8,12 @@ from typing import Annotated, Protocol
 
 import numpy as np
 
-from spanver.kernels import fit_moments
 from spanver.learners.completed import completed
+from spanver.learners.least_squares import fit_moments_on
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
 from spanver.oracle import Oracle
+from spanver.parameter_sets import ParameterSet
 from spanver.policies import Sampler, TruncatedSoftmax
 from spanver.randomness import stream
 from spanver.values import FloatArray, IntArray, Outcome, Prompt, ResponseId
@@ -64,13 +65,13 @@ class Exploration:
 
 
 class Fit(Protocol):
-    """Least squares on the ball: `spanver.kernels.fit`, or any other function of this form.
+    """Least squares on a set of parameters.
 
     It is called with all data every round. One that has an attribute `from_moments`, a function of `sum v v^T`,
-    `sum v y` and the radius, is called with these instead, at a cost that does not grow with the rounds.
+    `sum v y` and the set, is called with these instead, at a cost that does not grow with the rounds.
     """
 
-    def __call__(self, features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
+    def __call__(self, features: FloatArray, targets: FloatArray, parameters: ParameterSet, /) -> FloatArray:
         """Return `theta` of shape (d,)."""
         ...
 
@@ -121,7 +122,7 @@ class ExplorationState:
     ) -> None:
         """Run one more round."""
         samples_before = oracle.ledger.samples
-        theta = self._data.fitted(oracle.radius, fit)
+        theta = self._data.fitted(oracle.shape(oracle.radius), fit)
         prompt = oracle.prompt()
         two = oracle.sample(prompt, 1)[0]
         score = TruncatedSoftmax(theta, self._precision, self._spanner.nu).score(two)
@@ -166,7 +167,7 @@ def exploration_rounds(
     seed : int
     sampler : Sampler
     fit : Fit, optional
-        Default: least squares on the ball, from the moments of the data.
+        Default: `fit_moments_on`, from the moments of the data.
     start : Exploration, optional
         Where to go on from; its data count.
     """
@@ -202,14 +203,14 @@ class _Data:
         self._moment += target * vector
         self._size += 1
 
-    def fitted(self, radius: float, fit: Fit | None) -> FloatArray:
-        from_moments = fit_moments if fit is None else getattr(fit, "from_moments", None)
+    def fitted(self, parameters: ParameterSet, fit: Fit | None) -> FloatArray:
+        from_moments = fit_moments_on if fit is None else getattr(fit, "from_moments", None)
         if from_moments is not None:
-            return np.array(from_moments(self._gram, self._moment, radius), dtype=np.float64)
+            return np.array(from_moments(self._gram, self._moment, parameters), dtype=np.float64)
         assert fit is not None
         features, targets = self._features[: self._size], self._targets[: self._size]
         features.flags.writeable = targets.flags.writeable = False
-        return np.array(fit(features, targets, radius), dtype=np.float64)
+        return np.array(fit(features, targets, parameters), dtype=np.float64)
 
     def explored(self) -> tuple[FloatArray, FloatArray]:
         rows = slice(self._spanner_size, self._size)

@@ -1,10 +1,11 @@
-"""Losses of the baselines and their minimum on the ball `||theta|| <= B` (A3).
+"""Losses of the baselines and their minimum on the set of parameters (A3).
 
-SciPy's solvers for constrained problems leave the ball by their tolerance, which an oracle refuses, or walk to the
-sphere along a barrier. Here a step goes to the minimum *on the ball* of a quadratic model of the loss, which
-`fit_moments` finds exactly, and is shortened until the loss falls enough; as the ball is convex, no step leaves it. On
-a convex loss these are Newton steps. The optimistic loss of XPO is convex plus concave: its model has the curvature of
-the convex part and the slope of the whole, which for least squares lies above the loss everywhere, so it never rises.
+SciPy's solvers for constrained problems leave the set by their tolerance, which an oracle refuses, or walk to its
+boundary along a barrier. Here a step goes to the minimum *on the set* of a quadratic model of the loss, which
+`fit_moments_on` finds exactly, and is shortened until the loss falls enough; as the set is convex, no step leaves it.
+On a convex loss these are Newton steps. The optimistic loss of XPO is convex plus concave: its model has the curvature
+of the convex part and the slope of the whole, which for least squares lies above the loss everywhere, so it never
+rises.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from spanver.kernels import fit_moments
+from spanver.learners.least_squares import fit_moments_on
+from spanver.parameter_sets import ParameterSet
 from spanver.values import FloatArray
 
 
@@ -49,8 +51,8 @@ _MIN_STEP = 2.0**-40
 _ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 
 
-def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray:
-    """Point of the ball where the loss obeys the KKT conditions of its minimum, reached downhill from a start.
+def minimise(loss: Loss, parameters: ParameterSet, start: FloatArray) -> FloatArray:
+    """Parameter of a set where the loss obeys the KKT conditions of its minimum, reached downhill from a start.
 
     For a convex loss that is its minimum. For another it is a stationary point not above the start.
 
@@ -58,10 +60,9 @@ def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray
     ----------
     loss : callable
         As `Loss`.
-    radius : float
-        `B`.
+    parameters : ParameterSet
     start : array, shape (d,)
-        On the ball.
+        In the set.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray
     theta = start
     here = loss(theta)
     for _ in range(_STEPS):
-        step = fit_moments(here.curvature, here.curvature @ theta - here.gradient, radius) - theta
+        step = fit_moments_on(here.curvature, here.curvature @ theta - here.gradient, parameters) - theta
         slope = float(here.gradient @ step)
         length, rounding = 1.0, _ROUNDING * here.magnitude
         trial = loss(theta + step)
@@ -82,10 +83,11 @@ def minimise_on_ball(loss: Loss, radius: float, start: FloatArray) -> FloatArray
             break
         theta = theta + length * step
         here = trial
-        if float(np.linalg.norm(step)) <= _STEP_TOLERANCE * radius or (length < 1.0 and -length * slope <= rounding):
+        settled = float(np.linalg.norm(step)) <= _STEP_TOLERANCE * parameters.radius
+        if settled or (length < 1.0 and -length * slope <= rounding):
             break
-    # A step of length 1 ends on the sphere up to rounding; oracles take no more than that.
-    return theta * min(1.0, radius / max(float(np.linalg.norm(theta)), radius))
+    # A step of length 1 ends on the boundary up to rounding; oracles take no more than that.
+    return parameters.project(theta)
 
 
 class SquareLoss:
@@ -102,10 +104,9 @@ class SquareLoss:
         self._moment += target * vector
         self._square += target**2
 
-    def fitted(self, radius: float) -> FloatArray:
-        """Minimum on the ball."""
-        theta: FloatArray = fit_moments(self._gram, self._moment, radius)
-        return theta
+    def fitted(self, parameters: ParameterSet) -> FloatArray:
+        """Minimum on a set of parameters."""
+        return fit_moments_on(self._gram, self._moment, parameters)
 
     def __call__(self, theta: FloatArray) -> QuadraticModel:
         """As `Loss`."""
@@ -136,8 +137,10 @@ class LogisticLoss:
         return QuadraticModel(value, value, -(wrong @ self._signed), self._signed.T @ weighted)
 
 
-def logistic_fit(vectors: FloatArray, labels: FloatArray, radius: float, start: FloatArray | None = None) -> FloatArray:
-    """Minimise the logistic loss of labels over the ball (A3; preferences).
+def logistic_fit(
+    vectors: FloatArray, labels: FloatArray, parameters: ParameterSet, start: FloatArray | None = None
+) -> FloatArray:
+    """Minimise the logistic loss of labels over a set of parameters (A3; preferences).
 
     Parameters
     ----------
@@ -145,10 +148,9 @@ def logistic_fit(vectors: FloatArray, labels: FloatArray, radius: float, start: 
         Relative features `v = phi(first) - phi(second)`; separable or rank-deficient ones too.
     labels : array, shape (n,)
         1 where the first is preferred, else -1.
-    radius : float
-        `B`.
+    parameters : ParameterSet
     start : array, shape (d,), optional
-        On the ball; the default is 0, and with it directions outside the data stay 0.
+        In the set; the default is 0, and with it directions outside the data stay 0.
 
     Returns
     -------
@@ -156,14 +158,14 @@ def logistic_fit(vectors: FloatArray, labels: FloatArray, radius: float, start: 
 
     Examples
     --------
-    >>> import numpy as np
-    >>> logistic_fit(np.ones((4, 1)), np.array([1.0, 1.0, 1.0, -1.0]), radius=5.0).round(6)  # log 3
+    >>> from spanver.parameter_sets import Ball
+    >>> logistic_fit(np.ones((4, 1)), np.array([1.0, 1.0, 1.0, -1.0]), Ball(5.0)).round(6)  # log 3
     array([1.098612])
-    >>> logistic_fit(np.ones((2, 1)), np.array([1.0, 1.0]), radius=2.0)
+    >>> logistic_fit(np.ones((2, 1)), np.array([1.0, 1.0]), Ball(2.0))
     array([2.])
     """
     begin = np.zeros(vectors.shape[1]) if start is None else start
-    return minimise_on_ball(LogisticLoss(vectors, labels), radius, begin)
+    return minimise(LogisticLoss(vectors, labels), parameters, begin)
 
 
 class LogLikelihood:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spanver.kernels import fit, log_normaliser, update_inverse_factor
+from spanver.kernels import log_normaliser, update_inverse_factor
+from spanver.learners.least_squares import fit_on
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import Ledger, PrefixOracle
 from spanver.policies import Sampler, TokenPolicy, TruncatedSoftmax
@@ -231,7 +232,8 @@ class _Explorer:
         current = self._layers[layer]
         targets = np.array([self._mean_return(p, p.first) - self._mean_return(p, p.second) for p in current.pairs])
         vectors = np.array([pair.difference for pair in current.pairs]).reshape(-1, self._oracle.dimension)
-        current.set_theta(fit(vectors, targets, self._oracle.radius), targets)
+        parameters = self._oracle.shape(self._oracle.radius)
+        current.set_theta(fit_on(vectors, targets, parameters), targets)
 
     def test(self) -> None:
         """Follow the policy from a new prompt; no reward is drawn."""

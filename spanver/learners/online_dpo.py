@@ -20,7 +20,7 @@ def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "
     seed : int
         Not used, as for `passive_learner`.
     feedback : {"reward", "preference"}
-        Constrained least squares of reward differences, or the logistic loss of Bradley-Terry labels on the ball.
+        Constrained least squares of reward differences, or the logistic loss of Bradley-Terry labels.
 
     Returns
     -------

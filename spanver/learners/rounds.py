@@ -1,7 +1,7 @@
 """A3, the baselines that SpannerSampling is compared with: common practice, and what the paper names.
 
-Each round queries both rewards of one pair, or one label that compares its responses, and fits `theta` on the ball.
-`passive_learner` draws pairs from the base policy; `online_dpo` and `xpo` `[paper]` change the policy that
+Each round queries both rewards of one pair, or one label that compares its responses, and fits `theta` on the set of
+parameters. `passive_learner` draws pairs from the base policy; `online_dpo` and `xpo` `[paper]` change the policy that
 they draw from as they learn; `elliptical_enumeration` lists all responses in the full-table model and needs no coverage
 for its data (T6, `[paper]`); `best_of_n` is the passive learner with another way to use its score `[ours]`.
 
@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise_on_ball
+from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise
 from spanver.oracle import Oracle
 from spanver.policies import BestOfN, LinearSoftmax
 from spanver.validation import freeze, require, require_count
@@ -71,15 +71,15 @@ def run_rounds(
     """Run the rounds of a baseline: draw a pair, query it, and fit the loss, or `changed(loss)`, to all data."""
     require_count("rounds", rounds)
     require(feedback in ("reward", "preference"), "feedback", feedback, "'reward' or 'preference'")
-    dimension, radius = oracle.dimension, oracle.radius
+    dimension, parameters = oracle.dimension, oracle.shape(oracle.radius)
     thetas, vectors, targets = np.zeros((rounds, dimension)), np.zeros((rounds, dimension)), np.zeros(rounds)
     square = SquareLoss(dimension)
 
     def fitted(count: int, before: FloatArray) -> FloatArray:
         if feedback == "reward" and changed is None:
-            return square.fitted(radius)
+            return square.fitted(parameters)
         loss = square if feedback == "reward" else LogisticLoss(vectors[:count], targets[:count])
-        return minimise_on_ball(loss if changed is None else changed(loss), radius, before)
+        return minimise(loss if changed is None else changed(loss), parameters, before)
 
     theta = np.zeros(dimension)
     for done in range(rounds):

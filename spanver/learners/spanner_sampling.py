@@ -1,6 +1,6 @@
 """A2, SpannerSampling: explore by inference-time rejection sampling against a small spanner (`[paper]`).
 
-Phase 1 builds the spanner and freezes it. Phase 2 fits a parameter on the ball every round, draws one response from the
+Phase 1 builds the spanner and freezes it. Phase 2 fits a parameter every round, draws one response from the
 softmax policy whose score is truncated to what the spanner covers - which makes rejection sampling cheap (E3) -
 and one from the base policy, and queries both rewards. The output is the uniform mixture of the policies of all rounds.
 
@@ -210,7 +210,7 @@ def sampling_rounds(
     sampler : Sampler
         `softmax_sample`, `race_sample`, or any other function of this form.
     fit : Fit, optional
-        Default: least squares on the ball, from the moments of the data.
+        Default: `fit_moments_on`, from the moments of the data.
     start : Trace, optional
         State to resume from, with an oracle that resumes from the same place.
 

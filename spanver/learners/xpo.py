@@ -30,9 +30,10 @@ def xpo(
 ) -> BaselineRun:
     """XPO: OnlineDPO with an optimistic loss (A3; `[paper]`; Xie et al. 2024, arXiv 2405.21046).
 
-    Each round draws `y1 ~ pi_{theta_t}` and `y2 ~ pi_ref`. What is minimised on the ball is the loss of `online_dpo`
-    plus `alpha sum_i log pi_theta(y2_i|x_i)`: the second response is also the `y~_i` of A3, so optimism costs no sample
-    of its own. The sum is concave, so the minimum is a local one, found downhill from the parameter before.
+    Each round draws `y1 ~ pi_{theta_t}` and `y2 ~ pi_ref`. What is minimised on the set of parameters is the loss of
+    `online_dpo` plus `alpha sum_i log pi_theta(y2_i|x_i)`: the second response is also the `y~_i` of A3, so optimism
+    costs no sample of its own. The sum is concave, so the minimum is a local one, found downhill from the parameter
+    before.
 
     The log-partition of `pi_theta` is not an answer of any oracle. With `partition="enumerate"` it is exact in the
     full-table model, whose oracle lists features but no probabilities: the caller passes `log_base`. With

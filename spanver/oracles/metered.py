@@ -20,6 +20,7 @@ from numpy.random import Generator
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.oracle import AnyResponse, Budget, Ledger
+from spanver.parameter_sets import Shape, require_inside
 from spanver.randomness import UniformBuffer, stream
 from spanver.validation import require, require_count, to_array
 from spanver.values import (
@@ -70,12 +71,13 @@ class PromptStreams:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of a problem that a learner may know: `d`, `beta`, `B` and `R_max`."""
+    """The facts of a problem that a learner may know: `d`, `beta`, `B`, `R_max` and the shape of `Theta`."""
 
     dimension: int
     beta: float
     radius: float
     reward_range: float
+    shape: Shape
 
 
 class Source(Protocol):
@@ -169,6 +171,7 @@ class MeteredOracle:
         require_count("seed", seed, least=0)
         require_count("prompts", prompts, least=0)
         self._source, self._draws = source, draws
+        self._parameters = source.facts.shape(source.facts.radius)
         self._seed = int(seed)
         is_budget = budget is None or isinstance(budget, Budget)
         require(is_budget, "budget", budget, "a Budget, such as Budget(samples=10**6)")
@@ -189,8 +192,13 @@ class MeteredOracle:
 
     @property
     def radius(self) -> float:
-        """Radius `B` of the parameter ball."""
+        """`B`, the largest norm of a parameter."""
         return self._source.facts.radius
+
+    @property
+    def shape(self) -> Shape:
+        """What makes the set of parameters of the radius: `shape(radius)` is `Theta`."""
+        return self._source.facts.shape
 
     @property
     def reward_range(self) -> float:
@@ -295,9 +303,7 @@ class MeteredOracle:
             msg = "strong sampling is not offered by this oracle: its policies have no computable normaliser"
             raise QuestionRefusedError(msg)
         array = to_array("theta", theta, (self.dimension,))
-        norm = float(np.linalg.norm(array))
-        # The margin is rounding of a point projected onto the sphere.
-        require(norm <= self.radius * (1 + 1e-12), "the norm of theta", norm, f"at most the radius, {self.radius}")
+        require_inside("theta", array, self._parameters)
         return array
 
     def _check_rule(self, rule: Rule) -> None:

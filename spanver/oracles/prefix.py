@@ -41,7 +41,7 @@ class MeteredPrefixOracle:
         table = Table(problem.table)
         self._rows = MeteredOracle(table, CountedDraws(table), seed=seed, budget=budget, visits=self._visits)
         self.dimension, self.beta = self._rows.dimension, self._rows.beta
-        self.radius, self.reward_range = self._rows.radius, self._rows.reward_range
+        self.radius, self.shape, self.reward_range = self._rows.radius, self._rows.shape, self._rows.reward_range
         self._seed = seed
         self._vocabulary_size, self._horizon = problem.vocabulary_size, problem.horizon
         self._offsets = [

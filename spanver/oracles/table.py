@@ -34,7 +34,9 @@ class Table:
 
     def __init__(self, problem: TabularProblem, *, full_table: bool = False) -> None:
         self.problem = problem
-        self.facts = Facts(problem.dimension, float(problem.beta), float(problem.radius), float(problem.reward_range))
+        self.facts = Facts(
+            problem.dimension, float(problem.beta), float(problem.radius), float(problem.reward_range), problem.shape
+        )
         self.base = tuple(Inversion(log_base) for log_base in problem.log_base)
         self._full_table = full_table
         self._prompts = Inversion(_log(problem.prompt_law))

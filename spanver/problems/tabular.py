@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from spanver.parameter_sets import Ball, Shape, require_inside
 from spanver.validation import require, require_positive, require_real, to_array
 from spanver.values import FloatArray
 
@@ -35,7 +36,7 @@ class TabularProblem:
     beta : float
         Above 0.
     radius : float
-        `B`, above 0.
+        `B`, the largest norm of a parameter, above 0.
     reward_range : float, optional
         `R_max`: observed rewards of a prompt lie in `[reward_low(x), reward_low(x) + R_max]`. Default: the largest
         difference of mean rewards at one prompt, or 1 if there is none.
@@ -47,6 +48,8 @@ class TabularProblem:
     theta_star : array, shape (d,), optional
         Parameter that realizes the rewards up to a shift per prompt (Assumption 1.1 of the paper), where it is known.
         It is checked.
+    shape : Shape
+        Of the set of parameters; `shape(radius)` is `Theta`.
     name : str
         Family.
     parameters : mapping
@@ -68,6 +71,7 @@ class TabularProblem:
     reward_low: FloatArray = None  # type: ignore[assignment]  # likewise
     noise: float = 0.0
     theta_star: FloatArray | None = None
+    shape: Shape = Ball
     name: str = "table"
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -122,8 +126,7 @@ class TabularProblem:
         self._set("reward_low", low)
 
     def _check_realizable(self, theta_star: FloatArray) -> None:
-        norm = float(np.linalg.norm(theta_star))
-        require(norm <= self.radius * (1 + 1e-12), "the norm of theta_star", norm, f"at most radius = {self.radius}")
+        require_inside("theta_star", theta_star, self.shape(self.radius))
         shift = self.reward - self.features @ theta_star
         residual = float((shift.max(axis=1) - shift.min(axis=1)).max())
         require(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from spanver.kernels import log_normaliser
+from spanver.parameter_sets import Ball, Box, Shape, require_inside
 from spanver.problems.tabular import TabularProblem
 from spanver.validation import frozen, require, to_array
 from spanver.values import FloatArray
@@ -42,11 +43,13 @@ class TokenProblem:
     beta : float
         Above 0.
     radius : float
-        `B`, of the parameters of every layer.
+        `B`, the largest norm of the parameters of every layer.
     reward_range, reward_low, noise
         As in `TabularProblem`, over the complete sequences of a prompt.
     theta_star : array, shape (H, d), optional
         Parameters that realize the differences of `Q*_h` at every prefix, where they are known. They are checked.
+    shape : Shape
+        Of the set of parameters; `shape(radius)` is `Theta`.
     name : str
         Family.
     parameters : mapping
@@ -74,6 +77,7 @@ class TokenProblem:
     reward_low: FloatArray = None  # type: ignore[assignment]  # likewise
     noise: float = 0.0
     theta_star: FloatArray | None = None
+    shape: Shape = Ball
     name: str = "tokens table"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     table: TabularProblem = field(init=False)
@@ -111,6 +115,7 @@ class TokenProblem:
             reward_range=spread,
             reward_low=lows,
             noise=self.noise,
+            shape=self.shape,
         )
         ends = list(itertools.accumulate(map(len, bases)))
         self._set(table=table, reward_range=table.reward_range, prompt_law=table.prompt_law[:prompts])
@@ -130,10 +135,7 @@ class TokenProblem:
         allowed = "parameters that give every difference of Q* at one prefix"
         scale = max(1.0, float(np.abs(self.reward).max()))
         for layer, (q, features, theta) in enumerate(zip(soft_q(self), self.features, self.theta_star, strict=True)):
-            norm = float(np.linalg.norm(theta))
-            require(
-                norm <= self.radius * (1 + 1e-12), "the norm of theta_star", norm, f"at most radius = {self.radius}"
-            )
+            require_inside("theta_star", theta, self.shape(self.radius))
             residual = float(np.ptp(q - features @ theta, axis=1).max())
             off = f"{residual:.3g} off some difference in layer {layer + 1}"
             require(residual <= 1e-9 * scale, "theta_star", off, allowed)
@@ -214,8 +216,9 @@ def log_sequence_law(laws: Sequence[FloatArray]) -> FloatArray:
 def sequence_view(problem: TokenProblem) -> TabularProblem:
     """The problem with whole sequences as responses and features `(phi_1..phi_H)/sqrt(H)` in `R^{dH}`.
 
-    Its radius is `sqrt(H sum B_h^2)`. It has a `theta_star` where `sqrt(H) (theta*_1..theta*_H)` realizes the rewards,
-    as it does in the family `tokens`.
+    Its radius is `sqrt(H sum B_h^2)`. The parameters of all layers side by side are a box again where those of each are
+    one; else its set of parameters is the ball that holds them. It has a `theta_star` where `sqrt(H) (theta*_1..
+    theta*_H)` realizes the rewards, as it does in the family `tokens`.
     """
     horizon, vocabulary_size = problem.horizon, problem.vocabulary_size
     blocks = [
@@ -239,6 +242,7 @@ def sequence_view(problem: TokenProblem) -> TabularProblem:
         reward_low=problem.reward_low,
         noise=problem.noise,
         theta_star=theta,
+        shape=Box if problem.shape is Box else Ball,
         name=f"sequences of {problem.name}",
         parameters=problem.parameters,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spanver.errors import ArgumentError, SpanverError
+from spanver.parameter_sets import shape_name
 from spanver.subjects.contract import FUNCTIONS, Kind
 from spanver.subjects.protocol import FACTS, PREFIX_QUERIES, QUERIES, Query, query_of, refused_error
 from spanver.validation import require
@@ -43,7 +44,8 @@ def prepared_call(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any
         if argument.kind in (Kind.ORACLE, Kind.PREFIX_ORACLE):
             call.oracle = call.sent[key]
             call.queries = QUERIES if argument.kind is Kind.ORACLE else PREFIX_QUERIES
-            call.sent[key] = {each: getattr(call.oracle, each) for each in (*FACTS, "budget")}
+            facts = {each: getattr(call.oracle, each) for each in (*FACTS, "budget")}
+            call.sent[key] = facts | {"shape": shape_name(call.oracle.shape)}
     return call
 
 

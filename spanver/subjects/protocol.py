@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
 from spanver.oracle import Oracle, PrefixOracle, SamplingOracle
+from spanver.parameter_sets import SHAPES
 from spanver.subjects.layouts import CONTIGUOUS, LAYOUTS, laid_out, layout_of
 from spanver.validation import require, require_one_of
 from spanver.values import (
@@ -41,7 +42,7 @@ from spanver.values import (
 PROTOCOL = 2
 """Version of the protocol."""
 
-FACTS = ("dimension", "beta", "radius", "reward_range")
+FACTS = ("dimension", "beta", "radius", "reward_range", "shape")
 """What is known of an oracle without a query."""
 
 # Forms
@@ -228,6 +229,9 @@ def plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, Mapping):
         return dict(value)
+    for name, shape in SHAPES.items():
+        if value is shape:
+            return name
     raise TypeError(f"a {type(value).__name__} cannot travel: {value!r:.60}")
 
 
@@ -247,7 +251,8 @@ def _boxed(value: Any) -> Any:
         return [_boxed(each) for each in value]
     if value is None or isinstance(value, str | int | np.ndarray):
         return value
-    return {key: _boxed(each) for key, each in plain(value).items()}
+    data = plain(value)
+    return {key: _boxed(each) for key, each in data.items()} if isinstance(data, dict) else _boxed(data)
 
 
 # Queries

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeAlias
 
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle
+from spanver.parameter_sets import SHAPES
 from spanver.subjects.protocol import FACTS
+from spanver.validation import require_one_of
 from spanver.values import (
     Counts,
     FloatArray,
@@ -48,6 +50,8 @@ class _Remote(Generic[Place]):
         self.reward_range: float
         for name in FACTS:
             setattr(self, name, facts[name])
+        require_one_of("shape", facts["shape"], SHAPES)
+        self.shape = SHAPES[facts["shape"]]
         self.budget = Budget(**facts.get("budget", {}))
         self._place, self._send = place, ask
         self._ledger: Ledger | None = None  # known until the next query

@@ -82,7 +82,7 @@ class _Recording(Generic[Place, Recorded]):
     def __init__(self, oracle: Recorded) -> None:
         self._oracle = oracle
         self.dimension, self.beta = oracle.dimension, oracle.beta
-        self.radius, self.reward_range = oracle.radius, oracle.reward_range
+        self.radius, self.shape, self.reward_range = oracle.radius, oracle.shape, oracle.reward_range
         self._queries: list[Query] = []
         self.refused: BudgetExceededError | None = None
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from spanver.kernels import fit as least_squares
-from spanver.learners.losses import LogisticLoss, LogLikelihood, SquareLoss, minimise_on_ball, optimistic
+from spanver.learners.least_squares import fit_on
+from spanver.learners.losses import LogisticLoss, LogLikelihood, SquareLoss, minimise, optimistic
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Oracle
 from spanver.values import FloatArray, Prompt, Response
@@ -96,22 +96,22 @@ def counted_partition(state: State, prompt: Prompt, samples: int, _: Drawn) -> t
 def fitted(state: State, *, feedback: str, alpha: float, scale: float = 1.0) -> FloatArray:
     """Parameter of all data."""
     vectors, targets = state.data
-    radius = scale * state.oracle.radius
+    parameters = state.oracle.shape(scale * state.oracle.radius)
     if feedback == "reward" and alpha == 0.0:
-        return least_squares(vectors, targets, radius)
+        return fit_on(vectors, targets, parameters)
     square = SquareLoss(vectors.shape[1])
     for vector, target in zip(vectors, targets, strict=True):
         square.add(vector, float(target))
     loss = LogisticLoss(vectors, targets) if feedback == "preference" else square
     if alpha == 0.0:
-        return minimise_on_ball(loss, radius, state.theta)
+        return minimise(loss, parameters, state.theta)
     likelihood = LogLikelihood(vectors.shape[1], state.oracle.beta)
     positions = {prompt: position for position, prompt in enumerate(state.partitions)}
     for features, weights in state.partitions.values():
         likelihood.add_prompt(features, np.log(weights))
     for prompt, features in state.optimism:
         likelihood.add(positions[prompt], features)
-    return minimise_on_ball(optimistic(loss, alpha, likelihood), radius, state.theta)
+    return minimise(optimistic(loss, alpha, likelihood), parameters, state.theta)
 
 
 def baseline(
@@ -201,7 +201,7 @@ def enumeration(
         vectors.append(listing.features[one] - listing.features[two])
         targets.append(rewards(oracle, prompt, listing[one], listing[two]))
         sigma = sigma + growth * np.outer(vectors[-1], vectors[-1])
-        theta = least_squares(np.array(vectors), np.array(targets), oracle.radius)
+        theta = fit_on(np.array(vectors), np.array(targets), oracle.shape(oracle.radius))
     return {"thetas": np.array(thetas), "vectors": np.array(vectors), "targets": np.array(targets), "theta": theta}
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import scipy.special
 from scipy.linalg import qr
 
+from spanver.learners.least_squares import fit_on
 from spanver.learners.race_sampler import race_sample, race_size
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.oracle import Oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball, ParameterSet
 from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 from spanver.zoo.algebra import covariance, symmetric_inverse
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
@@ -67,6 +69,12 @@ def _damped_fit(features: FloatArray, targets: FloatArray, radius: float) -> Flo
             break
         multiplier += step
     return np.asarray(basis[kept].T @ (theta / scale))
+
+
+def _bisected_on(features: FloatArray, targets: FloatArray, parameters: ParameterSet) -> FloatArray:
+    if not isinstance(parameters, Ball):
+        return fit_on(features, targets, parameters)
+    return bisected_fit(features, targets, parameters.radius)
 
 
 def _pivoted_start(vectors: FloatArray, rank: int) -> list[int]:
@@ -194,7 +202,7 @@ CONTROLS: tuple[Mutant, ...] = (
         spanner_sampling=partial(spanner_sampling, sampler=race_sample)),
     # R1 and R3 see how responses are drawn, which is as in the reference.
     _control("bisecting-learner", "fits by bisection in the learner", "E1 E2 E3 E5 E6 E8 E9 S2 S4 R2 O3 T1 T2",
-        spanner_sampling=partial(spanner_sampling, sampler=softmax_sample, fit=bisected_fit)),
+        spanner_sampling=partial(spanner_sampling, sampler=softmax_sample, fit=_bisected_on)),
     _control("pivoted", "starts barycentric spanners from a pivoted QR, and swaps at the root of C", "B1 B2",
         barycentric_spanner=partial(swapped_members, start=_pivoted_start, factor=math.sqrt)),
     _control("unsorted", "starts barycentric spanners from the first independent members", "B1 B2",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spanver.errors import BudgetExceededError
-from spanver.kernels import fit as least_squares
+from spanver.learners.least_squares import fit_on
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
@@ -120,7 +120,7 @@ def phase_two(
     thetas: list[FloatArray] = []
     try:
         for _ in range(settings.exploration_rounds):
-            thetas.append(least_squares(*data(progress), radius(oracle.radius)))
+            thetas.append(fit_on(*data(progress), oracle.shape(radius(oracle.radius))))
             prompt = oracle.prompt()
             two = second(oracle, prompt, progress)
             multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
@@ -133,7 +133,7 @@ def phase_two(
     except swallowed:
         pass
     if final_fit:
-        thetas = [*thetas[1:], least_squares(*data(progress), radius(oracle.radius))]
+        thetas = [*thetas[1:], fit_on(*data(progress), oracle.shape(radius(oracle.radius)))]
     return output(thetas, progress)
 
 
@@ -147,7 +147,7 @@ def _growing_policy(thetas: list[FloatArray], progress: Progress) -> TruncatedMi
 
 
 def _sampled_second(oracle: Oracle, prompt: Prompt, progress: Progress) -> Response:
-    theta = least_squares(*all_data(progress), oracle.radius)
+    theta = fit_on(*all_data(progress), oracle.shape(oracle.radius))
     return softmax_sample(oracle, prompt, LinearScore(theta), multiplier=1.0, failure=0.9)
 
 

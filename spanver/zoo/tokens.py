@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from spanver.kernels import fit as least_squares
+from spanver.learners.least_squares import fit_on
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import PrefixOracle
@@ -103,7 +103,8 @@ class Exploration:
         own = self.layers[layer]
         own.targets = [self.parts.target(self, pair) for pair in own.pairs]
         vectors = np.array([pair.difference for pair in own.pairs]).reshape(-1, self.oracle.dimension)
-        own.theta = least_squares(vectors, np.array(own.targets), self.parts.radius * self.oracle.radius)
+        parameters = self.oracle.shape(self.parts.radius * self.oracle.radius)
+        own.theta = fit_on(vectors, np.array(own.targets), parameters)
 
     def mean_return(self, start: Prefix) -> float:
         """Mean of all rollouts from a prefix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from token_tables import random_tokens
 
 from spanver.errors import ArgumentError
 from spanver.exact.realizability import realizability
+from spanver.parameter_sets import Box
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, soft_q
 from spanver.values import FloatArray
@@ -108,3 +110,9 @@ def test_tokens_that_the_base_policy_never_draws_do_not_count() -> None:
     (layer,) = realizability(problem)
     assert layer.theta == pytest.approx([1.0], rel=1e-9)
     assert layer.largest < 1e-12
+
+
+def test_the_fit_is_on_the_set_of_the_problem() -> None:
+    problem = dataclasses.replace(token_problem(3, horizon=2), shape=Box, theta_star=None)
+    for measured in realizability(problem, radius=1e-3):
+        assert np.abs(measured.theta).max() == pytest.approx(1e-3 / math.sqrt(problem.dimension))

@@ -6,24 +6,27 @@ import dataclasses
 
 import numpy as np
 import pytest
+from own_sets import Diamond
 from small_runs import ORACLES, RIDGE, MakeOracle, base_draw, small_problem, small_spanner
 
 from spanver.kernels import fit, fit_moments
 from spanver.learners.exploration import exploration_rounds, explore
+from spanver.learners.least_squares import fit_on
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
 from spanver.oracle import Ledger, SamplingOracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball, Box, ParameterSet, Shape
 from spanver.values import FloatArray, Place, Response, Score, TruncatedScore
 
 
 @ORACLES
 def test_every_fit_sees_the_spanner_and_all_earlier_rounds_and_is_what_is_stated(make: MakeOracle) -> None:
-    calls: list[tuple[FloatArray, FloatArray, float]] = []
+    calls: list[tuple[FloatArray, FloatArray, ParameterSet]] = []
 
-    def recorded(features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
-        calls.append((features.copy(), targets.copy(), radius))
+    def recorded(features: FloatArray, targets: FloatArray, parameters: ParameterSet, /) -> FloatArray:
+        calls.append((features.copy(), targets.copy(), parameters))
         return 0.1 * np.arange(3.0) / len(calls)
 
     problem = small_problem()
@@ -32,35 +35,38 @@ def test_every_fit_sees_the_spanner_and_all_earlier_rounds_and_is_what_is_stated
     explored = explore(oracle, spanner, rounds=12, multiplier=3.0, failure=0.3, seed=0, fit=recorded)
     assert spanner.size > 0
     assert len(calls) == 12
-    for index, (features, targets, radius) in enumerate(calls):
+    for index, (features, targets, parameters) in enumerate(calls):
         assert np.array_equal(features, np.concatenate([spanner.vectors, explored.vectors[:index]]))
         assert np.array_equal(targets, np.concatenate([spanner.targets, explored.targets[:index]]))
-        assert radius == problem.radius
+        assert parameters == Ball(problem.radius)
         assert np.array_equal(explored.thetas[index], 0.1 * np.arange(3.0) / (index + 1))
     assert explored.spanner_sizes.tolist() == [spanner.size] * 12
 
 
 @ORACLES
+@pytest.mark.parametrize("shape", [Ball, Box, Diamond])
 @pytest.mark.parametrize("radius", [1.0, 1e-2])
-def test_the_default_thetas_are_the_least_squares_on_the_stated_data(make: MakeOracle, radius: float) -> None:
-    problem = dataclasses.replace(small_problem(), radius=radius, theta_star=None)
+def test_the_default_thetas_are_the_least_squares_on_the_stated_data(
+    make: MakeOracle, radius: float, shape: Shape
+) -> None:
+    problem = dataclasses.replace(small_problem(), radius=radius, shape=shape, theta_star=None)
     oracle = make(problem, seed=2)
     spanner = small_spanner(oracle)
     explored = explore(oracle, spanner, rounds=15, multiplier=3.0, failure=0.3, seed=0)
     for index, theta in enumerate(explored.thetas):
         features = np.concatenate([spanner.vectors, explored.vectors[:index]])
         targets = np.concatenate([spanner.targets, explored.targets[:index]])
-        assert np.allclose(theta, fit(features, targets, radius), rtol=1e-9, atol=1e-12)
+        assert theta == pytest.approx(fit_on(features, targets, shape(radius)), rel=1e-6, abs=1e-9)
 
 
 @ORACLES
 def test_a_fit_that_offers_moments_is_given_those_of_all_data_and_nothing_else(make: MakeOracle) -> None:
     class Wrapped:
-        def __call__(self, features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
+        def __call__(self, features: FloatArray, targets: FloatArray, parameters: ParameterSet, /) -> FloatArray:
             raise AssertionError("all data are passed, which costs more every round")
 
-        def from_moments(self, gram: FloatArray, moment: FloatArray, radius: float, /) -> FloatArray:
-            theta: FloatArray = fit_moments(gram, moment, radius)
+        def from_moments(self, gram: FloatArray, moment: FloatArray, parameters: ParameterSet, /) -> FloatArray:
+            theta: FloatArray = fit_moments(gram, moment, parameters.radius)
             return theta
 
     oracles = make(small_problem(), seed=2), make(small_problem(), seed=2)
@@ -148,8 +154,8 @@ def test_a_fit_that_reuses_its_output_array_does_not_change_earlier_thetas() -> 
     buffer = np.zeros(3)
     given: list[list[float]] = []
 
-    def reusing(features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
-        buffer[:] = fit(features, targets, radius)
+    def reusing(features: FloatArray, targets: FloatArray, parameters: ParameterSet, /) -> FloatArray:
+        buffer[:] = fit(features, targets, parameters.radius)
         given.append(buffer.tolist())
         return buffer
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from own_sets import Diamond
 from scipy.optimize import minimize
 from scipy.special import comb
 
@@ -19,9 +20,10 @@ from spanver.learners.losses import (
     QuadraticModel,
     SquareLoss,
     logistic_fit,
-    minimise_on_ball,
+    minimise,
     optimistic,
 )
+from spanver.parameter_sets import MARGIN, Ball, Box, ParameterSet, distance, optimality_gap
 from spanver.values import FloatArray
 
 
@@ -65,13 +67,13 @@ def test_logistic_fits_obey_the_kkt_conditions_of_the_ball(
     seed: int, count: int, dimension: int, radius: float
 ) -> None:
     vectors, labels = labelled(seed, count, dimension, 2.0)
-    theta = logistic_fit(vectors, labels, radius)
+    theta = logistic_fit(vectors, labels, Ball(radius))
     scale = float(np.abs(vectors).sum(axis=0).max())
     assert_kkt(theta, logistic_gradient(theta, vectors, labels), radius, scale)
 
 
 def test_some_of_these_fits_are_inside_the_ball_and_some_on_its_sphere() -> None:
-    norms = [np.linalg.norm(logistic_fit(*labelled(0, 40, 3, 2.0), radius)) / radius for radius in (1.0, 30.0)]
+    norms = [np.linalg.norm(logistic_fit(*labelled(0, 40, 3, 2.0), Ball(radius))) / radius for radius in (1.0, 30.0)]
     assert norms[0] == pytest.approx(1.0, abs=1e-12)
     assert norms[1] < 0.5
 
@@ -81,7 +83,7 @@ def test_some_of_these_fits_are_inside_the_ball_and_some_on_its_sphere() -> None
 def test_separable_labels_are_fitted_on_the_sphere_with_the_kkt_conditions(seed: int, radius: float) -> None:
     vectors, _ = labelled(seed, 30, 3, 1.0)
     labels = np.sign(vectors @ np.array([1.0, -2.0, 0.5]))
-    theta = logistic_fit(vectors, labels, radius)
+    theta = logistic_fit(vectors, labels, Ball(radius))
     assert np.linalg.norm(theta) == pytest.approx(radius, rel=1e-12)
     gradient = logistic_gradient(theta, vectors, labels)
     # Relative to the gradient itself, which is tiny where every label is fitted well.
@@ -100,7 +102,7 @@ def test_logistic_fits_are_those_of_scipy(radius: float, scale: float) -> None:
         constraints={"type": "ineq", "fun": lambda t: radius**2 - t @ t, "jac": lambda t: -2.0 * t},
         options={"ftol": 1e-14, "maxiter": 500},
     )
-    theta = logistic_fit(vectors, labels, radius)
+    theta = logistic_fit(vectors, labels, Ball(radius))
     assert theta == pytest.approx(other.x, abs=1e-5)
     assert logistic_value(theta, vectors, labels) <= other.fun + 1e-9
 
@@ -108,18 +110,18 @@ def test_logistic_fits_are_those_of_scipy(radius: float, scale: float) -> None:
 def test_directions_without_labels_stay_zero_and_no_label_says_nothing() -> None:
     vectors, labels = labelled(1, 50, 3, 2.0)
     vectors[:, 1] = 0.0
-    theta = logistic_fit(vectors, labels, 3.0)
+    theta = logistic_fit(vectors, labels, Ball(3.0))
     assert theta[1] == pytest.approx(0.0, abs=1e-12)
     assert np.abs(theta[[0, 2]]).min() > 0.01
-    assert not logistic_fit(np.zeros((0, 3)), np.zeros(0), 3.0).any()
-    assert not logistic_fit(np.zeros((5, 3)), np.ones(5), 3.0).any()
+    assert not logistic_fit(np.zeros((0, 3)), np.zeros(0), Ball(3.0)).any()
+    assert not logistic_fit(np.zeros((5, 3)), np.ones(5), Ball(3.0)).any()
 
 
 def test_a_logistic_fit_does_not_depend_on_where_it_starts() -> None:
     vectors, labels = labelled(3, 80, 3, 2.0)
-    cold = logistic_fit(vectors, labels, 4.0)
+    cold = logistic_fit(vectors, labels, Ball(4.0))
     for start in np.random.default_rng(0).uniform(-2.0, 2.0, size=(10, 3)):
-        assert logistic_fit(vectors, labels, 4.0, start) == pytest.approx(cold, abs=1e-7)
+        assert logistic_fit(vectors, labels, Ball(4.0), start) == pytest.approx(cold, abs=1e-7)
 
 
 @pytest.mark.parametrize("radius", [0.3, 10.0])
@@ -130,8 +132,8 @@ def test_the_square_loss_on_the_ball_is_constrained_least_squares(radius: float)
     for vector, target in zip(vectors, targets, strict=True):
         loss.add(vector, float(target))
     expected = fit(vectors, targets, radius)
-    assert loss.fitted(radius) == pytest.approx(expected, abs=1e-12)
-    assert minimise_on_ball(loss, radius, np.zeros(3)) == pytest.approx(expected, abs=1e-9)
+    assert loss.fitted(Ball(radius)) == pytest.approx(expected, abs=1e-12)
+    assert minimise(loss, Ball(radius), np.zeros(3)) == pytest.approx(expected, abs=1e-9)
     assert loss(expected).value == pytest.approx(float(((vectors @ expected - targets) ** 2).sum()), rel=1e-12)
 
 
@@ -212,7 +214,7 @@ def test_an_optimistic_fit_is_the_best_of_the_whole_disc(seed: int, logistic: bo
     angles, lengths = np.meshgrid(np.linspace(0.0, 2.0 * math.pi, 73), np.linspace(0.0, 1.5, 16))
     disc = np.stack([lengths * np.cos(angles), lengths * np.sin(angles)], axis=-1).reshape(-1, 2)
     lowest = min(brute(theta) for theta in disc)
-    ends = [minimise_on_ball(loss, 1.5, start) for start in (np.zeros(2), *disc[-73::18])]
+    ends = [minimise(loss, Ball(1.5), start) for start in (np.zeros(2), *disc[-73::18])]
     # The loss has several valleys where optimism is strong; the lowest is reached from some start.
     assert min(brute(theta) for theta in ends) <= lowest + 1e-9
     for theta in ends:
@@ -228,7 +230,7 @@ def test_more_optimism_makes_the_base_draws_less_likely() -> None:
     for vector, label in zip(*labelled(5, 15, 2, 3.0), strict=True):
         square.add(vector, float(label))
     values = [
-        looped(minimise_on_ball(optimistic(square, alpha, likelihood), 1.5, np.zeros(2)))
+        looped(minimise(optimistic(square, alpha, likelihood), Ball(1.5), np.zeros(2)))
         for alpha in (0.0, 0.05, 0.2, 0.8)
     ]
     assert all(later < earlier - 1e-6 for earlier, later in itertools.pairwise(values))
@@ -248,7 +250,7 @@ def test_a_fit_ends_where_its_loss_is_rounding() -> None:
         calls += 1
         return loss(theta)
 
-    theta = minimise_on_ball(watched, 200.0, np.zeros(2))
+    theta = minimise(watched, Ball(200.0), np.zeros(2))
     assert theta == pytest.approx(np.array([60.0, -80.0]), abs=1e-9)
     assert calls <= 20
 
@@ -270,7 +272,7 @@ def test_a_fit_ends_when_only_rounding_is_left_to_gain() -> None:
             evaluated.append(theta)
             return total(theta)
 
-        theta = minimise_on_ball(loss, 1.0, np.zeros(4))
+        theta = minimise(loss, Ball(1.0), np.zeros(4))
         assert len(evaluated) <= 100, f"{len(evaluated)} evaluations"
         assert float(np.linalg.norm(total(theta).gradient)) <= 1e-7
 
@@ -289,3 +291,46 @@ def test_the_log_partition_of_a_sample_is_too_low_by_its_variance() -> None:
         probability = comb(draws, count) * chance**count * (1.0 - chance) ** (draws - count)
         bias += probability * (-likelihood(np.ones(1))[0] - math.log(mean_weight))
     assert bias == pytest.approx(-variance / (2.0 * draws), rel=0.02)
+
+
+OTHER_SETS = [Box(0.6), Box(8.0), Diamond(0.5)]
+
+
+@pytest.mark.parametrize("parameters", OTHER_SETS, ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_logistic_fit_on_any_set_is_certified(seed: int, parameters: ParameterSet) -> None:
+    vectors, labels = labelled(seed, 40, 3, 2.0)
+    theta = logistic_fit(vectors, labels, parameters)
+    assert distance(parameters, theta) <= MARGIN * parameters.radius
+    gradient = logistic_gradient(theta, vectors, labels)
+    assert optimality_gap(parameters, theta, gradient) <= 1e-8 * parameters.radius * float(np.abs(vectors).sum())
+
+
+@pytest.mark.parametrize("parameters", OTHER_SETS, ids=str)
+@pytest.mark.parametrize("logistic", [False, True])
+def test_an_optimistic_fit_on_any_set_is_stationary_and_below_its_start(
+    parameters: ParameterSet, logistic: bool
+) -> None:
+    likelihood, _ = likelihood_of(1)
+    vectors, labels = labelled(1, 15, 2, 3.0)
+    square = SquareLoss(2)
+    for vector, label in zip(vectors, labels, strict=True):
+        square.add(vector, float(label))
+    loss = optimistic(LogisticLoss(vectors, labels) if logistic else square, 0.2, likelihood)
+    start = parameters.maximiser(np.array([1.0, -2.0]))
+    theta = minimise(loss, parameters, start)
+    here = loss(theta)
+    assert here.value <= loss(start).value
+    assert distance(parameters, theta) <= MARGIN * parameters.radius
+    assert optimality_gap(parameters, theta, here.gradient) <= 1e-7 * here.magnitude
+
+
+def test_the_logistic_fit_of_the_box_is_that_of_scipy() -> None:
+    vectors, labels = labelled(7, 60, 4, 3.0)
+    for radius in (0.6, 4.0):
+        width = radius / 2.0
+        other = minimize(
+            logistic_value, np.zeros(4), args=(vectors, labels), jac=logistic_gradient, method="L-BFGS-B",
+            bounds=[(-width, width)] * 4, options={"ftol": 1e-16, "gtol": 1e-12},
+        )  # fmt: skip
+        assert logistic_fit(vectors, labels, Box(radius)) == pytest.approx(other.x, abs=1e-5)

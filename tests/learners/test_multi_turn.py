@@ -21,6 +21,7 @@ from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
+from spanver.parameter_sets import Ball, Box, Shape
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, soft_q
@@ -232,7 +233,8 @@ def test_where_nothing_is_uncertain_the_base_policy_is_returned_and_no_reward_as
     assert gap(problem, run.policy) == pytest.approx(exact_tokens.token_gap(problem, problem.log_base), rel=1e-12)
 
 
-def test_parameters_stay_in_the_ball() -> None:
+@pytest.mark.parametrize("shape", [Ball, Box])
+def test_parameters_stay_in_the_set_of_parameters(shape: Shape) -> None:
     problem = token_problem(1, horizon=2)
     short = TokenProblem(
         prompt_law=problem.prompt_law,
@@ -241,9 +243,12 @@ def test_parameters_stay_in_the_ball() -> None:
         reward=problem.reward,
         beta=problem.beta,
         radius=0.25 * problem.radius,
+        shape=shape,
     )
     run = multi_turn(prefix_oracle(short, seed=1), horizon=2, settings=SETTINGS, seed=1)
-    assert np.linalg.norm(run.thetas, axis=1) == pytest.approx(0.25 * problem.radius, rel=1e-9)
+    widths = np.abs(run.thetas).max(axis=1) * math.sqrt(problem.dimension)
+    sizes = np.linalg.norm(run.thetas, axis=1) if shape is Ball else widths
+    assert sizes == pytest.approx(0.25 * problem.radius, rel=1e-9)
 
 
 @pytest.mark.parametrize("samples", [10, 5000, 30000])

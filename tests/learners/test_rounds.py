@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from baseline_runs import EVERY, LEARNERS, PROBLEM, SAMPLES, Learn, known_base, learned, per_round, recorded
+from own_sets import Diamond
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.exact.tabular import gap, log_law
 from spanver.kernels import fit
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
+from spanver.learners.least_squares import fit_on
 from spanver.learners.losses import logistic_fit
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
@@ -23,6 +26,7 @@ from spanver.learners.xpo import xpo
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import MARGIN, Ball, Box, Shape, distance
 from spanver.policies import BestOfN, LinearSoftmax
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.baselines import BASELINES
@@ -124,7 +128,7 @@ def test_theta_is_fixed_by_the_data_of_the_rounds_before(name: str) -> None:
         return
     for count in (1, 2, 5, 19):
         data = run.vectors[:count], run.targets[:count]
-        expected = logistic_fit(*data, PROBLEM.radius) if "preferences" in name else fit(*data, PROBLEM.radius)
+        expected = logistic_fit(*data, Ball(PROBLEM.radius)) if "preferences" in name else fit(*data, PROBLEM.radius)
         assert run.thetas[count] == pytest.approx(expected, abs=1e-6)
 
 
@@ -181,3 +185,20 @@ def test_one_response_and_nothing_to_learn_leave_the_base_policy() -> None:
         assert not run.thetas.any()
         assert isinstance(oracle.sample(oracle.prompt(), 1), Responses)
         assert isinstance(oracle.sample(oracle.prompt(), 1)[0], Response)
+
+
+@EVERY
+@pytest.mark.parametrize("shape", [Box, Diamond])
+def test_on_a_problem_with_another_set_every_parameter_is_the_fit_on_it(name: str, shape: Shape) -> None:
+    problem = dataclasses.replace(PROBLEM, shape=shape, radius=0.5, theta_star=None)
+    oracle = literal_oracle(problem, seed=1, full_table=True)  # it refuses a theta outside of the set
+    run = learned(name, oracle, rounds=20)
+    parameters = shape(0.5)
+    for count, theta in enumerate([*run.thetas, run.policy.theta]):
+        assert distance(parameters, theta) <= MARGIN * 0.5
+        if name.startswith("xpo"):
+            continue
+        data = run.vectors[:count], run.targets[:count]
+        expected = logistic_fit(*data, parameters) if "preferences" in name else fit_on(*data, parameters)
+        assert theta == pytest.approx(expected, abs=1e-6)
+    assert float(np.linalg.norm(theta)) > 0.25, "no constraint was active"

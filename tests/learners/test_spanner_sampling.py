@@ -29,6 +29,7 @@ from spanver.learners.spanner_sampling import (
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import ParameterSet
 from spanver.policies import TruncatedSoftmax
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
@@ -139,7 +140,7 @@ def test_a_spanner_builder_plugs_in() -> None:
 def test_sampler_and_fit_of_a_third_party_plug_into_the_whole(make: MakeOracle) -> None:
     sizes: list[int] = []
 
-    def zero(features: FloatArray, targets: FloatArray, radius: float, /) -> FloatArray:
+    def zero(features: FloatArray, targets: FloatArray, parameters: ParameterSet, /) -> FloatArray:
         sizes.append(len(targets))
         return np.zeros(features.shape[1])
 

@@ -11,11 +11,12 @@ from baseline_runs import FULL, PROBLEM, known_base, per_round
 
 from spanver.exact.tabular import log_law
 from spanver.kernels import fit
-from spanver.learners.losses import Loss, QuadraticModel, logistic_fit, minimise_on_ball
+from spanver.learners.losses import Loss, QuadraticModel, logistic_fit, minimise
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.xpo import xpo
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball, ParameterSet
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
@@ -85,7 +86,9 @@ def test_xpo_minimises_the_loss_and_alpha_times_the_likelihood_of_its_second_res
     near = run.policy.theta + 1e-3 * directions[:500]
     assert found <= min(value(theta / max(1.0, float(np.linalg.norm(theta)))) for theta in near) + 1e-12
     without = (
-        logistic_fit(run.vectors, run.targets, 1.0) if feedback == "preference" else fit(run.vectors, run.targets, 1.0)
+        logistic_fit(run.vectors, run.targets, Ball(1.0))
+        if feedback == "preference"
+        else fit(run.vectors, run.targets, 1.0)
     )
     assert found < value(without) - 1e-4
 
@@ -122,15 +125,15 @@ def test_responses_outside_the_base_support_are_no_part_of_the_partition() -> No
 def test_refits_stay_small_also_where_rewards_are_realized_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
 
-    def counting(loss: Loss, radius: float, start: FloatArray) -> FloatArray:
+    def counting(loss: Loss, parameters: ParameterSet, start: FloatArray) -> FloatArray:
         def watched(theta: FloatArray) -> QuadraticModel:
             nonlocal calls
             calls += 1
             return loss(theta)
 
-        return minimise_on_ball(watched, radius, start)
+        return minimise(watched, parameters, start)
 
-    monkeypatch.setattr("spanver.learners.rounds.minimise_on_ball", counting)
+    monkeypatch.setattr("spanver.learners.rounds.minimise", counting)
     run, _ = xpo_of(max_k_dnf_problem(), seed=1, rounds=100, alpha=0.01)
     assert len(run.thetas) == 100
     assert calls <= 20 * 100

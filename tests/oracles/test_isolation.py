@@ -105,7 +105,7 @@ def test_nothing_public_leads_behind_the_oracle(make: MakeOracle) -> None:
     answers = [answers_of(oracle) for _ in range(3)]
     public = {name: getattr(oracle, name) for name in dir(oracle) if not name.startswith("_")}
     assert set(public) == {
-        "dimension", "beta", "radius", "reward_range", "ledger", "budget",
+        "dimension", "beta", "radius", "shape", "reward_range", "ledger", "budget",
         "prompt", "sample", "sample_counts", "sample_until", "reward", "compare", "enumerate",
     }  # fmt: skip
     assert all(name.startswith("_") for name in vars(oracle))

@@ -126,7 +126,11 @@ BAD_QUERIES: list[tuple[str, Callable[[MeteredOracle], Any], str]] = [
     ("a forged response", lambda oracle: oracle.reward(0, Response(9, np.zeros(2))), "response is 9"),
     ("an unknown first", lambda oracle: oracle.compare(0, 7, 1), "first is 7"),
     ("an unknown second", lambda oracle: oracle.compare(0, 1, 7), "second is 7"),
-    ("a long theta", lambda oracle: oracle.sample(0, 2, theta=np.array([0.6, 0.8001])), "the norm of theta is 1.0000"),
+    (
+        "a long theta",
+        lambda oracle: oracle.sample(0, 2, theta=np.array([0.6, 0.8001])),
+        "the distance of theta from the ball of radius 1 is 8.0",
+    ),
     ("a theta of NaN", lambda oracle: oracle.sample(0, 2, theta=np.array([0.0, np.nan])), "theta is array([ 0., nan])"),
     (
         "an infinite theta",

@@ -50,7 +50,7 @@ def test_the_public_names_are_the_queries_and_the_facts() -> None:
     assert [oracle.radius, oracle.reward_range] == pytest.approx([0.2, 0.6])
     public = {name for name in dir(oracle) if not name.startswith("_")}
     queries = {"prompt", "sample", "sample_counts", "sample_until", "reward"}
-    assert public == queries | {"dimension", "beta", "radius", "reward_range", "ledger", "budget"}
+    assert public == queries | {"dimension", "beta", "radius", "shape", "reward_range", "ledger", "budget"}
 
 
 def test_every_token_answer_is_charged() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 import numpy as np
 import pytest
 from laws import assert_law
+from own_sets import Diamond
 from table_oracles import (
     PROBLEM,
     RULE,
@@ -27,6 +28,7 @@ from table_oracles import (
 from spanver.errors import ArgumentError
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.table import Inversion, Table
+from spanver.parameter_sets import Ball, Box, Shape
 from spanver.values import FloatArray
 
 
@@ -120,8 +122,24 @@ def test_a_theta_on_the_radius_is_answered_up_to_rounding(make: MakeOracle) -> N
     oracle = at_prompt(make)
     oracle.sample(0, 1, theta=np.array([0.6, 0.8]))
     oracle.sample(0, 1, theta=np.array([0.6, 0.8]) * (1 + 1e-13))
-    with pytest.raises(ArgumentError, match="at most the radius"):
+    with pytest.raises(ArgumentError, match="distance of theta from the ball of radius 1"):
         oracle.sample(0, 1, theta=np.array([0.6, 0.8]) * (1 + 1e-9))
+
+
+@each_oracle
+@pytest.mark.parametrize(
+    ("shape", "inside", "outside"),
+    [(Box, [0.7, -0.7], [0.8, 0.0]), (Diamond, [0.3, -0.7], [0.6, -0.6]), (Ball, [0.8, 0.0], [0.8, 0.8])],
+)
+def test_a_theta_outside_the_set_of_parameters_is_refused_before_anything_is_charged(
+    make: MakeOracle, shape: Shape, inside: list[float], outside: list[float]
+) -> None:
+    oracle = at_prompt(make, problem=table(shape=shape, theta_star=None))
+    assert oracle.shape is shape
+    oracle.sample(0, 1, theta=np.array(inside))
+    with pytest.raises(ArgumentError, match="the distance of theta from"):
+        oracle.sample(0, 1, theta=np.array(outside))
+    assert oracle.ledger.samples == 1
 
 
 @each_oracle

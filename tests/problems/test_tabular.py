@@ -92,7 +92,13 @@ REFUSALS: list[tuple[str, Any, str, str, str]] = [
     ("reward_low", np.array([0.0, np.nan]), "reward_low", "nan", "finite everywhere"),
     ("theta_star", np.array([0.5, -0.5, 0.0]), "the shape of theta_star", "(3,)", "(2,)"),
     ("theta_star", np.array([0.5, np.nan]), "theta_star", "nan", "finite everywhere"),
-    ("theta_star", np.array([3.0, 4.0]), "the norm of theta_star", "5.0", "at most radius = 1.0"),
+    (
+        "theta_star",
+        np.array([3.0, 4.0]),
+        "the distance of theta_star from the ball of radius 1",
+        "4.0",
+        "0, but for rounding",
+    ),
     ("theta_star", np.array([0.5, -0.5 + 1e-8]), "theta_star", "1.8e-08 off some reward", "every reward difference"),
     ("theta_star", np.array([0.5, -0.25]), "theta_star", "0.45 off some reward difference", "every reward difference"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -12,6 +13,7 @@ from token_tables import random_tokens, sequence_probabilities, sequences
 from spanver.errors import ArgumentError
 from spanver.exact import tabular as exact
 from spanver.exact import tokens as exact_tokens
+from spanver.parameter_sets import Ball, Box
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view
 
@@ -41,6 +43,17 @@ def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
     assert np.exp(exact.log_optimal_law(view)) == pytest.approx(np.exp(log_sequence_law(law)), abs=1e-14)
     base = exact_tokens.token_gap(problem, problem.log_base)
     assert base == pytest.approx(exact.gap(view, view.log_base), rel=1e-12)
+
+
+def test_the_parameters_of_all_layers_in_boxes_are_a_box_and_in_balls_inside_a_ball() -> None:
+    problem = token_problem(5, horizon=3)
+    wide = math.sqrt(problem.dimension) * problem.radius  # the parameters of the family are along an axis
+    boxed = dataclasses.replace(problem, shape=Box, radius=wide)
+    view = sequence_view(boxed)
+    assert boxed.table.shape is view.shape is Box
+    assert sequence_view(problem).shape is Ball
+    corners = math.sqrt(3.0) * np.ones(view.dimension) * Box(wide).half_width(problem.dimension)
+    assert Box(view.radius).half_width(view.dimension) == pytest.approx(corners[0])
 
 
 def test_a_sequence_view_claims_no_parameter_where_none_of_that_form_realizes_the_rewards() -> None:
@@ -76,7 +89,7 @@ def test_arrays_of_a_problem_cannot_be_written_to() -> None:
         ({"reward": np.full((2, 4), math.nan)}, "reward"),
         ({"prompt_law": [0.5, 0.6]}, "the sum of prompt_law"),
         ({"beta": 0.0}, "beta"),
-        ({"radius": 0.5}, "the norm of theta_star"),
+        ({"radius": 0.5}, "the distance of theta_star"),
         ({"theta_star": np.zeros((2, 3))}, "theta_star is"),
         ({"theta_star": np.zeros((3, 3))}, "the shape of theta_star"),
         ({"reward_range": 1e-3}, "inside its interval"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spanver.oracle import Budget, Ledger
+from spanver.parameter_sets import Ball
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import Subject, result_of
@@ -27,7 +28,7 @@ def small_problem(seed: int, *, dimension: int = 3, responses: int = 6, beta: fl
 class OneText:
     """An oracle with one prompt and one response, both of them text."""
 
-    dimension, beta, radius, reward_range = 1, 1.0, 1.0, 1.0
+    dimension, beta, radius, reward_range, shape = 1, 1.0, 1.0, 1.0, Ball
     ledger, budget = Ledger(), Budget()
     text = 'é "\\{[,:\n'
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from spanver.oracle import Oracle
 from spanver.values import FloatArray, Prompt, Response
+from spanver.zoo.independent.boxes import box_fit, in_set_of, minimise_in_box
 from spanver.zoo.independent.exploration import Difference, MakeMoments, Moments, reward_difference
 from spanver.zoo.independent.losses import Loss, Table, minimise_on_ball
 from spanver.zoo.independent.regressions import Fit, fit
@@ -73,7 +74,7 @@ def passive_learner(
         prompt = oracle.prompt()
         one, two = pair(oracle, prompt)
         run.add(one, two, difference(oracle, prompt, one, two))
-        run.fitted(fit, oracle.radius)
+        run.fitted(in_set_of(oracle, fit, box_fit), oracle.radius)
     return run.result(**more)
 
 
@@ -94,10 +95,11 @@ def online_dpo(
         one, two = pair_of(oracle, prompt, theta=run.theta)
         if feedback == "preference":
             run.add(one, two, label(oracle, prompt, one, two))
-            run.theta = minimise(Loss(run.vectors, run.targets, feedback), run.theta, oracle.radius)
+            loss = Loss(run.vectors, run.targets, feedback)
+            run.theta = in_set_of(oracle, minimise, minimise_in_box)(loss, run.theta, oracle.radius)
         else:
             run.add(one, two, reward_difference(oracle, prompt, one, two))
-            run.fitted(fit, oracle.radius)
+            run.fitted(in_set_of(oracle, fit, box_fit), oracle.radius)
     return run.result()
 
 
@@ -135,7 +137,7 @@ def xpo(
         loss = Loss(
             run.vectors, run.targets, feedback, alpha=alpha, beta=oracle.beta, bonus=optimism, tables=tables
         )  # fmt: skip
-        run.theta = minimise(loss, run.theta, oracle.radius)
+        run.theta = in_set_of(oracle, minimise, minimise_in_box)(loss, run.theta, oracle.radius)
     return run.result()
 
 
@@ -152,7 +154,7 @@ def elliptical_enumeration(
         one, two = (listed[int(place)] for place in np.unravel_index(int(np.argmax(norms)), norms.shape))
         run.add(one, two, reward_difference(oracle, prompt, one, two))
         known.add(one.features - two.features)
-        run.fitted(fit, oracle.radius)
+        run.fitted(in_set_of(oracle, fit, box_fit), oracle.radius)
     return run.result()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from spanver.oracle import Oracle, SamplingOracle
 from spanver.values import FloatArray, Pair, Place, Prompt, Response, Score, TruncatedScore, UncertainPairRule
 from spanver.zoo.independent.algebra import quadratic_norms
+from spanver.zoo.independent.boxes import box_fit, in_set_of
 from spanver.zoo.independent.regressions import Fit, fit
 from spanver.zoo.independent.samplers import softmax_sample
 
@@ -169,7 +170,8 @@ def spanner_sampling(
     vectors, targets = list(weight * spanner["vectors"]), list(weight * spanner["targets"])
     thetas = []
     for number in range(settings.exploration_rounds):
-        theta = fit(np.array(vectors).reshape(-1, oracle.dimension), np.array(targets), oracle.radius)
+        fitted = in_set_of(oracle, fit, box_fit)
+        theta = fitted(np.array(vectors).reshape(-1, oracle.dimension), np.array(targets), oracle.radius)
         prompt = prompt_of(oracle, spanner)
         two = oracle.sample(prompt, 1)[0]
         one = sampler(

@@ -11,6 +11,7 @@ from numpy.random import Generator
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError
 from spanver.oracle import AnyResponse, Budget, Ledger
+from spanver.parameter_sets import Shape
 from spanver.values import (
     Counts,
     FloatArray,
@@ -24,6 +25,7 @@ from spanver.values import (
     UncertainPairRule,
 )
 from spanver.zoo.independent.algebra import log_softmax, places, quadratic_norms, sigmoid
+from spanver.zoo.independent.boxes import size_in
 
 Found: TypeAlias = tuple[list[int] | None, int]
 """Responses of the accepted try, if any, and the number of tries."""
@@ -122,8 +124,14 @@ class TableOracle:
 
     @property
     def radius(self) -> float:
-        """Radius of the ball of parameters."""
+        """Largest norm of a parameter."""
         return float(self._problem.radius)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the set of parameters."""
+        shape: Shape = self._problem.shape
+        return shape
 
     @property
     def reward_range(self) -> float:
@@ -151,8 +159,8 @@ class TableOracle:
         self._check(prompt, count)
         if theta is not None:
             theta = np.asarray(theta, dtype=float)
-            if theta.shape != (self.dimension,) or not np.linalg.norm(theta) <= self.radius * (1 + 1e-12):
-                raise ArgumentError("theta", theta, "a vector in the ball")
+            if theta.shape != (self.dimension,) or not size_in(self.shape, theta) <= self.radius * (1 + 1e-12):
+                raise ArgumentError("theta", theta, "a parameter of the problem")
         self._charge("samples", int(count))
         return self._responses(prompt, self._pick(self._law(prompt, theta), int(count), self._generator))
 

@@ -10,6 +10,7 @@ import numpy as np
 from spanver.oracle import PrefixOracle
 from spanver.values import Counts, FloatArray, Pair, Prefix, Response, Score, TruncatedScore
 from spanver.zoo.independent.algebra import log_sum_exp
+from spanver.zoo.independent.boxes import box_fit, in_set_of
 from spanver.zoo.independent.exploration import MakeMoments, Moments, Search, searched_pair
 from spanver.zoo.independent.regressions import Fit, fit
 from spanver.zoo.independent.samplers import log_pilot_mean, softmax_sample
@@ -68,7 +69,7 @@ class Explorer:
         radius: Callable[[float, int], float] = whole_ball,
     ) -> None:
         self._oracle, self._horizon, self._settings, self._seed = oracle, horizon, settings, seed
-        self._search, self._sampler, self._fit = search, sampler, fit
+        self._search, self._sampler, self._fit = search, sampler, in_set_of(oracle, fit, box_fit)
         self._radius = radius(oracle.radius, horizon)
         self._moments = [moments(oracle.dimension, settings.ridge) for _ in range(horizon)]
         self._pairs: list[list[Pair[Prefix]]] = [[] for _ in range(horizon)]
