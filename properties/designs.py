@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
+from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from spanver.learners.spanner_sampling import Settings
+from spanver.parameter_sets import Box
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
+
+Problem = TypeVar("Problem", TabularProblem, TokenProblem)
 
 
 def named(prefix: str, names: str) -> list[str]:
@@ -42,6 +47,15 @@ def problem_of(
         radius=radius, reward_range=2.0, reward_low=np.full(prompts, -1.0), noise=noise,
         theta_star=parameter if radius >= float(np.linalg.norm(parameter)) else None,
     )  # fmt: skip
+
+
+def in_box(problem: Problem, share: float = 1.0) -> Problem:
+    """The problem with parameters in a box, whose corners have this share of its radius for their norm."""
+    return replace(problem, shape=Box, radius=share * problem.radius, theta_star=None)
+
+
+SHARES = st.sampled_from([1.0, 0.125])
+"""Of a radius, so that in a small box the problem is not realizable, and ends hold the parameters."""
 
 
 def settings_of(**changes: Any) -> Settings:
@@ -89,6 +103,8 @@ TURNED = (
 THETA = (0.6, -0.3, 0.7)
 INSIDE = problem_of(TURNED, THETA, radius=64.0)
 ON_THE_SPHERE = problem_of(TURNED, THETA, radius=0.125)
+# Of three coordinates the first and the last are held at an end.
+IN_THE_BOX = in_box(INSIDE, 0.01)
 # Without noise any pair of different responses tells something of the parameter.
 SHARP = problem_of(TURNED, THETA, beta=0.5, noise=0.0)
 ONE_PROMPT = problem_of(TURNED[:1], THETA)

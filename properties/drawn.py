@@ -38,6 +38,7 @@ def of_both_oracles(
     instances: Sequence[Mapping[str, Any]],
     literal: Mistakes,
     counted: Mistakes,
+    needs: Sequence[str] = (),
 ) -> tuple[Property, Property]:
     """Make two properties of one body, which is also given the factory: of the literal and of the counted oracle.
 
@@ -51,13 +52,15 @@ def of_both_oracles(
         On which both are designed to catch mistakes.
     literal, counted : mapping or sequence of str
         Mistakes of each oracle, as for `designed`.
+    needs : sequence of str
+        What else the subject has to provide.
     """
 
     def of(factory: str, mistakes: Mistakes) -> Property:
         def of_one(check: Check, **instance: Any) -> Any:
             return body(check, factory, **instance)
 
-        return pytest.mark.guarantee(guarantee, needs=[factory])(designed(instances, mistakes)(search(of_one)))
+        return pytest.mark.guarantee(guarantee, needs=[factory, *needs])(designed(instances, mistakes)(search(of_one)))
 
     return of("literal_oracle", literal), of("counted_oracle", counted)
 

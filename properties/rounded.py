@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from spanver.guarantees.residuals import fit_excess, norm_allowed
+from spanver.guarantees.residuals import distance_allowed, fit_excess
 from spanver.guarantees.rounding import norm_error, reach
+from spanver.parameter_sets import ParameterSet, distance
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray
 from spanver.verification.check import Check, expect
@@ -57,11 +58,11 @@ def assert_fit(
     words: str,
     data: tuple[FloatArray, FloatArray],
     theta: FloatArray,
-    radius: float,
+    parameters: ParameterSet,
     size: tuple[float, float] = (0.0, 0.0),
     mistaken: Callable[[], Mapping[str, tuple[FloatArray, FloatArray]]] = dict,
 ) -> None:
-    """Assert that a parameter is on the ball, and that its objective is that of the optimum there (E6).
+    """Assert that a parameter is in its set, and that its objective is that of the optimum there (E6).
 
     Parameters
     ----------
@@ -70,26 +71,33 @@ def assert_fit(
         Of what.
     data : tuple of two arrays, shapes (n, d) and (n,)
     theta : array, shape (d,)
-    radius : float
+    parameters : ParameterSet
+        A ball or a box.
     size : tuple of two floats
         Of `fit_excess`.
     mistaken : callable
         Returns other data by what they are, as `data`: what is refused may be the optimum on some of them, and is told.
     """
-    unit, norm = check.subject.unit, float(np.linalg.norm(theta))
-    assert_at_most(check, f"norm of theta {words}", norm, radius, norm_allowed(radius, unit, len(theta)) - radius)
-    excess, allowed = fit_excess(*data, theta, radius, unit, size=size)
+    unit = check.subject.unit
+    assert_inside(check, f"of theta {words}", theta, parameters)
+    excess, allowed = fit_excess(*data, theta, parameters, unit, size=size)
     check.judgeable(math.isfinite(allowed), says_nothing(check))
-    of = f"sum of squares of theta {theta.tolist()} {words}, above the least on the ball"
+    of = f"sum of squares of theta {theta.tolist()} {words}, above the least in {parameters}"
     most = f"at most the {allowed:.3g} that {check.subject.arithmetic} allows"
     if not (math.isnan(excess) or excess > allowed):
         return
     for name, others in mistaken().items():
-        elsewhere, enough = fit_excess(*others, theta, radius, unit, size=size)
+        elsewhere, enough = fit_excess(*others, theta, parameters, unit, size=size)
         if len(others[1]) and elsewhere <= enough:
             most += f"; it is the least on {name}"
             break
     expect(False, of, f"{excess:.3g}", most)
+
+
+def assert_inside(check: Check, words: str, theta: FloatArray, parameters: ParameterSet) -> None:
+    """Assert that a parameter is in its set, to half of its digits (E6)."""
+    allowed = distance_allowed(parameters.radius, check.subject.unit, len(theta))
+    assert_at_most(check, f"distance {words} from {parameters}", distance(parameters, theta), 0.0, allowed)
 
 
 def size_of(problem: TabularProblem, rounds: Sequence[Round]) -> tuple[float, float]:

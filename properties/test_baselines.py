@@ -16,9 +16,9 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import expit, logsumexp
 
-from spanver.guarantees.residuals import norm_allowed
 from spanver.guarantees.rounding import gamma, half_digits, inverse_error, reach
 from spanver.oracle import Ledger
+from spanver.parameter_sets import optimality_gap
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import tabular_problems
 from spanver.values import FloatArray, Prompt
@@ -27,14 +27,15 @@ from spanver.verification.design import designed
 from spanver.verification.search import instances
 from spanver.verification.transcript import Round
 
-from .designs import CHAIN, INSIDE, ON_THE_SPHERE, ONE_PROMPT, named
+from .designs import CHAIN, IN_THE_BOX, INSIDE, ON_THE_SPHERE, ONE_PROMPT, SHARES, in_box, named
 from .learned import Learned, RoundPair, draws, learn
-from .rounded import assert_at_least, assert_at_most, assert_fit, size_of
+from .rounded import assert_at_least, assert_at_most, assert_fit, assert_inside, size_of
 
 PROBLEMS = tabular_problems(min_responses=2, betas=(1.0, 0.25, 0.05))
 ROUNDS = st.integers(1, 5)
 FEEDBACK = st.sampled_from(["reward", "preference"])
 DESIGNED = {"problem": INSIDE, "rounds": 8}
+BOXES, IN_BOX = st.builds(in_box, PROBLEMS, SHARES), {"problem": IN_THE_BOX, "rounds": 8}
 
 
 def assert_drawn(unit: float, played: Round, response: int, theta: FloatArray) -> None:
@@ -167,7 +168,7 @@ def parameters(run: Learned) -> list[FloatArray]:
 def assert_least_squares(check: Check, problem: TabularProblem, run: Learned) -> None:
     for t, theta in enumerate(parameters(run)):
         data, size = fitted_data(problem, run.pairs[:t]), size_of(problem, run.rounds[:t])
-        assert_fit(check, f"on the data of {t} rounds", data, theta, problem.radius, size)
+        assert_fit(check, f"on the data of {t} rounds", data, theta, problem.shape(problem.radius), size)
 
 
 @pytest.mark.guarantee("E6", needs=["passive_learner"])
@@ -177,6 +178,27 @@ def assert_least_squares(check: Check, problem: TabularProblem, run: Learned) ->
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_passive_learner_fits_all_rounds_so_far(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_least_squares(check, problem, learn(check, "passive_learner", problem, rounds))
+
+
+@pytest.mark.guarantee("E6", needs=["passive_learner", "box_fit"])
+@designed([IN_BOX], named("passive-learner", "ball-for-box doubled-radius"))
+@instances(problem=BOXES, rounds=ROUNDS)
+def test_the_passive_learner_fits_in_the_box(check: Check, problem: TabularProblem, rounds: int) -> None:
+    assert_least_squares(check, problem, learn(check, "passive_learner", problem, rounds))
+
+
+@pytest.mark.guarantee("E6", needs=["best_of_n", "box_fit"])
+@designed([IN_BOX], named("best-of-n", "worst"))
+@instances(problem=BOXES, rounds=ROUNDS)
+def test_best_of_n_fits_in_the_box(check: Check, problem: TabularProblem, rounds: int) -> None:
+    assert_least_squares(check, problem, learn(check, "best_of_n", problem, rounds, count=4))
+
+
+@pytest.mark.guarantee("E6", needs=["elliptical_enumeration", "box_fit"])
+@designed([IN_BOX], named("elliptical-enumeration", "ball-for-box"))
+@instances(problem=BOXES, rounds=ROUNDS)
+def test_elliptical_enumeration_fits_in_the_box(check: Check, problem: TabularProblem, rounds: int) -> None:
+    assert_least_squares(check, problem, learn(check, "elliptical_enumeration", problem, rounds, ridge=1.0))
 
 
 @pytest.mark.guarantee("E6", needs=["best_of_n"])
@@ -209,6 +231,35 @@ def test_online_dpo_minimises_its_loss_on_the_ball(
         assert_stationary(check, problem, run, feedback, 0.0)
 
 
+@pytest.mark.guarantee("E6", needs=["online_dpo", "box_fit"])
+@designed(
+    [{**IN_BOX, "feedback": feedback} for feedback in ("reward", "preference")],
+    named("online-dpo", "ball-for-box ball-projected"),
+)
+@instances(problem=BOXES, rounds=ROUNDS, feedback=FEEDBACK)
+def test_online_dpo_minimises_its_loss_in_the_box(
+    check: Check, problem: TabularProblem, rounds: int, feedback: str
+) -> None:
+    run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
+    if feedback == "reward":
+        assert_least_squares(check, problem, run)
+    else:
+        assert_stationary(check, problem, run, feedback, 0.0)
+
+
+@pytest.mark.guarantee("E6", needs=["xpo", "box_fit"])
+@designed([{**IN_BOX, "feedback": "reward", "alpha": 0.5, "partition_samples": 16}], named("xpo", "ball-projected"))
+@instances(problem=BOXES, rounds=ROUNDS, feedback=FEEDBACK, alpha=st.sampled_from([0.1, 1.0]),
+    partition_samples=st.sampled_from([4, 16]),
+)  # fmt: skip
+def test_xpo_minimises_its_optimistic_loss_in_the_box(
+    check: Check, problem: TabularProblem, rounds: int, feedback: str, alpha: float, partition_samples: int
+) -> None:
+    plan = {"alpha": alpha, "feedback": feedback, "partition_samples": partition_samples}
+    run = learn(check, "xpo", problem, rounds, **plan)
+    assert_stationary(check, problem, run, feedback, alpha)
+
+
 @pytest.mark.guarantee("E6", needs=["xpo"])
 @designed(
     [{"problem": CHAIN, "rounds": 24, "feedback": "reward", "alpha": 0.5, "partition_samples": 16}],
@@ -228,17 +279,17 @@ def test_xpo_minimises_its_optimistic_loss_on_the_ball(
 
 
 def assert_stationary(check: Check, problem: TabularProblem, run: Learned, feedback: str, alpha: float) -> None:
-    """Assert that every parameter is stationary on the ball for its loss, and not above the one before.
+    """Assert that every parameter is stationary on the set of parameters for its loss, and not above the one before.
 
-    Judged by `<gradient, theta> + B ||gradient||`, the most that the loss falls to first order on the way to another
-    parameter of the ball. It is 0 at stationary parameters, and has no step at the sphere.
+    Judged by `optimality_gap`, the most that the loss falls to first order on the way to another parameter of the set.
+    It is 0 at stationary parameters, and has no step at the boundary.
     """
     partitions: dict[Prompt, Counter[int]] = {}
     before, radius, unit = run.result.thetas[0], problem.radius, check.subject.unit
+    within = problem.shape(radius)
     half = half_digits(unit, problem.dimension)
     for t, theta in enumerate(parameters(run)):
-        norm, most = float(np.linalg.norm(theta)), norm_allowed(radius, unit, problem.dimension)
-        assert_at_most(check, "the norm of theta", norm, radius, most - radius)
+        assert_inside(check, f"of theta after {t} rounds", theta, within)
         pairs = run.pairs[:t]
         if t > 0 and alpha > 0.0:
             base_draws(run.rounds[t - 1], pairs[-1], before, partitions)
@@ -247,7 +298,7 @@ def assert_stationary(check: Check, problem: TabularProblem, run: Learned, feedb
         # A parameter that is off by half of its digits; and gradients so small that no value shows them.
         off = half * radius * (slope + 2.0 * here.curvature * radius)
         off += 2.0 * radius * (np.sqrt(2.0 * here.curvature * noise) + noise * here.steepness)
-        fall = float(here.gradient @ theta) + radius * slope
+        fall = optimality_gap(within, theta, here.gradient)
         assert_at_most(check, f"the loss of {t} rounds falls from theta, to first order by", fall, 0.0, off)
         earlier = loss_at(problem, pairs, before, feedback, alpha, partitions)
         words = f"the loss of {t} rounds, and before it was fitted"

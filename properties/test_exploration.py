@@ -21,6 +21,7 @@ from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball, Box
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, regressions, run_settings, tabular_problems
 from spanver.values import FloatArray
@@ -30,13 +31,15 @@ from spanver.verification.experiment import Experiment, mean_experiment
 from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of
 
-from .designs import CHAIN, CHEAP, INSIDE, ON_THE_SPHERE, SHARP, named, settings_of
+from .designs import CHAIN, CHEAP, IN_THE_BOX, INSIDE, ON_THE_SPHERE, SHARES, SHARP, in_box, named, settings_of
 from .explored import DELTA, SAMPLED, Explored, confident, explore, explore_often, first_and_second, sigma_of
 from .piloted import drawn_before_trials, expect_threshold, rules_of
 from .rounded import assert_fit, assert_near, size_of, threshold_error
 
 # Four observations of two directions, one of which hardly matters.
 FLAT = (np.array([[0.5, 0.01], [0.2, -0.03], [-0.4, 0.02], [0.1, 0.005]]), np.array([0.5, -0.25, 0.125, 1.0]))
+# In three directions, where the fit without ends is beyond an end that the fit in the box is not held at.
+LEANING = (np.array([[1.0, 0.9, 0.0], [0.0, 0.4, 0.3], [0.2, 0.0, 0.5]]), np.array([3.0, -1.0, 0.5]))
 ROUND = (np.array([[0.5, 0.1], [0.2, -0.3], [-0.4, 0.2], [0.1, 0.05]]), FLAT[1])
 
 
@@ -56,7 +59,7 @@ def test_the_fit_has_the_least_sum_of_squares_on_the_ball(
     features, targets, radius = data
     theta = check.call("fit", features, targets, radius)
     assert theta.shape == features.shape[1:], f"theta of shape {theta.shape} in {features.shape[1]} dimensions"
-    assert_fit(check, "of fit", (features, targets), theta, radius)
+    assert_fit(check, "of fit", (features, targets), theta, Ball(radius))
 
 
 @pytest.mark.guarantee("E7", needs=["ridge_regression"])
@@ -104,6 +107,39 @@ def test_truncation_keeps_the_scores_of_what_is_covered_and_of_nothing_else(
         assert_near(check, "a truncated score", scores[judged], expected[judged], allowed[judged])
 
 
+@pytest.mark.guarantee("E6", needs=["box_fit"])
+@designed(
+    [
+        {"data": (*FLAT, 64.0)},
+        {"data": (*ROUND, 0.5)},
+        {"data": (*LEANING, 1.5)},
+        {"data": (LEANING[0], -LEANING[1], 1.5)},
+    ],
+    named(
+        "box-fit", "ball no-ends clipped ball-clipped shrunk radius-wide one-sided positive never-released few-sweeps"
+    ),
+)
+@instances(data=regressions())
+def test_the_box_fit_has_the_least_sum_of_squares_in_the_box(
+    check: Check, data: tuple[FloatArray, FloatArray, float]
+) -> None:
+    features, targets, radius = data
+    theta = check.call("box_fit", features, targets, radius)
+    assert theta.shape == features.shape[1:], f"theta of shape {theta.shape} in {features.shape[1]} dimensions"
+    assert_fit(check, "of box_fit", (features, targets), theta, Box(radius))
+
+
+@pytest.mark.guarantee("E6", needs=["spanner_sampling", "box_fit"])
+@designed([{"problem": IN_THE_BOX, "settings": settings_of()}], named("exploration", "ball-for-box doubled-radius"))
+@instances(problem=st.builds(in_box, tabular_problems(min_responses=2), SHARES), settings=run_settings())
+def test_every_round_is_fitted_in_the_box(check: Check, problem: TabularProblem, settings: Settings) -> None:
+    run = explore(check, problem, settings, check.seed("run"))
+    for t, component in enumerate(run.components):
+        rounds = run.spanner + run.rounds[:t]
+        data, size = data_of(problem, rounds), size_of(problem, rounds)
+        assert_fit(check, f"of round {t}", data, component.theta, problem.shape(problem.radius), size)
+
+
 @pytest.mark.guarantee("E6", needs=["spanner_sampling"])
 @designed(
     [{"problem": INSIDE, "settings": settings_of()}, {"problem": ON_THE_SPHERE, "settings": settings_of()}],
@@ -128,7 +164,9 @@ def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
         data = data_of(problem, rounds)
         words = f"of round {t}, on its {len(data[1])} data"
         mistaken = partial(mistaken_data, problem, run, t)
-        assert_fit(check, words, data, component.theta, problem.radius, size_of(problem, rounds), mistaken)
+        assert_fit(
+            check, words, data, component.theta, problem.shape(problem.radius), size_of(problem, rounds), mistaken
+        )
 
 
 def mistaken_data(problem: TabularProblem, run: Explored, t: int) -> dict[str, tuple[FloatArray, FloatArray]]:

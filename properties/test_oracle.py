@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, ViolationError
 from spanver.oracle import Budget, Oracle
+from spanver.parameter_sets import Box
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
 from spanver.values import LinearScore, RejectionRule, UncertainPairRule
@@ -17,6 +18,7 @@ from spanver.verification.check import Check
 from spanver.verification.search import instances
 from spanver.verification.transcript import RecordingOracle, recount
 
+from .designs import in_box
 from .drawn import of_both_oracles, table_of
 
 REFUSED = ("unknown", "none", "outside")
@@ -26,6 +28,7 @@ STRONG = ("strong", "outside")  # an oracle need not offer them
 
 APART = table_of([0.5, 0.5], [1.0, 4.0])
 # Of equal responses no pair is uncertain: every search ends at its limit, or at the budget.
+PLANE = replace(APART, features=np.array([[[0.5, 0.1], [-0.2, 0.3]]]), theta_star=None)
 EQUAL = replace(APART, features=np.zeros((1, 2, 1)), reward=np.zeros((1, 2)))
 
 
@@ -94,6 +97,32 @@ def ledger_is_exact(check: Check, factory: str, problem: TabularProblem, script:
         "oracle-free-labels",
     ],
 )
+
+
+def box_is_refused(check: Check, factory: str, problem: TabularProblem) -> None:
+    oracle: Oracle = check.call(factory, in_box(problem), seed=check.seed("oracle"))
+    prompt, dimension = oracle.prompt(), problem.dimension
+    try:
+        oracle.sample(prompt, 1, theta=np.full(dimension, 1.0 - 1e-9) * problem.radius / np.sqrt(dimension))
+    except QuestionRefusedError:
+        return
+    except ArgumentError as error:
+        raise AssertionError(f"a theta of the box was refused: {error}") from error
+    # Of the ball of the radius, but for one dimension, in which the ball is the box.
+    outside = np.eye(dimension)[0] * problem.radius * (1.0 if dimension > 1 else 1.01)
+    try:
+        oracle.sample(prompt, 1, theta=outside)
+    except ArgumentError:
+        pass
+    else:
+        raise AssertionError(f"theta {outside.tolist()} was taken, outside of {Box(problem.radius)}")
+    assert oracle.ledger.samples == 1, f"the ledger is {oracle.ledger} after one sample and a refusal"
+
+
+(test_a_literal_oracle_refuses_a_theta_outside_the_box, test_a_counted_oracle_refuses_one_too) = of_both_oracles(
+    "O1", instances(problem=tabular_problems()), box_is_refused, needs=["box_fit"], instances=[{"problem": PLANE}],
+    literal=["oracle-ball-for-box"], counted=[],
+)  # fmt: skip
 
 
 def budget_holds(

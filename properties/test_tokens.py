@@ -41,7 +41,7 @@ from spanver.verification.design import designed
 from spanver.verification.search import instances
 from spanver.verification.transcript import RecordingPrefixOracle, recount
 
-from .designs import TOKENS, TWO_TOKENS, named
+from .designs import SHARES, TOKENS, TWO_TOKENS, in_box, named
 from .rounded import assert_at_least, assert_at_most, assert_fit, assert_near
 
 PROBLEMS = token_problems()
@@ -236,7 +236,19 @@ def test_the_parameter_of_every_layer_is_the_least_squares_fit_to_its_targets(
     problem = replace(problem, radius=radius * problem.radius, theta_star=None)
     run, _ = explored(check, problem, settings_for(rollouts, warm_prompts))
     for layer, (vectors, targets, theta) in enumerate(zip(run.vectors, run.targets, run.thetas, strict=True)):
-        assert_fit(check, f"of layer {layer + 1}", (vectors, targets), theta, problem.radius)
+        assert_fit(check, f"of layer {layer + 1}", (vectors, targets), theta, problem.shape(problem.radius))
+
+
+@pytest.mark.guarantee("E6", needs=["multi_turn", "box_fit"])
+@designed([{**DESIGNED, "share": 0.125}], named("turns", "ball-for-box radius-doubled"))
+@instances(**RUNS, share=SHARES)
+def test_the_parameter_of_every_layer_is_fitted_in_the_box(
+    check: Check, problem: TokenProblem, rollouts: int, warm_prompts: int, share: float
+) -> None:
+    problem = in_box(problem, share)
+    run, _ = explored(check, problem, settings_for(rollouts, warm_prompts))
+    for layer, (vectors, targets, theta) in enumerate(zip(run.vectors, run.targets, run.thetas, strict=True)):
+        assert_fit(check, f"of layer {layer + 1}", (vectors, targets), theta, problem.shape(problem.radius))
 
 
 @pytest.mark.guarantee("I7", needs=["multi_turn"])

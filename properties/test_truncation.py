@@ -26,6 +26,7 @@ from spanver.guarantees.residuals import fit_excess
 from spanver.guarantees.rounding import log_coverage_error, log_softmax_error, score_error, undecided_scores
 from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
+from spanver.parameter_sets import Ball
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, run_settings, tabular_problems
 from spanver.validation import LARGEST
@@ -76,7 +77,7 @@ def test_without_truncation_one_small_difference_makes_coverage_explode(
     coverage, allowed = coverage_of(check, log_base, scores, beta)
     # The premise R_max >= eta B makes theta of length B, and coverage all but exp(1/beta). The objective falls at least
     # with slope 2 eta (R_max - eta) on the way to the sphere.
-    short = fit_excess(*data, theta, 1.0, check.subject.unit).allowed / (2.0 * eta * (reward - eta))
+    short = fit_excess(*data, theta, Ball(1.0), check.subject.unit).allowed / (2.0 * eta * (reward - eta))
     missing = 1.0 - float(np.ptp(scores))
     assert_at_most(check, f"range of scores {scores.tolist()}, less than B by", abs(missing), 0.0, short)
     bound = log_untruncated_coverage(float(np.ptp(scores)), beta)

@@ -294,9 +294,9 @@ GUARANTEES = (
         "psi(b)/beta E_{pi_t}[(f_t-f*)^2 1_covered] + min{R_max max(u, p), (R_max - beta) p + beta log(1/(1-u))} "
         "(tight).",
         GIVEN, "implies FMR25 Lemmas G.5 and, with E3, G.7, p. 47", OURS, truncated_gap, given="E2"),
-    Guarantee("E6", GROUP, "the fit is optimal on the ball",
-        "The fit obeys ||theta|| <= B and the KKT conditions (gradient = -mu theta, mu >= 0, mu (||theta|| - B) = "
-        "0), also for rank-deficient data.",
+    Guarantee("E6", GROUP, "the fit is optimal on the set of parameters",
+        "The fit is in Theta and obeys the KKT conditions, <gradient, theta' - theta> >= 0 for all theta' in Theta, "
+        "also for rank-deficient data. On the ball: gradient = -mu theta, mu >= 0, mu (||theta|| - B) = 0.",
         EXACT, "", NONE),
     Guarantee("E7", GROUP, "ridge regression solves its normal equations",
         "A ridge regression (any library's) solves its normal equations.",

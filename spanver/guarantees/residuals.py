@@ -20,7 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spanver.errors import ArgumentError
 from spanver.guarantees.rounding import half_digits, rounded_by
+from spanver.parameter_sets import Ball, Box, ParameterSet
 from spanver.validation import to_array
 from spanver.values import FloatArray
 
@@ -172,7 +174,7 @@ def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
 
 
 class Excess(NamedTuple):
-    """Excess of a fit's objective over the optimum on the ball, and how much of it is allowed (E6)."""
+    """Excess of a fit's objective over the optimum on a set of parameters, and how much of it is allowed (E6)."""
 
     excess: float
     allowed: float
@@ -182,31 +184,35 @@ def fit_excess(
     vectors: FloatArray,
     targets: FloatArray,
     theta: FloatArray,
-    radius: float,
+    parameters: ParameterSet,
     unit: float,
     *,
     size: tuple[float, float] = (0.0, 0.0),
     rows: int = 0,
 ) -> Excess:
-    """Return by how much `F(theta) = sum (<theta, v> - y)^2` passes its minimum on the ball, and what is allowed (E6).
+    """Return by how much `F(theta) = sum (<theta, v> - y)^2` passes its minimum on a set, and what is allowed (E6).
 
-    For any multiplier `mu >= 0`, `F(theta)` minus the dual value is `sum_i r_i^2/(s_i^2 + mu) + mu (B^2 - ||theta||^2)`
-    in the singular vectors of the data, `r = (A + mu I) theta - b`: it is never below the excess, equals it at the
-    multiplier of the optimum, and nothing cancels in it. A `theta` outside of the ball is moved to it first; its norm
-    is judged by `norm_allowed`.
+    On the ball, for any multiplier `mu >= 0`, `F(theta)` minus the dual value is, in the singular vectors of the data,
+    `sum_i r_i^2/(s_i^2 + mu) + mu (B^2 - ||theta||^2)`, `r = (A + mu I) theta - b`: it is never below the excess, and
+    equals it at the multiplier of the optimum. On the box, with `g` the gradient at the optimum, the excess is
+    `||V (theta - optimum)||^2 + sum_i |g_i| |theta_i - optimum_i|` over the coordinates that the optimum holds at an
+    end. Nothing cancels in either. A `theta` outside of the set is moved to it first; its distance is judged by
+    `distance_allowed`.
 
     Allowed is what a right fit may cost in arithmetic of unit roundoff `u`. A backward stable solution, by normal
     equations too, is the optimum of an objective that is off by `k u S` at every parameter,
     `S = (||V|| ||theta|| + ||y||)^2`, so it costs at most twice that. A parameter that is right to half of its digits,
     `||delta|| <= h B` with `h = half_digits(u, d)`, costs as little to second order. To first order only its distance
-    from the sphere costs something, the last term above, of which `2 h mu B^2` is allowed.
+    from the sphere, or from the ends, costs something, the last term above, of which `h B ||g||` is allowed, on the
+    ball `2 h mu B^2`.
 
     Parameters
     ----------
     vectors, targets : array, shapes (n, d) and (n,)
         The data, or a triangular factor of theirs, as `compressed` returns it.
     theta : array, shape (d,)
-    radius : float
+    parameters : ParameterSet
+        A `Ball` or a `Box`.
     unit : float
         Unit roundoff of the arithmetic that made the fit.
     size : tuple of two floats, optional
@@ -214,33 +220,35 @@ def fit_excess(
     rows : int, optional
         Number of data of a compressed set.
 
+    Raises
+    ------
+    ArgumentError
+        If the set is neither.
+
     Examples
     --------
-    >>> excess, allowed = fit_excess(np.eye(2), np.array([3.0, 4.0]), np.array([0.6, 0.8]), 1.0, 2.0**-53)
+    >>> excess, allowed = fit_excess(np.eye(2), np.array([3.0, 4.0]), np.array([0.6, 0.8]), Ball(1.0), 2.0**-53)
     >>> excess <= allowed < 1e-6
     True
     """
-    theta = theta * min(1.0, radius / max(float(np.linalg.norm(theta)), radius))
-    left, scales, basis = np.linalg.svd(vectors, full_matrices=False)
-    scales = np.where(scales > _threshold(vectors, scales), scales, 0.0)
-    moments, own = left.T @ targets, basis @ theta
-    best, multiplier = _constrained(scales, moments, radius)
-    outside = max(0.0, float(theta @ theta) - float(own @ own))  # of the part of theta that no datum sees
-    shifted = scales**2 + multiplier
-    gradient = shifted * own - scales * moments
-    seen = np.divide(gradient**2, shifted, out=np.zeros_like(shifted), where=shifted > 0.0)
-    inside = multiplier * max(0.0, radius**2 - float(theta @ theta))
-    excess = float(seen.sum()) + multiplier * outside + inside
-    length = max(float(np.linalg.norm(theta)), float(np.linalg.norm(best)))
+    theta = parameters.project(theta)
+    match parameters:
+        case Ball():
+            split = _split_on_ball(vectors, targets, theta, parameters.radius)
+        case Box():
+            split = _split_on_box(vectors, targets, theta, parameters.half_width(len(theta)))
+        case _:
+            raise ArgumentError("parameters", parameters, "a ball or a box")
+    length = max(float(np.linalg.norm(theta)), split.length)
     scale = max(float(np.linalg.norm(vectors)), size[0]) * length + max(float(np.linalg.norm(targets)), size[1])
     steps = 2 * (max(rows, len(vectors)) + 8 * (len(theta) ** 2 + 1))
-    slack = min(inside, 2.0 * half_digits(unit, len(theta)) * multiplier * radius**2)
-    return Excess(excess, slack + rounded_by(steps, unit, scale**2))
+    slack = min(split.first, half_digits(unit, len(theta)) * parameters.radius * split.slope)
+    return Excess(split.second + split.first, slack + rounded_by(steps, unit, scale**2))
 
 
-def norm_allowed(radius: float, unit: float, dimension: int) -> float:
-    """Return the largest norm of a parameter that is on the ball to half of its digits (E6)."""
-    return radius * (1.0 + half_digits(unit, dimension))
+def distance_allowed(radius: float, unit: float, dimension: int) -> float:
+    """Return how far a parameter may be from the set of a radius that is in it to half of its digits (E6)."""
+    return radius * half_digits(unit, dimension)
 
 
 def compressed(vectors: FloatArray, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -252,6 +260,68 @@ def compressed(vectors: FloatArray, targets: FloatArray) -> tuple[FloatArray, Fl
     """
     triangle = np.asarray(np.linalg.qr(np.column_stack([vectors, targets]), mode="r"))
     return triangle[:, :-1], triangle[:, -1]
+
+
+class _Split(NamedTuple):
+    """An excess, by the orders in which the distance from the optimum enters it; slope and length at the optimum."""
+
+    first: float
+    second: float
+    slope: float
+    length: float
+
+
+def _split_on_ball(vectors: FloatArray, targets: FloatArray, theta: FloatArray, radius: float) -> _Split:
+    left, scales, basis = np.linalg.svd(vectors, full_matrices=False)
+    scales = np.where(scales > _threshold(vectors, scales), scales, 0.0)
+    moments, own = left.T @ targets, basis @ theta
+    best, multiplier = _constrained(scales, moments, radius)
+    outside = max(0.0, float(theta @ theta) - float(own @ own))  # of the part of theta that no datum sees
+    shifted = scales**2 + multiplier
+    gradient = shifted * own - scales * moments
+    seen = np.divide(gradient**2, shifted, out=np.zeros_like(shifted), where=shifted > 0.0)
+    inside = multiplier * max(0.0, radius**2 - float(theta @ theta))
+    second = float(seen.sum()) + multiplier * outside
+    return _Split(inside, second, 2.0 * multiplier * radius, float(np.linalg.norm(best)))
+
+
+def _split_on_box(vectors: FloatArray, targets: FloatArray, theta: FloatArray, width: float) -> _Split:
+    best, side = _boxed(vectors, targets, width)
+    gradient = 2.0 * vectors.T @ (vectors @ best - targets)
+    pressure = np.maximum(0.0, -side * gradient)  # of free coordinates the gradient is rounding
+    second = float(np.linalg.norm(vectors @ (theta - best))) ** 2
+    return _Split(
+        float(pressure @ (width - side * theta)), second, float(np.linalg.norm(pressure)), float(np.linalg.norm(best))
+    )
+
+
+def _boxed(vectors: FloatArray, targets: FloatArray, width: float) -> tuple[FloatArray, FloatArray]:
+    """Minimum of least squares on a box, and the end, -1 or 1, that holds each coordinate, 0 where it is free.
+
+    An active-set method: of the minima on faces each is below the one before, so that none comes twice.
+    """
+    dimension = vectors.shape[1]
+    best, side = np.zeros(dimension), np.zeros(dimension)
+    steepest = float(np.linalg.norm(vectors))
+    for _ in range(100 * dimension):
+        free = side == 0.0
+        residual = targets - vectors @ best
+        step = np.zeros(dimension)
+        step[free] = np.linalg.lstsq(vectors[:, free], residual, rcond=None)[0]
+        room = np.where(step == 0.0, np.inf, width - np.sign(step) * best)
+        shares = np.divide(room, np.abs(step), out=np.full(dimension, np.inf), where=step != 0.0)
+        blocking = int(np.argmin(shares))
+        best = np.clip(best + min(1.0, float(shares[blocking])) * step, -width, width)
+        if shares[blocking] < 1.0:
+            side[blocking] = np.sign(step[blocking])
+            best[blocking] = side[blocking] * width
+            continue
+        inward = side * (vectors.T @ (vectors @ best - targets))
+        size = steepest * (steepest * float(np.linalg.norm(best)) + float(np.linalg.norm(targets)))
+        if inward.max() <= 2.0 * sum(vectors.shape) * float(np.finfo(np.float64).eps) * size:
+            break
+        side[np.argmax(inward)] = 0.0
+    return best, side
 
 
 def _constrained(scales: FloatArray, moments: FloatArray, radius: float) -> tuple[FloatArray, float]:

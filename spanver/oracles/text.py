@@ -15,7 +15,6 @@ import numpy as np
 from spanver.kernels import precision_norms
 from spanver.oracles.metered import LARGEST_LIST, Facts, MeteredOracle, Options, PromptStreams
 from spanver.oracles.rejection import accepted, first_accepted
-from spanver.parameter_sets import Ball
 from spanver.problems.families.text import TextProblem
 from spanver.randomness import invert
 from spanver.values import (
@@ -47,7 +46,7 @@ class TextSource:
 
     def __init__(self, problem: TextProblem) -> None:
         self._problem = problem
-        self.facts = Facts(problem.dimension, problem.beta, problem.radius, problem.reward_range, Ball)
+        self.facts = Facts(problem.dimension, problem.beta, problem.radius, problem.reward_range, problem.shape)
         self._cumulative = np.cumsum(problem.prompt_law)
         self._width = problem.uniforms_per_response
         self._stored: dict[tuple[Prompt, str], FloatArray] = {}

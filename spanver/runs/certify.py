@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from spanver.errors import SpanverError
-from spanver.guarantees.residuals import Excess, compressed, fit_excess, growth, norm_allowed
+from spanver.guarantees.residuals import Excess, compressed, distance_allowed, fit_excess, growth
 from spanver.guarantees.rounding import UNIT
 from spanver.guarantees.spanner import spanner_size_bound
+from spanver.parameter_sets import ParameterSet, distance
 from spanver.runs.baselines import fits_least_squares
 from spanver.runs.columns import to_arrays
 from spanver.runs.costs import (
@@ -280,15 +281,14 @@ def _run_fits(record: Record, did: Sampled) -> Findings:
             targets = np.concatenate([spanner.targets[paired], exploration.targets[explored]])
             yield exploration.thetas[index], vectors, targets
 
-    named = enumerate(_excesses(fits(), float(summary["problem"]["radius"])))
+    named = enumerate(_excesses(fits(), record.parameters))
     return (yield from _optimal((f"round {index}", excess) for index, excess in named))
 
 
 def _layer_fits(record: Record, did: Layers) -> Findings:
-    radius = float(record.summary["problem"]["radius"])
     return (
         yield from _optimal(
-            (f"layer {position}", next(_excesses([(layer.theta, layer.vectors, layer.targets)], radius)))
+            (f"layer {position}", next(_excesses([(layer.theta, layer.vectors, layer.targets)], record.parameters)))
             for position, layer in enumerate(did.layers, start=1)
         )
     )
@@ -301,7 +301,7 @@ def _baseline_fits(record: Record, did: Rounds) -> Findings:
         (theta, did.vectors[part], did.targets[part])
         for theta, part in zip([*did.thetas, did.theta], parts, strict=True)
     )
-    named = enumerate(_excesses(fits, float(record.summary["problem"]["radius"])))
+    named = enumerate(_excesses(fits, record.parameters))
     return (yield from _optimal((f"round {index}", excess) for index, excess in named))
 
 
@@ -311,7 +311,7 @@ def _rewards_in_range(targets: FloatArray, summary: Mapping[str, Any]) -> Iterat
         yield f"a reward difference is {np.abs(targets).max():.6g}, beyond the range of rewards, {reward_range:.6g}"
 
 
-def _excesses(fits: Iterable[tuple[FloatArray, FloatArray, FloatArray]], radius: float) -> Iterator[Excess]:
+def _excesses(fits: Iterable[tuple[FloatArray, FloatArray, FloatArray]], parameters: ParameterSet) -> Iterator[Excess]:
     """By how much each fit `(theta, vectors, targets)` misses the optimum, given its data and those before it."""
     seen: tuple[FloatArray, FloatArray] | None = None
     rows = 0
@@ -319,22 +319,22 @@ def _excesses(fits: Iterable[tuple[FloatArray, FloatArray, FloatArray]], radius:
         rows += len(vectors)
         before = (vectors[:0], targets[:0]) if seen is None else seen
         seen = compressed(np.concatenate([before[0], vectors]), np.concatenate([before[1], targets]))
-        if np.linalg.norm(theta) > norm_allowed(radius, UNIT, len(theta)):
+        if distance(parameters, theta) > distance_allowed(parameters.radius, UNIT, len(theta)):
             yield Excess(np.inf, 0.0)
         else:
-            yield fit_excess(*seen, theta, radius, UNIT, rows=rows)
+            yield fit_excess(*seen, theta, parameters, UNIT, rows=rows)
 
 
 def _optimal(excesses: Iterable[tuple[str, Excess]]) -> Findings:
-    """The objective of every fit is that of the optimum on the ball, as nearly as float64 has it."""
+    """The objective of every fit is that of the optimum on the set of parameters, as nearly as float64 has it."""
     worst, count = 0.0, 0
     for name, (excess, allowed) in excesses:
         worst, count = max(worst, excess), count + 1
         if excess == np.inf:
-            yield f"theta of {name} is outside of the ball"
+            yield f"theta of {name} is outside of the set of parameters"
         elif not excess <= allowed:
             yield f"theta of {name} has a sum of squares {excess:.3g} above the least; rounding allows {allowed:.3g}"
-    return f"{count} fits have the least sum of squares on the ball, to {worst:.1g}"
+    return f"{count} fits have the least sum of squares on the set of parameters, to {worst:.1g}"
 
 
 _SPANNER: Mapping[str, Check] = {"S1": _accepted_norms, "S2": _sigma_sum, "S3": _log_determinant, "S4": _spanner_size}

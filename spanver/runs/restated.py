@@ -17,6 +17,7 @@ from spanver.guarantees.exploration import confidence_radius, score_error
 from spanver.guarantees.rounding import gamma
 from spanver.guarantees.sampler import race_samples
 from spanver.oracle import Ledger
+from spanver.parameter_sets import distance
 from spanver.runs.costs import Findings
 from spanver.runs.evaluation import DRAWS, EVALUATION_PROMPTS
 from spanver.runs.records import Record, Rounds, Sampled
@@ -150,12 +151,12 @@ def _premise(record: Record, did: Sampled) -> Iterator[str]:
 
 
 def possible_rounds(record: Record, did: Rounds) -> Findings:
-    """What the rounds of any baseline obey: parameters in the ball, and answers that there are."""
-    radius, reward_range = record.summary["problem"]["radius"], record.summary["problem"]["reward_range"]
+    """What the rounds of any baseline obey: parameters in their set, and answers that there are."""
+    parameters, reward_range = record.parameters, record.summary["problem"]["reward_range"]
     thetas = np.concatenate([did.thetas, did.theta[None]])
-    longest = float(np.linalg.norm(thetas, axis=1).max())
-    if not longest <= radius * (1.0 + ROUNDING):
-        yield f"a parameter has norm {longest:.6g}, above the radius {radius:.6g}"
+    farthest = max(distance(parameters, theta) for theta in thetas)
+    if not farthest <= ROUNDING * parameters.radius:
+        yield f"a parameter is {farthest:.6g} outside of {parameters}"
     if getattr(record.plan.settings, "feedback", "reward") == "preference":
         if not np.isin(did.targets, (-1.0, 1.0)).all():
             yield "a label is neither 1 nor -1"
@@ -163,4 +164,4 @@ def possible_rounds(record: Record, did: Rounds) -> Findings:
         yield f"a reward difference is {np.abs(did.targets).max():.6g}, beyond the range of rewards, {reward_range:.6g}"
     if did.thetas[:1].any():
         yield "theta of round 0 is not 0, though there were no data yet"
-    return f"{len(thetas)} parameters in the ball, and {len(did.targets)} possible answers"
+    return f"{len(thetas)} parameters in {parameters}, and {len(did.targets)} possible answers"

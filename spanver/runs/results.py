@@ -18,6 +18,7 @@ from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Run
 from spanver.oracle import Ledger
 from spanver.oracles.prefix import prefix_oracle
+from spanver.parameter_sets import shape_name
 from spanver.policies import LinearSoftmax, TokenPolicy, sample_sequence
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
@@ -36,7 +37,7 @@ SHOWN = 5  # sentences, before and after
 
 def _facts(problem: TabularProblem | TextProblem | TokenProblem) -> dict[str, Any]:
     names = ("name", "dimension", "beta", "radius", "reward_range")
-    return {name: getattr(problem, name) for name in names}
+    return {name: getattr(problem, name) for name in names} | {"shape": shape_name(problem.shape)}
 
 
 def run_results(

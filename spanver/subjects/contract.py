@@ -209,6 +209,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("kl_estimate", {"law": _LOG_N, "reference": _LOG_N}, {}, "estimates (n,)", vector),
     Function("log_coverage", {"law": _LOG_N, "log_base": _LOG_N}, {}, "a number, may be inf", extended_number),
     Function("fit", _REGRESSION | _plain("radius"), {}, "theta (d,)", vector),
+    Function("box_fit", _REGRESSION | _plain("radius"), {}, "theta (d,)", vector),
     Function("ridge_regression", _REGRESSION | _plain("ridge"), {}, "theta (d,)", vector),
     Function("draw", {"probabilities": _array("n,")} | _DRAWS, {}, _INDICES, indices),
     Function("draw_weights", {"weights": _array("n,")} | _DRAWS, {}, _INDICES, indices),

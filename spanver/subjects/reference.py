@@ -18,6 +18,7 @@ from spanver.exact.tabular import kl_divergence, kl_estimate, log_ratio
 from spanver.kernels.backends import BACKENDS
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
+from spanver.learners.least_squares import box_fit
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
@@ -49,6 +50,7 @@ subject = Subject(
     | {
         each.__name__: each
         for each in (
+            box_fit,
             draw,
             draw_weights,
             draw_logits,

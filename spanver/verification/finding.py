@@ -16,6 +16,7 @@ from typing import Any
 import cattrs
 import numpy as np
 
+from spanver.parameter_sets import Ball
 from spanver.verdicts import Verdict
 
 
@@ -145,7 +146,8 @@ def finding_from_json(text: str) -> Finding:
 def plain(value: Any) -> Any:  # noqa: PLR0911 (a kind of value a line)
     """Plain data of an instance, as JSON has it: it is shown as the counterexample, and seeds are derived from it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        told = {each.name: getattr(value, each.name) for each in fields(value)}
+        return {name: plain(part) for name, part in told.items() if part is not Ball}  # the usual shape
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, Enum):

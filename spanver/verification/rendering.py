@@ -87,7 +87,7 @@ def instance_lines(instance: Mapping[str, Any], call: Call | None = None) -> Ite
 
 
 def _problem_lines(name: str, problem: Mapping[str, Any], prompt: str | None) -> Iterator[str]:
-    known = ("beta", "radius", "reward_range", "noise", "theta_star", "horizon")
+    known = ("beta", "radius", "reward_range", "noise", "theta_star", "shape", "horizon")
     facts = {key: problem[key] for key in known if problem.get(key) is not None}
     yield f"{name}: {short(facts)}"
     if not isinstance(problem["log_base"][0][0], list):

@@ -17,6 +17,7 @@ from spanver.learners.least_squares import fit_on
 from spanver.learners.losses import LogisticLoss, LogLikelihood, SquareLoss, minimise, optimistic
 from spanver.learners.spanner_sampling import Settings, spanner_sampling
 from spanver.oracle import Oracle
+from spanver.parameter_sets import Ball, Shape
 from spanver.values import FloatArray, Prompt, Response
 from spanver.zoo.algebra import Data, difference, inverse, reward_difference, stacked, table_behind
 from spanver.zoo.mutant import Mutant, changed, mutants_of
@@ -93,10 +94,10 @@ def counted_partition(state: State, prompt: Prompt, samples: int, _: Drawn) -> t
     return counts.responses.features, counts.counts / samples
 
 
-def fitted(state: State, *, feedback: str, alpha: float, scale: float = 1.0) -> FloatArray:
+def fitted(state: State, *, feedback: str, alpha: float, scale: float = 1.0, shape: Shape | None = None) -> FloatArray:
     """Parameter of all data."""
     vectors, targets = state.data
-    parameters = state.oracle.shape(scale * state.oracle.radius)
+    parameters = (shape or state.oracle.shape)(scale * state.oracle.radius)
     if feedback == "reward" and alpha == 0.0:
         return fit_on(vectors, targets, parameters)
     square = SquareLoss(vectors.shape[1])
@@ -112,6 +113,11 @@ def fitted(state: State, *, feedback: str, alpha: float, scale: float = 1.0) -> 
     for prompt, features in state.optimism:
         likelihood.add(positions[prompt], features)
     return minimise(optimistic(loss, alpha, likelihood), parameters, state.theta)
+
+
+def _ball_projected(state: State, **loss: Any) -> FloatArray:
+    inside: FloatArray = state.oracle.shape(state.oracle.radius).project(fitted(state, shape=Ball, **loss))
+    return inside
 
 
 def baseline(
@@ -186,6 +192,7 @@ def enumeration(
     growth: float = 1.0,
     listed_once: bool = False,
     rewards: Callable[[Oracle, Prompt, Response, Response], float] = reward_difference,
+    shape: Shape | None = None,
 ) -> Any:
     """Run elliptical enumeration."""
     del seed
@@ -201,7 +208,7 @@ def enumeration(
         vectors.append(listing.features[one] - listing.features[two])
         targets.append(rewards(oracle, prompt, listing[one], listing[two]))
         sigma = sigma + growth * np.outer(vectors[-1], vectors[-1])
-        theta = fit_on(np.array(vectors), np.array(targets), oracle.shape(oracle.radius))
+        theta = fit_on(np.array(vectors), np.array(targets), (shape or oracle.shape)(oracle.radius))
     return {"thetas": np.array(thetas), "vectors": np.array(vectors), "targets": np.array(targets), "theta": theta}
 
 
@@ -302,6 +309,7 @@ _sampling = mutants_of("spanner_sampling", "spanner-sampling", spanner_sampling)
 MUTANTS: tuple[Mutant, ...] = (
     _passive("one-round-late", "fits without the last round", "E6", known=_without_last),
     _passive("doubled-radius", "fits in a ball of the diameter", "E6", fit=partial(fitted, scale=2.0)),
+    _passive("ball-for-box", "fits on the ball whatever the shape", "E6", fit=partial(fitted, shape=Ball)),
     _passive("on-policy", "draws from what it learned", "O1", pair=own_pair),
     _best("worst", "returns the response of smallest score", "E6", output=lambda theta: -theta),
     _best("of-one", "returns a sample, not the best", "O1",
@@ -311,6 +319,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _dpo("swapped-label", "reads labels the wrong way round", "E6", target=_swapped_label),
     _dpo("rewards-for-labels", "queries rewards and makes labels of them", "E6 O1", target=_rewards_for_labels),
     _dpo("without-radius", "fits on a ball of a hundred times the radius", "E6 O1", fit=partial(fitted, scale=100.0)),
+    _dpo("ball-for-box", "fits on the ball whatever the shape", "E6", fit=partial(fitted, shape=Ball)),
+    _dpo("ball-projected", "moves the fit on the ball into the set", "E6", fit=_ball_projected),
     _dpo("best-of-draws", "compares the best and the worst of four draws", "O1", pair=_best_of_two_draws),
     _dpo("two-parameters", "draws the second response with another parameter", "O1", pair=_other_parameter),
     _dpo("after-the-prompt", "changes the parameter once it has seen the prompt", "O1", pair=_parameter_by_prompt),
@@ -318,6 +328,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _dpo("base-responses", "never draws from its policy", "O1", pair=base_pair),
     _dpo("through-the-wall", "reads the table behind the oracle", "T1", fit=_through_the_wall),
     _xpo("pessimistic", "subtracts the optimism", "E6", sign=-1.0),
+    _xpo("ball-projected", "moves the fit on the ball into the set", "E6", fit=_ball_projected),
     _xpo("on-policy-second", "draws the second response from its policy too", "O1", pair=own_pair),
     _xpo("bonus-on-first", "gives the bonus to the sample of its policy", "E6", optimism=lambda one, _: one.features),
     _xpo("distinct-partition", "weighs each distinct sample of the partition once", "E6", partition=_single_samples),
@@ -325,6 +336,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _xpo("pair-in-partition", "uses the policy's own sample for the partition", "E6", partition=_with_the_pair),
     _xpo("partition-twice", "draws every partition twice", "O1", partition=_drawn_twice),
     _xpo("without-optimism", "leaves the optimism out", "E6", sign=0.0),
+    _elliptical("ball-for-box", "fits on the ball whatever the shape", "E6", shape=Ball),
     _elliptical("nearest", "queries the most certain pair", "T6", choose=_nearest),
     _elliptical("fixed-sigma", "never adds to Sigma", "T6", growth=0.0),
     _elliptical("subtracted", "halves what it adds to Sigma", "T6", growth=0.5),

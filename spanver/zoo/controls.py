@@ -24,7 +24,7 @@ from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
 from spanver.zoo.exploration import phase_two
 from spanver.zoo.mutant import Mutant, changed
 from spanver.zoo.oracle_searches import searching_oracle
-from spanver.zoo.regressions import bisected_fit, scores
+from spanver.zoo.regressions import bisected_fit, bounded_fit, scores
 from spanver.zoo.sampler import drawn_sampler, sampler
 from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
 from spanver.zoo.spanning_sets import covering, greedy_start, swapped_members
@@ -192,6 +192,7 @@ CONTROLS: tuple[Mutant, ...] = (
         build_spanner=partial(phase_one, pairs=partial(each_pair, relative=_backwards), target=_second_reward_first)),
     _control("norms", "measures norms in the eigenbasis of Sigma", "S8", elliptic_norms=_solved_norms),
     _control("bisection", "fits by bisection of the multiplier", "E4 E6", fit=bisected_fit),
+    _control("bounded", "fits in the box by SciPy", "E6", box_fit=bounded_fit),
     _control("newton", "fits as trust-region methods do", "E4 E6", fit=_damped_fit),
     _control("scores", "truncates by the definition", "E2 E3 E5 E8 E9", truncated_scores=scores),
     _control("phase-two", "explores by another implementation", _EXPLORATION, spanner_sampling=phase_two),

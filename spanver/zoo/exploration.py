@@ -19,6 +19,7 @@ from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
+from spanver.parameter_sets import Ball, ParameterSet
 from spanver.policies import Sampler, TruncatedMixture
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
 from spanver.zoo.algebra import (
@@ -98,6 +99,11 @@ def policy_of(thetas: list[FloatArray], progress: Progress) -> TruncatedMixture:
     return TruncatedMixture(np.array(thetas), progress.spanner.precision, progress.spanner.nu)
 
 
+def set_of_oracle(oracle: Oracle) -> ParameterSet:
+    """The set of parameters."""
+    return oracle.shape(oracle.radius)
+
+
 def phase_two(
     oracle: Oracle,
     *,
@@ -105,7 +111,7 @@ def phase_two(
     settings: Settings,
     begin: Callable[[Oracle, Settings, int], Spanner] = spanner_first,
     data: Callable[[Progress], Data] = all_data,
-    radius: Callable[[float], float] = lambda radius: radius,
+    within: Callable[[Oracle], ParameterSet] = set_of_oracle,
     second: Callable[[Oracle, Prompt, Progress], Response] = base_response,
     score: Callable[[FloatArray, Response, Progress], Score] = truncated,
     sampler: Sampler = softmax_sample,
@@ -120,7 +126,7 @@ def phase_two(
     thetas: list[FloatArray] = []
     try:
         for _ in range(settings.exploration_rounds):
-            thetas.append(fit_on(*data(progress), oracle.shape(radius(oracle.radius))))
+            thetas.append(fit_on(*data(progress), within(oracle)))
             prompt = oracle.prompt()
             two = second(oracle, prompt, progress)
             multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
@@ -133,7 +139,7 @@ def phase_two(
     except swallowed:
         pass
     if final_fit:
-        thetas = [*thetas[1:], fit_on(*data(progress), oracle.shape(radius(oracle.radius)))]
+        thetas = [*thetas[1:], fit_on(*data(progress), within(oracle))]
     return output(thetas, progress)
 
 
@@ -147,7 +153,7 @@ def _growing_policy(thetas: list[FloatArray], progress: Progress) -> TruncatedMi
 
 
 def _sampled_second(oracle: Oracle, prompt: Prompt, progress: Progress) -> Response:
-    theta = fit_on(*all_data(progress), oracle.shape(oracle.radius))
+    theta = fit_on(*all_data(progress), set_of_oracle(oracle))
     return softmax_sample(oracle, prompt, LinearScore(theta), multiplier=1.0, failure=0.9)
 
 
@@ -235,10 +241,13 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("one-round-late", "leaves the last round out of the fit", "E6",
         data=partial(all_data, rounds=slice(-1))),
     _exploration("refitted", "returns the parameters fitted after the rounds", "E6", final_fit=True),
-    _exploration("doubled-radius", "fits in a ball of the diameter", "E6", radius=lambda radius: 2.0 * radius),
+    _exploration("doubled-radius", "fits in a ball of the diameter", "E6",
+        within=lambda oracle: oracle.shape(2.0 * oracle.radius)),
+    _exploration("ball-for-box", "fits on the ball whatever the shape", "E6",
+        within=lambda oracle: Ball(oracle.radius)),
     _exploration("radius-times-rounds", "fits in a ball of the radius times the number of rounds", "E6",
         lambda oracle, settings, seed: phase_two(oracle, settings=settings, seed=seed,
-            radius=lambda radius: settings.exploration_rounds * radius)),
+            within=lambda oracle: oracle.shape(settings.exploration_rounds * oracle.radius))),
     _exploration("swapped-in-features", "takes first and second the wrong way round in features, not in rewards", "E6",
         relative=lambda one, two: difference(two, one)),
     _exploration("not-relative", "fits the features of the first response", "E6", relative=lambda one, _: one.features),

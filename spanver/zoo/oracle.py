@@ -7,6 +7,7 @@ answered are in `oracle_answers`, those of counted searches in `oracle_searches`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball
 from spanver.problems.tabular import TabularProblem
 from spanver.values import FloatArray, IntArray, Responses, SearchResult, UncertainPairRule
 from spanver.zoo.mutant import Mutant, mutants_of
@@ -170,6 +172,11 @@ def _any_theta(self: Altered, prompt: Any, count: int, *, theta: Any = None) -> 
     return self.oracle.sample(prompt, count, theta=theta)
 
 
+def _on_the_ball(problem: TabularProblem, **options: Any) -> Any:
+    """A literal oracle that takes every set of parameters for the ball."""
+    return literal_oracle(replace(problem, shape=Ball), **options)
+
+
 LITERAL = mutants_of("literal_oracle", "oracle", partial(altered, literal_oracle))
 """Rows of mutants of the literal oracle."""
 
@@ -192,6 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
     LITERAL("charges-refused", "charges queries that were refused", "O1", sample=_charged_when_refused),
     LITERAL("any-prompt", "answers prompts that were never issued", "O1", sample=_any_prompt),
     LITERAL("any-theta", "pulls parameters outside the ball into it", "O1", sample=_any_theta),
+    LITERAL("ball-for-box", "takes any parameter of the ball, whatever the shape", "O1", _on_the_ball),
     COUNTED("budget-plus-one", "lets the budget be exceeded by one", "O3", budget_of=_larger(1)),
     COUNTED("budget-less-one", "never issues the last sample of the budget", "O3", budget_of=_larger(-1)),
     COUNTED("no-budget", "ignores the budget", "O3", budget_of=lambda _: Budget()),

@@ -6,10 +6,12 @@ which a mutant differs is an argument. Unmutated they are as right as the refere
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import lsq_linear
 
 from spanver.values import FloatArray
 from spanver.zoo.algebra import quadratic
@@ -122,7 +124,61 @@ def _norm_as_bonus(
     return scores(features, anchor, theta, precision, nu, otherwise=norms)
 
 
+def bounded_fit(
+    features: FloatArray, targets: FloatArray, radius: float, *, least: float = -1.0, widen: bool = False
+) -> FloatArray:
+    """Least squares in the box by SciPy, in units of its half-width and of the largest feature."""
+    scale, dimension = float(np.abs(features).max(initial=0.0)), features.shape[1]
+    if scale == 0.0:
+        return np.zeros(dimension)
+    width = radius if widen else radius / math.sqrt(dimension)
+    found = lsq_linear(
+        features / scale, targets / (scale * width), (least, 1.0), method="bvls", tol=1e-15, max_iter=100 * dimension
+    ).x
+    return width * np.clip(found, least, 1.0)
+
+
+def _half_width(features: FloatArray, radius: float) -> float:
+    return radius / math.sqrt(features.shape[1])
+
+
+def _clipped(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    return _boxed(features, targets, _half_width(features, radius))
+
+
+def _ball_clipped(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    width = _half_width(features, radius)
+    return np.clip(bisected_fit(features, targets, radius), -width, width)
+
+
+def _shrunk(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    theta = _anywhere(features, targets)
+    return theta * min(1.0, _half_width(features, radius) / max(float(np.abs(theta).max()), 1e-300))
+
+
+def _never_released(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    width, theta = _half_width(features, radius), np.zeros(features.shape[1])
+    free = np.ones(len(theta), dtype=bool)
+    while free.any():
+        theta[free] = _solved(features[:, free], targets - features[:, ~free] @ theta[~free], None)
+        if (np.abs(theta) <= width).all():
+            break
+        free &= np.abs(theta) <= width
+        theta = np.clip(theta, -width, width)
+    return theta
+
+
+def _few_sweeps(features: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    width, theta = _half_width(features, radius), np.zeros(features.shape[1])
+    for i in list(range(len(theta))) * 3:
+        column = features[:, i]
+        step = column @ (targets - features @ theta) / max(float(column @ column), 1e-300)
+        theta[i] = np.clip(theta[i] + step, -width, width)
+    return theta
+
+
 _fit = mutants_of("fit", "fit", bisected_fit)
+_box = mutants_of("box_fit", "box-fit", bounded_fit)
 _ridge = mutants_of("ridge_regression", "ridge", _normal)
 _score = mutants_of("truncated_scores", "scores", scores)
 
@@ -146,6 +202,16 @@ MUTANTS: tuple[Mutant, ...] = (
     _fit("sign-of-targets", "fits the differences the wrong way round", "E6", lambda v, y, b: bisected_fit(v, -y, b)),
     _fit("last-row-only", "forgets all but the last observation", "E6",
         lambda v, y, b: bisected_fit(v[-1:], y[-1:], b)),
+    _box("ball", "fits on the ball that the box is inscribed in", "E6", bisected_fit),
+    _box("no-ends", "ignores the box", "E6", _anywhere),
+    _box("clipped", "clips the unconstrained fit", "E6", _clipped),
+    _box("ball-clipped", "clips the fit on the ball", "E6", _ball_clipped),
+    _box("shrunk", "scales the unconstrained fit into the box", "E6", _shrunk),
+    _box("radius-wide", "lets every coordinate be as large as the radius", "E6", widen=True),
+    _box("one-sided", "bounds coordinates from above alone", "E6", least=-np.inf),
+    _box("positive", "bounds coordinates by 0 from below", "E6", least=0.0),
+    _box("never-released", "never frees a coordinate that was once beyond its end", "E6", _never_released),
+    _box("few-sweeps", "stops coordinate descent after three sweeps", "E6", _few_sweeps),
     _ridge("none", "forgets the ridge", "E7", _anywhere),
     _ridge("squared", "squares the ridge", "E7", lambda v, y, ridge: _normal(v, y, ridge**2)),
     _ridge("mean-loss", "divides the loss but not the ridge by the number of rows", "E7",
@@ -172,4 +238,4 @@ MUTANTS: tuple[Mutant, ...] = (
     _score("all-or-nothing", "truncates all scores as soon as one response is uncertain", "E2",
         keeps=lambda norms, nu: bool((norms <= nu).all())),
 )
-"""Of `fit`, `ridge_regression` and `truncated_scores`."""
+"""Of `fit`, `box_fit`, `ridge_regression` and `truncated_scores`."""

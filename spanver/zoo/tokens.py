@@ -19,6 +19,7 @@ from spanver.learners.least_squares import fit_on
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.oracle import PrefixOracle
+from spanver.parameter_sets import Ball, Shape
 from spanver.policies import TruncatedSoftmax
 from spanver.randomness import derived_seed
 from spanver.values import FloatArray, Pair, Prefix, Response, Score, UncertainPairRule
@@ -103,7 +104,7 @@ class Exploration:
         own = self.layers[layer]
         own.targets = [self.parts.target(self, pair) for pair in own.pairs]
         vectors = np.array([pair.difference for pair in own.pairs]).reshape(-1, self.oracle.dimension)
-        parameters = self.oracle.shape(self.parts.radius * self.oracle.radius)
+        parameters = (self.parts.shape or self.oracle.shape)(self.parts.radius * self.oracle.radius)
         own.theta = fit_on(vectors, np.array(own.targets), parameters)
 
     def mean_return(self, start: Prefix) -> float:
@@ -151,6 +152,7 @@ class Parts:
     restart: Callable[[int], int] = lambda layer: layer
     restarts: bool = True
     radius: float = 1.0
+    shape: Shape | None = None
     weight: float = 1.0
 
 
@@ -259,6 +261,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _turns("many-rollouts", "averages a hundred differences of returns in place of one", "T5",
         target=lambda run, pair: float(np.mean([return_difference(run, pair) for _ in range(100)]))),
     _turns("radius-doubled", "allows parameters of twice the radius", "E6", radius=2.0),
+    _turns("ball-for-box", "fits on the ball whatever the shape", "E6", shape=Ball),
     _turns("radius-halved", "allows parameters of half the radius only", "E6", radius=0.5),
     _turns("pairs-counted-twice", "adds a new pair to Sigma twice", "S2 S3", weight=2.0),
 )

@@ -9,12 +9,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq, minimize
+from own_sets import Diamond
+from scipy.optimize import brentq, lsq_linear, minimize
 
 from spanver.errors import ArgumentError
-from spanver.guarantees.residuals import barycentric_coefficient, compressed, fit_excess, norm_allowed, swap_factor
+from spanver.guarantees.residuals import (
+    _boxed,
+    barycentric_coefficient,
+    compressed,
+    distance_allowed,
+    fit_excess,
+    swap_factor,
+)
 from spanver.guarantees.rounding import UNIT
 from spanver.kernels import fit
+from spanver.parameter_sets import Ball, Box, distance, optimality_gap
 from spanver.values import FloatArray
 
 MEASURES = (barycentric_coefficient, swap_factor)
@@ -151,20 +160,20 @@ def test_the_excess_is_that_of_the_objective_over_the_optimum() -> None:
     best = np.array([0.8, 0.5])
     radius = float(np.linalg.norm(best))
     for theta in (best, np.array([0.5, 0.8]), np.array([0.1, -0.2]), 0.9 * best, -best):
-        excess, allowed = fit_excess(vectors, targets, theta, radius, UNIT)
+        excess, allowed = fit_excess(vectors, targets, theta, Ball(radius), UNIT)
         assert excess == pytest.approx(objective(theta) - objective(best), abs=1e-14)
         assert (excess <= allowed) == (theta is best)
     for theta in (np.array([1.0, 1.0]), best):  # inside of a larger ball the optimum is (1, 1)
-        assert fit_excess(vectors, targets, theta, 2.0, UNIT).excess == pytest.approx(objective(theta), abs=1e-15)
+        assert fit_excess(vectors, targets, theta, Ball(2.0), UNIT).excess == pytest.approx(objective(theta), abs=1e-15)
 
 
 def test_without_data_and_where_rewards_cancel_there_is_nothing_to_exceed() -> None:
     theta = np.array([0.6, 0.8])
-    assert fit_excess(np.zeros((0, 2)), np.zeros(0), theta, 1.0, UNIT) == (0.0, 0.0)
-    assert fit_excess(np.zeros((0, 6)), np.zeros(0), np.full(6, 0.1), 1.0, 2.0**-8) == (0.0, 0.0)
-    assert fit_excess(np.zeros((3, 2)), np.ones(3), theta, 1.0, UNIT).excess == 0.0
+    assert fit_excess(np.zeros((0, 2)), np.zeros(0), theta, Ball(1.0), UNIT) == (0.0, 0.0)
+    assert fit_excess(np.zeros((0, 6)), np.zeros(0), np.full(6, 0.1), Ball(1.0), 2.0**-8) == (0.0, 0.0)
+    assert fit_excess(np.zeros((3, 2)), np.ones(3), theta, Ball(1.0), UNIT).excess == 0.0
     vectors, targets = np.full((2, 1), 0.3), np.array([2.0, -2.0])
-    near, far = (fit_excess(vectors, targets, np.array([each]), 1.0, UNIT) for each in (1e-16, 0.1))
+    near, far = (fit_excess(vectors, targets, np.array([each]), Ball(1.0), UNIT) for each in (1e-16, 0.1))
     assert near.excess <= near.allowed < far.excess
 
 
@@ -196,12 +205,12 @@ def test_a_fit_that_is_right_to_half_of_its_digits_is_right(way: str) -> None:
     wrong = 0
     for vectors, targets, radius in map(regression, range(200)):
         theta = rounded(fit(vectors, targets, radius))
-        assert np.linalg.norm(theta) <= norm_allowed(radius, unit, len(theta))
-        excess, allowed = fit_excess(vectors, targets, theta, radius, unit)
+        assert distance(Ball(radius), theta) <= distance_allowed(radius, unit, len(theta))
+        excess, allowed = fit_excess(vectors, targets, theta, Ball(radius), unit)
         assert excess <= allowed
         # Of a fit to one datum less, or with a ridge, or in half of the ball, most are seen in float64.
         others = fit(vectors[1:], targets[1:], radius), fit(vectors, targets, radius / 2)
-        wrong += sum(np.greater(*fit_excess(vectors, targets, other, radius, unit)) for other in others)
+        wrong += sum(np.greater(*fit_excess(vectors, targets, other, Ball(radius), unit)) for other in others)
     assert wrong > {"float32": 150, "bfloat16": 3}.get(way, 200)
 
 
@@ -237,8 +246,8 @@ def test_fits_of_general_solvers_are_right(solver: Callable[[FloatArray, FloatAr
     for vectors, targets, radius in map(regression, range(200)):
         scaled = vectors / (float(np.abs(vectors).max()) or 1.0)  # they assume that
         theta = solver(scaled, targets, radius)
-        assert np.linalg.norm(theta) <= norm_allowed(radius, UNIT, len(theta))
-        excess, allowed = fit_excess(scaled, targets, theta, radius, UNIT)
+        assert distance(Ball(radius), theta) <= distance_allowed(radius, UNIT, len(theta))
+        excess, allowed = fit_excess(scaled, targets, theta, Ball(radius), UNIT)
         assert excess <= allowed
 
 
@@ -249,5 +258,97 @@ def test_compressed_data_have_the_same_excess() -> None:
     seen = compressed(vectors, targets)
     assert len(seen[0]) == 4
     for radius in (0.05, 0.5, 5.0):
-        whole = fit_excess(vectors, targets, theta, radius, UNIT).excess
-        assert fit_excess(*seen, theta, radius, UNIT, rows=50).excess == pytest.approx(whole, rel=1e-9)
+        whole = fit_excess(vectors, targets, theta, Ball(radius), UNIT).excess
+        assert fit_excess(*seen, theta, Ball(radius), UNIT, rows=50).excess == pytest.approx(whole, rel=1e-9)
+
+
+# The box
+
+
+def boxed(vectors: FloatArray, targets: FloatArray, radius: float) -> FloatArray:
+    """Box fit by SciPy, on data whose largest entries are 1."""
+    scale, width = float(np.abs(vectors).max()) or 1.0, Box(radius).half_width(vectors.shape[1])
+    found = lsq_linear(vectors / scale, targets / (scale * width), (-1.0, 1.0), method="bvls", tol=1e-15, max_iter=500)
+    return np.asarray(width * np.clip(found.x, -1.0, 1.0))
+
+
+def test_the_excess_on_the_box_is_that_of_the_objective_over_the_optimum() -> None:
+    vectors, targets = np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([3.0, -1.0])
+
+    def objective(theta: FloatArray) -> float:
+        return float(((vectors @ theta - targets) ** 2).sum())
+
+    best, box = np.array([1.0, 0.0]), Box(math.sqrt(2.0))  # without ends (2, -1); at a = 1 the least is at b = 0
+    for theta in (best, np.array([1.0, 1.0]), np.array([-1.0, 0.3]), 0.9 * best, np.array([1.0, -1.0])):
+        excess, allowed = fit_excess(vectors, targets, theta, box, UNIT)
+        assert excess == pytest.approx(objective(theta) - objective(best), abs=1e-14)
+        assert (excess <= allowed) == (theta is best)
+    inside = np.array([2.0, -1.0])
+    for theta in (inside, best):
+        excess = fit_excess(vectors, targets, theta, Box(4.0), UNIT).excess
+        assert excess == pytest.approx(objective(theta), abs=1e-14)
+
+
+def test_without_data_there_is_nothing_to_exceed_on_the_box_and_other_sets_are_refused() -> None:
+    theta = np.array([0.6, 0.6])
+    for vectors in (np.zeros((0, 2)), np.zeros((3, 2))):
+        assert fit_excess(vectors, np.ones(len(vectors)), theta, Box(1.0), UNIT).excess == 0.0
+    with pytest.raises(ArgumentError, match="a ball or a box"):
+        fit_excess(np.eye(2), np.ones(2), theta, Diamond(1.0), UNIT)
+
+
+@pytest.mark.parametrize("way", ROUNDED)
+def test_a_box_fit_that_is_right_to_half_of_its_digits_is_right(way: str) -> None:
+    unit, rounded = ROUNDED[way]
+    wrong = mistaken = 0
+    for vectors, targets, radius in map(regression, range(200)):
+        box = Box(radius)
+        theta = rounded(boxed(vectors, targets, radius))
+        assert distance(box, theta) <= distance_allowed(radius, unit, len(theta))
+        excess, allowed = fit_excess(vectors, targets, theta, box, unit)
+        assert excess <= allowed
+        others = (
+            boxed(vectors[1:], targets[1:], radius) if len(vectors) > 1 else theta,
+            boxed(vectors, targets, radius / 2),
+        )
+        wrong += sum(np.greater(*fit_excess(vectors, targets, other, box, unit)) for other in others)
+        # The fit on the ball, and the one without ends, moved into the box.
+        elsewhere = fit(vectors, targets, radius), np.asarray(np.linalg.lstsq(vectors, targets)[0], np.float64)
+        mistaken += sum(np.greater(*fit_excess(vectors, targets, other, box, unit)) for other in elsewhere)
+    assert wrong > {"float32": 140, "bfloat16": 1}.get(way, 200)
+    assert (mistaken > {"float32": 40}.get(way, 90)) == (way != "bfloat16")  # which is too coarse for them
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_optimum_on_the_box_that_fits_are_judged_by_is_certified(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    for _ in range(60):
+        rows, columns = int(generator.integers(1, 20)), int(generator.integers(1, 13))
+        vectors = generator.normal(size=(rows, columns))
+        if seed % 4 == 1:
+            vectors = np.round(vectors)
+        elif seed % 4 == 2:
+            vectors = vectors * 10.0 ** generator.uniform(-9, 0, columns)
+        elif seed % 4 == 3:
+            vectors = vectors[:, :1] + 1e-8 * generator.normal(size=(rows, columns))
+        targets = generator.normal(size=rows) * 10.0 ** generator.uniform(-3, 3)
+        box = Box(float(10.0 ** generator.uniform(-4, 4)))
+        best, side = _boxed(vectors, targets, box.half_width(columns))
+        assert np.array_equal(np.abs(best[side != 0.0]), np.full(int((side != 0.0).sum()), box.half_width(columns)))
+        exact = vectors.astype(np.longdouble)
+        gradient = (2.0 * exact.T @ (exact @ best - targets)).astype(np.float64)
+        steepest = float(np.linalg.norm(vectors))
+        # Rounding of the gradient, over the sides of the box.
+        size = steepest * (steepest * float(np.linalg.norm(best)) + float(np.linalg.norm(targets)))
+        allowed = 8.0 * UNIT * (rows + columns) * size * 2.0 * math.sqrt(columns) * box.radius
+        assert optimality_gap(box, best, gradient) <= allowed
+
+
+def test_compressed_data_have_the_same_excess_on_the_box() -> None:
+    generator = np.random.default_rng(7)
+    vectors, targets = generator.normal(size=(50, 3)), generator.normal(size=50)
+    seen = compressed(vectors, targets)
+    for radius in (0.05, 0.5, 5.0):
+        theta = Box(radius).project(np.array([0.1, -0.2, 0.3]))
+        whole = fit_excess(vectors, targets, theta, Box(radius), UNIT).excess
+        assert fit_excess(*seen, theta, Box(radius), UNIT, rows=50).excess == pytest.approx(whole, rel=1e-9)

@@ -15,6 +15,7 @@ from faults import plant
 
 from spanver.errors import SpanverError
 from spanver.kernels import update_inverse_factor
+from spanver.parameter_sets import Box
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.certify import CERTIFIED, certify
@@ -97,6 +98,21 @@ def test_a_genuine_record_holds_on_every_check(tmp_path: Path, options: dict[str
     assert verdicts(path) == dict.fromkeys(ROWS, Verdict.HOLDS)
 
 
+def test_a_genuine_record_of_parameters_in_a_box_holds_and_shows_a_parameter_outside(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    problem = random_problem(1, prompts=3, responses=8, dimension=3, shape="box")
+    run = execute(make_plan(problem, seed=2, overrides=SMALL), path).run
+    held = np.isclose(np.abs(run.policy.thetas), Box(1.0).half_width(3), rtol=1e-12)
+    assert held.any()
+    assert not held.all()
+    assert verdicts(path) == dict.fromkeys(ROWS, Verdict.HOLDS)
+    # In the ball of the same radius the optimum is another, or theta is not in the box.
+    as_ball = altered_copy(path, tmp_path / "ball.json", reshape("ball"))
+    assert "E6" in violated(as_ball)
+    on_axis = altered_copy(path, tmp_path / "axis.json", assign("exploration_thetas", 4, np.eye(3)[0]))
+    assert "E6" in violated(on_axis)
+
+
 def test_a_genuine_record_at_coverage_2_to_the_40_holds_on_every_check(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     finished = execute(make_plan(covered_needle_problem(coverage=2.0**40), seed=2, overrides=FEW), path)
@@ -137,6 +153,15 @@ def test_a_fault_of_the_kernel_does_not_certify_itself(
 
 
 # One alteration at a time
+
+
+def reshape(shape: str) -> Change:
+    """State another shape of the set of parameters, wherever it stands."""
+
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        summary["problem"]["shape"] = summary["plan"]["parameters"]["shape"] = shape
+
+    return change
 
 
 def move_theta_outside(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -227,6 +252,7 @@ ALTERATIONS: list[tuple[str, Change, set[str]]] = [
     ("a pair of a round after the last", assign("spanner_rounds", -1, 40), {"S1"}),
     ("a theta", add("exploration_thetas", (4, 0), 1e-3), {"E6"}),
     ("a theta, by little", add("exploration_thetas", (11, 2), 1e-6), {"E6"}),
+    ("the shape of the set of parameters", reshape("box"), {"E6"}),
     ("a theta outside the ball", move_theta_outside, {"E6"}),
     ("all thetas", scale("exploration_thetas", -1.0), {"E6"}),
     ("a vector of exploration", add("exploration_vectors", (3, 1), 1e-2), {"E6"}),

@@ -59,7 +59,10 @@ def learned(plan: Plan) -> tuple[Run, Ledger]:
 
 def stated(plan: Plan, trace: Trace) -> dict[str, Any]:
     """What a record says in addition to its plan and its rounds."""
-    problem = {"name": "random", "dimension": 3, "beta": 0.25, "radius": 1.0, "reward_range": 2.0, "coverage": 4.0}
+    problem = {
+        "name": "random", "dimension": 3, "beta": 0.25, "radius": 1.0, "reward_range": 2.0, "shape": "ball",
+        "coverage": 4.0,
+    }  # fmt: skip
     spanner = {name: getattr(trace.spanner, name) for name in ("size", "dimension", "nu")}
     gap = {"value": 0.1, "low": None, "high": None, "exact": False}
     return {
@@ -314,6 +317,7 @@ def test_json_that_is_no_record_of_this_version_is_refused_by_name(record: Path,
         (("improvement",), 0.1),
         (("base_gap",), None),
         (("problem", "coverage"), None),
+        (("problem", "shape"), "simplex"),
         (("coverage_reached",), "far"),
         (("evaluation", "ledger", "guesses"), 3),
         (("bounds", "score_error"), -1.0),

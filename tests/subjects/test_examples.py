@@ -24,6 +24,7 @@ from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracle import Budget
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.contract import Subject
 from spanver.subjects.process import process_subject
@@ -106,7 +107,7 @@ def test_the_fit_of_an_example_meets_the_kkt_conditions(example: Subject, name: 
     theta = call(example, "fit", features, targets, radius)
     assert theta.shape == (features.shape[1],)
     with np.errstate(over="ignore"):
-        excess, allowed = fit_excess(features, targets, theta, radius, UNIT)
+        excess, allowed = fit_excess(features, targets, theta, Ball(radius), UNIT)
         assert excess <= allowed
     if name == "random":
         expected = reference.functions["fit"](features, targets, radius)

@@ -131,6 +131,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "kl_estimate": ("kl_estimate", lambda run: run(_LAW, _BASE)),
     "log_coverage": ("log_coverage", lambda run: run(_LAW, _BASE)),
     "fit": ("fit", lambda run: run(_FEATURES, _TARGETS, 5.0)),
+    "box_fit": ("box_fit", lambda run: run(_FEATURES, _TARGETS, 2.0)),
     "ridge_regression": ("ridge_regression", lambda run: run(_FEATURES, _TARGETS, 1.0)),
     "draw": ("draw", lambda run: run(np.array([0.5, 0.0, 0.5]), 4, 3)),
     "draw_weights": ("draw_weights", lambda run: run(np.array([3e8, 0.0, 1e8]), 4, 3)),

@@ -20,6 +20,7 @@ import numpy as np
 
 from spanver.errors import MissingExtraError
 from spanver.kernels import fit
+from spanver.parameter_sets import Ball, Shape
 from spanver.problems.family import Family, Practical, family
 from spanver.problems.trigram import UNIFORMS_PER_WORD, TrigramModel
 from spanver.problems.trigram_file import load_trigram_model
@@ -74,6 +75,11 @@ class TextProblem:
     _projection: _Projection
     name: str = NAME
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> Shape:
+        """Of the set of parameters: the ball."""
+        return Ball
 
     @property
     def uniforms_per_response(self) -> int:

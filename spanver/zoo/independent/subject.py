@@ -17,6 +17,7 @@ from spanver.zoo.independent.algebra import (
     truncated_scores,
 )
 from spanver.zoo.independent.baselines import best_of_n, elliptical_enumeration, online_dpo, passive_learner, xpo
+from spanver.zoo.independent.boxes import box_fit
 from spanver.zoo.independent.exploration import build_spanner, spanner_sampling
 from spanver.zoo.independent.oracle import counted_oracle, literal_oracle
 from spanver.zoo.independent.regressions import fit, ridge_regression
@@ -30,7 +31,7 @@ INDEPENDENT = Subject(
         each.__name__: each
         for each in (
             elliptic_norms, log_softmax, truncated_scores, kl_divergence, kl_estimate, log_coverage, fit,
-            ridge_regression, draw, draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner,
+            box_fit, ridge_regression, draw, draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner,
             covering_list, pivoted_diagonal, softmax_sample, race_sample, build_spanner,
             spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q, multi_turn,
             literal_oracle, counted_oracle,
