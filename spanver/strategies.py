@@ -170,7 +170,7 @@ def relative_features(
 
 @st.composite
 def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -> tuple[FloatArray, FloatArray, float]:
-    """Features, targets and radius of a least squares problem on the ball, of any rank and of very different scales."""
+    """Features, targets and radius of a constrained least squares problem, of any rank and of very different scales."""
     # A row is an observation with its target, so that a failing problem loses one after another.
     width = draw(st.integers(1, max_dimension)) + 1
     rows = draw(st.lists(st.lists(_GRID, min_size=width, max_size=width), min_size=1, max_size=max_rows))
