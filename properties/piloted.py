@@ -13,6 +13,7 @@ from spanver.guarantees.rounding import gamma, log_normaliser_error
 from spanver.guarantees.sampler import sampler_trials
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
+from spanver.subjects.results import DensityResult
 from spanver.values import Counts, FloatArray, RejectionRule, Responses
 from spanver.verification.check import Check, expect
 from spanver.verification.transcript import Query
@@ -71,6 +72,24 @@ def drawn_before_trials(queries: Sequence[Query], responses: int) -> FloatArray:
     return drawn
 
 
+def possible_pilots(check: Check, queries: Sequence[Query], responses: int, trials: int) -> FloatArray:
+    """What the pilot of a call may have been, shape (m, Y): how often each response was drawn.
+
+    It is what was drawn before the oracle searched. A subject that makes its own trials says by claiming A1 that its
+    first `N` draws are the pilot; otherwise any number of first draws may be.
+    """
+    if any(query.name == "sample_until" for query in queries):
+        return drawn_before_trials(queries, responses)[None]
+    drawn: list[int] = []
+    for query in queries:
+        if isinstance(query.answer, Counts):
+            drawn.extend(np.repeat([int(each) for each in query.answer.responses.ids], query.answer.counts))
+        elif query.name == "sample":
+            drawn.extend(map(int, query.answer.ids))
+    first = np.eye(responses)[drawn].cumsum(axis=0)
+    return first[trials - 1 : trials] if "A1" in check.subject.claims else first
+
+
 def expect_threshold(
     check: Check,
     rule: RejectionRule,
@@ -114,4 +133,38 @@ def expect_threshold(
         f"log of the probability to accept each response, with a pilot of {drawn}",
         given,
         f"{np.round(expected, 6).tolist()}, which is log min(1, w/(M Z))",
+    )
+
+
+def expect_ratio(
+    check: Check, result: DensityResult, pilots: FloatArray, scores: FloatArray, beta: float, score_error: FloatArray
+) -> None:
+    """Expect the ratio of a response to be `w/Z`, `Z` the mean weight of a possible pilot (R8).
+
+    Parameters
+    ----------
+    check : Check
+    result : DensityResult
+    pilots : array, shape (m, Y)
+        How often each response was drawn.
+    scores : array, shape (Y,)
+    beta : float
+    score_error : array, shape (Y,)
+        By how much the subject's scores may be off.
+    """
+    expect(len(pilots) > 0, "draws of a call", "fewer", "those of a pilot of N, and more")
+    response, unit = int(result.response), check.subject.unit
+    with np.errstate(divide="ignore"):
+        log_shares = np.log(pilots / pilots.sum(axis=1, keepdims=True))
+    means = logsumexp(log_shares + scores / beta, axis=1)
+    errors = log_normaliser_error(unit, log_shares, np.broadcast_to(scores, log_shares.shape), beta, score_error)[:, 0]
+    expected = scores[response] / beta - means
+    errors += score_error[response] / beta + gamma(16, unit) * (1.0 + abs(scores[response]) / beta + np.abs(means))
+    nearest = int(np.argmin(np.abs(result.log_ratio - expected) - errors))
+    drawn = pilots[nearest].astype(int).tolist()
+    expect(
+        bool(abs(result.log_ratio - expected[nearest]) <= errors[nearest]),
+        f"log ratio of the response {response}, with a pilot of {drawn}",
+        result.log_ratio,
+        f"{expected[nearest]:.9g}, which is log(w/Z)",
     )

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy.stats import binom
 
-from spanver.guarantees.sampler import race_samples, race_total_variation, sampler_trials
+from spanver.guarantees.sampler import (
+    density_deviation,
+    density_multiplier,
+    race_samples,
+    race_total_variation,
+    sampler_trials,
+)
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing
 from spanver.values import FloatArray
@@ -112,6 +118,47 @@ EFFECTS: Mapping[str, Callable[..., float]] = {
     "sampler-base-policy": power(0.0),
 }
 """By mutant, of an instance of the property about the sampler's target."""
+
+
+def pilot_of(draws: int) -> Callable[..., float]:
+    """Effect of so short a pilot on how often the density ratio is off by more than is allowed, two responses."""
+
+    def effect(problem: TabularProblem, failure: float) -> float:
+        base, weights, multiplier = table(problem)
+        coverage = multiplier / 4.0
+        heavy = np.arange(draws + 1)
+        means = (heavy * weights[1] + (draws - heavy) * weights[0]) / draws / (base @ weights)
+        off = np.abs(np.log(means)) > density_deviation(coverage, density_multiplier(coverage))
+        return float(binom.pmf(heavy, draws, base[1]) @ off) - failure
+
+    return effect
+
+
+def clipped(accepted: Callable[[FloatArray], Any]) -> Callable[..., float]:
+    """Effect of wrong acceptance below `M = 4C`, of the weights over the threshold, shape (2,): over all pilots."""
+
+    def effect(problem: TabularProblem, multiplier: float, failure: float, cut: int) -> float:
+        del cut
+        base, weights, _ = table(problem)
+        draws = sampler_trials(multiplier, failure)
+        chance = 0.0
+        for heavy in range(draws + 1):
+            mean = (heavy * weights[1] + (draws - heavy) * weights[0]) / draws
+            acceptance = base * accepted(weights / (multiplier * mean))
+            failed = (1.0 - acceptance.sum()) ** draws
+            share = acceptance[1] / acceptance.sum() if acceptance.sum() > 0.0 else 0.0
+            chance += float(binom.pmf(heavy, draws, base[1])) * ((1.0 - failed) * share + failed * base[1])
+        return max(base[1] - chance, chance - tilted(base, weights)[1])
+
+    return effect
+
+
+EFFECTS_OF_CLIPPING: Mapping[str, Callable[..., float]] = {
+    "sampler-drops-clipped": clipped(lambda ratios: np.where(ratios > 1.0, 0.0, ratios)),
+    "sampler-fraction-of-clipped": clipped(lambda ratios: np.where(ratios > 1.0, ratios % 1.0, ratios)),
+    "sampler-clipped-first": clipped(lambda ratios: (ratios > 1.0) * 1.0 if (ratios > 1.0).any() else ratios),
+}
+"""By mutant, of an instance of the property about multipliers below `4C`."""
 
 
 def half_on_rare(log_coverage: int) -> TabularProblem:
@@ -224,6 +271,7 @@ def race_laws(problem: TabularProblem, multiplier: float, failure: float) -> dic
 
 MISTAKES: Mapping[str, Callable[[TabularProblem, float, float], Mapping[str, FloatArray]]] = {
     "softmax_sample": sampler_laws,
+    "softmax_sample_density": sampler_laws,
     "race_sample": race_laws,
 }
 """By sampler."""

@@ -47,18 +47,38 @@ def refused_everywhere(check: Check, problem: TabularProblem, run: Callable[[Ora
         assert budget.rewards is None or spent.rewards <= budget.rewards, f"{spent.rewards} rewards on {budget}"
 
 
-@pytest.mark.guarantee("O3", needs=["softmax_sample"])
-@designed([{"problem": INSIDE, "multiplier": 2.5, "failure": 0.3}], named("sampler", "last-draw"))
-@instances(problem=tabular_problems(), multiplier=st.sampled_from([2.5, 1.0]), failure=st.sampled_from([0.9, 0.3]))
-def test_a_sampler_whose_budget_runs_out_returns_nothing(
-    check: Check, problem: TabularProblem, multiplier: float, failure: float
+SAMPLERS = instances(
+    problem=tabular_problems(), multiplier=st.sampled_from([2.5, 1.0]), failure=st.sampled_from([0.9, 0.3])
+)
+
+
+def sampler_refused_everywhere(
+    check: Check, sampler: str, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
+    """Call a sampler with enough, and with less."""
     score, seed = LinearScore(realizing(problem)), check.seed("sampler")
 
     def run(oracle: Oracle) -> None:
-        check.call("softmax_sample", oracle, oracle.prompt(), score, multiplier=multiplier, failure=failure, seed=seed)
+        check.call(sampler, oracle, oracle.prompt(), score, multiplier=multiplier, failure=failure, seed=seed)
 
     refused_everywhere(check, problem, run)
+
+
+@pytest.mark.guarantee("O3", needs=["softmax_sample"])
+@designed([{"problem": INSIDE, "multiplier": 2.5, "failure": 0.3}], named("sampler", "last-draw"))
+@SAMPLERS
+def test_a_sampler_whose_budget_runs_out_returns_nothing(
+    check: Check, problem: TabularProblem, multiplier: float, failure: float
+) -> None:
+    sampler_refused_everywhere(check, "softmax_sample", problem, multiplier, failure)
+
+
+@pytest.mark.guarantee("O3", needs=["softmax_sample_density"])
+@SAMPLERS
+def test_a_sampler_with_its_ratio_whose_budget_runs_out_returns_nothing(
+    check: Check, problem: TabularProblem, multiplier: float, failure: float
+) -> None:
+    sampler_refused_everywhere(check, "softmax_sample_density", problem, multiplier, failure)
 
 
 @pytest.mark.guarantee("O3", needs=["spanner_sampling"])

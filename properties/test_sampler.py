@@ -1,22 +1,20 @@
-"""The sampler A1 and what replaces it (R1-R3, R5, C-A1)."""
+"""The sampler A1 and what replaces it (R1-R3, R5, R10, C-A1)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from spanver.errors import NotJudgedError
 from spanver.exact.samplers import sampler_law
 from spanver.guarantees.rounding import gamma, log_softmax_error
-from spanver.guarantees.sampler import sampler_multiplier, sampler_samples, sampler_trials
-from spanver.oracle import Oracle
+from spanver.guarantees.sampler import sampler_multiplier, sampler_trials
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import realizing, tabular_problems
-from spanver.values import LinearScore, SearchResult
+from spanver.values import LinearScore
 from spanver.verification.check import Check, expect
 from spanver.verification.design import designed
 from spanver.verification.experiment import Experiment
@@ -28,7 +26,18 @@ from .designs import named
 from .drawn import table_of, with_constant
 from .piloted import LAST, drawn_before_trials, expect_threshold, heavy_and_light, rules_of, seed_of_rejections
 from .rounded import assert_near
-from .sampled import SAMPLED, call_once, coverage_of, fresh_oracle, law_of_outputs, target_of, weights_of
+from .sampled import (
+    SAMPLED,
+    between_experiment,
+    call_once,
+    coverage_of,
+    expect_cost,
+    fresh_oracle,
+    law_of_outputs,
+    outputs,
+    target_of,
+    weights_of,
+)
 
 NEGLIGIBLE = 2e-7  # of all instances together, a fifth of the default alpha
 DELTA = 0.01  # of calls at large coverage
@@ -43,21 +52,6 @@ RARER = table_of([0.95, 0.04, 0.01], [1.0, 100.0, 10_000.0])
 PEAKED = table_of([0.9, 0.08, 0.02], [1.0, 1e6, 1e12])
 
 
-class NeverAccepting:
-    """An oracle that accepts no trial: what a correct oracle does rarely."""
-
-    def __init__(self, oracle: Oracle) -> None:
-        self._oracle = oracle
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._oracle, name)
-
-    def sample_until(self, prompt: Any, rule: Any, limit: int) -> SearchResult:
-        """Charge for the trials."""
-        self._oracle.sample(prompt, rule.samples_per_try * limit)
-        return SearchResult(None, limit)
-
-
 @pytest.mark.guarantee("R1", needs=["softmax_sample"])
 @designed(
     [{"problem": MODERATE, "multiplier": 8.0, "failure": 0.3}], ["sampler-twice-the-trials", "sampler-two-pilots"]
@@ -68,18 +62,7 @@ class NeverAccepting:
 def test_a_call_costs_at_most_twice_its_pilot_and_one(
     check: Check, problem: TabularProblem, multiplier: float, failure: float
 ) -> None:
-    oracle = fresh_oracle(check, problem)
-    prompt, response = call_once(check, "softmax_sample", oracle, problem, multiplier, failure)
-    bound, cost = sampler_samples(multiplier, failure), oracle.ledger.samples
-    assert cost <= bound, f"{cost} samples, at most {bound} are allowed"
-    assert oracle.ledger.rewards == 0, "acceptance looked at rewards"
-    assert cost >= 1, "no sample was drawn"
-    assert problem.log_base[int(prompt), response] > -np.inf, f"the response {response} has base probability 0"
-    check.tightness(cost, bound)
-    unlucky = NeverAccepting(fresh_oracle(check, problem))
-    call_once(check, "softmax_sample", unlucky, problem, multiplier, failure)
-    cost = unlucky.ledger.samples
-    assert cost <= bound, f"{cost} samples when no trial is accepted, at most {bound} are allowed"
+    expect_cost(check, "softmax_sample", problem, multiplier, failure)
 
 
 @pytest.mark.guarantee("C-A1", needs=["softmax_sample"])
@@ -207,6 +190,39 @@ def test_outputs_are_as_near_to_the_target_at_large_coverage(check: Check, log_c
     multiplier = sampler_multiplier(coverage_of(problem))
     law, given = target_of(problem), {"multiplier": multiplier, "failure": DELTA, "tolerated": DELTA}
     return law_of_outputs(check, "softmax_sample", problem, law, counted=True, **given)
+
+
+@pytest.mark.guarantee("R10", needs=["softmax_sample"])
+@designed(
+    [
+        {"problem": problem, "multiplier": 1.0, "failure": 0.01, "cut": 0}
+        for problem in (
+            # What is accepted too rarely shows on a heavy response that is likely, what is too often on a rare one.
+            table_of([0.3, 0.7], [1.0, 1.5]),
+            table_of([0.1, 0.9], [1.0, 1.3]),
+            table_of([0.8, 0.2], [1.0, 4.0]),
+            table_of([0.9, 0.1], [1.0, 9.0]),
+        )
+    ],
+    sampler_mistakes.EFFECTS_OF_CLIPPING,
+)
+@experiments(
+    problem=SAMPLED, multiplier=st.sampled_from([1.0, 2.0]), failure=st.sampled_from([0.9, 0.01]), cut=st.integers(0, 1)
+)
+def test_outputs_are_between_the_base_policy_and_the_target_whatever_the_multiplier(
+    check: Check, problem: TabularProblem, multiplier: float, failure: float, cut: int
+) -> Experiment:
+    """The probability of the responses of the highest scores; multipliers are below those that R3 needs."""
+    scores = problem.features[0] @ realizing(problem)
+    levels = np.unique(scores)
+    event = (scores >= levels[max(1, len(levels) - 1 - cut)]).astype(int)
+    low, high = (float(law @ event) for law in (np.exp(problem.log_base[0]), target_of(problem)))
+    if low < check.discrepancy and high > 1.0 - check.discrepancy:
+        reject()  # no violation of this size is possible
+    observe = outputs(check, "softmax_sample", problem, multiplier, failure)
+    given = f"C = {coverage_of(problem):.4g}, M = {multiplier:g}, delta = {failure:g}"
+    of = f"responses {np.flatnonzero(event).tolist()}, of the highest scores ({given})"
+    return between_experiment(check, lambda count, seed: event[observe(count, seed)], low, high, of=of)
 
 
 @pytest.mark.guarantee("R5", needs=["softmax_sample"])

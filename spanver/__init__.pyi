@@ -12,6 +12,8 @@ from .learners.multi_turn import MultiTurnSettings as MultiTurnSettings
 from .learners.multi_turn import multi_turn as multi_turn
 from .learners.online_dpo import online_dpo as online_dpo
 from .learners.passive import passive_learner as passive_learner
+from .learners.softmax_sampler import softmax_sample as softmax_sample
+from .learners.softmax_sampler import softmax_sample_density as softmax_sample_density
 from .learners.spanner_sampling import Settings as Settings
 from .learners.spanner_sampling import spanner_sampling as spanner_sampling
 from .learners.xpo import xpo as xpo

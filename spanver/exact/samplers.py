@@ -102,16 +102,46 @@ def sampler_law(base: FloatArray, f: FloatArray, beta: float, multiplier: float,
     require(base.ndim == 1 and bool((base > 0).all()), "base", base, "a vector of positive probabilities")
     require(f.shape == base.shape, "the shape of f", f.shape, str(base.shape))
     require_probability("delta", delta)
-    trials = sampler_trials(multiplier, delta)
-    pilots = _compositions(trials, len(base))
-    log_probability = gammaln(trials + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base)
+    pilots, probability = every_pilot(base, sampler_trials(multiplier, delta))
     laws, all_fail, hit = law_given_pilot(base, f / beta, pilots, multiplier)
-    probability = np.exp(log_probability)
     return SamplerLaw(
         law=probability @ laws,
         fallback_probability=float(probability @ all_fail),
         expected_trials=float(probability @ ((1.0 - all_fail) / hit)),
     )
+
+
+def every_pilot(base: FloatArray, draws: int) -> tuple[FloatArray, FloatArray]:
+    """Every pilot of so many draws, and its probability: shapes (m, n) and (m,).
+
+    Parameters
+    ----------
+    base : array, shape (n,)
+        Base probabilities, all positive.
+    draws : int
+
+    Examples
+    --------
+    >>> pilots, probability = every_pilot(np.array([0.25, 0.75]), 2)
+    >>> pilots.tolist(), probability.round(6).tolist()
+    ([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]], [0.5625, 0.375, 0.0625])
+    """
+    pilots = _compositions(draws, len(base))
+    return pilots, np.exp(gammaln(draws + 1) - gammaln(pilots + 1).sum(axis=1) + pilots @ np.log(base))
+
+
+def log_pilot_means(exponents: FloatArray, pilots: FloatArray | IntArray) -> FloatArray:
+    """Logarithm of the mean weight of each pilot, `log Z`, shape (m, 1).
+
+    Parameters
+    ----------
+    exponents : array, shape (n,) or (m, n)
+        `f/beta`, of all pilots or of each.
+    pilots : array, shape (m, n)
+        How often each response came in each pilot; equally many draws in all.
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(logsumexp(np.log(pilots) - np.log(pilots[0].sum()) + exponents, axis=1, keepdims=True))
 
 
 def law_given_pilot(
@@ -140,9 +170,7 @@ def law_given_pilot(
         Probability that one trial accepts.
     """
     trials = int(pilots[0].sum())
-    with np.errstate(divide="ignore"):
-        log_mean = logsumexp(np.log(pilots) - np.log(trials) + exponents, axis=1, keepdims=True)
-    acceptance = base * np.exp(np.minimum(0.0, exponents - np.log(multiplier) - log_mean))
+    acceptance = base * np.exp(np.minimum(0.0, exponents - np.log(multiplier) - log_pilot_means(exponents, pilots)))
     hit = np.minimum(acceptance.sum(axis=1, keepdims=True), 1.0)
     with np.errstate(divide="ignore"):
         all_fail = np.exp(trials * np.log1p(-hit))

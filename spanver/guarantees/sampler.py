@@ -1,7 +1,7 @@
-"""Samplers (R1 to R6) and their bounds, as functions of numbers.
+"""Samplers (R1 to R10) and their bounds, as functions of numbers.
 
 Counts are Python integers and may pass `2**63`. Every argument is validated on entry: one out of range raises
-`ArgumentError`. R4 is `[ours]`.
+`ArgumentError`. R4 and R10 are `[ours]`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,38 @@ def sampler_multiplier(coverage: float) -> float:
     """
     require_coverage("coverage", coverage)
     return 4.0 * coverage
+
+
+def density_multiplier(coverage: float) -> float:
+    """Return `4C^2`, the least multiplier for which R9 promises a density ratio near `pi_f/pi_ref` `[paper]`.
+
+    Parameters
+    ----------
+    coverage : float
+        `C(pi_f|x)`, at least 1.
+    """
+    require_coverage("coverage", coverage)
+    return 4.0 * coverage * coverage
+
+
+def density_deviation(coverage: float, multiplier: float) -> float:
+    """Return `C sqrt(2/M)`, by which R9 allows the log of a density ratio to be off `[paper: (30), p. 37]`.
+
+    Parameters
+    ----------
+    coverage : float
+        `C(pi_f|x)`, at least 1.
+    multiplier : float
+        `M`, at least 1; the promise needs `M >= 4 C^2`.
+
+    Examples
+    --------
+    >>> round(density_deviation(3.0, density_multiplier(3.0)), 6)  # whatever the coverage
+    0.707107
+    """
+    require_coverage("coverage", coverage)
+    require_real("multiplier", multiplier, least=1.0)
+    return coverage * math.sqrt(2.0 / multiplier)
 
 
 def race_total_variation(coverage: float, draws: int) -> float:
@@ -147,5 +179,17 @@ GUARANTEES = (
         "A sampler without replacement draws the set that successive draws give, each in proportion to the weights of "
         "the outcomes that are left; the same seed gives the same set.",
         BOTH, "", STANDARD),
+    Guarantee("R8", GROUP, "density ratio of the call's own pilot",
+        "The ratio that comes with a response y, the fallback too, is rho = w(y)/Z with the mean weight Z of the pilot "
+        "of the same call. So rho is between e^{-osc(f)/beta} and e^{osc(f)/beta}, always.",
+        EXACT, "FMR25 Algorithm 2, p. 37, and Theorem F.1, p. 36", PAPER),
+    Guarantee("R9", GROUP, "density ratio near the true one",
+        "M >= 4 C(pi_f|x)^2 implies abs(log rho - log(pi_f/pi_ref)) <= C sqrt(2/M) but for a probability of delta.",
+        STATISTICAL, "FMR25 (30), p. 37", PAPER, density_deviation),
+    Guarantee("R10", GROUP, "between the base policy and the target",
+        "For every M > 0 and N >= 1, law/pi_ref does not fall with f and law/pi_f does not rise. So the probability of "
+        "f >= s is between those of pi_ref and pi_f for all s; law/pi_ref <= C(pi_f|x), "
+        "law/pi_f <= e^{(max f - f)/beta} and KL(law || pi_ref) <= KL(pi_f || pi_ref).",
+        STATISTICAL, "in place of the density ratio of FMR25 Lemma F.1, p. 38", OURS),
 )
 # fmt: on

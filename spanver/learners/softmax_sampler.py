@@ -1,13 +1,15 @@
 """A1, SoftmaxSampler: rejection sampling from a softmax policy with a normaliser estimated by a pilot.
 
-`[paper: Algorithm 1, p. 36]`. A call takes at most `2N + 1` samples (R1); given the
-pilot, the law of an accepted response is exactly `pi_f` where `M Z` is at least every weight (R2); `M >= 4 C(pi_f|x)`
-puts the law within total variation `delta` of `pi_f` (R3).
+`[paper: Algorithm 1, p. 36]`, and with the density ratio of the response `[paper: Algorithm 2, p. 37]`. A call takes at
+most `2N + 1` samples (R1); given the pilot, the law of an accepted response is exactly `pi_f` where `M Z` is at least
+every weight (R2); `M >= 4 C(pi_f|x)` puts the law within total variation `delta` of `pi_f` (R3); whatever `M`, it is
+between `pi_ref` and `pi_f` (R10). The ratio is `w(y)/Z` (R8), near `pi_f/pi_ref` where `M >= 4 C(pi_f|x)^2` (R9).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,10 +32,27 @@ def sampler_trials(multiplier: float, failure: float) -> int:
     return math.ceil(4.0 * multiplier * math.log(4.0 / failure))
 
 
-def softmax_sample(
+@dataclass(frozen=True, eq=False, slots=True)
+class DensitySample:
+    """A response of A1, and an estimate of how much likelier `pi_f` makes it than the base policy.
+
+    Attributes
+    ----------
+    response : Response
+        Its `outcome` says whether it was accepted, accepted with `w > M Z` (clipped), or the fallback.
+    log_ratio : float
+        `log(w(y)/Z)` with the mean weight `Z` of the call's own pilot, for the fallback too (R8): an estimate of
+        `log(pi_f(y|x)/pi_ref(y|x))`.
+    """
+
+    response: Response
+    log_ratio: float
+
+
+def softmax_sample_density(
     oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int = 0
-) -> Response:
-    """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1).
+) -> DensitySample:
+    """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)`, with its density ratio (A1).
 
     Parameters
     ----------
@@ -43,16 +62,22 @@ def softmax_sample(
     score : Score
         `f`.
     multiplier : float
-        `M`, at least 1; `4 C(pi_f|x)` for the guarantee.
+        `M`, at least 1; `4 C(pi_f|x)` for the law that is promised, `4 C(pi_f|x)^2` for the ratio.
     failure : float
         `delta`, strictly between 0 and 1.
     seed : int
         Ignored: this sampler has no randomness of its own. Accepted so that all samplers share one signature.
 
-    Returns
-    -------
-    Response
-        Its `outcome` says whether it was accepted, accepted with `w > M Z` (clipped), or the fallback.
+    Examples
+    --------
+    >>> from spanver.oracles.literal import literal_oracle
+    >>> from spanver.problems.families.random_tables import random_problem
+    >>> from spanver.values import LinearScore
+    >>> oracle = literal_oracle(random_problem(0), seed=1)
+    >>> score = LinearScore(np.zeros(oracle.dimension))
+    >>> sample = softmax_sample_density(oracle, oracle.prompt(), score, multiplier=16.0, failure=0.1)
+    >>> round(abs(sample.log_ratio), 12)  # all weights are 1
+    0.0
     """
     trials = sampler_trials(multiplier, failure)
     pilot = oracle.sample_counts(prompt, trials)
@@ -60,10 +85,20 @@ def softmax_sample(
     log_mean_weight = float(log_normaliser(log_share, score.of(pilot.responses.features), oracle.beta))
     log_threshold = math.log(multiplier) + log_mean_weight
     found = oracle.sample_until(prompt, RejectionRule(score, log_threshold), trials)
+    drawn = oracle.sample(prompt, 1) if found.responses is None else found.responses
+    log_weight = float(score.of(drawn.features)[0]) / oracle.beta
     if found.responses is None:
-        fallback = oracle.sample(prompt, 1)[0]
-        return Response(fallback.id, fallback.features, Outcome.FALLBACK)
-    accepted = found.responses[0]
-    log_weight = float(score.of(found.responses.features)[0]) / oracle.beta
-    outcome = Outcome.CLIPPED if log_weight > log_threshold else Outcome.ACCEPTED
-    return Response(accepted.id, accepted.features, outcome)
+        outcome = Outcome.FALLBACK
+    else:
+        outcome = Outcome.CLIPPED if log_weight > log_threshold else Outcome.ACCEPTED
+    return DensitySample(Response(drawn.ids[0], drawn.features[0], outcome), log_weight - log_mean_weight)
+
+
+def softmax_sample(
+    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int = 0
+) -> Response:
+    """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1).
+
+    Parameters are those of `softmax_sample_density`, of which it returns the response.
+    """
+    return softmax_sample_density(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed).response

@@ -18,6 +18,7 @@ from spanver.errors import ArgumentError, ContractError
 from spanver.subjects.results import (
     baseline,
     best_of_n,
+    density,
     extended_number,
     identity,
     index_rows,
@@ -220,6 +221,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("covering_list", _VECTORS | _plain("ridge nu"), {}, _CHOSEN, indices),
     Function("pivoted_diagonal", _VECTORS, {}, "abs diagonal of R", vector),
     Function("softmax_sample", _SAMPLER, _plain("multiplier failure seed"), "a response, or its id", identity),
+    Function("softmax_sample_density", _SAMPLER, _plain("multiplier failure seed"),
+             "a response, or its id, and its log ratio: response, log_ratio", density),
     Function("race_sample", _SAMPLER, _plain("multiplier failure seed"), "a response, or its id", identity),
     Function("build_spanner", _ORACLE, _plain("prompts pairs_per_prompt nu ridge seed"), "a spanner", spanner),
     Function("spanner_sampling", _ORACLE, _plain("seed") | _SETTINGS,

@@ -23,7 +23,7 @@ from spanver.learners.multi_turn import multi_turn
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
 from spanver.learners.race_sampler import race_sample
-from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.softmax_sampler import softmax_sample, softmax_sample_density
 from spanver.learners.spanner import build_spanner
 from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.learners.xpo import xpo
@@ -57,6 +57,7 @@ subject = Subject(
             draw_batch,
             draw_distinct,
             softmax_sample,
+            softmax_sample_density,
             race_sample,
             build_spanner,
             spanner_sampling,

@@ -14,6 +14,20 @@ from spanver.validation import read_only, require, to_array
 from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
 
 
+@dataclass(frozen=True)
+class DensityResult:
+    """A response and its density ratio (R8).
+
+    Attributes
+    ----------
+    response : ResponseId
+    log_ratio : float
+    """
+
+    response: ResponseId
+    log_ratio: float
+
+
 @dataclass(frozen=True, eq=False)
 class SpannerResult:
     """The part of a spanner that is judged: `K` accepted pairs, and `Sigma`.
@@ -132,6 +146,13 @@ def identity(value: Any) -> ResponseId:
     if isinstance(value, Mapping) or hasattr(value, "id"):
         value = _part(value, "id")
     return value if isinstance(value, str) else operator.index(value)
+
+
+def density(value: Any) -> DensityResult:
+    """A response, or its id, with its density ratio in logs."""
+    log_ratio = float(_part(value, "log_ratio"))
+    require(np.isfinite(log_ratio), "log_ratio", log_ratio, "finite")
+    return DensityResult(identity(_part(value, "response")), log_ratio)
 
 
 def spanner(value: Any) -> SpannerResult:

@@ -14,6 +14,7 @@ from spanver.subjects.contract import Subject
 from spanver.validation import require
 from spanver.zoo import (
     baselines,
+    density,
     exploration,
     finite_laws,
     identities,
@@ -32,8 +33,8 @@ from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
-    identities, oracle, oracle_answers, oracle_searches, sampler, finite_laws, spanner, spanning_sets, regressions,
-    exploration, baselines, tokens, independent_mutants,
+    identities, oracle, oracle_answers, oracle_searches, sampler, density, finite_laws, spanner, spanning_sets,
+    regressions, exploration, baselines, tokens, independent_mutants,
 )  # fmt: skip
 
 

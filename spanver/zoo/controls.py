@@ -21,6 +21,7 @@ from spanver.parameter_sets import Ball, ParameterSet
 from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 from spanver.zoo.algebra import covariance, symmetric_inverse
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
+from spanver.zoo.density import sampler_with_ratio
 from spanver.zoo.exploration import phase_two
 from spanver.zoo.mutant import Mutant, changed
 from spanver.zoo.oracle_searches import searching_oracle
@@ -158,13 +159,15 @@ _EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
 
 # fmt: off
 CONTROLS: tuple[Mutant, ...] = (
-    _control("sampler", "writes A1 anew with every step in the open", "R1 R2 R3 R5", softmax_sample=sampler),
-    _control("own-trials", "accepts plain draws of A1 by its own random numbers", "R1 R2 R3 R5",
+    _control("sampler", "writes A1 anew with every step in the open", "R1 R2 R3 R5 R10", softmax_sample=sampler),
+    _control("own-trials", "accepts plain draws of A1 by its own random numbers", "R1 R2 R3 R5 R10",
         softmax_sample=drawn_sampler),
-    _control("reused-pilot", "reuses the draws of the pilot as trials, which only the ledger shows", "R1 R2 R3",
+    _control("reused-pilot", "reuses the draws of the pilot as trials, which only the ledger shows", "R1 R2 R3 R10",
         softmax_sample=partial(drawn_sampler, reuse=True)),
     _control("blocks-of-trials", "draws trials of A1 in blocks of three, so that they cost what is drawn ahead",
-        "R1 R2 R3 R5", softmax_sample=partial(drawn_sampler, block=3)),
+        "R1 R2 R3 R5 R10", softmax_sample=partial(drawn_sampler, block=3)),
+    _control("ratio", "writes A1 with its density ratio anew, with every step in the open", "R1 R3 R8 R9 O3 C-A1",
+        softmax_sample_density=sampler_with_ratio),
     _control("running-race", "races draw by draw, with exponential keys in place of logarithms of uniform numbers",
         "R4 C-A1r", race_sample=_running_race),
     _control("choice", "draws as NumPy's generators do", "R6", draw=_choice),

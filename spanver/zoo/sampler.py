@@ -178,6 +178,10 @@ def _largest(pilot: Counts, score: Score, beta: float) -> float:
     return float(score.of(pilot.responses.features).max()) / beta
 
 
+def _fraction(ratios: FloatArray) -> FloatArray:
+    return np.where(ratios > 1.0, ratios % 1.0, ratios)
+
+
 class EarlierMean:
     """The pilot's mean weight of an earlier call: of the first one, or of the one before."""
 
@@ -270,6 +274,13 @@ MUTANTS: tuple[Mutant, ...] = (
         accepts=lambda _, acceptance: acceptance > 0),
     _by_drawing("uniform-not-logged", "compares the uniform number with the logarithm of the ratio", "R2 R3",
         accepts=lambda log_uniforms, acceptance: np.exp(log_uniforms) <= acceptance),
+    _by_drawing("drops-clipped", "rejects a trial whose weight is above the threshold", "R10",
+        accepts=lambda log_uniforms, acceptance: (log_uniforms <= acceptance) & (acceptance <= 0.0)),
+    _by_drawing("fraction-of-clipped", "accepts a weight above the threshold by the fraction of the ratio", "R10",
+        accepts=lambda log_uniforms, acceptance: np.exp(log_uniforms) <= _fraction(np.exp(acceptance))),
+    _by_drawing("clipped-first", "takes the first trial whose weight is above the threshold, where there is one", "R10",
+        accepts=lambda log_uniforms, acceptance:
+            acceptance > 0.0 if (acceptance > 0.0).any() else log_uniforms <= acceptance),
     _by_drawing("first-rejected", "returns the first trial where none is accepted, not a fresh draw", "C-A1",
         finish=lambda *parts: parts[-1][0]),
     _by_drawing("clipped-exponents", "clips exponents at 50 before anything is subtracted", "R5",

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import dataclass
 from decimal import MIN_EMIN, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -16,9 +17,9 @@ from laws import assert_law
 from text_cases import race_by_quadrature
 
 from spanver.errors import ArgumentError
-from spanver.exact.samplers import log_law_of_best, race_law, sampler_law
+from spanver.exact.samplers import every_pilot, law_given_pilot, log_law_of_best, log_pilot_means, race_law, sampler_law
 from spanver.exact.tabular import gap, log_law
-from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.oracle import Ledger
 from spanver.oracles.literal import literal_oracle
 from spanver.policies import BestOfN, sample_policy
@@ -225,6 +226,137 @@ def test_the_law_of_the_sampler_does_not_change_with_a_constant_in_the_score() -
         after = sampler_law(base, f + shift, 0.5, 2.0, 0.5)
         assert after.law == pytest.approx(before.law, rel=1e-10, abs=0.0)
         assert after.fallback_probability == pytest.approx(before.fallback_probability, rel=1e-9, abs=0.0)
+
+
+def law_of_two(rare: Decimal, log_weight: Decimal, multiplier: Decimal, trials: int) -> tuple[Decimal, Decimal]:
+    """Probability of the first of two responses, and KL to the base policy, over every pilot, in 60 digits.
+
+    The first has this base probability and log weight, the second the log weight 0.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        weight, probability = log_weight.exp(), Decimal(0)
+        for heavy in range(trials + 1):
+            chance = math.comb(trials, heavy) * rare**heavy * (1 - rare) ** (trials - heavy)
+            threshold = multiplier * (heavy * weight + (trials - heavy)) / trials
+            one, two = rare * min(Decimal(1), weight / threshold), (1 - rare) * min(Decimal(1), 1 / threshold)
+            failed = (1 - one - two) ** trials
+            probability += chance * ((1 - failed) * one / (one + two) + failed * rare)
+        rest = 1 - probability
+        return probability, probability * (probability / rare).ln() + rest * (rest / (1 - rare)).ln()
+
+
+def law_of_any(base: FloatArray, exponents: FloatArray, multiplier: float, trials: int) -> FloatArray:
+    """Law of A1 for any multiplier above 0 and any number of draws and trials."""
+    pilots, probability = every_pilot(base, trials)
+    law: FloatArray = probability @ law_given_pilot(base, exponents, pilots, multiplier)[0]
+    return law
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "trials", "probability", "divergence"),
+    [
+        ("0.1", 1, 0.2, 0.0),  # every trial is accepted: the base policy
+        ("1", 5, 0.335726637390, 0.050399288),
+        ("2", 20, 0.523868169681, 0.257371673),
+        ("12.975712885689", 108, 0.648678511418, 0.474142057),  # 4C, and N for delta = 0.5
+    ],
+)
+def test_laws_at_any_multiplier_are_those_of_sixty_digits(
+    multiplier: str, trials: int, probability: float, divergence: float
+) -> None:
+    exact, kl = law_of_two(Decimal("0.2"), Decimal(2), Decimal(multiplier), trials)
+    law = law_of_any(np.array([0.2, 0.8]), np.array([2.0, 0.0]), float(multiplier), trials)
+    assert law == pytest.approx([float(exact), float(1 - exact)], rel=1e-12)
+    assert float(exact) == pytest.approx(probability, abs=5e-13)
+    assert float(kl) == pytest.approx(divergence, abs=5e-10)
+    target = 0.2 * math.exp(2) / (0.2 * math.exp(2) + 0.8)
+    assert target == pytest.approx(0.648785644284, abs=5e-13)
+    assert probability <= target
+    assert divergence <= 0.474356298
+
+
+def test_the_ratio_that_lemma_f_1_bounds_too_low_is_that_of_sixty_digits() -> None:
+    # Two responses of scores R_max and -R_max = -10 beta, delta = 0.999, M = 4C.
+    for trials, ratio, printed in ((22, 865442, 484582), (23, 649082, 506609)):
+        with localcontext() as context:
+            context.prec = 60
+            rare, weight = Decimal("1e-9"), Decimal(-20).exp()  # over that of the other
+            normaliser = rare * weight + 1 - rare
+            found, _ = law_of_two(rare, Decimal(-20), 4 / normaliser, trials)
+            over = found / (rare * weight / normaliser)
+            assert round(over) == ratio
+            assert round(Decimal(10).exp() * trials) == printed < ratio
+            assert over <= 1 / weight
+
+
+def test_the_law_is_between_the_base_policy_and_the_target_at_any_multiplier() -> None:
+    generator, nearest = np.random.default_rng(4), np.zeros(2)
+    for _ in range(400):
+        size = int(generator.integers(2, 4))
+        base = generator.dirichlet(np.full(size, 0.5)) + 1e-12
+        base /= base.sum()
+        exponents = np.sort(generator.normal(size=size)) * generator.choice([0.1, 1.0, 6.0])
+        multiplier, trials = float(np.exp(generator.uniform(-4.0, 4.0))), int(generator.integers(1, 16))
+        law = law_of_any(base, exponents, multiplier, trials)
+        log_target = np.log(base) + exponents
+        target = np.exp(log_target - np.logaddexp.reduce(log_target))
+        coverage = float((target / base).max())
+        assert (np.diff(np.log(law / base)) >= -1e-11).all()
+        assert (np.diff(np.log(law / target)) <= 1e-11).all()
+        assert (law / base).max() <= coverage * (1 + 1e-11)
+        assert (law / target <= np.exp(exponents.max() - exponents) * (1 + 1e-11)).all()
+        assert law @ np.log(law / base) <= target @ np.log(target / base) + 1e-11
+        nearest = np.maximum(nearest, [(law / target).min(), (law / base).min()])
+    assert (nearest > 0.999).all()  # both ends are reached
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How much of its bound each quantity of A1 reaches on a table of two responses."""
+
+    below: float
+    hellinger: float
+    divergence: float
+    mean_log_ratio: float
+
+
+def reached(rare: float, log_weight: float, delta: float) -> Reached:
+    base, exponents = np.array([1.0 - rare, rare]), np.array([0.0, log_weight])
+    weights = np.exp(exponents - log_weight)
+    target = base * weights / (base @ weights)
+    coverage = float((target / base).max())
+    law = sampler_law(base, exponents, 1.0, 4.0 * coverage, delta).law
+    multiplier = 4.0 * coverage**2
+    trials = sampler_trials(multiplier, delta)
+    pilots, probability = every_pilot(base, trials)
+    laws, _, _ = law_given_pilot(base, exponents, pilots, multiplier)
+    mean_log_ratio = float(probability @ (laws @ exponents - log_pilot_means(exponents, pilots)[:, 0]))
+    whole = probability @ laws
+    # Lemma F.2, with B/beta = log_weight/2 after a constant is subtracted from the scores
+    allowed = coverage * math.sqrt(2.0 / multiplier)
+    allowed += 4.0 * (log_weight + math.log(4.0 * multiplier * math.log(4.0 / delta))) * delta
+    return Reached(
+        below=float((1.0 - law / target).max()) / delta,
+        hellinger=float(((np.sqrt(law) - np.sqrt(target)) ** 2).sum()) / (2.0 * delta),
+        divergence=float(law @ np.log(law / target)) / (2.0 * (2.0 + log_weight) * delta),
+        mean_log_ratio=abs(mean_log_ratio - float(whole @ np.log(whole / base))) / allowed,
+    )
+
+
+def test_the_law_keeps_what_theorem_f_2_and_lemmas_f_1_and_f_2_promise_with_room_to_spare() -> None:
+    tables = [
+        (rare, log_weight, delta)
+        for rare in (0.01, 0.05, 0.3, 0.5, 0.9)
+        for log_weight in (0.5, 2.0, 4.0, 30.0)
+        for delta in (0.9999, 0.5, 0.01)
+        if 64.0 * math.log(4.0 / delta) / rare**2 <= 4e4  # draws of a pilot
+    ]
+    found = [reached(*each) for each in [*tables, (0.01, 30.0, 0.9999)]]
+    assert 0.005 < max(each.below for each in found) < 0.0055
+    assert 0.0025 < max(each.hellinger for each in found) < 0.0028
+    assert 0.0015 < max(each.divergence for each in found) < 0.0017
+    assert 0.0008 < max(each.mean_log_ratio for each in found) < 0.0012
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 from scipy import stats
 
 from spanver.guarantees.sampler import (
+    density_deviation,
+    density_multiplier,
     race_draws,
     race_samples,
     race_total_variation,
@@ -119,3 +121,29 @@ def test_the_race_law_agrees_with_simulation() -> None:
     best = np.argmax(weights[responses] / (1.0 - rng.random((runs, draws))), axis=1)
     counts = np.bincount(responses[np.arange(runs), best], minlength=3)
     assert stats.chisquare(counts, runs * race_law(base, weights, draws)).pvalue > 1e-6
+
+
+def chance_of_deviation(share: float, log_weight: float, draws: int, allowed: float) -> float:
+    """Exact probability that the log of a pilot's mean weight is off by more, of a base policy on two responses."""
+    heavy = np.arange(draws + 1)
+    mean = share + (1.0 - share) * math.exp(-log_weight)
+    means = (heavy + (draws - heavy) * math.exp(-log_weight)) / draws
+    return float(stats.binom.pmf(heavy, draws, share) @ (np.abs(np.log(means / mean)) > allowed))
+
+
+@pytest.mark.parametrize("delta", [0.9, 0.1, 1e-3, 1e-6])
+def test_density_ratios_are_off_by_more_than_is_allowed_with_at_most_the_failure_probability(delta: float) -> None:
+    sharper = []
+    for share in (0.05, 0.2, 0.45, 0.8):
+        for log_weight in (0.3, 2.0, 40.0):
+            coverage = 1.0 / (share + (1.0 - share) * math.exp(-log_weight))
+            multiplier = density_multiplier(coverage)
+            draws, allowed = sampler_trials(multiplier, delta), density_deviation(coverage, multiplier)
+            assert chance_of_deviation(share, log_weight, draws, allowed) <= delta
+            assert chance_of_deviation(share, log_weight, draws, 0.276 * allowed) <= delta / 2
+            quarter = -math.log1p(-coverage / math.sqrt(8.0 * multiplier))
+            assert quarter <= 0.276 * allowed
+            sharper.append(chance_of_deviation(share, log_weight, draws, quarter) / (delta / 2))
+            sharper.append(chance_of_deviation(share, log_weight, draws, 0.85 * quarter) / (delta / 2))
+    assert max(sharper[::2]) <= 1.0
+    assert delta > 1e-6 or max(sharper[1::2]) > 1.0  # nearly attained where delta is small

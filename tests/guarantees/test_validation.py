@@ -23,6 +23,8 @@ BOUNDS: dict[str, Callable[..., Any]] = {
 
 INSIDE: dict[str, dict[str, Any]] = {
     "confidence_radius": {"ridge": 1.0, "radius": 1.0, "reward_range": 1.0, "delta": 0.1, "log_det_ratio": 2.0},
+    "density_deviation": {"coverage": 4.0, "multiplier": 64.0},
+    "density_multiplier": {"coverage": 4.0},
     "derived_parameters": {
         "eps": 0.2,
         "delta": 0.1,

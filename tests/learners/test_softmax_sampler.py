@@ -36,7 +36,7 @@ from spanver.exact.samplers import sampler_law
 from spanver.guarantees import sampler
 from spanver.guarantees.sampler import race_samples
 from spanver.learners.race_sampler import race_sample, race_size
-from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
+from spanver.learners.softmax_sampler import sampler_trials, softmax_sample, softmax_sample_density
 from spanver.oracle import Ledger
 from spanver.oracles.counted import counted_oracle
 from spanver.values import Counts, LinearScore, Outcome, RejectionRule, Responses, Score, SearchResult, TruncatedScore
@@ -237,6 +237,42 @@ def test_when_every_trial_fails_one_fresh_draw_is_returned() -> None:
     assert (response.id, response.outcome) == (2, Outcome.FALLBACK)
     assert [query[0] for query in oracle.queries] == ["sample_counts", "sample_until", "sample"]
     assert oracle.queries[2] == ("sample", 0, 1)
+
+
+@pytest.mark.parametrize("shift", [0.0, 2500.0, -2500.0])
+@pytest.mark.parametrize("accepted", [0, 1, 2, None])
+def test_a_ratio_is_the_weight_over_the_pilots_mean_also_for_the_fallback(accepted: int | None, shift: float) -> None:
+    for pilot in compositions(9, 3):
+        oracle: Any = Pilot({y: count for y, count in enumerate(pilot) if count > 0}, accepted)
+        sample = softmax_sample_density(oracle, 0, linear(shift), multiplier=1.25, failure=0.75)
+        response = 2 if accepted is None else accepted  # the fresh draw is 2
+        mean = sum(count * math.exp(f / BETA) for count, f in zip(pilot, F, strict=True)) / 9
+        assert sample.response.id == response
+        assert sample.log_ratio == pytest.approx(F[response] / BETA - math.log(mean), rel=1e-13, abs=4e-12)
+        assert abs(sample.log_ratio) <= (max(F) - min(F)) / BETA + 4e-12  # scores are up to 10^4 betas
+
+
+@each_oracle
+def test_responses_with_ratios_are_those_without_query_by_query(make: MakeOracle) -> None:
+    seen = []
+    samplers: tuple[Sampler, ...] = (
+        softmax_sample,
+        lambda *given, **named: softmax_sample_density(*given, **named).response,
+    )
+    for sample in samplers:
+        oracle = opened(make, table(), 48)
+        drawn = [sample(oracle, 0, linear(), multiplier=1.0, failure=0.9) for _ in range(200)]
+        seen.append([*((each.id, each.outcome) for each in drawn), oracle.ledger])
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("multiplier", 0.99), ("failure", 1.0)])
+def test_a_multiplier_or_failure_out_of_range_is_refused_before_anything_is_drawn(name: str, value: float) -> None:
+    oracle: Any = Pilot({0: 9}, 0)
+    settings: dict[str, Any] = {"multiplier": 1.25, "failure": 0.75, name: value}
+    with pytest.raises(ArgumentError, match=f"{name} is {value}"):
+        softmax_sample_density(oracle, 0, linear(), **settings)
+    assert oracle.queries == []
 
 
 @pytest.mark.parametrize("shift", [2500.0, -2500.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from spanver.errors import ContractError
 from spanver.subjects.contract import result_of
-from spanver.values import Prefix
+from spanver.subjects.results import DensityResult
+from spanver.values import Prefix, Response
 
 
 def token(identity: int, features: list[float]) -> dict[str, Any]:
@@ -60,3 +62,24 @@ def test_draws_of_another_form_break_the_contract(function: str, result: Any) ->
     assert result_of("draw_batch", [[0, 2], [1, 1]]).tolist() == [[0, 2], [1, 1]]
     with pytest.raises(ContractError, match=f"{function} broke the contract"):
         result_of(function, result)
+
+
+@pytest.mark.parametrize("response", [3, {"id": 3}, Response(3, np.zeros(2))])
+def test_a_response_with_its_ratio_may_be_an_id_or_have_one(response: Any) -> None:
+    for value in ({"response": response, "log_ratio": -1}, SimpleNamespace(response=response, log_ratio=-1.0)):
+        assert result_of("softmax_sample_density", value) == DensityResult(3, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ({"response": 3}, "log_ratio"),
+        ({"log_ratio": 0.0}, "response"),
+        ({"response": 3, "log_ratio": np.nan}, "finite"),
+        ({"response": 3, "log_ratio": -np.inf}, "finite"),
+        ((3, 0.0), "response|log_ratio"),
+    ],
+)
+def test_a_response_without_a_finite_ratio_breaks_the_contract(value: Any, named: str) -> None:
+    with pytest.raises(ContractError, match=named):
+        result_of("softmax_sample_density", value)

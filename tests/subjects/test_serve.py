@@ -62,7 +62,7 @@ def test_the_server_returns_what_the_reference_returns(served: Subject, name: st
     np.testing.assert_array_equal(call(served, name, *PLAIN_CALLS[name]), expected)
 
 
-@pytest.mark.parametrize("name", ["softmax_sample", "race_sample"])
+@pytest.mark.parametrize("name", ["softmax_sample", "softmax_sample_density", "race_sample"])
 def test_samples_through_the_server_are_those_of_the_reference(served: Subject, name: str) -> None:
     def drawn(subject: Subject) -> list[Any]:
         oracle = counted_oracle(small_problem(3), seed=4)

@@ -142,6 +142,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "covering_list": ("covering_list", lambda run: run(_FEATURES, 1.0, 0.95)),
     "pivoted_diagonal": ("pivoted_diagonal", lambda run: run(np.diag([2.0, 1.0]))),
     "softmax_sample": ("softmax_sample", _sampled),
+    "softmax_sample_density": ("softmax_sample_density", _sampled),
     "race_sample": ("race_sample", _sampled),
     "build_spanner": (
         "build_spanner",

@@ -17,7 +17,15 @@ from spanver.zoo.independent.algebra import draw, kl_divergence, places, quadrat
 from spanver.zoo.independent.baselines import xpo
 from spanver.zoo.independent.exploration import Moments, build_spanner, inverted_sigma, spanner_sampling, tried_pair
 from spanver.zoo.independent.oracle import Found, literal_oracle
-from spanver.zoo.independent.samplers import drawn_pilot, log_threshold, race_sample, softmax_sample, tried
+from spanver.zoo.independent.samplers import (
+    drawn_pilot,
+    log_threshold,
+    race_sample,
+    size_of,
+    softmax_sample,
+    softmax_sample_density,
+    tried,
+)
 from spanver.zoo.independent.subject import INDEPENDENT
 from spanver.zoo.independent.tokens import multi_turn
 from spanver.zoo.mutant import Mutant, changed, mutants_of
@@ -82,6 +90,11 @@ def _one_of_a_batch(oracle: Any, prompt: Any, score: Score, threshold: float, li
     uniforms = 1.0 - np.random.default_rng([seed, 15]).random(limit)
     accepted = np.log(uniforms) <= score.of(fresh.features) / oracle.beta - threshold
     return fresh[int(np.argmax(accepted))]
+
+
+def _pilot_of(size: Callable[[float, float], int]) -> Callable[[float, float], tuple[int, int]]:
+    """Draws of a pilot of another size, with as many trials as A1."""
+    return lambda multiplier, failure: (size(multiplier, failure), size_of(multiplier, failure))
 
 
 _OWN_PAIRS = partial(build_spanner, search=tried_pair)
@@ -155,6 +168,12 @@ def _sticky(probabilities: FloatArray, count: int, seed: int) -> IntArray:
 
 
 _softmax = mutants_of("softmax_sample", "independent", softmax_sample, INDEPENDENT)
+_density = mutants_of(
+    "softmax_sample_density",
+    "independent",
+    softmax_sample_density,
+    dataclasses.replace(INDEPENDENT, claims=INDEPENDENT.claims - {"A1"}),
+)
 _race = mutants_of("race_sample", "independent", race_sample, INDEPENDENT)
 _spanner = mutants_of("build_spanner", "independent", build_spanner, INDEPENDENT)
 _learner = mutants_of("spanner_sampling", "independent", spanner_sampling, INDEPENDENT)
@@ -199,6 +218,9 @@ MUTANTS: tuple[Mutant, ...] = (
         trials=_one_of_a_batch),
     _softmax("cached-mean", "goes on with the mean weight of the first call", "R3", _remembering(renewed=False)),
     _softmax("stale-mean", "takes the mean weight of the call before", "R3", _remembering(renewed=True)),
+    _density("pilot-of-four", "estimates the normaliser from four draws", "R9", sizes=_pilot_of(lambda *_: 4)),
+    _density("pilot-without-multiplier", "draws 4 log(4/delta) for the pilot, without M, and makes trials itself", "R9",
+        sizes=_pilot_of(lambda _, failure: size_of(1.0, failure)), trials=tried),
     _literal("half-reused", "shares a response between pairs that follow each other", "O2", search=_half_reused),
     _literal("one-uniform", "accepts by the uniform number that drew the response", "O2", search=_one_uniform),
     _literal("rounded-counts", "rounds expected counts", "O2", counts=_rounded),

@@ -74,7 +74,7 @@ def tried(
     return None
 
 
-def softmax_sample(
+def softmax_sample_density(
     oracle: SamplingOracle[Place],
     prompt: Place,
     score: Score,
@@ -86,12 +86,30 @@ def softmax_sample(
     pilot: Callable[[SamplingOracle[Any], Any, int], Counts] = counted_pilot,
     threshold: Callable[[Score, Counts, float, float], float] = log_threshold,
     trials: Callable[..., Response | None] = searched,
-) -> Response:
-    """A1: rejection at a multiple of the pilot's mean weight, then a fresh draw."""
+) -> dict[str, Any]:
+    """A1 with its density ratio: rejection at a multiple of the pilot's mean weight, then a fresh draw."""
     draws, limit = sizes(multiplier, failure)
     drawn = pilot(oracle, prompt, draws)
     accepted = trials(oracle, prompt, score, threshold(score, drawn, oracle.beta, multiplier), limit, seed)
-    return oracle.sample(prompt, 1)[0] if accepted is None else accepted
+    response = oracle.sample(prompt, 1)[0] if accepted is None else accepted
+    log_weight = float(score.of(response.features[None])[0]) / oracle.beta
+    return {"response": response, "log_ratio": log_weight - log_pilot_mean(score, drawn, oracle.beta)}
+
+
+def softmax_sample(
+    oracle: SamplingOracle[Place],
+    prompt: Place,
+    score: Score,
+    *,
+    multiplier: float,
+    failure: float,
+    seed: int,
+    **steps: Callable[..., Any],
+) -> Response:
+    """A1: the response alone; steps are those of `softmax_sample_density`."""
+    given: dict[str, Any] = {"multiplier": multiplier, "failure": failure, "seed": seed, **steps}
+    drawn: Response = softmax_sample_density(oracle, prompt, score, **given)["response"]
+    return drawn
 
 
 def race_size(multiplier: float, failure: float) -> int:

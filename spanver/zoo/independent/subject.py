@@ -21,7 +21,7 @@ from spanver.zoo.independent.boxes import box_fit
 from spanver.zoo.independent.exploration import build_spanner, spanner_sampling
 from spanver.zoo.independent.oracle import counted_oracle, literal_oracle
 from spanver.zoo.independent.regressions import fit, ridge_regression
-from spanver.zoo.independent.samplers import race_sample, softmax_sample
+from spanver.zoo.independent.samplers import race_sample, softmax_sample, softmax_sample_density
 from spanver.zoo.independent.spanning_sets import barycentric_spanner, covering_list, pivoted_diagonal
 from spanver.zoo.independent.tokens import multi_turn, soft_q
 
@@ -32,7 +32,7 @@ INDEPENDENT = Subject(
         for each in (
             elliptic_norms, log_softmax, truncated_scores, kl_divergence, kl_estimate, log_coverage, fit,
             box_fit, ridge_regression, draw, draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner,
-            covering_list, pivoted_diagonal, softmax_sample, race_sample, build_spanner,
+            covering_list, pivoted_diagonal, softmax_sample, softmax_sample_density, race_sample, build_spanner,
             spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q, multi_turn,
             literal_oracle, counted_oracle,
         )

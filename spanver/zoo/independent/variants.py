@@ -28,6 +28,7 @@ from spanver.zoo.independent.samplers import (
     searched,
     size_of,
     softmax_sample,
+    softmax_sample_density,
     tried,
 )
 from spanver.zoo.independent.subject import INDEPENDENT
@@ -195,15 +196,17 @@ _OTHER_SAMPLER = replace(INDEPENDENT, claims=INDEPENDENT.claims - {"A1"})
 _OTHER_RACE = replace(INDEPENDENT, claims=INDEPENDENT.claims - {"A1r"})
 _SINGLE = replace(INDEPENDENT, precision="float32")
 
-_SAMPLER = "R1 R2 R3 R5"
+_SAMPLER = "R1 R2 R3 R5 R10"
+_RATIO = "R1 R3 R8 R9 O3"
 _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 S9 O1 O3"
 _EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
 _EVERY = (
-    "I1 I2 I3 I4 I5 I6 I7 O1 O2 O3 R1 R2 R3 R4 R5 R6 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 E1 E2 E3 E4 E5 E6 E7 E8 E9 "
-    "T1 T2 T5 T6"
+    "I1 I2 I3 I4 I5 I6 I7 O1 O2 O3 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 "
+    "E1 E2 E3 E4 E5 E6 E7 E8 E9 T1 T2 T5 T6"
 )
 
 _own_trials = partial(softmax_sample, pilot=drawn_pilot, trials=tried)
+_own_density = partial(softmax_sample_density, pilot=drawn_pilot, trials=tried)
 _own_pairs = partial(build_spanner, search=tried_pair)
 
 # fmt: off
@@ -214,6 +217,10 @@ CONTROLS: tuple[Mutant, ...] = (
         softmax_sample=partial(softmax_sample, sizes=fewer)),
     _variant("race-in-place", "samples by a race of 2N + 1 draws in place of rejection", _SAMPLER, _OTHER_SAMPLER,
         softmax_sample=race_in_place),
+    _variant("ratio-of-own-trials", "draws pilots and trials itself, and has the ratio of its first N draws", _RATIO,
+        softmax_sample_density=_own_density),
+    _variant("ratio-of-longer-pilot", "draws a longer pilot and fewer trials itself, and has the ratio of that pilot",
+        _RATIO, _OTHER_SAMPLER, softmax_sample_density=partial(_own_density, sizes=longer_pilot)),
     _variant("running-race", "races draw by draw, with exponential numbers", "R4", race_sample=running_race),
     _variant("longer-race", "races with four times the draws of A1r", "R4", _OTHER_RACE,
         race_sample=partial(race_sample, size=lambda multiplier, failure: race_size(4.0 * multiplier, failure))),
