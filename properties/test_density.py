@@ -119,7 +119,7 @@ def test_responses_with_ratios_are_within_the_failure_probability_of_the_target(
 @pytest.mark.guarantee("R9", needs=[DENSITY])
 @designed(
     [{"problem": HEAVY_TENTH, "failure": 0.1}, {"problem": HEAVY_EIGHTH, "failure": 0.01}],
-    {"independent-pilot-of-four": sampler_mistakes.pilot_of(4)},
+    dict.fromkeys(["independent-pilot-of-four", "independent-ratio-of-first-four"], sampler_mistakes.pilot_of(4)),
 )
 @experiments(problem=SAMPLED, failure=st.sampled_from([0.1, 0.01]))
 def test_ratios_are_near_those_of_the_target_but_for_the_failure_probability(

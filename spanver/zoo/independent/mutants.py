@@ -12,13 +12,14 @@ import numpy as np
 from numpy.random import Generator
 
 from spanver.oracle import Oracle
-from spanver.values import Counts, FloatArray, IntArray, LinearScore, Prompt, Response, Score, TruncatedScore
+from spanver.values import Counts, FloatArray, IntArray, LinearScore, Prompt, Response, Responses, Score, TruncatedScore
 from spanver.zoo.independent.algebra import draw, kl_divergence, places, quadratic_norms
 from spanver.zoo.independent.baselines import xpo
 from spanver.zoo.independent.exploration import Moments, build_spanner, inverted_sigma, spanner_sampling, tried_pair
 from spanver.zoo.independent.oracle import Found, literal_oracle
 from spanver.zoo.independent.samplers import (
     drawn_pilot,
+    log_pilot_mean,
     log_threshold,
     race_sample,
     size_of,
@@ -95,6 +96,21 @@ def _one_of_a_batch(oracle: Any, prompt: Any, score: Score, threshold: float, li
 def _pilot_of(size: Callable[[float, float], int]) -> Callable[[float, float], tuple[int, int]]:
     """Draws of a pilot of another size, with as many trials as A1."""
     return lambda multiplier, failure: (size(multiplier, failure), size_of(multiplier, failure))
+
+
+def _of_first_four(oracle: Any, prompt: Any, score: Score, **arguments: Any) -> dict[str, Any]:
+    """A1 by draws of its own, with the ratio of the first four of them."""
+    drawn: list[Counts] = []
+
+    def pilot(*given: Any) -> Counts:
+        drawn.append(drawn_pilot(*given))
+        return drawn[-1]
+
+    sample = softmax_sample_density(oracle, prompt, score, pilot=pilot, trials=tried, **arguments)
+    whole = drawn[0].responses
+    first = Counts(Responses(whole.ids[:4], whole.features[:4]), np.ones(4, dtype=np.int64))
+    means = [log_pilot_mean(score, each, oracle.beta) for each in (drawn[0], first)]
+    return sample | {"log_ratio": sample["log_ratio"] + means[0] - means[1]}
 
 
 _OWN_PAIRS = partial(build_spanner, search=tried_pair)
@@ -218,6 +234,8 @@ MUTANTS: tuple[Mutant, ...] = (
         trials=_one_of_a_batch),
     _softmax("cached-mean", "goes on with the mean weight of the first call", "R3", _remembering(renewed=False)),
     _softmax("stale-mean", "takes the mean weight of the call before", "R3", _remembering(renewed=True)),
+    _density("ratio-of-first-four", "divides by the mean weight of the first four draws of its pilot", "R9",
+        _of_first_four),
     _density("pilot-of-four", "estimates the normaliser from four draws", "R9", sizes=_pilot_of(lambda *_: 4)),
     _density("pilot-without-multiplier", "draws 4 log(4/delta) for the pilot, without M, and makes trials itself", "R9",
         sizes=_pilot_of(lambda _, failure: size_of(1.0, failure)), trials=tried),
