@@ -46,10 +46,12 @@ class Explored:
     rounds: list[Round]
 
 
-def explore(check: Check, problem: TabularProblem, settings: Settings, seed: int) -> Explored:
+def explore(
+    check: Check, problem: TabularProblem, settings: Settings, seed: int, *, function: str = "spanner_sampling"
+) -> Explored:
     """Run the subject once."""
     oracle = RecordingOracle(literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
-    return explored(check.call("spanner_sampling", oracle, seed=seed, settings=settings), oracle, settings)
+    return explored(check.call(function, oracle, seed=seed, settings=settings), oracle, settings)
 
 
 def explore_often(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.guarantees.residuals import distance_allowed, fit_excess
+from spanver.guarantees.residuals import distance_allowed, fit_excess, logistic_excess
 from spanver.guarantees.rounding import norm_error, reach
 from spanver.parameter_sets import ParameterSet, distance
 from spanver.problems.tabular import TabularProblem
@@ -98,6 +98,31 @@ def assert_inside(check: Check, words: str, theta: FloatArray, parameters: Param
     """Assert that a parameter is in its set, to half of its digits (E6)."""
     allowed = distance_allowed(parameters.radius, check.subject.unit, len(theta))
     assert_at_most(check, f"distance {words} from {parameters}", distance(parameters, theta), 0.0, allowed)
+
+
+def assert_logistic_fit(
+    check: Check,
+    words: str,
+    data: tuple[FloatArray, FloatArray],
+    theta: FloatArray,
+    parameters: ParameterSet,
+    lengths: FloatArray | None = None,
+) -> None:
+    """Assert that a parameter is in its set, and that its logistic loss is the least there (P1).
+
+    Parameters
+    ----------
+    check, words, theta, parameters
+        As for `assert_fit`.
+    data : tuple of two arrays, shapes (n, d) and (n,)
+        Relative features, and labels of 1 and -1.
+    lengths : array, shape (n,), optional
+        Of `logistic_excess`.
+    """
+    assert_inside(check, f"of theta {words}", theta, parameters)
+    excess, allowed = logistic_excess(*data, theta, parameters, check.subject.unit, lengths=lengths)
+    of = f"logistic loss of theta {theta.tolist()} {words}, above the least on {parameters}, at most"
+    assert_at_most(check, of, excess, 0.0, allowed)
 
 
 def size_of(problem: TabularProblem, rounds: Sequence[Round]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.special import expit, logsumexp
 
+from spanver.guarantees.residuals import stationary_error
 from spanver.guarantees.rounding import gamma, half_digits, inverse_error, reach
 from spanver.oracle import Ledger
 from spanver.parameter_sets import optimality_gap
@@ -295,9 +296,7 @@ def assert_stationary(check: Check, problem: TabularProblem, run: Learned, feedb
             base_draws(run.rounds[t - 1], pairs[-1], before, partitions)
         here = loss_at(problem, pairs, theta, feedback, alpha, partitions)
         slope, noise = float(np.linalg.norm(here.gradient)), here.noise(unit)
-        # A parameter that is off by half of its digits; and gradients so small that no value shows them.
-        off = half * radius * (slope + 2.0 * here.curvature * radius)
-        off += 2.0 * radius * (np.sqrt(2.0 * here.curvature * noise) + noise * here.steepness)
+        off = stationary_error(slope, here.curvature, noise, here.steepness, radius, half)
         fall = optimality_gap(within, theta, here.gradient)
         assert_at_most(check, f"the loss of {t} rounds falls from theta, to first order by", fall, 0.0, off)
         earlier = loss_at(problem, pairs, before, feedback, alpha, partitions)

@@ -8,14 +8,17 @@ no largest value (O1). A budget is never exceeded: a query that does not fit rai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Literal, Protocol, TypeAlias
 
 from spanver.parameter_sets import Shape
 from spanver.validation import require_count
 from spanver.values import (
     Counts,
     FloatArray,
+    LogProbabilities,
     Place,
     Prefix,
     Prompt,
@@ -27,6 +30,12 @@ from spanver.values import (
 )
 
 AnyResponse: TypeAlias = Response | ResponseId
+
+Feedback: TypeAlias = Literal["reward", "preference"]
+"""What is asked about a pair of responses: both rewards, or one label that compares them."""
+
+ANSWERS: Mapping[Feedback, int] = MappingProxyType({"reward": 2, "preference": 1})
+"""Answers about rewards that a pair costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,15 @@ class Oracle(SamplingOracle[Prompt], Protocol):
 
     def sample(self, prompt: Prompt, count: int, /, *, theta: FloatArray | None = None) -> Responses:
         """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)` where the strong oracle is offered; `count` samples."""
+        ...
+
+    def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
+        """Draw `y ~ pi_theta(.|x)` with `log pi_theta(y|x)` where the generalised oracle is offered; `count` samples.
+
+        `theta = 0` is the base policy. For a response whose `log pi_ref(y|x)` was answered too, one answer gives the
+        log-partition exactly: `log Z_theta(x) = <theta, phi(x,y)>/beta - log(pi_theta/pi_ref)(y|x)`.
+        `[paper: Definition C.1]`.
+        """
         ...
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:

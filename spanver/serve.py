@@ -32,7 +32,11 @@ from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, pa
 from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
 from spanver.values import Score, from_json
 
-SETTINGS: Mapping[str, type[Any]] = {"spanner_sampling": Settings, "multi_turn": MultiTurnSettings}
+SETTINGS: Mapping[str, type[Any]] = {
+    "spanner_sampling": Settings,
+    "preference_sampling": Settings,
+    "multi_turn": MultiTurnSettings,
+}
 """The settings of each function that has some."""
 
 TOGETHER_FOR = 0.05  # seconds that an answer may wait for others, with which it is sent

@@ -180,6 +180,17 @@ def regressions(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -
 
 
 @st.composite
+def comparisons(draw: st.DrawFn, *, max_rows: int = 6, max_dimension: int = 3) -> tuple[FloatArray, FloatArray, float]:
+    """Relative features, labels of 1 and -1 and radius of a fit from preferences: of any rank, separable or not."""
+    width = draw(st.integers(1, max_dimension))
+    row = st.tuples(st.lists(_GRID, min_size=width, max_size=width), st.sampled_from([1.0, -1.0]))
+    rows = draw(st.lists(row, min_size=1, max_size=max_rows))
+    features, labels = (np.array(column) for column in zip(*rows, strict=True))
+    scale = draw(st.sampled_from([2.0, 1e-3]))
+    return features * (scale / np.sqrt(width)), labels, draw(st.sampled_from([1.0, 0.1, 16.0]))
+
+
+@st.composite
 def laws(draw: st.DrawFn, *, max_size: int = 4) -> FloatArray:
     """Finite laws, shape (n,): two outcomes or more are possible, others impossible anywhere; one may have 0.9.
 

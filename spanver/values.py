@@ -132,6 +132,24 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class LogProbabilities:
+    """Responses in the order drawn, with the log probability of each under the policy that drew it, shape `(count,)`.
+
+    Natural logarithms of the generalised oracle (Definition C.1 of the paper).
+    """
+
+    responses: Responses
+    log_probabilities: FloatArray
+
+    def __post_init__(self) -> None:
+        freeze(self, log_probabilities=1)
+        count = len(self.responses)
+        require(
+            len(self.log_probabilities) == count, "log_probabilities", self.log_probabilities, f"of shape ({count},)"
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class SearchResult:
     """Result of `sample_until`: the responses of the accepted try, or None, and the number of tries."""
 

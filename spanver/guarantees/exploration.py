@@ -1,4 +1,4 @@
-"""Exploration with truncated policies (E1 to E9) and its bounds, as functions of numbers.
+"""Exploration with truncated policies (E1 to E9, P1) and its bounds, as functions of numbers.
 
 Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
 entry: one out of range raises `ArgumentError`. Constants are `[ours]`, but for those of E8 and E9, which are the
@@ -311,5 +311,10 @@ GUARANTEES = (
         "+ 2 R_max P_x(p_Sigma(x) > eps). Sharper, and ours: psi(b)/beta E_{pi_t}[(f_t-f*)^2 1_covered] + R_max E_x "
         "min(1, e^b C(pi*|x) p_Sigma(x)).",
         GIVEN, "FMR25 Lemma G.7, p. 47; the sharper form is ours", PAPER, spanner_regret, given="E2"),
+    Guarantee("P1", GROUP, "the fit from preferences is optimal on the ball",
+        "SpannerSampling from preferences asks one label about a pair, and theta_t minimises sum -log sigma(<theta, "
+        "phi(x,y+) - phi(x,y-)>) over all labels so far on the ball: its KKT conditions hold. The paper promises the "
+        "guarantees of A2, with T_data up to a factor exp(R_max).",
+        EXACT, "FMR25 B.1, p. 28", PAPER),
 )
 # fmt: on

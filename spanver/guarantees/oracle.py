@@ -1,4 +1,4 @@
-"""The oracle (O1 to O3): ledgers, budgets, and counting without drawing."""
+"""The oracle (O1 to O4): ledgers, budgets, counting without drawing, and probabilities that are told."""
 
 from __future__ import annotations
 
@@ -21,5 +21,9 @@ GUARANTEES = (
         "A budget of n answers is never exceeded, and running out is a clear, typed error. A sampler or learner of "
         "which a query was refused lets this error out, and returns no result in its place.",
         EXACT, "", OURS),
+    Guarantee("O4", GROUP, "the generalised oracle tells exact probabilities",
+        "The generalised oracle answers a strong sample y ~ pi_theta(.|x) with log pi_theta(y|x), to rounding; so what "
+        "it tells of all responses sums to 1 over Y, and differs from theta = 0 by <theta, phi>/beta - log Z_theta(x).",
+        EXACT, "FMR25 Definition C.1, p. 28", PAPER),
 )
 # fmt: on

@@ -1,4 +1,4 @@
-"""What is measured of a result: how far a fit is from optimality (E6), and a set from being spanned (B1, B2).
+"""What is measured of a result: how far a fit is from optimality (E6, P1), and a set from being spanned (B1, B2).
 
 `barycentric_coefficient` writes every vector as a combination of the chosen ones and returns the largest coefficient
 (B1). `swap_factor` replaces each chosen vector by each vector of the set and compares determinants (B2). By Cramer's
@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from spanver.errors import ArgumentError
-from spanver.guarantees.rounding import half_digits, rounded_by
-from spanver.parameter_sets import Ball, Box, ParameterSet
+from spanver.guarantees.rounding import gamma, half_digits, rounded_by
+from spanver.parameter_sets import Ball, Box, ParameterSet, optimality_gap
 from spanver.validation import to_array
 from spanver.values import FloatArray
 
@@ -174,7 +175,7 @@ def growth(vectors: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
 
 
 class Excess(NamedTuple):
-    """Excess of a fit's objective over the optimum on a set of parameters, and how much of it is allowed (E6)."""
+    """Excess of a fit's objective over the optimum on a set of parameters, and how much of it is allowed (E6, P1)."""
 
     excess: float
     allowed: float
@@ -244,6 +245,74 @@ def fit_excess(
     steps = 2 * (max(rows, len(vectors)) + 8 * (len(theta) ** 2 + 1))
     slack = min(split.first, half_digits(unit, len(theta)) * parameters.radius * split.slope)
     return Excess(split.second + split.first, slack + rounded_by(steps, unit, scale**2))
+
+
+def logistic_excess(
+    vectors: FloatArray,
+    labels: FloatArray,
+    theta: FloatArray,
+    parameters: ParameterSet,
+    unit: float,
+    *,
+    lengths: FloatArray | None = None,
+) -> Excess:
+    """Bound the excess of a parameter's logistic loss over the least on a set, with what rounding may cost (P1).
+
+    The loss `f(theta) = sum log(1 + exp(-s <theta, v>))` is convex, so `f - min f` is at most `optimality_gap`, the
+    most that its tangent falls on the set: `<grad, theta> + B norm(grad)` on the ball. This is 0 exactly where the KKT
+    conditions hold, and has no step at the edge.
+
+    Parameters
+    ----------
+    vectors : array, shape (n, d)
+    labels : array, shape (n,)
+        1 where the first response is preferred, else -1.
+    theta : array, shape (d,)
+    parameters : ParameterSet
+    unit : float
+        Unit roundoff of the arithmetic that made the fit.
+    lengths : array, shape (n,), optional
+        Norms of what the vectors are differences of, where these were rounded before.
+
+    Examples
+    --------
+    >>> excess, allowed = logistic_excess(np.ones((4, 1)), np.array([1, 1, 1, -1]), np.log([3.0]), Ball(5.0), 2.0**-53)
+    >>> excess <= allowed < 1e-6
+    True
+    """
+    if len(vectors) == 0:
+        return Excess(0.0, 0.0)
+    theta, radius = parameters.project(theta), parameters.radius
+    signed = vectors * labels[:, None]
+    gradient = -(expit(-(signed @ theta)) @ signed)
+    slope = float(np.linalg.norm(gradient))
+    sizes = np.linalg.norm(vectors, axis=1) if lengths is None else lengths
+    curvature = float(sizes @ sizes) / 4.0
+    noise = gamma(len(vectors) + 8 * (len(theta) ** 2 + 8), unit) * float(np.sum(1.0 + radius * sizes))
+    allowed = stationary_error(slope, curvature, noise, 1.0, radius, half_digits(unit, len(theta)))
+    return Excess(optimality_gap(parameters, theta, gradient), allowed)
+
+
+def stationary_error(
+    slope: float, curvature: float, noise: float, steepness: float, radius: float, half: float
+) -> float:
+    """Return how far a loss may fall on a set, to first order, from a parameter that rounding made (E6, P1).
+
+    It is `h B (norm(grad) + 2 L B) + 2 B (sqrt(2 L N) + N s)`: the parameter is off by half of its digits, and
+    gradients are so small that no value of the loss shows them.
+
+    Parameters
+    ----------
+    slope, curvature, noise, steepness : float
+        `norm(grad)`; `L`, a bound on the second derivatives; `N`, the rounding of the loss; and `s`, the largest change
+        of a term with the parameter, relative to what is rounded in it.
+    radius : float
+        `B`, of the set.
+    half : float
+        `h`, `half_digits`.
+    """
+    off = half * radius * (slope + 2.0 * curvature * radius)
+    return off + 2.0 * radius * (math.sqrt(2.0 * curvature * noise) + noise * steepness)
 
 
 def distance_allowed(radius: float, unit: float, dimension: int) -> float:

@@ -182,8 +182,8 @@ def spanner_cost(tries: int, spanner_size: int) -> tuple[int, int]:
     return 2 * operator.index(tries), 2 * operator.index(spanner_size)
 
 
-def largest_rewards(spanner_size: int, prompts: int, rounds: int) -> int:
-    """Return the most rewards that SpannerSampling asks for: two a pair, at most one a prompt, and two a round.
+def largest_rewards(spanner_size: int, prompts: int, rounds: int, answers: int = 2) -> int:
+    """Return the most rewards that SpannerSampling asks for: of a pair at most once a prompt, and once a round.
 
     Parameters
     ----------
@@ -191,6 +191,8 @@ def largest_rewards(spanner_size: int, prompts: int, rounds: int) -> int:
         Bound on the number of pairs (S4).
     prompts, rounds : int
         Of phase 1 (S1), and of phase 2.
+    answers : int
+        That a pair costs: two rewards, or one label.
 
     Examples
     --------
@@ -200,7 +202,9 @@ def largest_rewards(spanner_size: int, prompts: int, rounds: int) -> int:
     require_count("spanner_size", spanner_size, least=0)
     require_count("prompts", prompts, least=0)
     require_count("rounds", rounds, least=0)
-    return 2 * (min(operator.index(spanner_size), operator.index(prompts)) + operator.index(rounds))
+    require_count("answers", answers)
+    pairs = min(operator.index(spanner_size), operator.index(prompts)) + operator.index(rounds)
+    return operator.index(answers) * pairs
 
 
 GROUP = "Spanner"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Protocol
 
 import numpy as np
 
 from spanver.learners.completed import completed
+from spanver.learners.feedback import require_feedback, target_of
 from spanver.learners.least_squares import fit_moments_on
+from spanver.learners.losses import logistic_fit
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
-from spanver.oracle import Oracle
+from spanver.oracle import Feedback, Oracle
 from spanver.parameter_sets import ParameterSet
 from spanver.policies import Sampler, TruncatedSoftmax
 from spanver.randomness import stream
@@ -30,7 +33,7 @@ class Exploration:
     vectors : array, shape (T, d)
         Relative features `v`.
     targets : array, shape (T,)
-        Reward differences `r1 - r2`.
+        Reward differences `r1 - r2`; from preferences 1 where the first is preferred, else -1.
     thetas : array, shape (T, d)
         `theta_t`, fitted before the pair of its round was drawn.
     spanner_sizes : array of int, shape (T,)
@@ -65,7 +68,7 @@ class Exploration:
 
 
 class Fit(Protocol):
-    """Least squares on a set of parameters.
+    """Least squares on a set of parameters, or a fit of labels.
 
     It is called with all data every round. One that has an attribute `from_moments`, a function of `sum v v^T`,
     `sum v y` and the set, is called with these instead, at a cost that does not grow with the rounds.
@@ -86,10 +89,11 @@ class ExplorationState:
         After the rounds before.
     rounds : int
         For which there is room.
+    feedback : {"reward", "preference"}
     """
 
-    def __init__(self, spanner: Spanner, start: Exploration, rounds: int) -> None:
-        self._spanner = spanner
+    def __init__(self, spanner: Spanner, start: Exploration, rounds: int, feedback: Feedback = "reward") -> None:
+        self._spanner, self._feedback = spanner, feedback
         self._precision = spanner.precision
         self._data = _Data(spanner, start, rounds)
         self._prompts, self._first, self._second = list(start.prompts), list(start.first), list(start.second)
@@ -122,13 +126,16 @@ class ExplorationState:
     ) -> None:
         """Run one more round."""
         samples_before = oracle.ledger.samples
+        if fit is None and self._feedback == "preference":
+            before = self._thetas[-1] if self._thetas else np.zeros(self._spanner.dimension)
+            fit = partial(logistic_fit, start=before)
         theta = self._data.fitted(oracle.shape(oracle.radius), fit)
         prompt = oracle.prompt()
         two = oracle.sample(prompt, 1)[0]
         score = TruncatedSoftmax(theta, self._precision, self._spanner.nu).score(two)
         round_seed = int(stream(seed, "exploration round", self.done).integers(2**63))
         one = sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=round_seed)
-        self._data.add(one.features - two.features, oracle.reward(prompt, one) - oracle.reward(prompt, two))
+        self._data.add(one.features - two.features, target_of(oracle, prompt, one, two, self._feedback))
         self._prompts.append(prompt)
         self._first.append(one.id)
         self._second.append(two.id)
@@ -148,6 +155,7 @@ def exploration_rounds(
     seed: int,
     sampler: Sampler = softmax_sample,
     fit: Fit | None = None,
+    feedback: Feedback = "reward",
     start: Exploration | None = None,
 ) -> Iterator[ExplorationState]:
     """Run phase 2 of SpannerSampling round by round: yield its state before the first round and after each.
@@ -157,7 +165,7 @@ def exploration_rounds(
     Parameters
     ----------
     oracle : Oracle
-        Anything that answers `prompt`, `sample`, `reward` and what the sampler queries.
+        Anything that answers `prompt`, `sample`, `reward` or `compare`, and what the sampler queries.
     spanner : Spanner
         Frozen; its pairs are the first data of the fit.
     rounds : int
@@ -167,11 +175,14 @@ def exploration_rounds(
     seed : int
     sampler : Sampler
     fit : Fit, optional
-        Default: `fit_moments_on`, from the moments of the data.
+        Default: `fit_moments_on`, from the moments of the data; the logistic loss for preferences.
+    feedback : {"reward", "preference"}
+        That of the spanner too.
     start : Exploration, optional
         Where to go on from; its data count.
     """
-    state = ExplorationState(spanner, start or Exploration.empty(oracle.dimension), rounds)
+    require_feedback(feedback)
+    state = ExplorationState(spanner, start or Exploration.empty(oracle.dimension), rounds, feedback)
     yield state
     while state.done < rounds:
         state.advance(oracle, multiplier=multiplier, failure=failure, seed=seed, sampler=sampler, fit=fit)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from spanver.learners.rounds import BaselineRun, Feedback, drawn_pair, run_rounds
-from spanver.oracle import Oracle
+from spanver.learners.rounds import BaselineRun, drawn_pair, run_rounds
+from spanver.oracle import Feedback, Oracle
 
 
 def online_dpo(oracle: Oracle, *, rounds: int, seed: int, feedback: Feedback = "reward") -> BaselineRun:

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
+from spanver.learners.feedback import require_feedback, target_of
 from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise
-from spanver.oracle import Oracle
+from spanver.oracle import Feedback, Oracle
 from spanver.policies import BestOfN, LinearSoftmax
-from spanver.validation import freeze, require, require_count
+from spanver.validation import freeze, require_count
 from spanver.values import FloatArray, Pair, Prompt
-
-Feedback: TypeAlias = Literal["reward", "preference"]
 
 PROPER: Mapping[str, bool] = {
     "passive_learner": True,
@@ -70,7 +68,7 @@ def run_rounds(
 ) -> BaselineRun:
     """Run the rounds of a baseline: draw a pair, query it, and fit the loss, or `changed(loss)`, to all data."""
     require_count("rounds", rounds)
-    require(feedback in ("reward", "preference"), "feedback", feedback, "'reward' or 'preference'")
+    require_feedback(feedback)
     dimension, parameters = oracle.dimension, oracle.shape(oracle.radius)
     thetas, vectors, targets = np.zeros((rounds, dimension)), np.zeros((rounds, dimension)), np.zeros(rounds)
     square = SquareLoss(dimension)
@@ -86,11 +84,9 @@ def run_rounds(
         thetas[done] = theta
         drawn = pair(theta)
         vectors[done] = drawn.difference
+        targets[done] = target_of(oracle, drawn.prompt, drawn.first, drawn.second, feedback)
         if feedback == "reward":
-            targets[done] = oracle.reward(drawn.prompt, drawn.first) - oracle.reward(drawn.prompt, drawn.second)
             square.add(vectors[done], targets[done])
-        else:
-            targets[done] = 1.0 if oracle.compare(drawn.prompt, drawn.first, drawn.second) else -1.0
         theta = fitted(done + 1, theta)
     return BaselineRun(LinearSoftmax(theta), thetas, vectors, targets)
 

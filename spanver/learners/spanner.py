@@ -3,8 +3,8 @@
 A pair is accepted when its elliptic norm under everything accepted before is above `nu` (S1); how many can be depends
 on dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[paper]`.
 
-The whole phase is one query per prompt round, `sample_until(UncertainPairRule)`, and two rewards per accepted pair
-(S7).
+The whole phase is one query per prompt round, `sample_until(UncertainPairRule)`, and two rewards, or one label, per
+accepted pair (S7).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 from spanver.kernels import update_inverse_factor
 from spanver.learners.completed import last
-from spanver.oracle import Oracle
+from spanver.learners.feedback import require_feedback, target_of
+from spanver.oracle import Feedback, Oracle
 from spanver.validation import require, require_count, require_positive
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPairRule
 
@@ -37,7 +38,7 @@ class Spanner:
     vectors : array, shape (K, d)
         Relative features `v`.
     targets : array, shape (K,)
-        Reward differences `r1 - r2`.
+        Reward differences `r1 - r2`; from preferences 1 where the first is preferred, else -1.
     rounds : array of int, shape (K,)
         Prompt round of each pair, increasing, from 0.
     tries : array of int, shape (T,)
@@ -104,10 +105,11 @@ class SpannerState:
     ----------
     start : Spanner
         After the rounds before.
+    feedback : {"reward", "preference"}
     """
 
-    def __init__(self, start: Spanner) -> None:
-        self._start = start
+    def __init__(self, start: Spanner, feedback: Feedback = "reward") -> None:
+        self._start, self._feedback = start, feedback
         self._prompts, self._first, self._second = list(start.prompts), list(start.first), list(start.second)
         self._vectors, self._targets = list(start.vectors), list(start.targets)
         self._rounds, self._tries = list(start.rounds), list(start.tries)
@@ -143,7 +145,7 @@ class SpannerState:
         if found.responses is None:
             return
         one, two = found.responses[0], found.responses[1]
-        self._targets.append(oracle.reward(prompt, one) - oracle.reward(prompt, two))
+        self._targets.append(target_of(oracle, prompt, one, two, self._feedback))
         self._vectors.append(one.features - two.features)
         self._prompts.append(prompt)
         self._first.append(one.id)
@@ -164,13 +166,14 @@ def build_spanner(
     nu: float,
     ridge: float,
     seed: int = 0,
+    feedback: Feedback = "reward",
     start: Spanner | None = None,
 ) -> Spanner:
     """Phase 1 of SpannerSampling (A2; `[paper]`): the last state of `spanner_rounds`.
 
     Parameters
     ----------
-    oracle, prompts, pairs_per_prompt, nu, ridge, start
+    oracle, prompts, pairs_per_prompt, nu, ridge, feedback, start
         As for `spanner_rounds`.
     seed : int
         Ignored: this phase has no randomness of its own. Accepted so that all spanner builders share one signature.
@@ -182,12 +185,21 @@ def build_spanner(
     BudgetExceededError
         When the oracle's budget ends first.
     """
-    rounds = spanner_rounds(oracle, prompts=prompts, pairs_per_prompt=pairs_per_prompt, nu=nu, ridge=ridge, start=start)
+    rounds = spanner_rounds(
+        oracle, prompts=prompts, pairs_per_prompt=pairs_per_prompt, nu=nu, ridge=ridge, feedback=feedback, start=start
+    )
     return last(rounds).spanner
 
 
 def spanner_rounds(
-    oracle: Oracle, *, prompts: int, pairs_per_prompt: int, nu: float, ridge: float, start: Spanner | None = None
+    oracle: Oracle,
+    *,
+    prompts: int,
+    pairs_per_prompt: int,
+    nu: float,
+    ridge: float,
+    feedback: Feedback = "reward",
+    start: Spanner | None = None,
 ) -> Iterator[SpannerState]:
     """Run phase 1 of SpannerSampling round by round: yield its state before the first round and after each.
 
@@ -196,7 +208,7 @@ def spanner_rounds(
     Parameters
     ----------
     oracle : Oracle
-        Anything that answers `prompt`, `sample_until` and `reward`.
+        Anything that answers `prompt`, `sample_until`, and `reward` or `compare`.
     prompts : int
         `T_prompt`: rounds to have completed in the end, those of `start` included.
     pairs_per_prompt : int
@@ -205,6 +217,8 @@ def spanner_rounds(
         Threshold of the elliptic norm, above 0.
     ridge : float
         `lambda`, above 0.
+    feedback : {"reward", "preference"}
+        Whether an accepted pair costs both rewards, or one label; acceptance sees neither.
     start : Spanner, optional
         Where to go on from. Its `nu` may not be smaller, so that its pairs count as accepted under this `nu` too.
 
@@ -219,10 +233,11 @@ def spanner_rounds(
     require_count("pairs_per_prompt", pairs_per_prompt)
     require_positive("nu", nu)
     require_positive("ridge", ridge)
+    require_feedback(feedback)
     start = start or Spanner.empty(oracle.dimension, ridge, nu)
     require(start.nu >= nu, "the nu of start", start.nu, f"at least nu = {nu}")
     require(start.ridge == ridge, "the ridge of start", start.ridge, f"ridge = {ridge}")
-    state = SpannerState(replace(start, nu=nu))
+    state = SpannerState(replace(start, nu=nu), feedback)
     yield state
     while state.done < prompts:
         state.advance(oracle, pairs_per_prompt)

@@ -4,6 +4,9 @@ Phase 1 builds the spanner and freezes it. Phase 2 fits a parameter every round,
 softmax policy whose score is truncated to what the spanner covers - which makes rejection sampling cheap (E3) -
 and one from the base policy, and queries both rewards. The output is the uniform mixture of the policies of all rounds.
 
+From preferences, one label of a pair takes the place of both rewards, and the fit minimises the logistic loss on the
+ball; nothing else changes (P1, `[paper]`).
+
 Where the coverage is not known, `staged_spanner_sampling` doubles its guess until the budget ends `[ours]`.
 """
 
@@ -16,9 +19,10 @@ from typing import Literal
 
 from spanver.learners.completed import last
 from spanver.learners.exploration import Exploration, ExplorationState, Fit, exploration_rounds
+from spanver.learners.feedback import require_feedback
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, SpannerState, spanner_rounds
-from spanver.oracle import Oracle
+from spanver.oracle import Feedback, Oracle
 from spanver.policies import Sampler, TruncatedMixture
 from spanver.validation import require, require_at_least, require_count, require_positive, require_probability
 
@@ -43,6 +47,8 @@ class Settings:
         `M_rej` of the sampler, at least 1.
     rejection_failure : float
         `delta_rej` of the sampler, strictly between 0 and 1.
+    feedback : {"reward", "preference"}
+        What is asked about a pair.
     """
 
     prompts: int
@@ -52,6 +58,7 @@ class Settings:
     exploration_rounds: int
     rejection_multiplier: float
     rejection_failure: float
+    feedback: Feedback = "reward"
 
     def __post_init__(self) -> None:
         require_count("prompts", self.prompts)
@@ -61,6 +68,7 @@ class Settings:
         require_count("exploration_rounds", self.exploration_rounds)
         require_at_least("rejection_multiplier", self.rejection_multiplier, 1.0)
         require_probability("rejection_failure", self.rejection_failure)
+        require_feedback(self.feedback)
 
 
 def _largest_call(multiplier: float, failure: float) -> int:
@@ -163,7 +171,7 @@ def spanner_sampling(
     oracle, seed, settings, sampler, fit, start
         As for `sampling_rounds`.
     spanner : SpannerBuilder, optional
-        Builds the spanner in place of phase 1.
+        Builds the spanner in place of phase 1, from rewards.
 
     Raises
     ------
@@ -174,6 +182,7 @@ def spanner_sampling(
         states = sampling_rounds(oracle, seed=seed, settings=settings, sampler=sampler, fit=fit, start=start)
     else:
         require(start is None, "start", start, "left out where a spanner builder is given")
+        require(settings.feedback == "reward", "feedback", settings.feedback, "'reward' where a builder is given")
         built = spanner(
             oracle,
             prompts=settings.prompts,
@@ -210,7 +219,7 @@ def sampling_rounds(
     sampler : Sampler
         `softmax_sample`, `race_sample`, or any other function of this form.
     fit : Fit, optional
-        Default: `fit_moments_on`, from the moments of the data.
+        Default: `fit_moments_on`, from the moments of the data; the logistic loss for preferences.
     start : Trace, optional
         State to resume from, with an oracle that resumes from the same place.
 
@@ -227,6 +236,7 @@ def sampling_rounds(
         pairs_per_prompt=settings.pairs_per_prompt,
         nu=settings.nu,
         ridge=settings.ridge,
+        feedback=settings.feedback,
         start=start.spanner if start else None,
     )
     for state in states:
@@ -253,6 +263,7 @@ def _phase_two(
         seed=seed,
         sampler=sampler,
         fit=fit,
+        feedback=settings.feedback,
         start=explored,
     )
     for state in states:

@@ -25,10 +25,15 @@ _BLOCK_ROWS = 256
 
 
 def counted_oracle(
-    problem: TabularProblem, *, seed: int, full_table: bool = False, **options: Unpack[Options]
+    problem: TabularProblem,
+    *,
+    seed: int,
+    full_table: bool = False,
+    log_probabilities: bool = False,
+    **options: Unpack[Options],
 ) -> MeteredOracle:
     """Oracle of a table whose compressed queries cost the same whatever they stand for; else as `literal_oracle`."""
-    table = Table(problem, full_table=full_table)
+    table = Table(problem, full_table=full_table, log_probabilities=log_probabilities)
     return MeteredOracle(table, CountedDraws(table), seed=seed, **options)
 
 

@@ -21,7 +21,12 @@ _WHITEN_FROM = 256  # pairs in a block, from which whitening the whole table of 
 
 
 def literal_oracle(
-    problem: TabularProblem, *, seed: int, full_table: bool = False, **options: Unpack[Options]
+    problem: TabularProblem,
+    *,
+    seed: int,
+    full_table: bool = False,
+    log_probabilities: bool = False,
+    **options: Unpack[Options],
 ) -> MeteredOracle:
     """Oracle of a table that draws every answer; offers strong sampling.
 
@@ -32,10 +37,13 @@ def literal_oracle(
         Of the oracle's randomness; the learner has its own.
     full_table : bool
         Whether it answers `enumerate` (T6 only).
+    log_probabilities : bool
+        Whether it answers `sample_log_probabilities`: the generalised oracle of the paper (Definition C.1, p. 28), for
+        which the paper does not claim T1's lower bound.
     **options
         As of `spanver.oracles.metered.Options`: `budget`, `ledger`, `prompts`.
     """
-    table = Table(problem, full_table=full_table)
+    table = Table(problem, full_table=full_table, log_probabilities=log_probabilities)
     return MeteredOracle(table, LiteralDraws(table), seed=seed, **options)
 
 

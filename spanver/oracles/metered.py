@@ -26,6 +26,7 @@ from spanver.validation import require, require_count, to_array
 from spanver.values import (
     Counts,
     FloatArray,
+    LogProbabilities,
     Prompt,
     RejectionRule,
     ResponseId,
@@ -92,6 +93,10 @@ class Source(Protocol):
 
     def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one."""
+        ...
+
+    def log_law(self, prompt: Prompt, theta: FloatArray) -> FloatArray | None:
+        """`log pi_theta(y|x)` by the id of the response, or None if probabilities are not to be told."""
         ...
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
@@ -231,6 +236,17 @@ class MeteredOracle:
             theta = self._checked_theta(theta)
         self._charge("samples", count)
         return self._source.draw(prompt, count, streams, theta)
+
+    def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
+        """Draw `y ~ pi_theta(.|x)` with `log pi_theta(y|x)`; `count` samples."""
+        self._visit(prompt)
+        theta = self._checked_theta(theta)
+        log_law = self._source.log_law(prompt, theta)
+        if log_law is None:
+            msg = "sample_log_probabilities is answered by a generalised oracle only, and this one is none"
+            raise QuestionRefusedError(msg)
+        drawn = self.sample(prompt, count, theta=theta)
+        return LogProbabilities(drawn, log_law[list(map(int, drawn.ids))])
 
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""

@@ -28,19 +28,21 @@ class Table:
     problem : TabularProblem
     full_table : bool
         Whether all responses may be listed.
+    log_probabilities : bool
+        Whether the probabilities of what is drawn are told.
     """
 
     strong = True
 
-    def __init__(self, problem: TabularProblem, *, full_table: bool = False) -> None:
-        self.problem = problem
+    def __init__(self, problem: TabularProblem, *, full_table: bool = False, log_probabilities: bool = False) -> None:
+        self.problem, self._told = problem, log_probabilities
         self.facts = Facts(
             problem.dimension, float(problem.beta), float(problem.radius), float(problem.reward_range), problem.shape
         )
         self.base = tuple(Inversion(log_base) for log_base in problem.log_base)
         self._full_table = full_table
         self._prompts = Inversion(_log(problem.prompt_law))
-        self._strong: tuple[bytes, dict[Prompt, Inversion]] = (b"", {})
+        self._strong: tuple[bytes, dict[Prompt, tuple[Inversion, FloatArray]]] = (b"", {})
         # Most responses are drawn one by one or in pairs, and the same ones again and again.
         self._few = lru_cache(_KEPT)(self._made)
 
@@ -50,7 +52,7 @@ class Table:
 
     def draw(self, prompt: Prompt, count: int, streams: PromptStreams, theta: FloatArray | None) -> Responses:
         """Draw responses one by one."""
-        law = self.base[int(prompt)] if theta is None else self._strong_law(prompt, theta)
+        law = self.base[int(prompt)] if theta is None else self._strong_law(prompt, theta)[0]
         uniforms = streams.responses.take(count)
         if count <= _FEW:
             return self._few(prompt, tuple(map(law.at, uniforms.tolist())))
@@ -66,6 +68,10 @@ class Table:
         features = self.problem.features[int(prompt)].take(indices, axis=0)
         # On bytes, so that nobody can make an answer writeable that others get too.
         return Responses(indices, np.frombuffer(features.tobytes()).reshape(features.shape))
+
+    def log_law(self, prompt: Prompt, theta: FloatArray) -> FloatArray | None:
+        """`log pi_theta` of all responses, where probabilities are told."""
+        return self._strong_law(prompt, theta)[1] if self._told else None
 
     def known(self, prompt: Prompt, response: ResponseId) -> bool:
         """Whether a guess names a response of the table."""
@@ -89,13 +95,15 @@ class Table:
         """All responses, in the full-table model."""
         return self.responses(prompt, np.arange(self.problem.responses)) if self._full_table else None
 
-    def _strong_law(self, prompt: Prompt, theta: FloatArray) -> Inversion:
+    def _strong_law(self, prompt: Prompt, theta: FloatArray) -> tuple[Inversion, FloatArray]:
+        """Draws from `pi_theta`, and its log probabilities, shape (Y,)."""
         if self._strong[0] != theta.tobytes():
             self._strong = (theta.tobytes(), {})
         laws = self._strong[1]
         if prompt not in laws:
             scores = self.problem.features[int(prompt)] @ theta
-            laws[prompt] = Inversion(log_softmax(self.problem.log_base[int(prompt)], scores, self.problem.beta))
+            log_law = log_softmax(self.problem.log_base[int(prompt)], scores, self.problem.beta)
+            laws[prompt] = Inversion(log_law), log_law
         return laws[prompt]
 
 

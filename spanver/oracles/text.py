@@ -60,6 +60,10 @@ class TextSource:
         """Draw responses one by one; `theta` is None, as strong sampling is not offered."""
         return self._responses(prompt, self._texts(prompt, streams.responses.take(count * self._width)))
 
+    def log_law(self, prompt: Prompt, theta: FloatArray) -> FloatArray | None:
+        """None: the policies have no computable normaliser."""
+        return None
+
     def draw_counts(self, prompt: Prompt, count: int, streams: PromptStreams) -> Counts:
         """Draw one by one and count."""
         texts = self._texts(prompt, streams.responses.take(count * self._width))

@@ -15,9 +15,9 @@ from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
-from spanver.learners.rounds import BaselineRun, Feedback
+from spanver.learners.rounds import BaselineRun
 from spanver.learners.xpo import xpo
-from spanver.oracle import Oracle
+from spanver.oracle import ANSWERS, Feedback, Oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.validation import require_at_least, require_count, require_one_of, require_positive
 
@@ -55,12 +55,16 @@ class OnlineDPOSettings:
 
 @dataclass(frozen=True)
 class XPOSettings:
-    """Settings of `xpo`; `partition="enumerate"` needs the full-table model and probabilities of the base policy."""
+    """Settings of `xpo`.
+
+    `partition="enumerate"` needs the full-table model and probabilities of the base policy; `"probabilities"` needs the
+    generalised oracle.
+    """
 
     rounds: int = 300
     alpha: float = 0.01
     feedback: Feedback = "reward"
-    partition: Literal["sample", "enumerate"] = "sample"
+    partition: Literal["sample", "enumerate", "probabilities"] = "sample"
     partition_samples: int = 256
 
     def __post_init__(self) -> None:
@@ -115,6 +119,8 @@ class Baseline:
         `cost(settings, prompts, responses)`: what it asks on a table with as many prompts and responses to each.
     full_table : callable
         Whether it needs, with the settings given, an oracle that lists all responses.
+    generalised : callable
+        Whether it needs, with the settings given, an oracle that tells probabilities.
     """
 
     title: str
@@ -122,6 +128,7 @@ class Baseline:
     settings: type
     cost: Callable[[Any, int, int], Cost]
     full_table: Callable[[Any], bool] = lambda settings: False
+    generalised: Callable[[Any], bool] = lambda settings: False
 
 
 def learn(baseline: Baseline, oracle: Oracle, problem: TabularProblem, settings: Any, *, seed: int) -> BaselineRun:
@@ -139,8 +146,8 @@ def fits_least_squares(settings: Any) -> bool:
 
 def _pairs(settings: Any, prompts: int, responses: int) -> Cost:
     """Two samples a round, and two rewards or one label."""
-    labels = 1 if getattr(settings, "feedback", "reward") == "preference" else 2
-    return Cost((2 * settings.rounds,) * 2, (labels * settings.rounds,) * 2)
+    answers = ANSWERS[getattr(settings, "feedback", "reward")]
+    return Cost((2 * settings.rounds,) * 2, (answers * settings.rounds,) * 2)
 
 
 def _xpo_cost(settings: XPOSettings, prompts: int, responses: int) -> Cost:
@@ -159,7 +166,14 @@ def _listed(settings: EllipticalEnumerationSettings, prompts: int, responses: in
 BASELINES: Mapping[str, Baseline] = {
     "passive": Baseline("Passive learner", passive_learner, PassiveSettings, _pairs),
     "online_dpo": Baseline("OnlineDPO", online_dpo, OnlineDPOSettings, _pairs),
-    "xpo": Baseline("XPO", xpo, XPOSettings, _xpo_cost, lambda settings: settings.partition == "enumerate"),
+    "xpo": Baseline(
+        "XPO",
+        xpo,
+        XPOSettings,
+        _xpo_cost,
+        lambda settings: settings.partition == "enumerate",
+        lambda settings: settings.partition == "probabilities",
+    ),
     "elliptical_enumeration": Baseline(
         "Elliptical enumeration", elliptical_enumeration, EllipticalEnumerationSettings, _listed, lambda settings: True
     ),

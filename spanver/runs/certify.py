@@ -1,7 +1,8 @@
 """Re-check a stored run from its record, without trusting who produced it.
 
 The record is compared with itself: spanner, fits and ledger follow from the relative features, reward differences,
-parameters and counts in it (S1-S4, S7, R1, E6, O1; `restated`). Where its plan builds the problem, the record is
+parameters and counts in it (S1-S4, S7, R1, E6, P1, O1;
+`restated`). Where its plan builds the problem, the record is
 compared with that too: facts, features, rewards, gaps and coverage (`rebuilt`). All is recomputed without the kernels
 and learners that made the run, and up to rounding. For S1 to S4 a run of SpannerSampling is a multi-turn run of one
 layer.
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from spanver.errors import SpanverError
-from spanver.guarantees.residuals import Excess, compressed, distance_allowed, fit_excess, growth
+from spanver.guarantees.residuals import Excess, compressed, distance_allowed, fit_excess, growth, logistic_excess
 from spanver.guarantees.rounding import UNIT
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.parameter_sets import ParameterSet, distance
@@ -285,6 +286,32 @@ def _run_fits(record: Record, did: Sampled) -> Findings:
     return (yield from _optimal((f"round {index}", excess) for index, excess in named))
 
 
+def _preference_fits(record: Record, did: Sampled) -> Findings:
+    """P1: every parameter minimises the logistic loss of the labels before it."""
+    spanner, exploration = did.trace.spanner, did.trace.exploration
+    labels = np.concatenate([spanner.targets, exploration.targets])
+    if not np.isin(labels, (-1.0, 1.0)).all():
+        yield "a label is neither 1 nor -1"
+    sizes, parameters = exploration.spanner_sizes, record.parameters
+    if record.plan.budget is None and np.any(sizes != spanner.size):
+        yield f"a fit states {int(sizes.min())} spanner pairs in its data, not all {spanner.size}"
+    if np.any(np.diff(sizes, prepend=0) < 0) or np.any(sizes > spanner.size):
+        yield f"the spanner pairs in the data of fits are not from 0 to {spanner.size}, or become fewer"
+        return ""
+
+    def excess(index: int, theta: FloatArray) -> Excess:
+        if distance(parameters, theta) > distance_allowed(parameters.radius, UNIT, len(theta)):
+            return Excess(np.inf, 0.0)
+        parts = (spanner.vectors[: sizes[index]], exploration.vectors[:index])
+        targets = (spanner.targets[: sizes[index]], exploration.targets[:index])
+        # Features are of norm at most 1, and relative ones are differences of two.
+        data, lengths = np.concatenate(parts), np.full(sum(map(len, parts)), 2.0)
+        return logistic_excess(data, np.concatenate(targets), theta, parameters, UNIT, lengths=lengths)
+
+    found = ((f"round {index}", excess(index, theta)) for index, theta in enumerate(exploration.thetas))
+    return (yield from _optimal(found, "logistic loss"))
+
+
 def _layer_fits(record: Record, did: Layers) -> Findings:
     return (
         yield from _optimal(
@@ -325,7 +352,7 @@ def _excesses(fits: Iterable[tuple[FloatArray, FloatArray, FloatArray]], paramet
             yield fit_excess(*seen, theta, parameters, UNIT, rows=rows)
 
 
-def _optimal(excesses: Iterable[tuple[str, Excess]]) -> Findings:
+def _optimal(excesses: Iterable[tuple[str, Excess]], objective: str = "sum of squares") -> Findings:
     """The objective of every fit is that of the optimum on the set of parameters, as nearly as float64 has it."""
     worst, count = 0.0, 0
     for name, (excess, allowed) in excesses:
@@ -333,8 +360,8 @@ def _optimal(excesses: Iterable[tuple[str, Excess]]) -> Findings:
         if excess == np.inf:
             yield f"theta of {name} is outside of the set of parameters"
         elif not excess <= allowed:
-            yield f"theta of {name} has a sum of squares {excess:.3g} above the least; rounding allows {allowed:.3g}"
-    return f"{count} fits have the least sum of squares on the set of parameters, to {worst:.1g}"
+            yield f"theta of {name} has a {objective} {excess:.3g} above the least; rounding allows {allowed:.3g}"
+    return f"{count} fits have the least {objective} on the set of parameters, to {worst:.1g}"
 
 
 _SPANNER: Mapping[str, Check] = {"S1": _accepted_norms, "S2": _sigma_sum, "S3": _log_determinant, "S4": _spanner_size}
@@ -342,6 +369,7 @@ _RUN: Mapping[str, Check] = {
     **_SPANNER,
     "S7": spanner_cost,
     "E6": _run_fits,
+    "P1": _preference_fits,
     "R1": sampler_cost,
     "O1": ledger_sums,
     "record": restated,
@@ -355,7 +383,10 @@ def _checks(record: Record) -> Mapping[str, Check]:
     if isinstance(record.did, Rounds):
         least_squares = fits_least_squares(record.plan.settings)
         return {name: check for name, check in _BASELINE.items() if name != "E6" or least_squares}
-    return _RUN if isinstance(record.did, Sampled) else _MULTI_TURN
+    if isinstance(record.did, Sampled):
+        other = "P1" if record.plan.settings.feedback == "reward" else "E6"
+        return {name: check for name, check in _RUN.items() if name != other}
+    return _MULTI_TURN
 
 
 CERTIFIED = ("I2", "I3", "I5", "I6", *(name for name in _RUN if name not in FURTHER))

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
-from spanver.oracle import Ledger
+from spanver.oracle import ANSWERS, Ledger
 from spanver.runs.baselines import BASELINES
 from spanver.runs.plans import Plan
 from spanver.runs.records import Layers, Record, Rounds, Sampled
@@ -53,7 +53,7 @@ def spanner_cost(record: Record, did: Sampled) -> Findings:
         if np.any(early):
             yield f"round {int(np.argmax(early))} accepted nothing, yet stopped before T_span = {limit} pairs"
     tries = sum(spanner.tries.tolist())
-    return f"{2 * tries} samples for {tries} pairs tried, {2 * spanner.size} rewards"
+    return f"{2 * tries} samples for {tries} pairs tried, {ANSWERS[plan.settings.feedback] * spanner.size} rewards"
 
 
 def sampler_cost(record: Record, did: Sampled) -> Findings:
@@ -80,13 +80,14 @@ def ledger_sums(record: Record, did: Sampled) -> Findings:
     """O1: the ledger is the sum over all rounds."""
     spanner, exploration, ledger = did.trace.spanner, did.trace.exploration, record.ledger
     samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
-    rewards = 2 * spanner.size + 2 * exploration.rounds
+    rewards = ANSWERS[record.plan.settings.feedback] * (spanner.size + exploration.rounds)
     if record.plan.budget is not None and ledger.samples > record.plan.budget:
         yield f"the ledger states {ledger.samples} samples, above the budget of {record.plan.budget} (O3)"
     if record.plan.budget is None:
         yield from agreeing(record, "exploration_rounds")
         if exploration.rounds != record.plan.settings.exploration_rounds:
             yield f"{exploration.rounds} rounds of phase 2, not {record.plan.settings.exploration_rounds} as planned"
+    yield from agreeing(record, "feedback")
     yield from _adding_up(ledger, Ledger(samples, rewards))
     yield from _largest_costs(record, did)
     return f"{samples} samples and {rewards} rewards, the sums over all rounds"
@@ -99,7 +100,8 @@ def _largest_costs(record: Record, did: Sampled) -> Iterator[str]:
     samples = 2 * len(did.trace.spanner.tries) * settings["pairs_per_prompt"] + rounds * (1 + call)
     yield from stating(record, "samples", samples if budget is None else min(samples, budget))
     size = spanner_size_bound(did.trace.spanner.dimension, settings["ridge"], settings["nu"])
-    yield from stating(record, "rewards", largest_rewards(size, len(did.trace.spanner.tries), rounds))
+    answers = ANSWERS[settings["feedback"]]
+    yield from stating(record, "rewards", largest_rewards(size, len(did.trace.spanner.tries), rounds, answers))
 
 
 def phase_sums(record: Record, did: Layers) -> Findings:

@@ -225,7 +225,12 @@ def execute_baseline(plan: Plan, path: Path, *, problem: TabularProblem) -> dict
     baseline = BASELINES[plan.learner]
     make = counted_oracle if plan.oracle == "counted" else literal_oracle
     with threadpool_limits(1):
-        oracle = make(problem, seed=derived_seed(plan.seed, "oracle"), full_table=baseline.full_table(plan.settings))
+        oracle = make(
+            problem,
+            seed=derived_seed(plan.seed, "oracle"),
+            full_table=baseline.full_table(plan.settings),
+            log_probabilities=baseline.generalised(plan.settings),
+        )
         run = learn(baseline, oracle, problem, plan.settings, seed=derived_seed(plan.seed, "learner"))
         results = baseline_results(plan, problem, run)
     return _recorded(plan, path, oracle.ledger, results, round_arrays(run), began)

@@ -13,6 +13,7 @@ from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings, largest_cost
+from spanver.oracle import ANSWERS
 from spanver.policies import Sampler
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
@@ -163,6 +164,9 @@ def make_plan(
     if coverage is None:
         coverage = 1.0 if budget is not None else known_coverage(problem)
     settings = _settings(problem, settings_kind, coverage, eps, delta / 2 if budget is not None else delta)
+    settings = replace(settings, **(overrides or {}))
+    proved = settings_kind == "practical" or settings.feedback == "reward"
+    require(proved, "settings", settings_kind, f"practical for preferences: {_NO_THEORY}")
     return Plan(
         learner="spanner_sampling",
         problem=problem.name,
@@ -170,7 +174,7 @@ def make_plan(
         oracle=oracle,
         sampler=sampler or ("race" if is_text else "softmax"),
         seed=seed,
-        settings=replace(settings, **(overrides or {})),
+        settings=settings,
         settings_kind=settings_kind,
         overrides=dict(overrides or {}),
         coverage=coverage,
@@ -179,6 +183,8 @@ def make_plan(
         budget=budget,
     )
 
+
+_NO_THEORY = "from preferences T_data may grow by e^R_max (FMR25 B.1, p. 28), with a constant that is not given"
 
 THEORETICAL: Mapping[str, Callable[..., Settings]] = {"derived": derived_settings, "paper": paper_settings}
 """Kinds of settings that follow from accuracy, failure probability and coverage."""
@@ -210,6 +216,8 @@ def stage_settings(problem: TabularProblem | TextProblem, plan: Plan) -> Callabl
 
 def theoretical_settings(problem: TabularProblem | TextProblem, plan: Plan) -> dict[str, Settings] | str:
     """Derived settings and those of the paper for the coverage of a plan, or the sentence why there are none."""
+    if plan.settings.feedback == "preference":
+        return f"no settings by the theory: {_NO_THEORY}"
     try:
         delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
         assert plan.coverage is not None
@@ -221,7 +229,8 @@ def theoretical_settings(problem: TabularProblem | TextProblem, plan: Plan) -> d
 def largest_costs(settings: Settings, dimension: int, call: Callable[[float, float], int]) -> dict[str, int]:
     """Most samples and rewards that a run with these settings may ask for (S4, S7, R1, R4); `call` is the sampler's."""
     size = spanner_size_bound(dimension, settings.ridge, settings.nu)
-    rewards = largest_rewards(size, settings.prompts, settings.exploration_rounds)
+    answers = ANSWERS[settings.feedback]
+    rewards = largest_rewards(size, settings.prompts, settings.exploration_rounds, answers)
     return {"samples": largest_cost(settings, call), "rewards": rewards}
 
 

@@ -123,10 +123,11 @@ def _named_pairs(record: Record, problem: Problem) -> Iterator[_Pairs]:
         assert isinstance(problem, TabularProblem)
         ends = [problem.reward_low, problem.reward_low + problem.reward_range] if problem.noise > 0.0 else []
         rewards = np.stack([problem.reward, *(np.broadcast_to(end[:, None], problem.reward.shape) for end in ends)], -1)
+        possible = rewards if record.plan.settings.feedback == "reward" else None
         trace = record.did.trace
         for where, part in (("spanner", trace.spanner), ("exploration", trace.exploration)):
             names = part.prompts, part.first, part.second
-            yield _Pairs(where, *names, part.vectors, part.targets, problem.features, rewards)
+            yield _Pairs(where, *names, part.vectors, part.targets, problem.features, possible)
     elif isinstance(record.did, Layers):
         assert isinstance(problem, TokenProblem)
         for position, layer in enumerate(record.did.layers):

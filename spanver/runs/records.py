@@ -260,8 +260,12 @@ def _sampled(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Sampled:
     Settings(**summary["settings"])
     for name in ("gap", "improvement"):
         _require_estimate(name, summary[name])
-    for name in ("score_error", "score_error_limit"):
-        require_positive(f"bounds.{name}", summary["bounds"][name])
+    score_error = summary["bounds"]["score_error"]
+    if plan.settings.feedback == "reward":
+        require_positive("bounds.score_error", score_error)
+    else:
+        require(score_error is None, "bounds.score_error", score_error, "null, as E1 is about rewards")
+    require_positive("bounds.score_error_limit", summary["bounds"]["score_error_limit"])
     if plan.problem != "text":
         _require_coverage("problem.coverage", summary["problem"]["coverage"])
     if summary["coverage_reached"] is not None:

@@ -76,8 +76,11 @@ def settings_table(
         table.add_column(heading, justify="right")
 
     def add(name: str, symbol: str, value: Any, others: list[Any]) -> None:
-        row = [name, symbol, value if isinstance(value, str) else number(value)]
-        table.add_row(*row, *(each for other in others for each in (number(other), f"{value / other:.2g}")))
+        if isinstance(value, str):
+            table.add_row(name, symbol, value, *(each for other in others for each in (other, "")))
+        else:
+            ratios = (each for other in others for each in (number(other), f"{value / other:.2g}"))
+            table.add_row(name, symbol, number(value), *ratios)
 
     for name, value in asdict(used).items():
         add(name, _SYMBOLS.get(name, "-"), value, [getattr(each, name) for each in kinds.values()])
@@ -130,12 +133,15 @@ def _run_table(summary: Mapping[str, Any]) -> Table:
     reached = "reached" if summary["coverage_reached"] else "settings for"
     known = "not known" if coverage is None else f"{number(coverage)}, exact"
     table.add_row("coverage C(pi*)", known, f"{reached}: {number(planned)}")
-    premise = "met: at most" if limits["score_error"] <= limits["score_error_limit"] else "not met: above"
-    table.add_row(
-        "premise of E8: nu gamma",
-        number(limits["score_error"]),
-        f"{premise} beta = {number(limits['score_error_limit'])}",
-    )
+    if limits["score_error"] is None:
+        table.add_row("premise of E8: nu gamma", "-", "from rewards alone (E1)")
+    else:
+        premise = "met: at most" if limits["score_error"] <= limits["score_error_limit"] else "not met: above"
+        table.add_row(
+            "premise of E8: nu gamma",
+            number(limits["score_error"]),
+            f"{premise} beta = {number(limits['score_error_limit'])}",
+        )
     outcomes = summary["outcomes"]
     table.add_row("clipped / fallback outputs", f"{outcomes['clipped']} / {outcomes['fallback']}", _clipping(outcomes))
     evaluation = summary["evaluation"]

@@ -32,7 +32,8 @@ def restated(record: Record, did: Sampled) -> Findings:
     yield from _coverage_reached(record)
     yield from _premise(record, did)
     kind = "exact" if record.summary["gap"]["exact"] else "estimated"
-    return f"the {kind} gap ends its curve of {len(did.rounds)} points, and nu gamma is that of the data"
+    premise = ", and nu gamma is that of the data" if record.plan.settings.feedback == "reward" else ""
+    return f"the {kind} gap ends its curve of {len(did.rounds)} points{premise}"
 
 
 def _curves(record: Record, did: Sampled) -> Iterator[str]:
@@ -125,6 +126,11 @@ def _coverage_reached(record: Record) -> Iterator[str]:
 def _premise(record: Record, did: Sampled) -> Iterator[str]:
     """E2: `nu gamma` from singular values of the data; a change of `Sigma` moves `log det` by at most `tr Sigma^-1`."""
     settings, problem = record.summary["settings"], record.summary["problem"]
+    limit = record.summary["bounds"]["score_error_limit"]
+    if limit != problem["beta"]:
+        yield f"the record states {limit} as the limit of nu gamma, but it is beta = {problem['beta']}"
+    if settings["feedback"] != "reward":
+        return
     ridge, spanner = settings["ridge"], did.trace.spanner
     data = np.concatenate([spanner.vectors, did.trace.exploration.vectors])
     dimension = data.shape[1]
@@ -142,12 +148,10 @@ def _premise(record: Record, did: Sampled) -> Iterator[str]:
         )
         for bound in (log_det - off, log_det + off)
     )
-    stated, limit = (record.summary["bounds"][name] for name in ("score_error", "score_error_limit"))
+    stated = record.summary["bounds"]["score_error"]
     slack = gamma(16)
     if not low * (1.0 - slack) <= stated <= high * (1.0 + slack):
         yield f"the record states nu gamma = {stated:.9g}, but by its data it is {low:.9g}"
-    if limit != problem["beta"]:
-        yield f"the record states {limit} as the limit of nu gamma, but it is beta = {problem['beta']}"
 
 
 def possible_rounds(record: Record, did: Rounds) -> Findings:

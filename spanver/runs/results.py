@@ -16,7 +16,7 @@ from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
 from spanver.learners.multi_turn import PHASES, MultiTurnRun
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Run
-from spanver.oracle import Ledger
+from spanver.oracle import ANSWERS, Ledger
 from spanver.oracles.prefix import prefix_oracle
 from spanver.parameter_sets import shape_name
 from spanver.policies import LinearSoftmax, TokenPolicy, sample_sequence
@@ -82,7 +82,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     -------
     dict
         `samples` and `rewards` (S1, S4, S7, R1), `spanner_size` (S4), `score_error` (`nu max gamma_t`, E2) and its
-        limit `beta`.
+        limit `beta`. E1, and so `score_error`, is about rewards: from preferences it is None.
     """
     settings, trace = run.settings, run.trace
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
@@ -100,9 +100,9 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     )
     return {
         "samples": largest if plan.budget is None else min(largest, plan.budget),
-        "rewards": largest_rewards(size_bound, len(trace.spanner.tries), rounds),
+        "rewards": largest_rewards(size_bound, len(trace.spanner.tries), rounds, ANSWERS[settings.feedback]),
         "spanner_size": size_bound,
-        "score_error": settings.nu * gamma,
+        "score_error": settings.nu * gamma if settings.feedback == "reward" else None,
         "score_error_limit": problem.beta,
     }
 

@@ -27,8 +27,6 @@ from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.validation import require_at_least
 
-SETTING_NAMES = tuple(field.name for field in fields(Settings))
-
 TEXT_COVERAGE = 16.0
 """Coverage that the practical settings of the text problem are made for; the true one is not known."""
 
@@ -154,4 +152,5 @@ def paper_settings(
 
 
 def _as_settings(parameters: Parameters) -> Settings:
-    return Settings(**{name: getattr(parameters, name) for name in SETTING_NAMES})
+    names = {field.name for field in fields(Settings)} & {field.name for field in fields(parameters)}
+    return Settings(**{name: getattr(parameters, name) for name in names})

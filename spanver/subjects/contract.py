@@ -211,6 +211,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("log_coverage", {"law": _LOG_N, "log_base": _LOG_N}, {}, "a number, may be inf", extended_number),
     Function("fit", _REGRESSION | _plain("radius"), {}, "theta (d,)", vector),
     Function("box_fit", _REGRESSION | _plain("radius"), {}, "theta (d,)", vector),
+    Function("fit_preferences", {"features": _array("n, d"), "labels": _array("n,")} | _plain("radius"), {},
+             "theta (d,)", vector),
     Function("ridge_regression", _REGRESSION | _plain("ridge"), {}, "theta (d,)", vector),
     Function("draw", {"probabilities": _array("n,")} | _DRAWS, {}, _INDICES, indices),
     Function("draw_weights", {"weights": _array("n,")} | _DRAWS, {}, _INDICES, indices),
@@ -227,6 +229,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("build_spanner", _ORACLE, _plain("prompts pairs_per_prompt nu ridge seed"), "a spanner", spanner),
     Function("spanner_sampling", _ORACLE, _plain("seed") | _SETTINGS,
              "a run: thetas, precision, nu", policy),
+    Function("preference_sampling", _ORACLE, _plain("seed") | _SETTINGS,
+             "a run: thetas, precision, nu", policy),
     Function("passive_learner", _ORACLE, _plain("rounds seed"), _BASELINE, baseline),
     Function("online_dpo", _ORACLE, _plain("rounds seed feedback"), _BASELINE, baseline),
     Function("xpo", _ORACLE, _plain("rounds alpha seed feedback partition_samples"), _BASELINE, baseline),
@@ -239,6 +243,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
              "a multi-turn run: thetas, precisions, prefixes, first, second, vectors, targets", multi_turn),
     Function("literal_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
     Function("counted_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
+    Function("generalised_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
 )})
 # fmt: on
 """The contract: every function that a subject may provide, by name."""

@@ -19,6 +19,7 @@ from spanver.kernels.backends import BACKENDS
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.least_squares import box_fit
+from spanver.learners.losses import logistic_fit
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
@@ -29,6 +30,7 @@ from spanver.learners.spanner_sampling import spanner_sampling
 from spanver.learners.xpo import xpo
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.parameter_sets import Ball
 from spanver.problems.tokens import soft_q_of
 from spanver.subjects.contract import CLAIMS, FUNCTIONS, Subject
 from spanver.subjects.finite_laws import draw, draw_batch, draw_distinct, draw_logits, draw_weights
@@ -46,6 +48,9 @@ subject = Subject(
         "kl_estimate": kl_estimate,
         "log_coverage": lambda law, log_base: float(log_ratio(law, log_base)),
         "soft_q": soft_q_of,
+        "fit_preferences": lambda features, labels, radius: logistic_fit(features, labels, Ball(radius)),
+        "preference_sampling": spanner_sampling,
+        "generalised_oracle": partial(literal_oracle, log_probabilities=True),
     }
     | {
         each.__name__: each

@@ -12,6 +12,7 @@ from spanver.validation import require_one_of
 from spanver.values import (
     Counts,
     FloatArray,
+    LogProbabilities,
     Place,
     Prefix,
     Prompt,
@@ -120,6 +121,12 @@ class RemoteOracle(_Remote[Prompt]):
             query["theta"] = theta
         responses: Responses = self._ask(query, Responses)
         return responses
+
+    def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
+        """Draw responses with their log probabilities."""
+        query = {"ask": "sample_log_probabilities", "prompt": prompt, "count": count, "theta": theta}
+        drawn: LogProbabilities = self._ask(query, LogProbabilities)
+        return drawn
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward."""

@@ -22,6 +22,7 @@ from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,
+    LogProbabilities,
     Place,
     Prefix,
     Prompt,
@@ -65,6 +66,8 @@ class Query:
                 return len(self.answer) if self.name == "sample" else 0
             case Counts():
                 return sum(map(int, self.answer.counts))
+            case LogProbabilities():
+                return len(self.answer.responses)
             case SearchResult():
                 rule: Rule = self.arguments[0]
                 return self.answer.tries * rule.samples_per_try
@@ -134,6 +137,16 @@ class RecordingOracle(_Recording[Prompt, Oracle]):
         """Draw responses."""
         return self._record("sample", prompt, (count, theta), lambda: self._oracle.sample(prompt, count, theta=theta))
 
+    def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
+        """Draw responses with their log probabilities."""
+        arguments = (count, theta)
+        return self._record(
+            "sample_log_probabilities",
+            prompt,
+            arguments,
+            lambda: self._oracle.sample_log_probabilities(prompt, *arguments),
+        )
+
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward."""
         return self._record("reward", prompt, (identity_of(response),), lambda: self._oracle.reward(prompt, response))
@@ -165,12 +178,12 @@ def issued(queries: list[Query]) -> set[tuple[Prompt, ResponseId]]:
     found: set[tuple[Prompt, ResponseId]] = set()
     for query in queries:
         match query.answer:
-            case Responses() | Counts() | SearchResult() as answer:
+            case Responses() | Counts() | LogProbabilities() | SearchResult() as answer:
                 found |= {(query.prompt, each) for each in _ids(answer)}
     return found
 
 
-def _ids(answer: Responses | Counts | SearchResult) -> tuple[ResponseId, ...]:
+def _ids(answer: Responses | Counts | LogProbabilities | SearchResult) -> tuple[ResponseId, ...]:
     responses = answer if isinstance(answer, Responses) else answer.responses
     return () if responses is None else responses.ids
 
@@ -219,6 +232,11 @@ class Round:
     def rewards(self) -> list[tuple[ResponseId, float]]:
         """Responses whose rewards were drawn, with their rewards."""
         return [(query.arguments[0], query.answer) for query in self.queries if query.name == "reward"]
+
+    @property
+    def labels(self) -> list[tuple[ResponseId, ResponseId, bool]]:
+        """Pairs that were compared, with their labels."""
+        return [(*query.arguments, query.answer) for query in self.queries if query.name == "compare"]
 
     @property
     def samples(self) -> int:
@@ -297,6 +315,17 @@ def data_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, F
             vectors.append(features[int(one)] - features[int(two)])
             targets.append(first - second)
     return np.array(vectors, dtype=np.float64).reshape(-1, problem.dimension), np.array(targets, dtype=np.float64)
+
+
+def labels_of(problem: TabularProblem, rounds: list[Round]) -> tuple[FloatArray, FloatArray]:
+    """Labels of all rounds as data of a fit: relative features (n, d), and 1 where the first is preferred, else -1."""
+    vectors, labels = [], []
+    for each in rounds:
+        features = problem.features[int(each.prompt)]
+        for one, two, preferred in each.labels:
+            vectors.append(features[int(one)] - features[int(two)])
+            labels.append(1.0 if preferred else -1.0)
+    return np.array(vectors, dtype=np.float64).reshape(-1, problem.dimension), np.array(labels, dtype=np.float64)
 
 
 GENEROUS_BUDGET = Budget(samples=10**7, rewards=10**7, enumerated=10**7)

@@ -21,6 +21,7 @@ from spanver.zoo import (
     oracle,
     oracle_answers,
     oracle_searches,
+    preferences,
     regressions,
     sampler,
     spanner,
@@ -34,7 +35,7 @@ from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
     identities, oracle, oracle_answers, oracle_searches, sampler, density, finite_laws, spanner, spanning_sets,
-    regressions, exploration, baselines, tokens, independent_mutants,
+    regressions, exploration, preferences, baselines, tokens, independent_mutants,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from spanver.errors import BudgetExceededError
+from spanver.learners.exploration import Fit
 from spanver.learners.least_squares import fit_on
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
@@ -117,6 +118,7 @@ def phase_two(
     sampler: Sampler = softmax_sample,
     relative: Callable[[Response, Response], FloatArray] = difference,
     target: Callable[[Oracle, Prompt, Response, Response], float] = reward_difference,
+    fit: Fit = fit_on,
     final_fit: bool = False,
     output: Callable[[list[FloatArray], Progress], TruncatedMixture] = policy_of,
     swallowed: tuple[type[Exception], ...] = (),
@@ -126,7 +128,7 @@ def phase_two(
     thetas: list[FloatArray] = []
     try:
         for _ in range(settings.exploration_rounds):
-            thetas.append(fit_on(*data(progress), within(oracle)))
+            thetas.append(fit(*data(progress), within(oracle)))
             prompt = oracle.prompt()
             two = second(oracle, prompt, progress)
             multiplier, failure = settings.rejection_multiplier, settings.rejection_failure
@@ -139,7 +141,7 @@ def phase_two(
     except swallowed:
         pass
     if final_fit:
-        thetas = [*thetas[1:], fit_on(*data(progress), within(oracle))]
+        thetas = [*thetas[1:], fit(*data(progress), within(oracle))]
     return output(thetas, progress)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from spanver.oracle import Oracle
 from spanver.values import FloatArray, Prompt, Response
 from spanver.zoo.independent.boxes import box_fit, in_set_of, minimise_in_box
-from spanver.zoo.independent.exploration import Difference, MakeMoments, Moments, reward_difference
+from spanver.zoo.independent.exploration import Difference, MakeMoments, Moments, label, reward_difference
 from spanver.zoo.independent.losses import Loss, Table, minimise_on_ball
 from spanver.zoo.independent.regressions import Fit, fit
 
@@ -44,11 +44,6 @@ class Run:
             "theta": self.theta,
             **more,
         }
-
-
-def label(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
-    """Preference as a label: 1 for the first response, -1 for the second."""
-    return 1.0 if oracle.compare(prompt, one.id, two.id) else -1.0
 
 
 def pair_of(oracle: Oracle, prompt: Prompt, *, theta: FloatArray | None = None) -> tuple[Response, Response]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from spanver.oracle import Oracle, SamplingOracle
 from spanver.values import FloatArray, Pair, Place, Prompt, Response, Score, TruncatedScore, UncertainPairRule
 from spanver.zoo.independent.algebra import quadratic_norms
 from spanver.zoo.independent.boxes import box_fit, in_set_of
+from spanver.zoo.independent.losses import fit_preferences
 from spanver.zoo.independent.regressions import Fit, fit
 from spanver.zoo.independent.samplers import softmax_sample
 
@@ -94,6 +96,11 @@ def tried_pair(
 def reward_difference(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
     """Reward of the first response less that of the second."""
     return oracle.reward(prompt, one.id) - oracle.reward(prompt, two.id)
+
+
+def label(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
+    """Preference as a label: 1 for the first response, -1 for the second."""
+    return 1.0 if oracle.compare(prompt, one.id, two.id) else -1.0
 
 
 def build_spanner(
@@ -186,3 +193,13 @@ def spanner_sampling(
         vectors.append(one.features - two.features)
         thetas.append(theta)
     return {"thetas": np.array(thetas), "precision": spanner["precision"], "nu": settings.nu}
+
+
+def preference_sampling(oracle: Oracle, *, seed: int, settings: Any, **steps: Any) -> dict[str, Any]:
+    """Both phases, from labels of pairs."""
+    labelled: dict[str, Any] = {
+        "phase_one": partial(build_spanner, difference=label),
+        "difference": label,
+        "fit": fit_preferences,
+    }
+    return spanner_sampling(oracle, seed=seed, settings=settings, **(labelled | steps))

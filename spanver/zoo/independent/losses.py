@@ -149,3 +149,11 @@ def _gradient_step(
             return trial, 2.0 * step
         step *= 0.5
     return None, step
+
+
+def fit_preferences(features: FloatArray, labels: FloatArray, radius: float) -> FloatArray:
+    """Minimum of the logistic loss in the ball of a radius, shape (d,)."""
+    start = np.zeros(features.shape[1])
+    return (
+        start if len(labels) == 0 else minimise_on_ball(Loss(list(features), list(labels), "preference"), start, radius)
+    )

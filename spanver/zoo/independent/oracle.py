@@ -16,6 +16,7 @@ from spanver.values import (
     Counts,
     FloatArray,
     IntArray,
+    LogProbabilities,
     Prompt,
     RejectionRule,
     Response,
@@ -24,7 +25,7 @@ from spanver.values import (
     SearchResult,
     UncertainPairRule,
 )
-from spanver.zoo.independent.algebra import log_softmax, places, quadratic_norms, sigmoid
+from spanver.zoo.independent.algebra import log_softmax, log_sum_exp, places, quadratic_norms, sigmoid
 from spanver.zoo.independent.boxes import size_in
 
 Found: TypeAlias = tuple[list[int] | None, int]
@@ -88,6 +89,8 @@ class TableOracle:
         How `sample_until`, `sample_counts` and `sample` find their answers.
     strength : float
         By which the parameter of the strong oracle is multiplied.
+    told : bool
+        Whether log probabilities of strong samples are told.
     same_stream : bool
         Whether the first response is picked by the uniform number that picked its prompt.
     """
@@ -102,10 +105,11 @@ class TableOracle:
         counts: Callable[[FloatArray, int, Generator], IntArray] = multinomial,
         pick: Callable[[FloatArray, int, Generator], IntArray] = picked,
         strength: float = 1.0,
+        told: bool = False,
         same_stream: bool = False,
     ) -> None:
         self._problem, self._budget = problem, budget or Budget()
-        self._search, self._counts, self._pick, self._strength = search, counts, pick, strength
+        self._search, self._counts, self._pick, self._strength, self._told = search, counts, pick, strength, told
         self._prompts = np.random.default_rng([seed, 1])
         self._generator = np.random.default_rng([seed, 1 if same_stream else 2])
         self._noise = np.random.default_rng([seed, 3])
@@ -163,6 +167,15 @@ class TableOracle:
                 raise ArgumentError("theta", theta, "a parameter of the problem")
         self._charge("samples", int(count))
         return self._responses(prompt, self._pick(self._law(prompt, theta), int(count), self._generator))
+
+    def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
+        """Draw from the policy of a parameter, with the log probability of each response: score less partition."""
+        if not self._told:
+            raise QuestionRefusedError("no probabilities are told here")
+        responses = self.sample(prompt, count, theta=theta)
+        exponents = self._problem.log_base[prompt] + self._problem.features[prompt] @ theta / self.beta
+        own = exponents[list(responses.ids)]
+        return LogProbabilities(responses, own - log_sum_exp(exponents))
 
     def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Count draws from the base policy."""
@@ -261,3 +274,8 @@ def literal_oracle(problem: Any, *, seed: int, budget: Budget | None = None, **s
 def counted_oracle(problem: Any, *, seed: int, budget: Budget | None = None, **steps: Any) -> TableOracle:
     """Answer compressed queries from their exact law."""
     return TableOracle(problem, seed=seed, budget=budget, **{"search": counted} | steps)
+
+
+def generalised_oracle(problem: Any, *, seed: int, budget: Budget | None = None, **steps: Any) -> TableOracle:
+    """Tell log probabilities of strong samples too."""
+    return TableOracle(problem, seed=seed, budget=budget, told=True, **steps)
