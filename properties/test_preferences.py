@@ -77,4 +77,4 @@ def test_every_round_is_fitted_to_the_labels_of_the_spanner_and_of_all_earlier_r
         data = labels_of(problem, run.spanner + run.rounds[:t])
         words = f"of round {t}, on its {len(data[1])} labels"
         lengths = np.full(len(data[1]), reach(problem.features))
-        assert_logistic_fit(check, words, data, component.theta, problem.parameters, lengths)
+        assert_logistic_fit(check, words, data, component.theta, problem.shape(problem.radius), lengths)

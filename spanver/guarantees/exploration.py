@@ -315,6 +315,6 @@ GUARANTEES = (
         "SpannerSampling from preferences asks one label about a pair, and theta_t minimises sum -log sigma(<theta, "
         "phi(x,y+) - phi(x,y-)>) over all labels so far on the ball: its KKT conditions hold. The paper promises the "
         "guarantees of A2, with T_data up to a factor exp(R_max).",
-        EXACT, "FMR25 B.1, p. 28", PAPER),
+        EXACT, "FMR25 Section B.1, p. 28", PAPER),
 )
 # fmt: on

@@ -184,7 +184,7 @@ def make_plan(
     )
 
 
-_NO_THEORY = "from preferences T_data may grow by e^R_max (FMR25 B.1, p. 28), with a constant that is not given"
+_NO_THEORY = "from preferences T_data may grow by e^R_max (FMR25 Section B.1, p. 28), with a constant that is not given"
 
 THEORETICAL: Mapping[str, Callable[..., Settings]] = {"derived": derived_settings, "paper": paper_settings}
 """Kinds of settings that follow from accuracy, failure probability and coverage."""

@@ -129,7 +129,7 @@ def _premise(record: Record, did: Sampled) -> Iterator[str]:
     limit = record.summary["bounds"]["score_error_limit"]
     if limit != problem["beta"]:
         yield f"the record states {limit} as the limit of nu gamma, but it is beta = {problem['beta']}"
-    if settings["feedback"] != "reward":
+    if record.plan.settings.feedback == "preference":
         return
     ridge, spanner = settings["ridge"], did.trace.spanner
     data = np.concatenate([spanner.vectors, did.trace.exploration.vectors])

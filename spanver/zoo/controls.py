@@ -25,6 +25,7 @@ from spanver.zoo.density import sampler_with_ratio
 from spanver.zoo.exploration import phase_two
 from spanver.zoo.mutant import Mutant, changed
 from spanver.zoo.oracle_searches import searching_oracle
+from spanver.zoo.preferences import RUN_OF_LABELS, fit_of_labels, label, told
 from spanver.zoo.regressions import bisected_fit, bounded_fit, scores
 from spanver.zoo.sampler import drawn_sampler, sampler
 from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
@@ -198,6 +199,12 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("bounded", "fits in the box by SciPy", "E6", box_fit=bounded_fit),
     _control("newton", "fits as trust-region methods do", "E4 E6", fit=_damped_fit),
     _control("scores", "truncates by the definition", "E2 E3 E5 E8 E9", truncated_scores=scores),
+    _control("labels-backwards", "explores by another implementation, and asks whether the second is preferred", "P1",
+        preference_sampling=partial(RUN_OF_LABELS, target=lambda oracle, prompt, one, two: -label(
+            oracle, prompt, two, one))),
+    _control("fit-of-labels", "adds a ridge of 0 to the loss of labels", "P1", fit_preferences=fit_of_labels),
+    _control("told", "passes on what the reference tells", "O1 O2 O4",
+        generalised_oracle=told),
     _control("phase-two", "explores by another implementation", _EXPLORATION, spanner_sampling=phase_two),
     _control("rewards-backwards", "queries the reward of the second response first", _EXPLORATION,
         spanner_sampling=partial(phase_two, target=_second_reward_first)),

@@ -17,7 +17,6 @@ from spanver.kernels import fit as least_squares
 from spanver.kernels import log_softmax
 from spanver.learners.least_squares import fit_on
 from spanver.learners.losses import LogisticLoss, QuadraticModel, logistic_fit, minimise
-from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
@@ -98,6 +97,10 @@ def spanner_of_labels(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     )
 
 
+RUN_OF_LABELS = partial(phase_two, begin=spanner_of_labels, target=label, fit=logistic_fit)
+"""`preference_sampling`."""
+
+
 def _signed(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
     found = spanner_first(oracle, settings, seed)
     return replace(found, targets=np.where(found.targets >= 0.0, 1.0, -1.0))
@@ -144,11 +147,7 @@ def _over_the_batch(_: FloatArray, __: FloatArray, ids: FloatArray, ___: float, 
 
 
 _fit = mutants_of("fit_preferences", "preference-fit", fit_of_labels)
-_run = mutants_of(
-    "preference_sampling",
-    "preferences",
-    partial(phase_two, begin=spanner_of_labels, target=label, fit=logistic_fit, sampler=softmax_sample),
-)
+_run = mutants_of("preference_sampling", "preferences", RUN_OF_LABELS)
 _told = mutants_of("generalised_oracle", "oracle-told", told)
 
 # fmt: off

@@ -1,4 +1,4 @@
-"""B1 and B2 against enumeration, each other, and spanners that must not pass; the excess of fits (E6)."""
+"""B1 and B2 against enumeration, each other, and spanners that must not pass; the excess of fits (E6, P1)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from spanver.guarantees.residuals import (
     compressed,
     distance_allowed,
     fit_excess,
+    logistic_excess,
     swap_factor,
 )
 from spanver.guarantees.rounding import UNIT
 from spanver.kernels import fit
+from spanver.learners.losses import logistic_fit
 from spanver.parameter_sets import Ball, Box, distance, optimality_gap
 from spanver.values import FloatArray
 
@@ -352,3 +354,88 @@ def test_compressed_data_have_the_same_excess_on_the_box() -> None:
         theta = Box(radius).project(np.array([0.1, -0.2, 0.3]))
         whole = fit_excess(vectors, targets, theta, Box(radius), UNIT).excess
         assert fit_excess(*seen, theta, Box(radius), UNIT, rows=50).excess == pytest.approx(whole, rel=1e-9)
+
+
+# Logistic loss of labels (P1)
+
+
+def labels_on(seed: int, *, separable: bool = False) -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(12, 3))
+    labels = np.sign(vectors @ np.array([1.0, -0.5, 0.25])) if separable else rng.choice([-1.0, 1.0], size=12)
+    return vectors, labels
+
+
+def logistic(theta: FloatArray, vectors: FloatArray, labels: FloatArray) -> float:
+    return float(np.logaddexp(0.0, -labels * (vectors @ theta)).sum())
+
+
+def least_logistic(vectors: FloatArray, labels: FloatArray, radius: float) -> FloatArray:
+    """Minimum by sequential quadratic programming, which shares nothing with what is tested."""
+    inside = {"type": "ineq", "fun": lambda theta: radius**2 - theta @ theta, "jac": lambda theta: -2.0 * theta}
+    found = minimize(
+        logistic,
+        np.zeros(3),
+        (vectors, labels),
+        "SLSQP",
+        constraints=[inside],
+        options={"ftol": 1e-16, "maxiter": 1000},
+    ).x
+    return np.asarray(found * min(1.0, radius / float(np.linalg.norm(found))))
+
+
+@pytest.mark.parametrize("radius", [0.2, 30.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_logistic_excess_is_rounding_at_the_minimum_and_bounds_the_excess_elsewhere(
+    seed: int, radius: float
+) -> None:
+    vectors, labels = labels_on(seed)
+    best = logistic_fit(vectors, labels, Ball(radius))
+    assert logistic(best, vectors, labels) <= logistic(least_logistic(vectors, labels, radius), vectors, labels) + 1e-9
+    excess, allowed = logistic_excess(vectors, labels, best, Ball(radius), UNIT)
+    assert excess <= allowed < 1e-2
+    rng = np.random.default_rng(9)
+    for _ in range(20):
+        theta = rng.normal(size=3)
+        theta *= radius * rng.random() / float(np.linalg.norm(theta))
+        excess, _ = logistic_excess(vectors, labels, theta, Ball(radius), UNIT)
+        assert excess >= logistic(theta, vectors, labels) - logistic(best, vectors, labels) - 1e-12
+
+
+def test_separable_labels_have_their_minimum_on_the_sphere_and_inside_it_is_refused() -> None:
+    vectors, labels = labels_on(1, separable=True)
+    best = logistic_fit(vectors, labels, Ball(8.0))
+    assert np.linalg.norm(best) == pytest.approx(8.0)
+    assert logistic_excess(vectors, labels, best, Ball(8.0), UNIT).excess < 1e-12
+    excess, allowed = logistic_excess(vectors, labels, 0.9 * best, Ball(8.0), UNIT)
+    assert excess > 10.0 * allowed
+
+
+@pytest.mark.parametrize("radius", [0.2, 30.0])
+def test_wrong_fits_of_labels_exceed_what_rounding_allows(radius: float) -> None:
+    vectors, labels = labels_on(0)
+    wrong = {
+        "of flipped labels": logistic_fit(vectors, -labels, Ball(radius)),
+        "of half of the labels": logistic_fit(vectors[::2], labels[::2], Ball(radius)),
+        "of squares": fit(vectors, labels, radius),
+        "of doubled margins": logistic_fit(2.0 * vectors, labels, Ball(radius)),
+        "of half the radius": logistic_fit(vectors, labels, Ball(0.05)),
+    }
+    for name, theta in wrong.items():
+        excess, allowed = logistic_excess(vectors, labels, theta, Ball(radius), UNIT)
+        assert excess > 10.0 * allowed, name
+
+
+def test_no_labels_allow_every_parameter_and_coarse_arithmetic_says_nothing() -> None:
+    assert logistic_excess(np.zeros((0, 2)), np.zeros(0), np.ones(2), Ball(5.0), UNIT) == (0.0, 0.0)
+    vectors, labels = labels_on(0)
+    assert logistic_excess(vectors, labels, np.zeros(3), Ball(5.0), 2.0**-7).allowed == math.inf
+
+
+def test_lengths_of_what_was_subtracted_widen_what_is_allowed() -> None:
+    vectors, labels = labels_on(0)
+    theta, lengths = np.zeros(3), 2.0 + np.linalg.norm(vectors, axis=1)
+    narrow = logistic_excess(vectors, labels, theta, Ball(5.0), UNIT)
+    wide = logistic_excess(vectors, labels, theta, Ball(5.0), UNIT, lengths=lengths)
+    assert wide.excess == narrow.excess
+    assert wide.allowed > narrow.allowed

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from baseline_runs import FULL, PROBLEM, known_base, per_round
 
+from spanver.errors import QuestionRefusedError
 from spanver.exact.tabular import log_law
 from spanver.kernels import fit
 from spanver.learners.losses import Loss, QuadraticModel, logistic_fit, minimise
@@ -137,3 +138,35 @@ def test_refits_stay_small_also_where_rewards_are_realized_exactly(monkeypatch: 
     run, _ = xpo_of(max_k_dnf_problem(), seed=1, rounds=100, alpha=0.01)
     assert len(run.thetas) == 100
     assert calls <= 20 * 100
+
+
+@pytest.mark.parametrize("feedback", ["reward", "preference"])
+def test_told_probabilities_are_as_good_as_a_listing_once_all_responses_were_seen(feedback: str) -> None:
+    problem = random_problem(3, prompts=2, responses=4, dimension=2)
+    options: dict[str, Any] = {"rounds": 20, "alpha": 0.05, "seed": 0, "feedback": feedback}
+    oracle = literal_oracle(problem, seed=1, log_probabilities=True)
+    told = xpo(oracle, partition="probabilities", partition_samples=2000, **options)
+    assert oracle.ledger.samples == 2 * 20 + 2 * 2000
+    listed = xpo(
+        literal_oracle(problem, seed=1, full_table=True), partition="enumerate", log_base=known_base(problem), **options
+    )
+    assert told.thetas == pytest.approx(listed.thetas, abs=1e-7)
+    assert told.policy.theta == pytest.approx(listed.policy.theta, abs=1e-7)
+    drawn = xpo(literal_oracle(problem, seed=1), partition="sample", partition_samples=2000, **options)
+    assert abs(drawn.policy.theta - listed.policy.theta).max() > 1e-4
+
+
+def test_told_probabilities_count_each_distinct_response_once_with_its_own() -> None:
+    # Both responses are drawn, the rare one far too often or too seldom: with its exact probability that is no matter.
+    problem = two_responses(0.75)
+    runs = []
+    for samples in (8, 64):
+        oracle = literal_oracle(problem, seed=3, log_probabilities=True)
+        run = xpo(oracle, rounds=1, alpha=1.0, seed=0, partition="probabilities", partition_samples=samples)
+        runs.append(run.policy.theta)
+    assert runs[0] == pytest.approx(runs[1], abs=1e-12)
+
+
+def test_an_ordinary_oracle_refuses_to_tell_probabilities() -> None:
+    with pytest.raises(QuestionRefusedError, match="generalised"):
+        xpo(literal_oracle(two_responses(0.75), seed=0), rounds=1, alpha=0.1, seed=0, partition="probabilities")

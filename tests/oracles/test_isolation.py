@@ -14,7 +14,7 @@ from spanver.errors import SpanverError
 from spanver.oracle import Budget, Ledger
 from spanver.oracles.metered import MeteredOracle
 from spanver.problems.tabular import TabularProblem
-from spanver.values import Counts, FloatArray, Response, Responses, SearchResult
+from spanver.values import Counts, FloatArray, LogProbabilities, Response, Responses, SearchResult
 
 
 def reachable(root: Any) -> Iterator[Any]:
@@ -60,6 +60,7 @@ def answers_of(oracle: MeteredOracle) -> list[Any]:
     for rule in (RULE, TRIAL, TRUNCATED, ALWAYS, NEVER):
         answers += [oracle.sample_until(prompt, rule, limit) for limit in (1, 600)]
     answers += [answers[1][0], answers[4].responses[0]]
+    answers += [oracle.sample_log_probabilities(prompt, count, np.array([0.6, -0.8])) for count in (1, 5)]
     for ask in (
         lambda: oracle.sample(99, 1),
         lambda: oracle.reward(prompt, 99),
@@ -95,18 +96,19 @@ def private_arrays(problem: TabularProblem, oracle: MeteredOracle) -> list[Float
     return [array for array in arrays if isinstance(array, np.ndarray) and array.size > 0]
 
 
-ANSWER_TYPES = (Responses, Response, Counts, SearchResult, Ledger, Budget)
+ANSWER_TYPES = (Responses, Response, Counts, LogProbabilities, SearchResult, Ledger, Budget)
 
 
 @each_oracle
 def test_nothing_public_leads_behind_the_oracle(make: MakeOracle) -> None:
     problem = table()
-    oracle = make(problem, seed=11, full_table=True, budget=Budget(samples=10**6))
+    oracle = make(problem, seed=11, full_table=True, log_probabilities=True, budget=Budget(samples=10**6))
     answers = [answers_of(oracle) for _ in range(3)]
     public = {name: getattr(oracle, name) for name in dir(oracle) if not name.startswith("_")}
     assert set(public) == {
         "dimension", "beta", "radius", "shape", "reward_range", "ledger", "budget",
-        "prompt", "sample", "sample_counts", "sample_until", "reward", "compare", "enumerate",
+        "prompt", "sample", "sample_log_probabilities", "sample_counts", "sample_until", "reward", "compare",
+        "enumerate",
     }  # fmt: skip
     assert all(name.startswith("_") for name in vars(oracle))
     hidden = private_arrays(problem, oracle)
@@ -134,7 +136,7 @@ def test_nothing_public_leads_behind_the_oracle(make: MakeOracle) -> None:
 @each_oracle
 def test_answers_are_plain_numbers_and_not_those_of_an_array(make: MakeOracle) -> None:
     for prompt, sample, single, strong, counts, listing, reward, label, *_ in [
-        answers_of(make(PROBLEM, seed=1, full_table=True, budget=Budget(samples=10**6)))
+        answers_of(make(PROBLEM, seed=1, full_table=True, log_probabilities=True, budget=Budget(samples=10**6)))
     ]:
         assert type(prompt) is int
         assert type(reward) is float
@@ -146,7 +148,9 @@ def test_answers_are_plain_numbers_and_not_those_of_an_array(make: MakeOracle) -
 @each_oracle
 def test_writing_into_an_answer_spoils_no_other_answer(make: MakeOracle) -> None:
     problem = table()
-    spoiled, intact = (make(problem, seed=12, full_table=True, budget=Budget(samples=10**6)) for _ in range(2))
+    spoiled, intact = (
+        make(problem, seed=12, full_table=True, log_probabilities=True, budget=Budget(samples=10**6)) for _ in range(2)
+    )
     for _ in range(6):
         for value in reachable(answers_of(spoiled)):
             if isinstance(value, np.ndarray) and value.base is None:
@@ -167,6 +171,8 @@ def describe(answer: Any) -> Any:
             return identity, features.tolist()
         case Counts(responses, counts):
             return describe(responses), counts.tolist()
+        case LogProbabilities(responses, log_probabilities):
+            return describe(responses), log_probabilities.tolist()
         case SearchResult(responses, tries):
             return describe(responses), tries
         case _:

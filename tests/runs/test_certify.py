@@ -13,7 +13,7 @@ import pytest
 from alterations import Change, add, altered_copy, assign, more, put, scale, trace_of
 from faults import plant
 
-from spanver.errors import SpanverError
+from spanver.errors import ArgumentError, SpanverError
 from spanver.kernels import update_inverse_factor
 from spanver.parameter_sets import Box
 from spanver.problems.families.covered_needle import covered_needle_problem
@@ -121,12 +121,60 @@ def test_a_genuine_record_at_coverage_2_to_the_40_holds_on_every_check(tmp_path:
 
 
 def test_the_checks_are_these(genuine: Path, altered: Callable[[Change], Path]) -> None:
-    assert set(CERTIFIED) == {"S1", "S2", "S3", "S4", "S7", "E6", "R1", "O1", "I2", "I3", "I5", "I6"}
+    assert set(CERTIFIED) == {"S1", "S2", "S3", "S4", "S7", "E6", "P1", "R1", "O1", "I2", "I3", "I5", "I6"}
     assert tuple(verdicts(genuine)) == ROWS
     assert violated(altered(lambda summary, arrays: None)) == set()
     record = load_record(genuine)
     assert trace_of(record).spanner.size >= 5  # enough for the alterations below to mean something
     assert all(claim.finding for claim in certify(record).claims)
+
+
+# Runs from preferences
+
+LABELLED = tuple("P1" if name == "E6" else name for name in ROWS)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("labelled") / "run.json"
+    overrides = {**SMALL, "feedback": "preference"}
+    execute(make_plan(random_problem(3, prompts=3, responses=8, dimension=3), seed=6, overrides=overrides), path)
+    return path
+
+
+def test_a_genuine_record_from_preferences_holds_on_every_check(labelled: Path, tmp_path: Path) -> None:
+    assert verdicts(labelled) == dict.fromkeys(LABELLED, Verdict.HOLDS)
+    staged = tmp_path / "run.json"
+    overrides = {**FEW, "feedback": "preference"}
+    plan = make_plan(
+        random_problem(1, prompts=3, responses=8, dimension=3), seed=2, overrides=overrides, budget=400_000
+    )
+    execute(plan, staged)
+    assert verdicts(staged) == dict.fromkeys(LABELLED, Verdict.HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (scale("exploration_thetas", 0.9), {"P1", "I2"}),
+        (scale("exploration_targets", -1.0), {"P1"}),
+        (scale("spanner_targets", 0.5), {"P1"}),
+        (more("ledger", "rewards", by=1), {"O1"}),
+        (put("settings", "feedback", value="reward"), {"O1"}),
+        (put("bounds", "score_error_limit", value=1.0), {"record"}),
+    ],
+)
+def test_an_altered_record_from_preferences_is_caught_by_name(
+    labelled: Path, tmp_path: Path, change: Change, expected: set[str]
+) -> None:
+    assert violated(altered_copy(labelled, tmp_path / "run.json", change)) == expected
+
+
+def test_settings_of_the_theory_are_refused_for_preferences() -> None:
+    problem = random_problem(3, prompts=3, responses=8, dimension=3)
+    for kind in ("derived", "paper"):
+        with pytest.raises(ArgumentError, match=f"settings is '{kind}', but it must be practical for preferences"):
+            make_plan(problem, seed=1, settings_kind=kind, overrides={"feedback": "preference"})
 
 
 # Faults of the kernel that a learner updates its factor with

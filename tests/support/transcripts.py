@@ -90,6 +90,11 @@ def _queried(factory: Callable[..., Any]) -> None:
     oracle.sample_counts(0, 2)
 
 
+def _told(factory: Callable[..., Any]) -> None:
+    oracle = factory(PROBLEM, seed=7)
+    oracle.sample_log_probabilities(oracle.prompt(), 2, np.array([1.0, 0.0]))
+
+
 _FEATURES, _TARGETS = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([3.0, 4.0])
 _LAW, _BASE = np.log([0.75, 0.25]), np.log([0.5, 0.5])
 _CALL: dict[str, Any] = {"multiplier": 1.0, "failure": 0.5, "seed": 7}
@@ -132,6 +137,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "log_coverage": ("log_coverage", lambda run: run(_LAW, _BASE)),
     "fit": ("fit", lambda run: run(_FEATURES, _TARGETS, 5.0)),
     "box_fit": ("box_fit", lambda run: run(_FEATURES, _TARGETS, 2.0)),
+    "fit_preferences": ("fit_preferences", lambda run: run(np.ones((4, 1)), np.array([1.0, 1.0, 1.0, -1.0]), 5.0)),
     "ridge_regression": ("ridge_regression", lambda run: run(_FEATURES, _TARGETS, 1.0)),
     "draw": ("draw", lambda run: run(np.array([0.5, 0.0, 0.5]), 4, 3)),
     "draw_weights": ("draw_weights", lambda run: run(np.array([3e8, 0.0, 1e8]), 4, 3)),
@@ -149,6 +155,10 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         lambda run: run(_oracle(), prompts=1, pairs_per_prompt=4, nu=0.5, ridge=1.0, seed=7),
     ),
     "spanner_sampling": ("spanner_sampling", lambda run: run(_oracle(), seed=7, settings=_SETTINGS)),
+    "preference_sampling": (
+        "preference_sampling",
+        lambda run: run(_oracle(), seed=7, settings=replace(_SETTINGS, feedback="preference")),
+    ),
     "passive_learner": ("passive_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
     "online_dpo": ("online_dpo", lambda run: run(_oracle(), rounds=2, seed=7, feedback="preference")),
     "xpo": ("xpo", lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4)),
@@ -164,6 +174,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "multi_turn": ("multi_turn", lambda run: run(_prefix_oracle(), horizon=1, seed=7, settings=_TOKENS)),
     "literal_oracle": ("literal_oracle", _queried),
     "counted_oracle": ("counted_oracle", lambda run: run(PROBLEM, seed=7)),
+    "generalised_oracle": ("generalised_oracle", _told),
     "refused": ("softmax_sample", lambda run: _sampled(run, samples=5)),
 }
 """What is run for each transcript: the function, and how it is called."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -151,9 +151,15 @@ def _gradient_step(
     return None, step
 
 
-def fit_preferences(features: FloatArray, labels: FloatArray, radius: float) -> FloatArray:
+def fit_preferences(
+    features: FloatArray,
+    labels: FloatArray,
+    radius: float,
+    *,
+    minimise: Callable[[Any, FloatArray, float], FloatArray] = minimise_on_ball,
+) -> FloatArray:
     """Minimum of the logistic loss in the ball of a radius, shape (d,)."""
     start = np.zeros(features.shape[1])
-    return (
-        start if len(labels) == 0 else minimise_on_ball(Loss(list(features), list(labels), "preference"), start, radius)
-    )
+    if len(labels) == 0:
+        return start
+    return minimise(Loss(list(features), list(labels), "preference"), start, radius)

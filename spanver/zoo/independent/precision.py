@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from spanver.values import Counts, FloatArray, Score
-from spanver.zoo.independent import algebra, baselines, exploration, regressions, samplers, spanning_sets, tokens
+from spanver.zoo.independent import (
+    algebra,
+    baselines,
+    exploration,
+    losses,
+    regressions,
+    samplers,
+    spanning_sets,
+    tokens,
+)
 
 BFLOAT16_BITS = 8
 """Of the mantissa, with the leading one."""
@@ -51,6 +60,7 @@ def single_threshold(score: Score, pilot: Counts, beta: float, multiplier: float
 
 _MOMENTS = partial(exploration.Moments, dtype=np.float32)
 _FIT = narrowed(regressions.fit, in_float32)
+_LABELS = narrowed(losses.fit_preferences, in_float32)
 _SAMPLER = partial(samplers.softmax_sample, threshold=single_threshold)
 _SPANNER = partial(exploration.build_spanner, moments=_MOMENTS)
 
@@ -62,6 +72,7 @@ FLOAT32: dict[str, Callable[..., Any]] = {
     "kl_estimate": narrowed(algebra.kl_estimate, in_float32),
     "log_coverage": narrowed(algebra.log_coverage, in_float32),
     "fit": _FIT,
+    "fit_preferences": _LABELS,
     "ridge_regression": narrowed(regressions.ridge_regression, in_float32),
     "covering_list": narrowed(spanning_sets.covering_list, in_float32),
 }
@@ -71,6 +82,12 @@ FLOAT32_LEARNERS: dict[str, Callable[..., Any]] = {
     "softmax_sample": _SAMPLER,
     "build_spanner": _SPANNER,
     "spanner_sampling": partial(exploration.spanner_sampling, phase_one=_SPANNER, sampler=_SAMPLER, fit=_FIT),
+    "preference_sampling": partial(
+        exploration.preference_sampling,
+        phase_one=partial(_SPANNER, difference=exploration.label),
+        sampler=_SAMPLER,
+        fit=_LABELS,
+    ),
     "passive_learner": partial(baselines.passive_learner, fit=_FIT),
     "best_of_n": partial(baselines.best_of_n, fit=_FIT),
     "elliptical_enumeration": partial(baselines.elliptical_enumeration, moments=_MOMENTS, fit=_FIT),

@@ -16,6 +16,7 @@ from spanver.subjects.contract import Subject
 from spanver.values import Counts, FloatArray, IntArray, Pair, Place, Prompt, Response, Score
 from spanver.zoo.independent.baselines import best_of_n, online_dpo, passive_learner, xpo
 from spanver.zoo.independent.exploration import Moments, build_spanner, searched_pair, spanner_sampling, tried_pair
+from spanver.zoo.independent.losses import fit_preferences
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
 from spanver.zoo.independent.oracle import Found, counted, counted_oracle, literal_oracle
 from spanver.zoo.independent.precision import BFLOAT16, FLOAT32, FLOAT32_LEARNERS
@@ -201,8 +202,8 @@ _RATIO = "R1 R3 R8 R9 O3"
 _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 S9 O1 O3"
 _EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
 _EVERY = (
-    "I1 I2 I3 I4 I5 I6 I7 O1 O2 O3 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 "
-    "E1 E2 E3 E4 E5 E6 E7 E8 E9 T1 T2 T5 T6"
+    "I1 I2 I3 I4 I5 I6 I7 I8 O1 O2 O3 O4 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 "
+    "E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 T1 T2 T5 T6"
 )
 
 _own_trials = partial(softmax_sample, pilot=drawn_pilot, trials=tried)
@@ -233,7 +234,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _variant("blocks-of-tries", "draws the tries of a search in blocks, and counts by drawing", "O1 O2 O3",
         literal_oracle=partial(literal_oracle, search=drawn_at_once, pick=chosen, counts=tallied)),
     _variant("float32", "computes norms, laws, divergences and fits in float32",
-        "I1 I2 I3 I4 I5 I6 I7 R5 S6 S8 B3 E2 E3 E4 E5 E6 E7 E8 E9", _SINGLE, **FLOAT32),
+        "I1 I2 I3 I4 I5 I6 I7 R5 S6 S8 B3 E2 E3 E4 E5 E6 E7 E8 E9 P1", _SINGLE, **FLOAT32),
     _variant("bfloat16", "rounds the arrays of norms, laws and divergences to bfloat16",
         "I1 I2 I3 I4 I5 I6 I7 R5 S6 S8 E2 E3 E4 E5 E8 E9", replace(INDEPENDENT, precision="bfloat16"), **BFLOAT16),
 )
@@ -241,7 +242,8 @@ CONTROLS: tuple[Mutant, ...] = (
 
 MEASURED: tuple[Mutant, ...] = (
     _variant("gumbel", "draws by Gumbel noise", "R6", draw=gumbel_draw),
-    _variant("accelerated", "minimises by accelerated projected gradients", "E6 O1",
+    _variant("accelerated", "minimises by accelerated projected gradients", "E6 O1 P1",
+        fit_preferences=partial(fit_preferences, minimise=accelerated_minimum),
         online_dpo=partial(online_dpo, minimise=accelerated_minimum), xpo=partial(xpo, minimise=accelerated_minimum)),
     _variant("own-trials-one-by-one", "draws pilots and trials itself, trial by trial", _SAMPLER,
         softmax_sample=partial(_own_trials, trials=partial(tried, block=1))),
