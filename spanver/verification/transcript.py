@@ -274,31 +274,33 @@ def rounds_of(queries: list[Query]) -> list[Round]:
     Raises
     ------
     NotJudgedError
-        If what is of which round does not show: prompts were drawn ahead of the queries about them, or rewards were
-        asked for in a later round.
+        If what is of which round does not show: prompts were drawn ahead of the queries about them, or rewards or
+        labels were asked for in a later round.
     """
     starts = [position for position, query in enumerate(queries) if query.name == "prompt"]
     ends = pairwise([*starts, len(queries)])
     rounds = [Round(queries[start].prompt, tuple(queries[start + 1 : end])) for start, end in ends]
-    mixed = [each for each in rounds if each.elsewhere or len(each.rewards) > 2]
+    mixed = [each for each in rounds if each.elsewhere or len(each.rewards) > 2 or len(each.labels) > 1]
     if mixed and not all(each.queries for each in rounds):
         raise NotJudgedError("prompts are drawn ahead of the queries about them: what is of which round does not show")
     if mixed and _are_rewarded_later(rounds):
-        raise NotJudgedError("rewards are asked for in a later round: what is of which round does not show")
+        raise NotJudgedError("rewards or labels are asked for in a later round: what is of which round does not show")
     return rounds
 
 
 def _are_rewarded_later(rounds: list[Round]) -> bool:
-    """Whether all rewards are of pairs that their own round has drawn, or an earlier one that has no rewards yet."""
+    """Whether all rewards and labels are of pairs of their own round, or of an earlier one that was not asked about."""
     waiting: list[Round] = []
     for each in rounds:
         waiting.append(each)
-        asked = [query for query in each.queries if query.name == "reward"]
-        if len(asked) % 2 or any(query.name != "reward" for query in each.elsewhere):
+        rewards = [query for query in each.queries if query.name == "reward"]
+        if len(rewards) % 2 or any(query.name not in ("reward", "compare") for query in each.elsewhere):
             return False
-        for one, two in zip(asked[::2], asked[1::2], strict=True):
-            pair = {one.arguments[0], two.arguments[0]}
-            drawn = [past for past in waiting if {one.prompt, two.prompt} == {past.prompt} and pair <= past.seen]
+        asked = [(query,) for query in each.queries if query.name == "compare"]
+        for queries in (*asked, *zip(rewards[::2], rewards[1::2], strict=True)):
+            prompts = {query.prompt for query in queries}
+            pair = {response for query in queries for response in query.arguments}
+            drawn = [past for past in waiting if prompts == {past.prompt} and pair <= past.seen]
             if not drawn:
                 return False
             waiting.remove(drawn[0])

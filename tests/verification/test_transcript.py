@@ -12,7 +12,7 @@ from spanver.oracle import Budget, Ledger
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.values import LinearScore, RejectionRule, ResponseId, UncertainPairRule
-from spanver.verification.transcript import RecordingOracle, data_of, recount, rounds_of
+from spanver.verification.transcript import RecordingOracle, data_of, labels_of, recount, rounds_of
 
 PROBLEM = TabularProblem(
     prompt_law=np.ones(1),
@@ -118,6 +118,24 @@ def test_rewards_of_what_no_round_has_drawn_stay_in_their_round() -> None:
     pairs = [each.drawn[-2:] for each in rounds_of(rewarded_later().queries)]
     rounds = rounds_of(rewarded_later(*pairs, pairs[0]).queries)  # more pairs than rounds
     assert [len(each.rewards) for each in rounds] == [0, 6]
+
+
+def test_labels_that_are_asked_for_in_a_later_round_are_not_judged() -> None:
+    oracle, (first, second) = recorded(), [each.drawn[-2:] for each in rounds_of(rewarded_later().queries)]
+    for _ in range(2):
+        prompt = oracle.prompt()
+        while len(set(oracle.sample(prompt, 2).ids)) < 2:
+            pass
+    oracle.compare(0, *first)
+    (_, played), label = rounds_of(oracle.queries), bool(oracle.queries[-1].answer)
+    assert played.labels == [(*first, label)]
+    features, labels = labels_of(PROBLEM, rounds_of(oracle.queries))
+    one, two = map(int, first)
+    assert features.tolist() == [(PROBLEM.features[0, one] - PROBLEM.features[0, two]).tolist()]
+    assert labels.tolist() == [1.0 if label else -1.0]
+    oracle.compare(0, *second)
+    with pytest.raises(NotJudgedError, match="in a later round"):
+        rounds_of(oracle.queries)
 
 
 def test_a_round_without_queries_is_a_round() -> None:
