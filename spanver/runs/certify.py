@@ -10,7 +10,7 @@ layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from spanver.guarantees.residuals import Excess, compressed, distance_allowed, f
 from spanver.guarantees.rounding import UNIT
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.parameter_sets import ParameterSet, distance
-from spanver.runs.baselines import fits_least_squares
+from spanver.runs.baselines import fits_its_data
 from spanver.runs.columns import to_arrays
 from spanver.runs.costs import (
     Findings,
@@ -105,8 +105,8 @@ def _uncertified(record: Record) -> str:
         names += ["targets of fits (they are means of returns)", "realizable shares"]
     if isinstance(record.did, Rounds):
         names += ["which pairs its vectors are of"]
-        if not fits_least_squares(record.plan.settings):
-            names += ["fits (they minimise another loss than least squares)"]
+        if not fits_its_data(record.plan.settings):
+            names += ["fits (their loss has a term of optimism)"]
     return ", ".join(names)
 
 
@@ -264,16 +264,12 @@ def _restarts(starts: list[int], sizes: list[int]) -> Iterator[str]:
 
 
 def _run_fits(record: Record, did: Sampled) -> Findings:
+    """E6: every parameter is the least squares fit to the rewards before it."""
     spanner, exploration, summary = did.trace.spanner, did.trace.exploration, record.summary
     yield from _rewards_in_range(np.concatenate([spanner.targets, exploration.targets]), summary)
+    rounds = yield from _fitted_rounds(record, did)
     sizes = exploration.spanner_sizes
-    if record.plan.budget is None and np.any(sizes != spanner.size):
-        yield f"a fit states {int(sizes.min())} spanner pairs in its data, not all {spanner.size}"
     before = np.concatenate([[0], sizes[:-1]])
-    wrong = (sizes < before) | (sizes > spanner.size)
-    rounds = int(np.argmax(wrong)) if wrong.any() else len(sizes)
-    if wrong.any():
-        yield f"round {rounds} states {sizes[rounds]} spanner pairs, after {before[rounds]} and of {spanner.size}"
 
     def fits() -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
         for index in range(rounds):
@@ -286,30 +282,48 @@ def _run_fits(record: Record, did: Sampled) -> Findings:
     return (yield from _optimal((f"round {index}", excess) for index, excess in named))
 
 
-def _preference_fits(record: Record, did: Sampled) -> Findings:
+def _fitted_rounds(record: Record, did: Sampled) -> Generator[str, None, int]:
+    """What is wrong with the numbers of spanner pairs in the data of fits; returns how many are right, in order."""
+    spanner, sizes = did.trace.spanner, did.trace.exploration.spanner_sizes
+    if record.plan.budget is None and np.any(sizes != spanner.size):
+        yield f"a fit states {int(sizes.min())} spanner pairs in its data, not all {spanner.size}"
+    before = np.concatenate([[0], sizes[:-1]])
+    wrong = (sizes < before) | (sizes > spanner.size)
+    if not wrong.any():
+        return len(sizes)
+    rounds = int(np.argmax(wrong))
+    yield f"round {rounds} states {sizes[rounds]} spanner pairs, after {before[rounds]} and of {spanner.size}"
+    return rounds
+
+
+def _label_fits(record: Record, did: Sampled) -> Findings:
     """P1: every parameter minimises the logistic loss of the labels before it."""
     spanner, exploration = did.trace.spanner, did.trace.exploration
     labels = np.concatenate([spanner.targets, exploration.targets])
     if not np.isin(labels, (-1.0, 1.0)).all():
         yield "a label is neither 1 nor -1"
-    sizes, parameters = exploration.spanner_sizes, record.parameters
-    if record.plan.budget is None and np.any(sizes != spanner.size):
-        yield f"a fit states {int(sizes.min())} spanner pairs in its data, not all {spanner.size}"
-    if np.any(np.diff(sizes, prepend=0) < 0) or np.any(sizes > spanner.size):
-        yield f"the spanner pairs in the data of fits are not from 0 to {spanner.size}, or become fewer"
-        return ""
+    rounds = yield from _fitted_rounds(record, did)
 
-    def excess(index: int, theta: FloatArray) -> Excess:
+    def fits() -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+        for index, size in enumerate(exploration.spanner_sizes[:rounds]):
+            vectors = np.concatenate([spanner.vectors[:size], exploration.vectors[:index]])
+            targets = np.concatenate([spanner.targets[:size], exploration.targets[:index]])
+            yield exploration.thetas[index], vectors, targets
+
+    named = enumerate(_logistic_excesses(fits(), record.parameters))
+    return (yield from _optimal(((f"round {index}", excess) for index, excess in named), "logistic loss"))
+
+
+def _logistic_excesses(
+    fits: Iterable[tuple[FloatArray, FloatArray, FloatArray]], parameters: ParameterSet
+) -> Iterator[Excess]:
+    """By how much each fit `(theta, vectors, labels)` may miss the least logistic loss of its data."""
+    for theta, vectors, labels in fits:
         if distance(parameters, theta) > distance_allowed(parameters.radius, UNIT, len(theta)):
-            return Excess(np.inf, 0.0)
-        parts = (spanner.vectors[: sizes[index]], exploration.vectors[:index])
-        targets = (spanner.targets[: sizes[index]], exploration.targets[:index])
-        # Features are of norm at most 1, and relative ones are differences of two.
-        data, lengths = np.concatenate(parts), np.full(sum(map(len, parts)), 2.0)
-        return logistic_excess(data, np.concatenate(targets), theta, parameters, UNIT, lengths=lengths)
-
-    found = ((f"round {index}", excess(index, theta)) for index, theta in enumerate(exploration.thetas))
-    return (yield from _optimal(found, "logistic loss"))
+            yield Excess(np.inf, 0.0)
+        else:
+            lengths = np.full(len(labels), 2.0)  # features are of norm at most 1, and relative ones differences of two
+            yield logistic_excess(vectors, labels, theta, parameters, UNIT, lengths=lengths)
 
 
 def _layer_fits(record: Record, did: Layers) -> Findings:
@@ -322,14 +336,15 @@ def _layer_fits(record: Record, did: Layers) -> Findings:
 
 
 def _baseline_fits(record: Record, did: Rounds) -> Findings:
-    none = slice(0)
-    parts = [none, *(slice(index, index + 1) for index in range(len(did.targets)))]
-    fits = (
-        (theta, did.vectors[part], did.targets[part])
-        for theta, part in zip([*did.thetas, did.theta], parts, strict=True)
-    )
-    named = enumerate(_excesses(fits, record.parameters))
-    return (yield from _optimal((f"round {index}", excess) for index, excess in named))
+    thetas = [*did.thetas, did.theta]
+    if getattr(record.plan.settings, "feedback", "reward") == "preference":
+        labelled = ((theta, did.vectors[:count], did.targets[:count]) for count, theta in enumerate(thetas))
+        losses, objective = _logistic_excesses(labelled, record.parameters), "logistic loss"
+    else:
+        parts = [slice(0), *(slice(index, index + 1) for index in range(len(did.targets)))]
+        fits = ((theta, did.vectors[part], did.targets[part]) for theta, part in zip(thetas, parts, strict=True))
+        losses, objective = _excesses(fits, record.parameters), "sum of squares"
+    return (yield from _optimal(((f"round {index}", each) for index, each in enumerate(losses)), objective))
 
 
 def _rewards_in_range(targets: FloatArray, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -369,7 +384,7 @@ _RUN: Mapping[str, Check] = {
     **_SPANNER,
     "S7": spanner_cost,
     "E6": _run_fits,
-    "P1": _preference_fits,
+    "P1": _label_fits,
     "R1": sampler_cost,
     "O1": ledger_sums,
     "record": restated,
@@ -381,8 +396,8 @@ _BASELINE: Mapping[str, Check] = {"E6": _baseline_fits, "O1": baseline_ledger, "
 def _checks(record: Record) -> Mapping[str, Check]:
     """What this record shows without its problem, and what checks it."""
     if isinstance(record.did, Rounds):
-        least_squares = fits_least_squares(record.plan.settings)
-        return {name: check for name, check in _BASELINE.items() if name != "E6" or least_squares}
+        convex = fits_its_data(record.plan.settings)
+        return {name: check for name, check in _BASELINE.items() if name != "E6" or convex}
     if isinstance(record.did, Sampled):
         other = "P1" if record.plan.settings.feedback == "reward" else "E6"
         return {name: check for name, check in _RUN.items() if name != other}

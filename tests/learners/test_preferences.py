@@ -18,6 +18,7 @@ from spanver.learners.spanner_sampling import Settings, sampling_rounds, spanner
 from spanver.learners.staged import staged_spanner_sampling
 from spanver.oracle import Feedback
 from spanver.oracles.counted import counted_oracle
+from spanver.parameter_sets import Ball, ParameterSet
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.settings import settings_for
 from spanver.values import FloatArray
@@ -64,7 +65,7 @@ def test_every_parameter_is_the_logistic_fit_to_all_labels_before_it() -> None:
     for t, theta in enumerate(explored.thetas):
         vectors = np.concatenate([spanner.vectors, explored.vectors[:t]])
         labels = np.concatenate([spanner.targets, explored.targets[:t]])
-        assert theta == pytest.approx(logistic_fit(vectors, labels, small_problem().radius), abs=1e-8)
+        assert theta == pytest.approx(logistic_fit(vectors, labels, Ball(small_problem().radius)), abs=1e-8)
     assert len({tuple(theta) for theta in explored.thetas}) > 4
 
 
@@ -86,9 +87,9 @@ def test_a_run_that_goes_on_is_the_run_without_a_break() -> None:
 def test_a_fit_of_the_callers_own_gets_labels() -> None:
     seen: list[FloatArray] = []
 
-    def own(features: FloatArray, labels: FloatArray, radius: float) -> FloatArray:
+    def own(features: FloatArray, labels: FloatArray, parameters: ParameterSet) -> FloatArray:
         seen.append(labels.copy())
-        return logistic_fit(features, labels, radius)
+        return logistic_fit(features, labels, parameters)
 
     spanner_sampling(counted_oracle(small_problem(), seed=1), seed=2, settings=LABELS, fit=own)
     assert len(seen) == LABELS.exploration_rounds
