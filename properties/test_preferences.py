@@ -1,4 +1,4 @@
-"""SpannerSampling from preferences (P1): its fit, and the labels that a run asks for and fits to.
+"""SpannerSampling from preferences: its fit, the labels that a run asks for and fits to (P1), and its truncation (S2).
 
 The fit is judged by the most that its loss can still fall on the ball, which bounds its excess over the least as the
 loss is convex. A run is judged by the record of its queries and by the policy that it returns.
@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spanver.guarantees.rounding import reach
+from spanver.guarantees.rounding import inverse_error, reach
 from spanver.learners.spanner_sampling import Settings
 from spanver.parameter_sets import Ball
 from spanver.problems.tabular import TabularProblem
@@ -24,7 +24,7 @@ from spanver.verification.transcript import labels_of
 
 from .designs import INSIDE, ON_THE_SPHERE, named, settings_of
 from .explored import explore
-from .rounded import assert_logistic_fit
+from .rounded import assert_logistic_fit, assert_near
 
 # Labels that no parameter separates: the least loss is inside of a large ball, and on the sphere of a small one.
 MIXED = (
@@ -78,3 +78,23 @@ def test_every_round_is_fitted_to_the_labels_of_the_spanner_and_of_all_earlier_r
         words = f"of round {t}, on its {len(data[1])} labels"
         lengths = np.full(len(data[1]), reach(problem.features))
         assert_logistic_fit(check, words, data, component.theta, problem.shape(problem.radius), lengths)
+
+
+@pytest.mark.guarantee("S2", needs=["preference_sampling"])
+@designed(
+    [{"problem": INSIDE, "settings": settings_of(exploration_rounds=16)}],
+    named("preferences", "growing-sigma other-ridge doubled-nu"),
+)
+@instances(problem=tabular_problems(min_responses=2), settings=run_settings())
+def test_the_policy_from_preferences_truncates_by_the_spanner_alone(
+    check: Check, problem: TabularProblem, settings: Settings
+) -> None:
+    settings = replace(settings, feedback="preference")
+    run = explore(check, problem, settings, check.seed("run"), function="preference_sampling")
+    vectors, _ = labels_of(problem, run.spanner)
+    sigma = settings.ridge * np.eye(problem.dimension) + vectors.T @ vectors
+    allowed = inverse_error(check.subject.unit, sigma, len(vectors), reach(problem.features))
+    for component in run.components:
+        assert_near(check, "nu of a policy", component.nu, settings.nu, check.subject.unit * settings.nu)
+        off = float(np.linalg.norm(component.precision - np.linalg.inv(sigma), 2))
+        assert_near(check, "the precision, less the inverse of Sigma_span", off, 0.0, allowed)

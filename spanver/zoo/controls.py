@@ -199,7 +199,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("bounded", "fits in the box by SciPy", "E6", box_fit=bounded_fit),
     _control("newton", "fits as trust-region methods do", "E4 E6", fit=_damped_fit),
     _control("scores", "truncates by the definition", "E2 E3 E5 E8 E9", truncated_scores=scores),
-    _control("labels-backwards", "explores by another implementation, and asks whether the second is preferred", "P1",
+    _control("labels-backwards", "explores in another way, and asks whether the second response is preferred", "P1 S2",
         preference_sampling=partial(RUN_OF_LABELS, target=lambda oracle, prompt, one, two: -label(
             oracle, prompt, two, one))),
     _control("fit-of-labels", "adds a ridge of 0 to the loss of labels", "P1", fit_preferences=fit_of_labels),

@@ -150,7 +150,8 @@ def _growing(progress: Progress) -> FloatArray:
     return symmetric_inverse(progress.spanner.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors)
 
 
-def _growing_policy(thetas: list[FloatArray], progress: Progress) -> TruncatedMixture:
+def growing_policy(thetas: list[FloatArray], progress: Progress) -> TruncatedMixture:
+    """Mixture of the policies of all rounds, truncated by Sigma after them."""
     return replace(policy_of(thetas, progress), precision=_growing(progress))
 
 
@@ -267,7 +268,7 @@ MUTANTS: tuple[Mutant, ...] = (
         output=lambda thetas, progress: policy_of(thetas[-1:], progress)),
     _exploration("one-policy-more", "returns one component too many", "E6",
         output=lambda thetas, progress: policy_of([*thetas, thetas[-1]], progress)),
-    _exploration("growing-sigma", "goes on updating Sigma and returns the last", "S2", output=_growing_policy),
+    _exploration("growing-sigma", "goes on updating Sigma and returns the last", "S2", output=growing_policy),
     _exploration("doubled-nu", "truncates at twice the threshold", "S2",
         begin=lambda oracle, settings, seed: replace(spanner_first(oracle, settings, seed), nu=2.0 * settings.nu)),
     _exploration("other-ridge", "inverts Sigma with a ridge of 1", "S2",

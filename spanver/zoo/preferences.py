@@ -1,4 +1,4 @@
-"""Mutants of SpannerSampling from preferences and of its fit, and of what a generalised oracle tells: P1, O1, O2, O4.
+"""Mutants of SpannerSampling from preferences, of its fit, and of what a generalised oracle tells (P1, S2, O1, O2, O4).
 
 `fit_of_labels` is the fit on the reference's loss, and `told` the reference's oracle with other answers: each step in
 which a mutant differs is an argument. Unmutated they are as right as the reference.
@@ -24,7 +24,7 @@ from spanver.oracles.literal import literal_oracle
 from spanver.parameter_sets import Ball
 from spanver.values import FloatArray, LogProbabilities, Prompt, Response, Responses
 from spanver.zoo.algebra import Data
-from spanver.zoo.exploration import all_data, joined, phase_two, spanner_data, spanner_first
+from spanver.zoo.exploration import all_data, growing_policy, joined, phase_two, spanner_data, spanner_first
 from spanver.zoo.mutant import Mutant, mutants_of
 from spanver.zoo.oracle import Altered, altered
 
@@ -190,6 +190,12 @@ MUTANTS: tuple[Mutant, ...] = (
     _run("label-of-another", "asks for the label of another draw", "P1", target=_of_another),
     _run("spanner-of-rewards", "asks for both rewards of the spanner's pairs", "P1",
         begin=_signed),
+    _run("growing-sigma", "goes on updating Sigma and returns the last", "S2", output=growing_policy),
+    _run("other-ridge", "inverts Sigma with a ridge of 1", "S2",
+        begin=lambda *given: replace(spanner_of_labels(*given), ridge=1.0)),
+    _run("doubled-nu", "truncates at twice the threshold", "S2",
+        begin=lambda oracle, settings, seed: replace(
+            spanner_of_labels(oracle, settings, seed), nu=2.0 * settings.nu)),
     _told("unnormalised", "tells log probabilities without their normaliser", "O4",
         value=lambda log_base, scores, ids, beta, _: (log_base + scores / beta)[ids]),
     _told("of-the-base", "tells the probability under the base policy", "O4",
