@@ -121,7 +121,7 @@ def assert_logistic_fit(
     """
     assert_inside(check, f"of theta {words}", theta, parameters)
     excess, allowed = logistic_excess(*data, theta, parameters, check.subject.unit, lengths=lengths)
-    of = f"logistic loss of theta {theta.tolist()} {words}, above the least on {parameters}, at most"
+    of = f"logistic loss of theta {theta.tolist()} {words}, by how much it falls on {parameters} to first order"
     assert_at_most(check, of, excess, 0.0, allowed)
 
 
