@@ -200,7 +200,7 @@ def largest_rewards(spanner_size: int, prompts: int, rounds: int, answers: int =
     210
     """
     require_count("spanner_size", spanner_size, least=0)
-    require_count("prompts", prompts, least=0)
+    require_count("prompts", prompts)
     require_count("rounds", rounds, least=0)
     require_count("answers", answers)
     pairs = min(operator.index(spanner_size), operator.index(prompts)) + operator.index(rounds)
