@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spanver.learners.spanner_sampling import Settings
+from spanver.problems.formulas import Formula
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q_of
 from spanver.values import FloatArray
@@ -205,6 +206,20 @@ def laws(draw: st.DrawFn, *, max_size: int = 4) -> FloatArray:
     if draw(_COIN):
         weights[one] = 9.0 * (weights.sum() - weights[one])
     return weights / weights.sum()
+
+
+@st.composite
+def formulas(draw: st.DrawFn, *, max_variables: int = 3, max_literals: int = 3, max_clauses: int = 4) -> Formula:
+    """Max-k-DNF formulas: clauses repeat a variable, contradict themselves, and are repeated.
+
+    Parameters
+    ----------
+    max_variables, max_literals, max_clauses : int
+    """
+    variables, literals = draw(_counts(1, max_variables)), draw(_counts(1, max_literals))
+    literal = _one_of(tuple(sign * place for place in range(1, variables + 1) for sign in (1, -1)))
+    clauses = draw(st.lists(st.tuples(*[literal] * literals), min_size=1, max_size=max_clauses))
+    return Formula(variables, tuple(clauses), contradictory=True)
 
 
 @st.composite

@@ -247,7 +247,8 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="One of lower-bound, coverage, data, regret, truncation, counting, proper, multi-turn; or all."
+            help="One of lower-bound, coverage, data, regret, truncation, counting, proper, reduction,"
+            " multi-turn; or all."
         ),
     ] = "all",
     profile: Annotated[str, Option(help="quick (minutes) or full (up to two hours), on 2 processors.")] = "quick",

@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.guarantees import conformance, exploration, headline, identities, oracle, sampler, spanner, spanning_sets
+from spanver.guarantees import (
+    conformance,
+    exploration,
+    headline,
+    identities,
+    oracle,
+    proper,
+    sampler,
+    spanner,
+    spanning_sets,
+)
 from spanver.guarantees.guarantee import Guarantee
 from spanver.validation import require_one_of
 
-_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline, conformance)
+_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline, proper, conformance)
 
 
 REGISTRY: Mapping[str, Guarantee] = MappingProxyType(

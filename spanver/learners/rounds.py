@@ -5,8 +5,9 @@ parameters. `passive_learner` draws pairs from the base policy; `online_dpo` and
 they draw from as they learn; `elliptical_enumeration` lists all responses in the full-table model and needs no coverage
 for its data (T6, `[paper]`); `best_of_n` is the passive learner with another way to use its score `[ours]`.
 
-*Proper* `[paper]` means that every reward query uses `y ~ pi_theta(.|x)` for one `theta` fixed before `x` is seen; the
-base policy is `theta = 0`. `PROPER` says which are. It is about queries: what `best_of_n` returns is no `pi_theta`.
+*Proper* `[paper]` means that every reward query uses a fresh `y ~ pi_theta(.|x)`, for one `theta` of the class that may
+depend on `x` and on all that was seen before (T7); the base policy is `theta = 0`. `PROPER` says which are. It is about
+queries: what `best_of_n` returns is no `pi_theta`.
 """
 
 from __future__ import annotations

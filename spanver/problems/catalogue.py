@@ -76,7 +76,7 @@ def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> d
     ----------
     items : iterable of str
     types : mapping
-        Type of each key: int, float, str, or a Literal of strings.
+        Type of each key: int, float or that or None, str, or a Literal of strings.
     what : str
         What a key is, for the sentence that refuses one.
 
@@ -102,7 +102,7 @@ def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> d
 
 
 def _value(key: str, text: str, kind: Any) -> int | float | str:
-    if kind is float:
+    if kind in (float, float | None):
         return parse_number(key, text)
     if kind is int:
         power = _POWER.fullmatch(text)

@@ -246,7 +246,8 @@ def load_record(path: Path) -> Record:
         plan, ledger = plan_from_json(summary["plan"]), Ledger(**summary["ledger"])
         for name in (plan.parameters.keys() & summary["problem"].keys()) - {"coverage"}:  # which is computed
             one, other = summary["problem"][name], plan.parameters[name]
-            require(one == other, f"problem.{name}", one, f"{other}, as in the plan")
+            # A parameter that was not given is computed too.
+            require(other is None or one == other, f"problem.{name}", one, f"{other}, as in the plan")
         require_positive("problem.radius", summary["problem"]["radius"])
         require_one_of("problem.shape", summary["problem"]["shape"], SHAPES)
         require_positive("problem.reward_range", summary["problem"]["reward_range"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import counting, coverage, data, lower_bound, multi_turn, proper, regret, truncation
+from spanver.studies import counting, coverage, data, lower_bound, multi_turn, proper, reduction, regret, truncation
 from spanver.studies.engine.study import Study
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
@@ -19,6 +19,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             truncation.STUDY,
             counting.STUDY,
             proper.STUDY,
+            reduction.STUDY,
             multi_turn.STUDY,
         )
     }

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
 
 from spanver.evidence import log_e_mean, min_discrepancy_mean, split_alpha
 from spanver.exact.tabular import best_objective
@@ -23,9 +22,9 @@ from spanver.guarantees.headline import needle_output_ceiling, needle_strong_cha
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
+from spanver.studies.engine.figures import draw_chances
 from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Study
 from spanver.studies.entrants import ENTRANTS, STYLES, Needle
-from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
 RESPONSES, EPS, DELTA = 2**14, 0.1, 0.1
@@ -136,7 +135,7 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
         costs = [ladder.most(exponent) for exponent in ladder.efforts]
         sizes = np.array([cost.weak + cost.strong for cost in costs], dtype=np.float64)
         counts = np.array([_successes(measured, learner, exponent) for exponent in ladder.efforts])
-        _draw_chances(axes, learner, sizes, counts)
+        draw_chances(axes, learner, sizes, counts)
         bounds = np.minimum(1.0, [ceiling(learner, exponent) for exponent in ladder.efforts])
         style = STYLES[learner]
         axes.plot(
@@ -156,19 +155,6 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
         corner = ("center right", (1.0, 0.4)) if log_coverage == max(PANELS) else ("upper left", (0.0, 0.92))
         axes.legend(fontsize=7, loc=corner[0], bbox_to_anchor=corner[1])
     axes_of[min(PANELS)].set_ylabel(f"chance of a gap of at most {EPS}\n(square-root scale)")
-
-
-def _draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: Any) -> None:
-    """Shares of successes with Clopper and Pearson's .95 interval."""
-    style = STYLES[learner]
-    reached, runs = counts[:, 0].astype(float), counts[:, 1].astype(float)
-    share_of = reached / runs
-    low = np.where(reached > 0, betaincinv(np.maximum(reached, 0.5), runs - reached + 1.0, 0.025), 0.0)
-    high = np.where(reached < runs, betaincinv(reached + 1.0, np.maximum(runs - reached, 0.5), 0.975), 1.0)
-    axes.errorbar(
-        sizes, share_of, yerr=[share_of - low, high - share_of], color=style.colour, marker=style.marker, markersize=4,
-        capsize=2, linestyle="none", label=style.label,
-    )  # fmt: skip
 
 
 STUDY = Study(

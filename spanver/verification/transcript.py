@@ -17,6 +17,7 @@ from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, Sa
 from spanver.oracles.counted import CountedDraws
 from spanver.oracles.literal import LiteralDraws
 from spanver.oracles.metered import CompressedDraws, MeteredOracle
+from spanver.oracles.proper import Exploration
 from spanver.oracles.table import Table
 from spanver.problems.tabular import TabularProblem
 from spanver.values import (
@@ -186,6 +187,19 @@ def issued(queries: list[Query]) -> set[tuple[Prompt, ResponseId]]:
 def _ids(answer: Responses | Counts | LogProbabilities | SearchResult) -> tuple[ResponseId, ...]:
     responses = answer if isinstance(answer, Responses) else answer.responses
     return () if responses is None else responses.ids
+
+
+def first_improper(queries: list[Query]) -> tuple[Query, ResponseId] | None:
+    """First query about rewards that is not proper, with the response that was not drawn for it (T7); or None."""
+    exploration = Exploration(0)
+    for query in queries:
+        if query.name == "sample":
+            exploration.draw(query.prompt, query.arguments[1], query.answer.ids)
+        if query.name in ("reward", "compare"):
+            for response in query.arguments:
+                if not exploration.query(query.prompt, response):
+                    return query, response
+    return None
 
 
 def recount(queries: list[Query]) -> Ledger:

@@ -233,6 +233,11 @@ def _parameter_by_prompt(state: State, prompt: Prompt) -> Drawn:
     return drawn, state.oracle.sample(prompt, 1, theta=moved)[0]
 
 
+def _one_draw(state: State, prompt: Prompt, *, pair: Callable[[State, Prompt], Drawn]) -> Drawn:
+    one, _ = pair(state, prompt)
+    return one, one
+
+
 def _repeated_draw(state: State, prompt: Prompt) -> Drawn:
     drawn = state.oracle.sample(prompt, 2, theta=state.theta)
     return state.first_drawn.setdefault(prompt, drawn[0]), drawn[1]
@@ -310,16 +315,19 @@ MUTANTS: tuple[Mutant, ...] = (
     _passive("one-round-late", "fits without the last round", "E6", known=_without_last),
     _passive("doubled-radius", "fits in a ball of the diameter", "E6", fit=partial(fitted, scale=2.0)),
     _passive("ball-for-box", "fits on the ball whatever the shape", "E6", fit=partial(fitted, shape=Ball)),
+    _passive("one-draw-twice", "queries two rewards of one response", "T7", pair=partial(_one_draw, pair=base_pair)),
     _passive("on-policy", "draws from what it learned", "O1", pair=own_pair),
     _best("worst", "returns the response of smallest score", "E6", output=lambda theta: -theta),
     _best("of-one", "returns a sample, not the best", "O1",
         lambda oracle, rounds, count, seed: baseline(oracle, rounds=rounds, count=1, seed=seed)),
+    _best("one-draw-twice", "queries two rewards of one response", "T7", pair=partial(_one_draw, pair=base_pair)),
+    _dpo("one-draw-twice", "queries two rewards of one response", "T7", pair=partial(_one_draw, pair=own_pair)),
     _dpo("wrong-sign", "moves away from what is rewarded", "E6", label=-1.0),
     _dpo("not-relative", "fits the features of the first response", "E6", relative=lambda one, _: one.features),
     _dpo("swapped-label", "reads labels the wrong way round", "E6", target=_swapped_label),
     _dpo("rewards-for-labels", "queries rewards and makes labels of them", "E6 O1", target=_rewards_for_labels),
     _dpo("without-radius", "fits on a ball of a hundred times the radius", "E6 O1", fit=partial(fitted, scale=100.0)),
-    _dpo("ball-for-box", "fits on the ball whatever the shape", "E6", fit=partial(fitted, shape=Ball)),
+    _dpo("ball-for-box", "fits on the ball whatever the shape", "E6 H2", fit=partial(fitted, shape=Ball)),
     _dpo("ball-projected", "moves the fit on the ball into the set", "E6", fit=_ball_projected),
     _dpo("best-of-draws", "compares the best and the worst of four draws", "O1", pair=_best_of_two_draws),
     _dpo("two-parameters", "draws the second response with another parameter", "O1", pair=_other_parameter),

@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import exploration, headline, identities, parameters, sampler, spanner
+from spanver.guarantees import exploration, headline, identities, parameters, proper, sampler, spanner
 from spanver.guarantees.spanner import spanner_cost, spanner_size_bound
 
 BOUNDS: dict[str, Callable[..., Any]] = {
     name: value
-    for module in (exploration, headline, identities, parameters, sampler, spanner)
+    for module in (exploration, headline, identities, parameters, proper, sampler, spanner)
     for name, value in vars(module).items()
     if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
 }
 
 INSIDE: dict[str, dict[str, Any]] = {
+    "clause_mass_bound": {"share": 0.5, "beta": 0.5, "literals": 3},
+    "clause_mass_floor": {"share": 0.5, "beta": 0.5},
     "confidence_radius": {"ridge": 1.0, "radius": 1.0, "reward_range": 1.0, "delta": 0.1, "log_det_ratio": 2.0},
+    "decision_threshold": {"clauses": 5, "delta": 0.5, "rewards": 3},
     "density_deviation": {"coverage": 4.0, "multiplier": 64.0},
     "density_multiplier": {"coverage": 4.0},
     "derived_parameters": {
@@ -43,6 +46,8 @@ INSIDE: dict[str, dict[str, Any]] = {
     "log_uncovered_ratio": {"log_coverage": 1.0, "optimal_covered": 0.9, "deviation": 0.5},
     "log_untruncated_coverage": {"oscillation": 1.0, "beta": 0.5},
     "needle_least_samples": {"responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
+    "mass_gap_floor": {"beta": 0.5, "mass": 0.1, "optimal_mass": 0.5},
+    "most_rewards": {"literals": 3, "delta": 0.5},
     "needle_met_strong": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
     "needle_met_weak_exact": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0},
     "needle_output_ceiling": {"samples": 1, "rewards": 1, "responses": 9, "chance": 0.25},
@@ -70,6 +75,7 @@ INSIDE: dict[str, dict[str, Any]] = {
         "uncovered": 0.1,
         "optimal_uncovered": 0.2,
     },
+    "reduction_parameters": {"literals": 3, "delta": 0.5},
     "sampler_multiplier": {"coverage": 4.0},
     "sampler_samples": {"multiplier": 16.0, "delta": 0.1},
     "sampler_trials": {"multiplier": 16.0, "delta": 0.1},
@@ -109,9 +115,11 @@ INSIDE: dict[str, dict[str, Any]] = {
 }
 
 COUNTS = {
+    "clauses",
     "dimension",
     "draws",
     "horizon",
+    "literals",
     "pairs_per_prompt",
     "prompts",
     "responses",
@@ -126,9 +134,15 @@ ONE_OR_MORE = {"coverage", "multiplier"}
 
 BELOW_ONE = {"delta"}
 
-SHARES = {"beyond", "covered_probability", "optimal_uncovered", "optimal_value", "q", "uncertain", "uncovered"}
+SHARES = {"beyond", "covered_probability", "optimal_uncovered", "optimal_value", "q", "uncertain", "uncovered"} | {
+    "mass",
+    "optimal_mass",
+    "share",
+}
 
 ABOVE_ZERO = {"beta", "delta", "dimension", "draws", "eps", "gamma", "horizon", "nu", "pairs_per_prompt", "radius"} | {
+    "clauses",
+    "literals",
     "prompts",
     "responses",
     "reward_range",

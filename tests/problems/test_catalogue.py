@@ -94,7 +94,9 @@ def test_a_text_that_is_no_problem_is_refused_in_one_sentence(text: str, words: 
         ("covered_needle:coverage=nan", "coverage is nan"),
         ("covered_needle:coverage=2**50", "coverage is 1125899906842624"),
         ("covered_needle:dimension=1", "dimension is 1"),
-        ("max_k_dnf:satisfied=1.5", "satisfied is 1.5"),
+        ("max_k_dnf:delta=1.5", "delta is 1.5"),
+        ("max_k_dnf:beta=0", "beta is 0.0"),
+        ("max_k_dnf:formula=cnf", "formula is 'cnf'"),
     ],
 )
 def test_a_value_that_the_family_does_not_allow_is_refused_by_name(text: str, argument: str) -> None:

@@ -112,11 +112,11 @@ def test_a_coverage_beyond_the_largest_float_holds_and_an_edited_one_does_not(tm
 
 
 def test_the_gap_of_best_of_n_is_not_compared_where_scores_nearly_tie(tmp_path: Path) -> None:
-    problem = max_k_dnf_problem(0, variables=3, prompts=1)
+    problem = max_k_dnf_problem(0, variables=3, literals=3, clauses=1)
     plan = make_baseline_plan("best_of_n", problem, seed=5, overrides={"rounds": 12})
     execute_baseline(plan, tmp_path / "genuine.json", problem=problem)
     term = problem.features[0].sum(axis=0)  # the other response has none
-    theta = 3.0 * term * np.array([0.1, 0.2, -0.3])
+    theta = np.sign(term) * np.array([0.1, 0.2, -0.3, 0.0])
     assert 0.0 < abs(float((term * theta).sum())) < 1e-15  # 0 but for rounding
 
     def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:

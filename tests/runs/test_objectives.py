@@ -30,7 +30,7 @@ TABLES: dict[str, Callable[[], TabularProblem]] = {
     "one response": lambda: random_problem(5, prompts=2, responses=1, dimension=2),
     "needle": lambda: needle_problem(0),
     "covered needle": lambda: covered_needle_problem(0, coverage=2.0**40),
-    "terms": lambda: max_k_dnf_problem(0, satisfied=0.5, beta=0.02),
+    "terms": lambda: max_k_dnf_problem(0, formula="random", beta=0.02),
 }
 EVERY = pytest.mark.parametrize("name", TABLES)
 

@@ -9,9 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from spanver.problems.families.covered_needle import covered_needle_problem
-from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.randomness import derived_seed
-from spanver.studies import coverage, multi_turn, proper, regret
+from spanver.studies import coverage, multi_turn, proper, reduction, regret
 from spanver.studies.engine.study import Claim, Measurement, Point, Study
 from spanver.studies.entrants import ENTRANTS, spanner_settings
 from spanver.verdicts import Verdict
@@ -179,37 +178,101 @@ def test_every_learner_reaches_the_gap_at_low_coverage(learner: str) -> None:
     assert (many.ledger.enumerated > 0) == (learner == "elliptical")
 
 
-def test_exhaustive_search_settles_on_the_planted_assignment() -> None:
-    problem = max_k_dnf_problem(2, variables=5, beta=proper.BETA)
-    few, many = proper.exhaustive(problem, 3, 0.0), proper.exhaustive(problem, 3, 8.0)
-    assert many.gap <= 1e-12 < few.gap
-    assert (many.ledger.samples, many.ledger.rewards, many.ledger.enumerated) == (512, 512, 0)
+@pytest.mark.parametrize(
+    ("learner", "met"), [("exhaustive", 1), ("online_dpo", 0), ("xpo", 0), ("spanner_sampling", 1)]
+)
+def test_who_meets_a_clause_at_the_beta_of_the_paper(learner: str, met: int) -> None:
+    numbers = proper.measure(Point("proper", learner, proper.size_of(5, 3), 3))
+    assert numbers["met"] == met
+    rewards, samples = int(numbers["rewards"] or 0), int(numbers["samples"] or 0)
+    if learner == "spanner_sampling":
+        assert rewards < 2 * proper.ROUNDS < 10**12 < samples
+        assert "above" not in numbers, "it is not proper, and draws from no policy of the class"
+        return
+    assert rewards == 2 * proper.ROUNDS
+    assert float(numbers["above"] or 0.0) <= 1e-12
+    assert float(numbers["below"] or 0.0) <= 1e-12
+    if learner == "exhaustive":
+        assert samples == (2**6 + 1) * proper.DRAWS + 2 * proper.ROUNDS
 
 
-def test_evaluations_are_all_assignments_in_every_round() -> None:
-    numbers = proper.measure(Point("proper", "exhaustive", 5.0, 3))
-    assert numbers["rewards"] is not None
-    assert numbers["evaluated"] == numbers["rewards"] / 2 * 2**5
-    assert proper.measure(Point("proper", "online_dpo", 4.0, 3))["evaluated"] == 0
-
-
-def test_an_illustration_is_never_judged() -> None:
-    measured = [
-        Measurement(
-            Point("proper", learner, float(size), seed),
-            {"rewards": size * wobble(seed), "samples": size**2 * wobble(seed), "evaluated": 2.0**size * wobble(seed)},
-        )
-        for learner in (*proper.PROPER, "spanner_sampling")
-        for size in (4, 6, 8)
-        for seed in range(3)
+def test_places_on_the_ladder_are_read_back() -> None:
+    assert [proper.formula_of(proper.size_of(n, k)) for n in (4, 12) for k in (2, 8)] == [
+        (4, 2),
+        (4, 8),
+        (12, 2),
+        (12, 8),
     ]
-    claims = proper.claims(measured)
-    assert not any(claim.verdict for claim in claims)
-    assert [round(claim.slope.estimate, 6) for claim in claims if claim.slope] == [2.0, 1.0, 1.0, 1.0, 1.0]
+    learners = {(each.learner, proper.formula_of(each.size)[1]) for each in proper.points("quick")}
+    assert ("spanner_sampling", 3) in learners
+    assert ("spanner_sampling", 4) not in learners, "its samples are more than can be counted"
+
+
+def proper_measurements(*, met: int, above: float, growth: float) -> list[Measurement]:
+    return [
+        Measurement(
+            point,
+            {
+                "met": met if point.learner in ("exhaustive", "spanner_sampling") else 1 - met,
+                "samples": growth ** proper.formula_of(point.size)[0] * wobble(point.seed),
+                "above": above,
+                "below": above,
+                "queried": 1,
+            },
+        )
+        for point in proper.points("quick")
+    ]
+
+
+def test_claims_about_proper_learners_hold_or_not_by_what_was_measured() -> None:
+    right = proper.claims(proper_measurements(met=1, above=-0.1, growth=2.0))
+    wrong = proper.claims(proper_measurements(met=0, above=0.1, growth=4.0))
+    assert [claim.guarantee for claim in right] == ["H2", "H3", "T4", "T4", "T4", "T4", "T2", "T4"]
+    # 2^n is above n^2 on these sizes.
+    assert [claim.verdict for claim in right] == [Verdict.HOLDS] * 6 + [Verdict.VIOLATED, Verdict.HOLDS]
+    assert {claim.verdict for claim in wrong} == {Verdict.VIOLATED}
+    assert {claim.verdict for claim in proper.claims([])} == {Verdict.UNDECIDED}
     figure = Figure()
-    proper.draw(figure, measured)
-    assert all(axes.get_xlabel() == "variables $n$" for axes in figure.axes)
-    assert len(figure.legends[0].get_texts()) == 5
+    proper.draw(figure, proper_measurements(met=1, above=0.0, growth=2.0))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["variables $n$", "literals of a clause $k$", "variables $n$"]
+    assert len(figure.legends[0].get_texts()) == 4
+
+
+def test_the_ten_formulas_are_of_the_kinds_that_are_stated() -> None:
+    kinds = [reduction.kind(index) for index in range(len(reduction.FORMULAS))]
+    assert kinds == ["YES"] * 4 + [""] * 3 + ["NO"] * 3
+
+
+def test_decisions_and_premises_are_counted() -> None:
+    numbers = reduction.measure(Point("reduction", "exhaustive", 9.0, 1))
+    assert (numbers["yes"], numbers["runs"]) == (0, reduction.RUNS)
+    assert 0 <= int(numbers["learned"] or 0) <= reduction.RUNS
+    assert reduction.measure(Point("reduction", "online_dpo", 1.0, 1)) == {"yes": 0, "learned": 0, "runs": 8}
+
+
+@pytest.mark.parametrize(
+    ("yes", "learned", "verdicts"),
+    [
+        (0, 1, (Verdict.HOLDS, Verdict.VIOLATED)),
+        (1, 1, (Verdict.VIOLATED, Verdict.HOLDS)),
+        (1, 0, (Verdict.VIOLATED, None)),
+        (0, 0, (Verdict.HOLDS, None)),
+    ],
+)
+def test_answers_are_judged_where_something_is_promised(
+    yes: int, learned: int, verdicts: tuple[Verdict | None, Verdict | None]
+) -> None:
+    runs = reduction.RUNS
+    measured = [
+        Measurement(point, {"yes": yes * runs, "learned": learned * runs, "runs": runs})
+        for point in reduction.points("full")
+    ]
+    claims = reduction.claims(measured)
+    assert [claim.verdict for claim in claims] == [verdicts[0]] * 3 + [verdicts[1]] * 3
+    figure = Figure()
+    reduction.draw(figure, measured)
+    assert len(figure.axes) == 2
+    assert {claim.verdict for claim in reduction.claims([])} == {Verdict.UNDECIDED, None}
 
 
 def test_effort_scales_what_depends_on_coverage_and_nothing_else() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from spanver.studies.engine.study import Measurement, Series, Study
 from spanver.studies.engine.styles import Style
 from spanver.studies.entrants import STYLES
+from spanver.values import FloatArray, IntArray
 
 
 def draw_series(axes: Any, series: Series, *, note: str = "", style: Style | None = None) -> None:
@@ -34,6 +36,19 @@ def draw_series(axes: Any, series: Series, *, note: str = "", style: Style | Non
         linewidth=1.2,
         label=f"{style.label}\n({note})" if note else style.label,
     )
+
+
+def draw_chances(axes: Any, learner: str, sizes: FloatArray, counts: IntArray | FloatArray) -> None:
+    """Shares with Clopper and Pearson's .95 interval, of counts of successes and of runs, shape (m, 2)."""
+    style = STYLES[learner]
+    reached, runs = counts[:, 0].astype(float), counts[:, 1].astype(float)
+    share_of = reached / runs
+    low = np.where(reached > 0, betaincinv(np.maximum(reached, 0.5), runs - reached + 1.0, 0.025), 0.0)
+    high = np.where(reached < runs, betaincinv(reached + 1.0, np.maximum(runs - reached, 0.5), 0.975), 1.0)
+    axes.errorbar(
+        sizes, share_of, yerr=[share_of - low, high - share_of], color=style.colour, marker=style.marker, markersize=4,
+        capsize=2, linestyle="none", label=style.label,
+    )  # fmt: skip
 
 
 def draw_theory(axes: Any, sizes: Any, value: Callable[[Any], Any], label: str) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ from spanver.verdicts import Verdict
 def claims_table(result: Result) -> Table:
     """Claims of a study, a row each, with slope, 95 % interval and band where one has any."""
     study = STUDIES[result.study]
-    table = Table(title=f"{study.name}: {study.statement}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=escape(f"{study.name}: {study.statement}"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("id", no_wrap=True)
     table.add_column("claim", min_width=18)
     table.add_column("verdict", no_wrap=True)

@@ -21,7 +21,6 @@ OTHER_STYLES: Mapping[str, Style] = MappingProxyType(
     {
         "known_coverage": Style("#0072B2", "p", "SpannerSampling\n(known C, noisy rewards)"),
         "exhaustive": Style("#E69F00", "s", "exhaustive proper search"),
-        "evaluated": Style("#000000", "x", "evaluations of exhaustive search"),
         "multi_turn": Style("#009E73", "X", "multi-turn SpannerSampling"),
         "untruncated": Style("#D55E00", "^", "without truncation"),
         "truncated": Style("#0072B2", "o", "with truncation"),

@@ -40,7 +40,9 @@ VARIED: list[tuple[Family, dict[str, Any]]] = [
     (covered_needle_problem, {"coverage": 1.0, "prompts": 1, "responses": 2, "dimension": 2}),
     (covered_needle_problem, {"coverage": 2.0**41, "beta": 1e-4}),
     (max_k_dnf_problem, {}),
-    (max_k_dnf_problem, {"variables": 1, "literals": 1, "prompts": 1, "beta": 1e-4}),
+    (max_k_dnf_problem, {"variables": 1, "literals": 1, "clauses": 1, "beta": 1e-4}),
+    (max_k_dnf_problem, {"formula": "hadamard", "literals": 3, "clauses": 2, "repetitions": 2}),
+    (max_k_dnf_problem, {"formula": "random", "delta": 0.75, "noise": 1.0}),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Max-k-DNF: every term, reward and base probability is what its planted assignment says."""
+"""The Max-k-DNF family is the paper's instance of a formula, with the rewards of footnote 17."""
 
 from __future__ import annotations
 
@@ -13,126 +13,128 @@ from laws import assert_law
 
 from spanver.errors import ArgumentError
 from spanver.exact.tabular import best_objective, log_coverage, log_optimal_law
+from spanver.guarantees.proper import reduction_parameters
 from spanver.oracles.literal import literal_oracle
-from spanver.problems.families.max_k_dnf import max_k_dnf_problem
+from spanver.parameter_sets import Box
+from spanver.problems.families.max_k_dnf import NULL, dnf_problem, max_k_dnf_problem, maximiser
+from spanver.problems.formulas import Formula, assignments_of, best_assignment, planted_formula
 from spanver.problems.tabular import TabularProblem
-from spanver.values import FloatArray
+from spanver.randomness import stream
 
 SETTINGS: list[dict[str, Any]] = [
     {},
-    {"satisfied": 0.5, "noise": 1.0},
-    {"satisfied": 0.0, "literals": 1},
-    {"satisfied": 0.3, "literals": 10, "variables": 10, "prompts": 40},
-    {"satisfied": 0.75, "literals": 7, "variables": 30, "prompts": 9, "beta": 1e-4},
+    {"formula": "random", "noise": 1.0},
+    {"formula": "hadamard", "literals": 3, "clauses": 5},
+    {"formula": "hadamard", "literals": 3, "clauses": 3, "repetitions": 2},
+    {"variables": 30, "literals": 7, "clauses": 9, "beta": 1e-4},
+    {"variables": 1, "literals": 1, "clauses": 1, "delta": 0.9},
 ]
 
 
-def informative(problem: TabularProblem, array: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rows of the informative response and of the null one, which has no features."""
-    place = np.argmax(np.abs(problem.features).sum(axis=2), axis=1)
-    rows = np.arange(problem.prompts)
-    return array[rows, place], array[rows, 1 - place]
+def formula_behind(problem: TabularProblem) -> Formula:
+    """The formula whose instance this is, read off its features; its literals are in the order of their variables."""
+    length = problem.parameters["literals"] * problem.parameters["repetitions"]
+    counts = np.round(problem.features[0, 1:, :-1] * 2 * length).astype(int)
+    clauses = []
+    for row in counts:
+        literals = [
+            place * sign for place, n in enumerate(row, start=1) for sign in [np.sign(n)] for _ in range(abs(n))
+        ]
+        clauses.append(tuple(int(each) for each in literals) + (1, -1) * ((length - len(literals)) // 2))
+    return Formula(problem.dimension - 1, tuple(clauses), contradictory=True)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("seed", [0, 1, 2**70])
-def test_a_prompt_is_a_term_of_literals_and_its_reward_counts_those_that_hold(
-    seed: int, settings: dict[str, Any]
-) -> None:
+def test_responses_are_the_clauses_and_their_rewards_count_literals(seed: int, settings: dict[str, Any]) -> None:
     problem = max_k_dnf_problem(seed, **settings)
-    variables, literals = problem.parameters["variables"], problem.parameters["literals"]
-    term, null = informative(problem, problem.features)
-    assert not null.any()
-    assert ((term != 0).sum(axis=1) == literals).all()
-    assert set(np.abs(term[term != 0])) == {1.0 / literals}
+    formula = formula_behind(problem)
+    assert problem.prompts == 1
+    assert problem.dimension == problem.parameters["variables"] + 1
+    assert not problem.features[0, NULL].any()
+    assert (problem.features[0, 1:, -1] == 0.5).all()
     assert problem.theta_star is not None
-    assert set(np.abs(problem.theta_star)) == {1.0}
-    assert (problem.radius, problem.reward_range, problem.dimension) == (math.sqrt(variables), 1.0, variables)
-    # Assumption 1.1, and in numbers of literals: those that hold less those that do not, over k.
-    earned = np.subtract(*informative(problem, problem.reward))
-    assert term @ problem.theta_star == pytest.approx(earned, abs=1e-14)
-    held = (np.sign(term) == problem.theta_star).sum(axis=1)
-    assert earned == pytest.approx((2 * held - literals) / literals, abs=1e-14)
+    assignment, last = problem.theta_star[:-1], problem.theta_star[-1]
+    assert set(np.abs(assignment)) == {1.0}
+    assert last == 1.0
+    # Literals that hold less those that do not, over k; footnote 17 brings [-1, 1] to [0, 1].
+    held = np.array([sum(np.sign(each) * assignment[abs(each) - 1] for each in clause) for clause in formula.clauses])
+    assert problem.reward[0, 1:] == pytest.approx((1.0 + held / formula.literals) / 2.0, abs=1e-15)
+    assert problem.reward[0, NULL] == 0.0
+    assert (problem.reward_range, problem.reward_low[0]) == (1.0, 0.0)
+    # As many clauses as an assignment can satisfy have the reward 1, where the formula is not too large to try all.
+    if formula.variables <= 10:
+        most = int(formula.satisfied(best_assignment(formula)))
+        assert int((problem.reward[0] == 1.0).sum()) == int(formula.satisfied(assignment)) == most
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_the_stated_share_of_the_terms_holds_under_the_assignment(settings: dict[str, Any]) -> None:
-    for seed in range(5):
-        problem = max_k_dnf_problem(seed, **settings)
-        earned = np.subtract(*informative(problem, problem.reward))
-        share = problem.parameters["satisfied"]
-        assert (earned > 1.0 - 1e-9).sum() == round(share * problem.prompts)
+def test_the_set_of_parameters_is_the_box(settings: dict[str, Any]) -> None:
+    problem = max_k_dnf_problem(3, **settings)
+    parameters = problem.shape(problem.radius)
+    assert isinstance(parameters, Box)
+    assert parameters.half_width(problem.dimension) == 1.0
+    assert problem.radius == math.sqrt(problem.dimension)
 
 
 @pytest.mark.parametrize("beta", [1e-3, 0.05, 0.25, 2.0, 100.0])
-def test_the_informative_response_has_its_base_probability_and_the_optimum_its_closed_forms(beta: float) -> None:
+def test_the_base_policy_and_the_optimum_have_their_closed_forms(beta: float) -> None:
     problem = max_k_dnf_problem(4, beta=beta)
-    rare, common = informative(problem, problem.log_base)
-    assert (rare == -1.0 / beta).all()
-    assert np.exp(common) == pytest.approx(1.0 - math.exp(-1.0 / beta), rel=1e-14, abs=0.0)
-    of_optimum = 1.0 / beta - math.log(2.0 - math.exp(-1.0 / beta))
-    assert log_coverage(problem, log_optimal_law(problem)) == pytest.approx(of_optimum, rel=1e-13, abs=0.0)
-    shift = informative(problem, problem.reward)[1]
-    value = shift.mean() + beta * math.log(2.0 - math.exp(-1.0 / beta))
-    assert best_objective(problem) == pytest.approx(value, rel=1e-12, abs=1e-13)
+    clauses = problem.responses - 1
+    assert problem.log_base[0, 1:] == pytest.approx(-1.0 / beta - math.log(clauses), rel=1e-14, abs=0.0)
+    assert np.exp(problem.log_base[0, NULL]) == pytest.approx(1.0 - math.exp(-1.0 / beta), rel=1e-14, abs=0.0)
+    # All clauses of a planted formula are satisfied: the normaliser is 1 - e^{-1/beta} + 1.
+    normaliser = math.log(2.0 - math.exp(-1.0 / beta))
+    coverage = log_coverage(problem, log_optimal_law(problem))
+    assert coverage == pytest.approx(1.0 / beta - normaliser, rel=1e-13, abs=1e-15)
+    assert best_objective(problem) == pytest.approx(beta * normaliser, rel=1e-12, abs=1e-13)
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_rewards_lie_in_an_interval_of_length_one_that_is_shifted_per_prompt(settings: dict[str, Any]) -> None:
-    problem = max_k_dnf_problem(6, **settings)
-    above = problem.reward - problem.reward_low[:, None]
-    assert above.min() >= -1e-15
-    assert above.max() <= 1.0 + 1e-15
-    # Both rewards are equally far from the middle.
-    assert above.sum(axis=1) == pytest.approx(1.0, abs=1e-14)
-    shift = informative(problem, problem.reward)[1]
-    assert len(np.unique(shift)) == problem.prompts
-    assert np.abs(shift).max() <= 1.0
+def test_beta_is_that_of_the_lemma_for_the_clauses_that_there_are() -> None:
+    assert max_k_dnf_problem(literals=3).beta == reduction_parameters(3, 0.5)[0] == 1 / (9 * math.log(32))
+    assert max_k_dnf_problem(literals=3, delta=0.25).beta == 1 / (9 * math.log(64))
+    assert max_k_dnf_problem(literals=2, clauses=4, repetitions=3).beta == reduction_parameters(6, 0.5)[0]
+    assert max_k_dnf_problem(literals=3, beta=0.125).beta == 0.125
 
 
-def test_noisy_rewards_of_an_unsatisfied_term_have_their_mean() -> None:
-    problem = max_k_dnf_problem(0, satisfied=0.0, prompts=1, noise=1.0)
+def test_many_variables_are_left_to_the_solver() -> None:
+    formula, _ = planted_formula(stream(0, "planted"), variables=26, literals=2, clauses=9)
+    assert formula.satisfied(maximiser(formula)) == 9
+    problem = max_k_dnf_problem(0, formula="random", variables=26, literals=2, clauses=9)
+    assert (problem.reward == 1.0).any()
+
+
+def test_noisy_rewards_of_a_clause_have_their_mean_and_others_have_no_noise() -> None:
+    problem = dnf_problem(Formula(2, ((1, 2), (1, -2))), np.array([1, 1]), beta=0.5, noise=1.0)
+    assert problem.reward[0].tolist() == [0.0, 1.0, 0.5]
     oracle = literal_oracle(problem, seed=0)
     prompt = oracle.prompt()
-    for response in (0, 1):
-        low = float(problem.reward_low[0])
-        counts: Counter[Hashable] = Counter(round(oracle.reward(prompt, response) - low, 9) for _ in range(4000))
-        mean = float(problem.reward[0, response]) - low
-        assert_law(counts, {0.0: 1.0 - mean, 1.0: mean})
+    assert {oracle.reward(prompt, NULL) for _ in range(100)} == {0.0}
+    assert {oracle.reward(prompt, 1) for _ in range(100)} == {1.0}
+    counts: Counter[Hashable] = Counter(oracle.reward(prompt, 2) for _ in range(9000))
+    assert_law(counts, {0.0: 0.5, 1.0: 0.5})
 
 
-def test_the_false_literals_of_an_unsatisfied_term_are_any_with_equal_chances() -> None:
-    problem = max_k_dnf_problem(1, satisfied=0.0, variables=4, literals=2, prompts=9000)
-    term, _ = informative(problem, problem.features)
+@pytest.mark.parametrize("beta", [0.072, 0.032, 1.0])
+def test_no_corner_of_the_box_is_worth_more_than_the_optimum(beta: float) -> None:
+    problem = max_k_dnf_problem(5, formula="random", variables=4, literals=2, clauses=12, beta=beta)
     assert problem.theta_star is not None
-    false = np.sign(term) * problem.theta_star < 0
-    counts = Counter(tuple(row[used]) for row, used in zip(false, term != 0, strict=True))
-    law: dict[Hashable, float] = {(True, False): 1 / 3, (False, True): 1 / 3, (True, True): 1 / 3}
-    assert_law({tuple(bool(value) for value in key): count for key, count in counts.items()}, law)
-
-
-def test_neither_labels_nor_variables_nor_the_assignment_are_favoured() -> None:
-    problem = max_k_dnf_problem(2, prompts=4000)
-    places = np.argmax(np.abs(problem.features).sum(axis=2), axis=1)
-    assert_law(Counter(places.tolist()), {0: 0.5, 1: 0.5})
-    used = (problem.features != 0).any(axis=1).sum(axis=0)
-    # Each of 8 variables stands in a term with probability 3/8: six standard deviations either way.
-    assert np.abs(used - 1500).max() <= 6 * math.sqrt(4000 * 3 / 8 * 5 / 8)
-    assignments = [max_k_dnf_problem(seed, prompts=1).theta_star for seed in range(300)]
-    assert np.abs(np.sum([z for z in assignments if z is not None], axis=0)).max() <= 6 * math.sqrt(300)
+    counts = [int((problem.features[0] @ np.append(signs, 1.0) == 1.0).sum()) for signs in assignments_of(4)]
+    assert max(counts) == int((problem.features[0] @ problem.theta_star == 1.0).sum())
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"formula": "cnf"}, "formula is 'cnf'"),
         ({"variables": 0}, "variables is 0"),
         ({"literals": 0}, "literals is 0"),
         ({"literals": 9}, "literals is 9"),
-        ({"prompts": 0}, "prompts is 0"),
-        ({"satisfied": -0.1}, "satisfied is -0.1"),
-        ({"satisfied": 1.1}, "satisfied is 1.1"),
-        ({"satisfied": math.nan}, "satisfied is nan"),
-        ({"satisfied": True}, "satisfied is True"),
+        ({"clauses": 0}, "clauses is 0"),
+        ({"repetitions": 0}, "repetitions is 0"),
+        ({"repetitions": 5}, "the clauses of a serial repetition is 1048576"),
+        ({"delta": 1.0}, "delta is 1.0"),
+        ({"delta": math.nan}, "delta is nan"),
         ({"beta": 0.0}, "beta is 0.0"),
         ({"noise": 2.0}, "noise is 2.0"),
         ({"seed": -1}, "seed is -1"),
@@ -142,3 +144,8 @@ def test_settings_outside_the_family_are_refused(settings: dict[str, Any], sente
     with pytest.raises(ArgumentError, match="but it must be") as refusal:
         max_k_dnf_problem(**settings)
     assert str(refusal.value).startswith(sentence)
+
+
+def test_what_is_no_assignment_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="assignments is"):
+        dnf_problem(Formula(2, ((1, 2),)), np.array([1]), beta=0.5)
