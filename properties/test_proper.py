@@ -1,4 +1,4 @@
-"""Proper learners: their queries (T7), and what H2 and H3 say of every parameter on the paper's instances.
+"""Proper learners: their queries (H0), and what H2 and H3 say of every parameter on the paper's instances.
 
 H1 is about formulas and not about a subject: its study runs the reduction.
 """
@@ -59,21 +59,21 @@ def assert_proper(queries: list[Query]) -> None:
         )
 
 
-@pytest.mark.guarantee("T7", needs=["passive_learner"])
+@pytest.mark.guarantee("H0", needs=["passive_learner"])
 @designed([DESIGNED], named("passive-learner", "one-draw-twice"))
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_the_passive_learner_queries_rewards_of_fresh_draws(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_proper(queries_of(check, "passive_learner", problem, rounds))
 
 
-@pytest.mark.guarantee("T7", needs=["best_of_n"])
+@pytest.mark.guarantee("H0", needs=["best_of_n"])
 @designed([DESIGNED], named("best-of-n", "one-draw-twice"))
 @instances(problem=PROBLEMS, rounds=ROUNDS)
 def test_best_of_n_queries_rewards_of_fresh_draws(check: Check, problem: TabularProblem, rounds: int) -> None:
     assert_proper(queries_of(check, "best_of_n", problem, rounds, count=4))
 
 
-@pytest.mark.guarantee("T7", needs=["online_dpo"])
+@pytest.mark.guarantee("H0", needs=["online_dpo"])
 @designed(
     [{**DESIGNED, "feedback": feedback} for feedback in ("reward", "preference")], named("online-dpo", "one-draw-twice")
 )
@@ -82,7 +82,7 @@ def test_online_dpo_explores_properly(check: Check, problem: TabularProblem, rou
     assert_proper(queries_of(check, "online_dpo", problem, rounds, feedback=feedback))
 
 
-@pytest.mark.guarantee("T7", needs=["xpo"])
+@pytest.mark.guarantee("H0", needs=["xpo"])
 @instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK)
 def test_xpo_explores_properly(check: Check, problem: TabularProblem, rounds: int, feedback: str) -> None:
     plan = {"alpha": 0.5, "feedback": feedback, "partition_samples": 4}

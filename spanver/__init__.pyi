@@ -8,6 +8,7 @@ from .exact.tokens import token_gap as token_gap
 from .guarantees import REGISTRY as REGISTRY
 from .learners.best_of_n import best_of_n as best_of_n
 from .learners.elliptical_enumeration import elliptical_enumeration as elliptical_enumeration
+from .learners.exhaustive import exhaustive_search as exhaustive_search
 from .learners.multi_turn import MultiTurnSettings as MultiTurnSettings
 from .learners.multi_turn import multi_turn as multi_turn
 from .learners.online_dpo import online_dpo as online_dpo
@@ -25,12 +26,15 @@ from .oracles.text import text_oracle as text_oracle
 from .parameter_sets import Ball as Ball
 from .parameter_sets import Box as Box
 from .problems.families.covered_needle import covered_needle_problem as covered_needle_problem
+from .problems.families.max_k_dnf import dnf_problem as dnf_problem
 from .problems.families.max_k_dnf import max_k_dnf_problem as max_k_dnf_problem
 from .problems.families.needle import needle_problem as needle_problem
 from .problems.families.random_tables import random_problem as random_problem
 from .problems.families.text import text_problem as text_problem
 from .problems.families.tokens import token_problem as token_problem
+from .problems.formulas import Formula as Formula
 from .problems.tabular import TabularProblem as TabularProblem
+from .reduction import decide as decide
 from .runs.settings import derived_settings as derived_settings
 from .runs.settings import paper_settings as paper_settings
 from .runs.settings import settings_for as settings_for

@@ -21,7 +21,7 @@ from itertools import pairwise
 from scipy.integrate import quad
 from scipy.special import betaln, expit
 
-from spanver.guarantees.guarantee import EXACT, ILLUSTRATION, OURS, PAPER, SCALING, STATISTICAL, Cost, Guarantee, Kind
+from spanver.guarantees.guarantee import ILLUSTRATION, OURS, PAPER, SCALING, STATISTICAL, Cost, Guarantee, Kind
 from spanver.validation import (
     require,
     require_count,
@@ -321,7 +321,7 @@ GUARANTEES = (
         SCALING, "FMR25 Theorem 3.1, p. 9", PAPER),
     Guarantee("T4", GROUP, "training-time interventions",
         "Under rETH no proper learner has both T_data and T_comp polynomial. Not testable; what its proof rests on is "
-        "(T7, H1-H3). Shown: how often OnlineDPO, XPO and exhaustive proper search meet a clause of the family "
+        "(H0-H3). Shown: how often OnlineDPO, XPO and exhaustive proper search meet a clause of the family "
         "max_k_dnf at the paper's beta, beside SpannerSampling.",
         ILLUSTRATION, "FMR25 Theorem 4.1, p. 10", PAPER),
     Guarantee("T5", GROUP, "multi-turn",
@@ -333,10 +333,5 @@ GUARANTEES = (
         "In the full-table model elliptical enumeration reaches eps on the covered-needle family with T_data free "
         "of C, at T_enum ~ |Y| a round.",
         SCALING, "FMR25 (4), p. 5", PAPER),
-    Guarantee("T7", GROUP, "proper exploration",
-        "Every reward that a proper learner queries is of a response drawn for it at this prompt from one pi_theta, "
-        "theta in Theta (the base policy has theta = 0), which may depend on the prompt and on all that was seen "
-        "before: no guess, no result of a search, and no draw twice. Of passive learner, OnlineDPO, XPO, best-of-N.",
-        EXACT, "FMR25 Definition 4.1, p. 10", PAPER),
 )
 # fmt: on

@@ -1,4 +1,4 @@
-"""Proper learners (H1 to H3): what Max-k-DNF formulas say of every `pi_theta` (FMR25 Section 4 and Appendix H).
+"""Proper learners (H0 to H3), and what Max-k-DNF formulas say of every `pi_theta` (FMR25 Section 4, Appendix H).
 
 On the family `max_k_dnf` a response is a clause or the null one. A policy of the class gives the clauses mass only
 where the signs of its parameter satisfy them (H2), a small gap needs mass (H3), and so a learner whose reward queries
@@ -144,6 +144,11 @@ GROUP = "Proper learners"
 # a table, a row a guarantee
 # fmt: off
 GUARANTEES = (
+    Guarantee("H0", GROUP, "proper exploration",
+        "Every reward that a proper learner queries is of a response drawn for it at this prompt from one pi_theta, "
+        "theta in Theta (the base policy has theta = 0), which may depend on the prompt and on all that was seen "
+        "before: no guess, no result of a search, and no draw twice. Of passive learner, OnlineDPO, XPO, best-of-N.",
+        EXACT, "FMR25 Definition 4.1, p. 10", PAPER),
     Guarantee("H1", GROUP, "a proper learner decides about formulas",
         "Run a proper learner of T reward queries with all rewards 0 at beta(k, delta), and of the theta that it "
         "queried or returned take the signs of the one with most mass on clauses: YES if they satisfy more than "

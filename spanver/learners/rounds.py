@@ -6,7 +6,7 @@ they draw from as they learn; `elliptical_enumeration` lists all responses in th
 for its data (T6, `[paper]`); `best_of_n` is the passive learner with another way to use its score `[ours]`.
 
 *Proper* `[paper]` means that every reward query uses a fresh `y ~ pi_theta(.|x)`, for one `theta` of the class that may
-depend on `x` and on all that was seen before (T7); the base policy is `theta = 0`. `PROPER` says which are. It is about
+depend on `x` and on all that was seen before (H0); the base policy is `theta = 0`. `PROPER` says which are. It is about
 queries: what `best_of_n` returns is no `pi_theta`.
 """
 

@@ -190,7 +190,7 @@ def _ids(answer: Responses | Counts | LogProbabilities | SearchResult) -> tuple[
 
 
 def first_improper(queries: list[Query]) -> tuple[Query, ResponseId] | None:
-    """First query about rewards that is not proper, with the response that was not drawn for it (T7); or None."""
+    """First query about rewards that is not proper, with the response that was not drawn for it (H0); or None."""
     exploration = Exploration(0)
     for query in queries:
         if query.name == "sample":
