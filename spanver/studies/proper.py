@@ -210,12 +210,14 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     finish(left, f"$k = {LITERALS}$", "variables $n$", x="linear", y="linear", legend=False)
     finish(middle, f"$n = {VARIABLES}$", "literals of a clause $k$", x="linear", y="linear", legend=False)
     finish(right, f"$k = {LITERALS}$", "variables $n$", x="linear", legend=False)
+    for axes in (left, middle, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*right.get_legend_handles_labels(), loc="outside right center", fontsize=8)
 
 
 STUDY = Study(
     name="proper",
-    title="Proper learners do not meet the clauses of Max-k-DNF",
+    title="Proper learners and the clauses of Max-k-DNF",
     guarantees=("T4", "H2", "H3", "T2"),
     statement="under rETH no proper learner has both T_data and T_comp polynomial [paper: FMR25 Theorem 4.1, p. 10]. "
     "Not testable: this shows what particular learners do on the paper's instances, and checks what the proof rests on",

@@ -46,7 +46,7 @@ DELTA, REWARDS = 0.5, 64
 RUNS = 8  # of a point, of each kind
 ALPHA = 1e-6  # of the study, divided over its tests
 PREMISE = 1e-3  # level at which a learner is seen to learn from a formula, so that its answers are judged
-SEEDS = MappingProxyType({"quick": 4, "full": 12})
+SEEDS = MappingProxyType({"quick": 4, "full": 6})
 
 Make = Callable[[], Formula]
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.randomness import derived_seed
 from spanver.studies import coverage, multi_turn, proper, reduction, regret
-from spanver.studies.engine.study import Claim, Measurement, Point, Study
+from spanver.studies.engine.study import Claim, Measurement, Point, Study, ladder
 from spanver.studies.entrants import ENTRANTS, spanner_settings
 from spanver.verdicts import Verdict
 
@@ -265,7 +265,7 @@ def test_answers_are_judged_where_something_is_promised(
     runs = reduction.RUNS
     measured = [
         Measurement(point, {"yes": yes * runs, "learned": learned * runs, "runs": runs})
-        for point in reduction.points("full")
+        for point in ladder("reduction", reduction.LEARNERS, range(len(reduction.FORMULAS)), 12)
     ]
     claims = reduction.claims(measured)
     assert [claim.verdict for claim in claims] == [verdicts[0]] * 3 + [verdicts[1]] * 3
