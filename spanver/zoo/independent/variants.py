@@ -236,7 +236,8 @@ CONTROLS: tuple[Mutant, ...] = (
     _variant("float32", "computes norms, laws, divergences and fits in float32",
         "I1 I2 I3 I4 I5 I6 I7 I8 R5 S6 S8 H2 H3 B3 E2 E3 E4 E5 E6 E7 E8 E9 P1", _SINGLE, **FLOAT32),
     _variant("bfloat16", "rounds the arrays of norms, laws and divergences to bfloat16",
-        "I1 I2 I3 I4 I5 I6 I7 I8 R5 S6 S8 H2 H3 E2 E3 E4 E5 E8 E9", replace(INDEPENDENT, precision="bfloat16"), **BFLOAT16),
+        "I1 I2 I3 I4 I5 I6 I7 I8 R5 S6 S8 H2 H3 E2 E3 E4 E5 E8 E9",
+        replace(INDEPENDENT, precision="bfloat16"), **BFLOAT16),
 )
 """Controls, by the guarantees that their difference touches."""
 
