@@ -12,13 +12,14 @@ from spanver.errors import QuestionRefusedError
 from spanver.oracle import Ledger
 from spanver.oracles.metered import MeteredOracle
 from spanver.oracles.text import text_oracle
+from spanver.parameter_sets import Ball
 from spanver.values import FloatArray
 
 
 class TextOfOneLetter:
     """The least that a text oracle asks of a text problem."""
 
-    dimension, beta, radius, reward_range = 1, 0.5, 1.0, 1.0
+    dimension, beta, radius, shape, reward_range = 1, 0.5, 1.0, Ball, 1.0
     prompts, prompt_law, uniforms_per_response = ("say",), np.ones(1), 1
 
     def draw(self, prompt: str, uniforms: FloatArray) -> list[str]:
