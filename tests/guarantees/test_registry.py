@@ -148,7 +148,7 @@ MULTI_TURN = {"(13)", "theorem 5.1"}  # of Section 5
 def statements_of_the_paper() -> dict[str, str]:
     """What the table of section 8 says of each numbered statement, by its name."""
     rows = PAGE.read_text(encoding="utf-8").partition("\n## 8. ")[2]
-    found = {}
+    found: dict[str, str] = {}
     for names, here in re.findall(r"^\| ([^|]+) \| [\d, ]+ \| [^|]+ \| ([^|]+) \|$", rows, flags=re.MULTILINE):
         for name in re.findall(STATEMENT, names):
             found[name.lower()] = f"{found.get(name.lower(), '')} {here}"
