@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spanver.studies import counting, coverage, data, lower_bound, multi_turn, proper, reduction, regret, truncation
+from spanver.studies import (
+    constants,
+    counting,
+    coverage,
+    data,
+    lower_bound,
+    multi_turn,
+    proper,
+    reduction,
+    regret,
+    truncation,
+)
 from spanver.studies.engine.study import Study
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
@@ -17,6 +28,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             data.STUDY,
             regret.STUDY,
             truncation.STUDY,
+            constants.STUDY,
             counting.STUDY,
             proper.STUDY,
             reduction.STUDY,

@@ -26,6 +26,8 @@ OTHER_STYLES: Mapping[str, Style] = MappingProxyType(
         "truncated": Style("#0072B2", "o", "with truncation"),
         "counted": Style("#0072B2", "o", "counted oracle"),
         "literal": Style("#E69F00", "s", "literal oracle"),
+        "measured": Style("#0072B2", "o", "most that is measured", marker_size=6),
+        "ours": Style("#D55E00", "D", "our bound there", marker_size=6),
     }
 )
 """Of curves that are of no learner in `spanver.studies.entrants`."""
