@@ -173,11 +173,37 @@ def needle_least_samples(responses: int, coverage: float, beta: float, dimension
     require_coverage("coverage", coverage)
     require_positive("beta", beta)
     require_count("dimension", dimension)
-    labels = operator.index(responses)
-    constant = (0.25 - labels / (8 * (labels - 1))) / (1.0 + math.e)
     spread = beta * math.sqrt(to_float(dimension))
     log_least = min(min(spread, 1e100) ** 2 / 2.0, 0.5 / beta, math.log(coverage))
-    return constant * math.exp(log_least)
+    return _left_to_samples(responses) / (1.0 + math.e) * math.exp(log_least)
+
+
+def needle_least_samples_weak(responses: int, coverage: float, beta: float) -> float:
+    """Return the samples that T1 demands of such a learner where all it has is the weak oracle `[ours]`.
+
+    `(1/4 - (|Y|/8)/(|Y|-1)) min{exp(1/(2 beta)), C*}`, whatever the dimension: a weak sample is the needle with
+    probability `1/C`.
+
+    Parameters
+    ----------
+    responses, coverage, beta
+        As for `needle_least_samples`.
+
+    Examples
+    --------
+    >>> round(needle_least_samples_weak(9, 64.0, 0.01), 9)
+    7.0
+    """
+    require_count("responses", responses, least=9)
+    require_coverage("coverage", coverage)
+    require_positive("beta", beta)
+    return _left_to_samples(responses) * math.exp(min(0.5 / beta, math.log(coverage)))
+
+
+def _left_to_samples(responses: int) -> float:
+    """Return `1/4 - (|Y|/8)/(|Y|-1)`: of the chance to meet the needle, what rewards do not give."""
+    labels = operator.index(responses)
+    return 0.25 - labels / (8 * (labels - 1))
 
 
 def needle_met_strong(

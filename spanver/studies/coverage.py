@@ -6,7 +6,8 @@ where `T_span` and `M` are set for the coverage, from noisy rewards. Both are se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -15,17 +16,20 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import slope
+from spanver.guarantees.headline import needle_least_samples_weak
+from spanver.learners.spanner_sampling import Settings, largest_cost
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
+from spanver.runs.settings import derived_settings, paper_settings
 from spanver.studies.engine.effort import Attempt, cost_of, smallest_sufficient
 from spanver.studies.engine.figures import draw_series, draw_theory, finish
 from spanver.studies.engine.study import Claim, Measurement, Numbers, Point, Series, Study, ladder, slope_claim, table
 from spanver.studies.entrants import ENTRANTS, known_coverage_attempt
 from spanver.verdicts import Verdict
 
-EPS = 0.05
-RESPONSES = 16
+EPS, DELTA = 0.05, 0.05  # delta of the parameters of theory alone
+RESPONSES, DIMENSION, BETA = 16, 4, 0.03
 KNOWN = "known_coverage"  # SpannerSampling with its rounds searched for
 NU, RUNS, NOISE = 0.3, 2, 0.25  # of it: runs of an attempt, and the share of rewards that are noisy
 LARGEST_KNOWN = 11  # exponent of its effort
@@ -43,7 +47,11 @@ def points(profile: str) -> tuple[Point, ...]:
 def measure(point: Point) -> Numbers:
     """Cost of the smallest sufficient effort."""
     problem = covered_needle_problem(
-        derived_seed(point.seed, "problem"), coverage=2.0**point.size, responses=RESPONSES, dimension=4, beta=0.03
+        derived_seed(point.seed, "problem"),
+        coverage=2.0**point.size,
+        responses=RESPONSES,
+        dimension=DIMENSION,
+        beta=BETA,
     )
     tried: Callable[[float], Attempt]
     if point.learner == KNOWN:
@@ -93,6 +101,27 @@ def _enumerated(measured: Sequence[Measurement]) -> Claim:
     return Claim("T6", f"elliptical enumeration lists |Y| = {RESPONSES} a round", verdict, points=int(lists.size))
 
 
+def demanded(coverage: float) -> float:
+    """Samples that T1 demands of the weak oracle on its own family, with fewer than `|Y|/8` rewards."""
+    return needle_least_samples_weak(RESPONSES, coverage, BETA)
+
+
+def promised(settings: Callable[..., Settings], coverage: float) -> int:
+    """Most samples of SpannerSampling with settings of theory, which are for every problem of this size."""
+    sizes = partial(settings, dimension=DIMENSION, beta=BETA, radius=1.0, reward_range=1.0)
+    return largest_cost(sizes(eps=EPS, delta=DELTA, coverage=coverage))
+
+
+THEORY: Mapping[str, tuple[Any, Callable[[float], float]]] = MappingProxyType(
+    {
+        "parameters of the paper": ("-.", partial(promised, paper_settings)),
+        "our derived parameters": (":", partial(promised, derived_settings)),
+        "lower bound T1": ((0, (1, 3)), demanded),
+    }
+)
+"""Lines of theory: their style, and samples at a coverage."""
+
+
 def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     """Samples, rewards and listed responses against coverage."""
     left, right = figure.subplots(1, 2)
@@ -110,6 +139,10 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     samples = table(measured, "spanner_sampling", "samples")
     sizes, anchor = 2.0**samples.sizes, float(np.nanmedian(samples.values[:, 0]))
     draw_theory(left, sizes, lambda c: anchor * c / sizes[0], "slope 1")
+    finely = np.geomspace(sizes[0], sizes[-1], 200).tolist()
+    for words, (line, value) in THEORY.items():
+        label = f"{words}\n($10^{{{math.log10(value(2.0**20)):.1f}}}$ at $2^{{20}}$)"
+        left.plot(finely, [value(c) for c in finely], color="0.1", linestyle=line, linewidth=1.2, label=label)
     finish(left, "samples asked, $T_{comp}$", "coverage $C(\\pi^*)$", legend=False)
     finish(right, "rewards asked, $T_{data}$", "coverage $C(\\pi^*)$", legend=False)
     handles, labels = left.get_legend_handles_labels()
@@ -130,8 +163,11 @@ STUDY = Study(
     measure=measure,
     judge=claims,
     draw=draw,
-    caption=f"Covered needle, d = 4, |Y| = {RESPONSES}, beta = .03. For every learner and seed effort grows until the "
-    f"output's exact gap is at most {EPS}. Effort: T_span and M of SpannerSampling (left; 400 rounds), its rounds "
-    "where T_span and M are set for C and rewards are noisy (right); rounds of the others, with N of best-of-N and "
-    "the partition samples of XPO, without noise. Medians; bars hold the middle half of the seeds.",
+    caption=f"Covered needle, d = {DIMENSION}, |Y| = {RESPONSES}, beta = {BETA}. For every learner and seed effort "
+    f"grows until the output's exact gap is at most {EPS}. Effort: T_span and M of SpannerSampling (left; 400 rounds), "
+    "its rounds where T_span and M are set for C and rewards are noisy (right); rounds of the others, with N of "
+    "best-of-N and the partition samples of XPO, without noise. Medians; bars hold the middle half of the seeds. Lines "
+    "of theory: the most samples of SpannerSampling with the paper's parameters (1 for its open constants) and with "
+    f"ours, delta = {DELTA}; what T1 demands of the weak oracle on its own family. Of the strong one that is nothing, "
+    "as exp(beta^2 d/2) is 1 here.",
 )

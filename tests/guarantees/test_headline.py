@@ -14,6 +14,7 @@ from spanver.errors import ArgumentError
 from spanver.guarantees.headline import (
     multi_turn_cost,
     needle_least_samples,
+    needle_least_samples_weak,
     needle_met_strong,
     needle_met_weak_exact,
     needle_output_ceiling,
@@ -163,6 +164,20 @@ def test_the_samples_that_the_lower_bound_demands_are_those_of_its_proof() -> No
         if dimension < 10**9:
             chance = needle_sphere_chance(effective, beta, dimension)
             assert least * chance <= 0.25 - 9 / 64 + 1e-12
+
+
+@pytest.mark.parametrize(("coverage", "beta"), [(1e6, 0.01), (1e6, 0.04), (20.0, 0.1)])
+def test_fewer_weak_samples_than_the_lower_bound_demands_meet_the_needle_too_rarely(
+    coverage: float, beta: float
+) -> None:
+    for responses in (9, 16, 10**6):
+        least = needle_least_samples_weak(responses, coverage, beta)
+        effective = min(coverage, math.exp(0.5 / beta))
+        rewards = responses // 8  # at most |Y|/8
+        assert needle_met_weak_exact(math.floor(least), rewards, responses, effective) < 0.25
+        # The bound adds up chances, and takes m = |Y|/8 where m has to be an integer: no more than that is lost.
+        assert needle_met_weak_exact(math.ceil(2.5 * least), rewards, responses, effective) > 0.25
+        assert least >= needle_least_samples(responses, coverage, beta, 10**9) * (1.0 + math.e) * (1.0 - 1e-9)
 
 
 def test_the_strong_bound_is_above_the_exact_weak_chance() -> None:

@@ -18,6 +18,20 @@ from spanver.verdicts import Verdict
 HOLDS, UNDECIDED, VIOLATED = Verdict.HOLDS, Verdict.UNDECIDED, Verdict.VIOLATED
 
 
+def test_theory_brackets_what_learners_need() -> None:
+    """All in proportion to coverage, but T1 up to `exp(1/(2 beta))` alone, about `2^24`."""
+    samples = {words: value for words, (_, value) in coverage.THEORY.items()}
+    paper, ours, least = samples.values()
+    for value in (paper, ours):
+        assert value(2.0**30) / value(2.0**20) == pytest.approx(2.0**10, rel=1e-3)
+    assert least(2.0**20) == pytest.approx((0.25 - 2.0 / 15.0) * 2.0**20)
+    assert least(2.0**40) == least(2.0**25) == pytest.approx((0.25 - 2.0 / 15.0) * math.exp(1.0 / 0.06))
+    assert 1000 * ours(2.0**20) < paper(2.0**20)
+    for size in (4.0, 30.0):
+        numbers = coverage.measure(Point("coverage", "spanner_sampling", size, 3))
+        assert least(2.0**size) < float(numbers["samples"] or 0) < ours(2.0**size)
+
+
 def wobble(seed: int) -> float:
     """A factor near 1, so that seeds differ."""
     return 1.0 + 0.01 * seed
