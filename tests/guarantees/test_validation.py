@@ -46,6 +46,7 @@ INSIDE: dict[str, dict[str, Any]] = {
     "log_uncovered_ratio": {"log_coverage": 1.0, "optimal_covered": 0.9, "deviation": 0.5},
     "log_untruncated_coverage": {"oscillation": 1.0, "beta": 0.5},
     "needle_least_samples": {"responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
+    "needle_least_samples_weak": {"responses": 9, "coverage": 4.0, "beta": 0.5},
     "mass_gap_floor": {"beta": 0.5, "mass": 0.1, "optimal_mass": 0.5},
     "most_rewards": {"literals": 3, "delta": 0.5},
     "needle_met_strong": {"samples": 1, "rewards": 1, "responses": 9, "coverage": 4.0, "beta": 0.5, "dimension": 2},
