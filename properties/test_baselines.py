@@ -225,11 +225,7 @@ def test_elliptical_enumeration_fits_all_rounds_so_far(check: Check, problem: Ta
 def test_online_dpo_minimises_its_loss_on_the_ball(
     check: Check, problem: TabularProblem, rounds: int, feedback: str
 ) -> None:
-    run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
-    if feedback == "reward":
-        assert_least_squares(check, problem, run)
-    else:
-        assert_stationary(check, problem, run, feedback, 0.0)
+    assert_online_dpo(check, problem, rounds, feedback)
 
 
 @pytest.mark.guarantee("E6", needs=["online_dpo", "box_fit"])
@@ -241,11 +237,7 @@ def test_online_dpo_minimises_its_loss_on_the_ball(
 def test_online_dpo_minimises_its_loss_in_the_box(
     check: Check, problem: TabularProblem, rounds: int, feedback: str
 ) -> None:
-    run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
-    if feedback == "reward":
-        assert_least_squares(check, problem, run)
-    else:
-        assert_stationary(check, problem, run, feedback, 0.0)
+    assert_online_dpo(check, problem, rounds, feedback)
 
 
 @pytest.mark.guarantee("E6", needs=["xpo", "box_fit"])
@@ -277,6 +269,15 @@ def test_xpo_minimises_its_optimistic_loss_on_the_ball(
     plan = {"alpha": alpha, "feedback": feedback, "partition_samples": partition_samples}
     run = learn(check, "xpo", problem, rounds, **plan)
     assert_stationary(check, problem, run, feedback, alpha)
+
+
+def assert_online_dpo(check: Check, problem: TabularProblem, rounds: int, feedback: str) -> None:
+    """Assert that every parameter of a run of OnlineDPO minimises the loss of its feedback."""
+    run = learn(check, "online_dpo", problem, rounds, feedback=feedback)
+    if feedback == "reward":
+        assert_least_squares(check, problem, run)
+    else:
+        assert_stationary(check, problem, run, feedback, 0.0)
 
 
 def assert_stationary(check: Check, problem: TabularProblem, run: Learned, feedback: str, alpha: float) -> None:

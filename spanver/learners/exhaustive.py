@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 
+from spanver.learners.feedback import target_of
 from spanver.learners.rounds import BaselineRun
 from spanver.oracle import Oracle
+from spanver.parameter_sets import Box
 from spanver.policies import LinearSoftmax
 from spanver.validation import require, require_count
 from spanver.values import FloatArray
@@ -52,7 +53,7 @@ def exhaustive_search(oracle: Oracle, *, rounds: int, draws: int, seed: int) -> 
     require_count("draws", draws)
     dimension = oracle.dimension
     require(dimension <= LARGEST_DIMENSION, "the dimension", dimension, f"at most {LARGEST_DIMENSION}")
-    width = oracle.radius / math.sqrt(dimension)
+    width = Box(oracle.radius).half_width(dimension)
     corners = width * np.array(list(itertools.product((1.0, -1.0), repeat=dimension)))
     prompt = oracle.prompt()
     usual = oracle.sample(prompt, draws).features.mean(axis=0)
@@ -67,7 +68,7 @@ def exhaustive_search(oracle: Oracle, *, rounds: int, draws: int, seed: int) -> 
         drawn = oracle.sample(prompt, 2, theta=theta)
         one, two = drawn[0], drawn[1]
         vectors[done] = one.features - two.features
-        targets[done] = oracle.reward(prompt, one) - oracle.reward(prompt, two)
+        targets[done] = target_of(oracle, prompt, one, two, "reward")
         errors += (corners @ vectors[done] - targets[done]) ** 2
     return BaselineRun(LinearSoftmax(corners[_most_promising(promise, errors)]), thetas, vectors, targets)
 
