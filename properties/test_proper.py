@@ -129,7 +129,7 @@ def test_the_mass_of_clauses_lies_between_what_the_optimum_has_and_what_signs_al
 @pytest.mark.guarantee("H3", needs=["log_softmax", "kl_divergence"])
 @designed(
     [{"formula": FORMULA, "beta": 0.25, "corner": corner} for corner in ([-1.0, 1.0, 0.0, 1.0], [0.5, 0.5, 0.0, 0.5])],
-    named("divergence", "halved"),
+    named("divergence", "halved without-first"),
 )
 @instances(formula=formulas(), beta=BETAS, corner=CORNERS)
 def test_a_policy_that_gives_clauses_less_mass_has_a_gap(

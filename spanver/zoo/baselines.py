@@ -327,7 +327,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _dpo("swapped-label", "reads labels the wrong way round", "E6", target=_swapped_label),
     _dpo("rewards-for-labels", "queries rewards and makes labels of them", "E6 O1", target=_rewards_for_labels),
     _dpo("without-radius", "fits on a ball of a hundred times the radius", "E6 O1", fit=partial(fitted, scale=100.0)),
-    _dpo("ball-for-box", "fits on the ball whatever the shape", "E6 H2", fit=partial(fitted, shape=Ball)),
+    _dpo("ball-for-box", "fits on the ball whatever the shape", "H2", fit=partial(fitted, shape=Ball)),
     _dpo("ball-projected", "moves the fit on the ball into the set", "E6", fit=_ball_projected),
     _dpo("best-of-draws", "compares the best and the worst of four draws", "O1", pair=_best_of_two_draws),
     _dpo("two-parameters", "draws the second response with another parameter", "O1", pair=_other_parameter),

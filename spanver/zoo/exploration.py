@@ -280,7 +280,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("previous-second", "takes the second response of the round before", "R1 R3", second=_previous_second),
     _exploration("best-response", "takes the best of the pilot, not a sample", "R3", sampler=_best),
     _exploration("base-response", "draws both responses from the base policy", "R3", sampler=base_response),
-    _exploration("without-beta", "leaves beta out of the weights", "R3 C-A2",
+    _exploration("without-beta", "leaves beta out of the weights", "C-A2",
         sampler=partial(adjusted_sampler, rule_score=times_beta(1))),
     _exploration("beta-for-inverse", "multiplies scores by beta", "R3 C-A2",
         sampler=partial(adjusted_sampler, rule_score=times_beta(2))),

@@ -126,6 +126,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _kl("absolute", "sums absolute log ratios", "I2", _of_absolute_ratios),
     _kl("shared-support", "ignores mass where the second distribution has none", "I2", _shared_support),
     _kl("halved", "halves the divergence", "I4", lambda law, other: _divergence(law, other) / 2),
+    _kl("without-first", "leaves out the first outcome", "H3", lambda law, other: _divergence(law[1:], other[1:])),
     _kl("doubled", "doubles the divergence", "I4", lambda law, other: _divergence(law, other) * 2),
     _estimates("squared", "takes half of the squared log ratio", "I8", lambda law, other: (law - other) ** 2 / 2),
     _estimates("reversed", "is unbiased for draws of the reference", "I8",

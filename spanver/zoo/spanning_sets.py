@@ -158,7 +158,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _barycentric("signed", "compares signed determinants", "B1 B2", volume=determinants),
     _barycentric("skips-place-0", "goes back to place 1 after a swap, not to place 0", "B1 B2", following=lambda _: 1),
     _barycentric("capped", "stops after one swap and returns what it has", "B1 B2", most_swaps=1),
-    _barycentric_of_105("one-pass", "swaps in every place once", "B1 B2",
+    _barycentric_of_105("one-pass", "swaps in every place once", "B1",
         start=largest_start, following=lambda place: place + 1),
     _barycentric("log-times-c", "compares log-volumes by a factor C", "B1 B2", volume=_log_volumes),
     _barycentric("identity-for-singular", "takes the identity where members are dependent", "B1 B2",

@@ -13,10 +13,12 @@ from small_runs import small_problem
 import spanver.zoo
 from spanver.errors import ArgumentError
 from spanver.guarantees import REGISTRY
+from spanver.guarantees.guarantee import Kind
 from spanver.oracle import Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.subjects.reference import subject as reference
+from spanver.verification.collection import find_properties
 from spanver.verification.transcript import RecordingOracle
 from spanver.zoo.algebra import table_behind
 from spanver.zoo.catalogue import CONTROLS, MEASURED, MUTANTS, _by_name, find, mutant
@@ -48,6 +50,14 @@ def test_no_row_of_any_file_is_lost() -> None:
 def test_a_row_names_guarantees_and_functions_that_exist() -> None:
     assert [each.name for each in ALL if not each.breaks or not set(each.breaks) <= set(REGISTRY)] == []
     assert [each.name for each in ALL if not each.functions.keys() <= each.subject.functions.keys()] == []
+
+
+def test_every_exact_guarantee_with_a_property_is_all_that_some_mutant_breaks() -> None:
+    """Where a mutant breaks several, the first that is judged kills it, and nothing shows that the others would."""
+    judged = {name for each in find_properties() for name in each.guarantees}
+    alone = {each.breaks[0] for each in MUTANTS.values() if len(each.breaks) == 1}
+    exact = {name for name in judged if Kind.STATISTICAL not in REGISTRY[name].kind}
+    assert exact - alone == set()
 
 
 def test_no_function_of_a_row_is_that_of_its_subject() -> None:
