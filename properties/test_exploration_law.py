@@ -45,7 +45,7 @@ UNCOVERED = {"problem": TWO, "nu": PAIR_NORM / 1.03, "ridge": RIDGE, "pairs": PA
 # The spanner stays empty and covers all, the largest difference by 3 %. The first fit is zero and knows no reward; once
 # another round had two different responses the fit is exact. The mean weight then differs by a factor of 10^6 with the
 # second response.
-THREE = table_of([0.6, 0.27, 0.13], [1.0, 1e3, 1e6])
+THREE = table_of([0.6, 0.22, 0.18], [1.0, 1e3, 1e6])
 COVERED = {"problem": THREE, "nu": 2.0 / 0.97, "ridge": 1.0, "pairs": PAIRS}
 
 
@@ -162,15 +162,15 @@ def events_of(played: JudgedRound) -> dict[str, Event]:
 
 MANY_PAIRS = 32
 # Two groups of a usual and a rare response: whatever is in the spanner, pairs within a group are covered and others are
-# not. In each the rare response weighs 200 times as much: the second response decides which group the first one is of.
+# not. In each the rare response weighs 1000 times as much: the second response decides which group the first one is of.
 GROUPS = problem_of(
-    [[[-1.0], [-0.5], [0.5], [1.0]]], [1.0], base=[[0.4, 0.1, 0.4, 0.1]], beta=0.5 / math.log(200.0), noise=0.0
+    [[[-1.0], [-0.5], [0.5], [1.0]]], [1.0], base=[[0.35, 0.15, 0.35, 0.15]], beta=0.5 / math.log(1000.0), noise=0.0
 )
 GROUPED = {"problem": GROUPS, "nu": 8.0**-0.5, "ridge": 3.0}
 # The norm of their pair is 1 at first, and 0.71 once it is in the spanner: nu is between, far from both. Which of both
 # responses a call draws depends on its uniform numbers: a small one accepts either, and most others the rare one alone.
 PREFERRED = {
-    "problem": problem_of([[[-0.5], [0.5]]], [1.0], base=[[0.9, 0.1]], beta=1.0 / math.log(20.0), noise=0.0),
+    "problem": problem_of([[[-0.5], [0.5]]], [1.0], base=[[0.8, 0.2]], beta=1.0 / math.log(20.0), noise=0.0),
     "nu": 0.84,
     "ridge": 1.0,
 }

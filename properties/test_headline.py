@@ -255,13 +255,6 @@ def coverage_run(problem: TabularProblem, log_coverage: int, rounds: int, seed: 
     return (RecordingOracle(counted_oracle(problem, seed=seed)),), {"seed": seed, "settings": settings}
 
 
-def recorded(check: Check, problem: TabularProblem, log_coverage: int, rounds: int, seed: int) -> RecordingOracle:
-    """Run the subject once, and return the record."""
-    (oracle,), named = coverage_run(problem, log_coverage, rounds, seed)
-    check.call("spanner_sampling", oracle, **named)
-    return oracle
-
-
 def average_gap(problem: TabularProblem, mixture: TruncatedMixture) -> float:
     """Average gap of the components of a mixture."""
     return sum(gap(problem, law) for law in component_laws(problem, mixture)) / len(mixture)
@@ -273,7 +266,8 @@ SEEDS = 6
 
 def largest_coverage(check: Check) -> int:
     """Exponent up to which a learner can be run: one that draws every sample itself finishes only the smallest."""
-    oracle = recorded(check, covered(LADDER[0], 0), LADDER[0], 1, check.seed("probe"))
+    (oracle,), named = coverage_run(covered(LADDER[0], 0), LADDER[0], 1, check.seed("probe"))
+    check.call("spanner_sampling", oracle, **named)
     counts = [entry.arguments[0] for entry in oracle.queries if entry.name == "sample"]
     compressed = any(entry.name in ("sample_counts", "sample_until") for entry in oracle.queries)
     return LADDER[-1] if compressed and max(counts, default=0) <= 2 else LADDER[0]
@@ -314,16 +308,18 @@ def test_samples_grow_like_coverage_and_rewards_do_not_grow(check: Check, proble
     """
     if largest_coverage(check) < LADDER[-1]:
         raise NotJudgedError("a learner that draws every sample itself cannot be run at large coverage")
-    records = [
-        [recorded(check, covered(each, problem), each, 8, check.seed(f"run/{each}", seed)) for each in LADDER]
-        for seed in range(SEEDS)
-    ]
-    for each, oracle in zip(LADDER, records[0], strict=True):
-        prompts = len(rounds_of(oracle.queries))
-        expect(prompts == PROMPTS + 8, f"prompts at coverage 2^{each}", prompts, f"{PROMPTS + 8}, one a round")
-    ledgers = [[oracle.ledger for oracle in row] for row in records]
+
+    def make(index: int) -> Call:
+        each = LADDER[index % len(LADDER)]
+        return coverage_run(covered(each, problem), each, 8, check.seed(f"run/{each}", index // len(LADDER)))
+
+    ledgers = []
+    for index, (((oracle,), _), _) in enumerate(check.calls("spanner_sampling", make, SEEDS * len(LADDER))):
+        prompts, of = len(rounds_of(oracle.queries)), f"prompts at coverage 2^{LADDER[index % len(LADDER)]}"
+        expect(prompts == PROMPTS + 8, of, prompts, f"{PROMPTS + 8}, one a round")
+        ledgers.append(oracle.ledger)
     for name, band in (("samples", (0.95, 1.05)), ("rewards", (-0.05, 0.05))):
-        costs = [[float(getattr(ledger, name)) for ledger in row] for row in ledgers]
+        costs = np.reshape([float(getattr(ledger, name)) for ledger in ledgers], (SEEDS, len(LADDER)))
         wide, fitted = (slope([2.0**each for each in LADDER], costs, level=level) for level in (1 - 1e-6, 0.95))
         shown = f"{name} grow like C^{fitted.estimate:.3f} ({fitted.low:.3f} to {fitted.high:.3f}), allowed is {band}"
         assert compare_with_band(wide, band) is not Verdict.VIOLATED, shown
@@ -341,11 +337,15 @@ def test_elliptical_enumeration_needs_the_same_data_at_any_coverage(
     check: Check, problem: int, responses: int, dimension: int
 ) -> None:
     """Rewards are noiseless here, so that a few rounds for every direction suffice."""
-    rounds = 4 * dimension
-    for log_coverage in (4, 10, 20, 28):
-        table = covered(log_coverage, problem, responses, dimension)
-        oracle = counted_oracle(table, seed=check.seed("oracle"), full_table=True)
-        run = check.call("elliptical_enumeration", oracle, rounds=rounds, ridge=1.0, seed=check.seed("learner"))
+    rounds, ladder = 4 * dimension, (4, 10, 20, 28)
+    tables = [covered(each, problem, responses, dimension) for each in ladder]
+    plan = {"rounds": rounds, "ridge": 1.0, "seed": check.seed("learner")}
+
+    def make(index: int) -> Call:
+        return (counted_oracle(tables[index], seed=check.seed("oracle"), full_table=True),), plan
+
+    runs = check.calls("elliptical_enumeration", make, len(ladder))
+    for log_coverage, table, (((oracle, *_), _), run) in zip(ladder, tables, runs, strict=True):
         expected = Ledger(samples=0, rewards=2 * rounds, enumerated=responses * rounds)
         expect(oracle.ledger == expected, f"ledger at coverage 2^{log_coverage}", oracle.ledger, expected)
         found = gap(table, log_law(table, LinearSoftmax(run.theta)))

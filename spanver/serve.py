@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from functools import partial
@@ -39,6 +40,7 @@ SETTINGS: Mapping[str, type[Any]] = {
 }
 """The settings of each function that has some."""
 
+GROUPS = 2  # of calls that take turns: one runs while the queries of the other are answered
 TOGETHER_FOR = 0.05  # seconds that an answer may wait for others, with which it is sent
 
 
@@ -110,8 +112,16 @@ class _Server:
         calls = [greenlet(self.reply) for _ in message["calls"]]
         results: list[Any] = [None] * len(calls)
         values: list[Any] = []  # of all answers so far
-        turns = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
-        while turns:
+        waiting: deque[list[int]] = deque()  # calls whose queries were sent together
+        started = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
+        groups = [started[start::GROUPS] for start in range(min(GROUPS, len(calls)))]
+        while groups or waiting:
+            if groups:
+                turns = groups.pop(0)
+            else:
+                received = self._channel.receive()
+                values += received["values"]
+                turns = [(index, values[at]) for index, at in zip(waiting.popleft(), received["answers"], strict=True)]
             asking, keyed = [], []
             for index, heard in turns:
                 said = calls[index].switch(heard)
@@ -120,13 +130,10 @@ class _Server:
                 else:
                     asking.append(index)
                     keyed.append(said)
-            if not asking:
-                break
-            queries, positions = _distinct(keyed)
-            self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
-            received = self._channel.receive()
-            values += received["values"]
-            turns = [(index, values[at]) for index, at in zip(asking, received["answers"], strict=True)]
+            if asking:
+                queries, positions = _distinct(keyed)
+                self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
+                waiting.append(asking)
         return {"results": results}
 
     def _result(self, message: Mapping[str, Any]) -> Any:

@@ -35,16 +35,17 @@ class Channel:
         self.form: Form = JSON
         self._source, self._sink, self._longest = source, sink, longest
         self._unread = bytearray()
-        self._readable, self._writable = select.poll(), select.poll()
+        self._readable, self._either = select.poll(), select.poll()
         self._readable.register(source, select.POLLIN)
-        self._writable.register(sink, select.POLLOUT)
+        self._either.register(source, select.POLLIN)
+        self._either.register(sink, select.POLLOUT)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message; errors as of `write`."""
         self.write(self.form.encode(message))
 
     def write(self, unsent: bytes, until: float | None = None) -> None:
-        """Send messages that are encoded.
+        """Send messages that are encoded, and read meanwhile what arrives: neither end waits for the other to read.
 
         Parameters
         ----------
@@ -55,14 +56,17 @@ class Channel:
         Raises
         ------
         TimeoutError
-        OSError
+        EOFError, OSError
             If the other end is closed.
+        ProtocolError
+            If what arrives is too long.
         """
         while unsent:
             try:
                 unsent = unsent[os.write(self._sink, unsent) :]
             except BlockingIOError:
-                _wait(self._writable, until)
+                if self._source in _wait(self._either, until):
+                    self._read()
 
     def receive(self, until: float | None = None) -> dict[str, Any]:
         """Return the next message.
@@ -78,18 +82,21 @@ class Channel:
         TimeoutError
         """
         while (bounds := self.form.bounds(self._unread)) is None:
-            if len(self._unread) > self._longest:
-                raise ProtocolError(f"a message of more than {self._longest} bytes", final=True)
             if until is not None:
                 _wait(self._readable, until)
-            chunk = os.read(self._source, _CHUNK)
-            if not chunk:
-                raise EOFError
-            self._unread += chunk
+            self._read()
         start, end, following = bounds
         message = bytes(self._unread[start:end])
         del self._unread[:following]
         return self.form.decode(message)
+
+    def _read(self) -> None:
+        if len(self._unread) > self._longest:
+            raise ProtocolError(f"a message of more than {self._longest} bytes", final=True)
+        chunk = os.read(self._source, _CHUNK)
+        if not chunk:
+            raise EOFError
+        self._unread += chunk
 
     def receive_all(self) -> list[dict[str, Any]]:
         """Return the messages that have arrived, at least one; errors as of `receive`."""
@@ -103,7 +110,10 @@ class Channel:
         return bool(self._unread) or bool(self._readable.poll(0))
 
 
-def _wait(ready: select.poll, until: float | None) -> None:
+def _wait(ready: select.poll, until: float | None) -> list[int]:
+    """Return the file descriptors that are ready."""
     left = None if until is None else max(0.0, 1000.0 * (until - time.monotonic()))
-    if not ready.poll(left):
+    found = [descriptor for descriptor, _ in ready.poll(left)]
+    if not found:
         raise TimeoutError
+    return found

@@ -86,7 +86,7 @@ class Program:
             self._channel.write(b"".join(map(self._channel.form.encode, messages)), began + self.left)
         except TimeoutError:
             raise TimeLimitError(f"its input was not read in {self._limit:g} s of its own time") from None
-        except OSError:
+        except (EOFError, OSError):
             raise ProtocolError(self._ending()) from None
         self.left -= time.monotonic() - began
 
