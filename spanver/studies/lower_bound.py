@@ -4,7 +4,8 @@ Every run has a needle of its own, so that success is a coin of one chance for e
 is at most `pi(y*)` on this family, a run of gap at most `eps` has `pi_hat(y*) >= J* - eps`, and T1's ceiling on the
 mean of `pi_hat(y*)` becomes one on the chance of success: `ceiling/(J* - eps)`. The ceiling is that of the most that
 the effort may ask for, one output included, and is known before anything is run. `p` is `1/C` for samples of the base
-policy and the strong oracle's for samples of `pi_theta`, of which an output of a linear softmax policy is one.
+policy, and the exact chance on the sphere for samples of `pi_theta`, of which an output of a linear softmax policy is
+one. The instance is the paper's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from spanver.evidence import log_e_mean, min_discrepancy_mean, split_alpha
 from spanver.exact.tabular import best_objective
-from spanver.guarantees.headline import needle_output_ceiling, needle_strong_chance
+from spanver.guarantees.headline import needle_output_ceiling, needle_sphere_chance
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import derived_seed
@@ -58,6 +59,7 @@ def problem_of(ladder: Needle, seed: int) -> TabularProblem:
         dimension=ladder.dimension,
         beta=ladder.beta,
         coverage=2.0**ladder.log_coverage,
+        direction="sphere",
     )
 
 
@@ -81,7 +83,7 @@ def ceiling(learner: str, exponent: int) -> float:
     """T1's ceiling on the chance of success; from 1 on it says nothing."""
     ladder, cost = NEEDLES[learner], NEEDLES[learner].most(exponent)
     coverage = 2.0**ladder.log_coverage
-    strong = needle_strong_chance(coverage, ladder.beta, ladder.dimension)
+    strong = needle_sphere_chance(coverage, ladder.beta, ladder.dimension)
     mass = needle_output_ceiling(cost.weak, cost.rewards, RESPONSES, 1.0 / coverage) + cost.strong * strong
     return mass / (best_objective(problem_of(ladder, 0)) - EPS)
 
@@ -169,8 +171,8 @@ STUDY = Study(
     measure=measure,
     judge=claims,
     draw=draw,
-    caption=f"Needle family, |Y| = {RESPONSES}; a new needle in every run. Effort is the rounds of a baseline, and "
-    "T_span and M of SpannerSampling. Ceilings are those of the most that an effort may ask for. C of a panel is such "
-    "that its learners' ceilings rise within efforts that can be run. Learners that list all responses are outside T1. "
-    "Bars: .95 intervals of chances.",
+    caption=f"Needle family, theta* on the sphere, |Y| = {RESPONSES}; a new needle in every run. Effort is the rounds "
+    "of a baseline, and T_span and M of SpannerSampling. Ceilings are those of the most that an effort may ask for. C "
+    "of a panel is such that its learners' ceilings rise within efforts that can be run. Learners that list all "
+    "responses are outside T1. Bars: .95 intervals of chances.",
 )
