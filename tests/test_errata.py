@@ -1,4 +1,4 @@
-"""The counterexamples of docs/errata.md compute what the page says, and the repaired parameters of MTSS are enough."""
+"""Counterexamples of docs/errata.md compute what the page says; what it repairs of multi-turn exploration holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from math import e, log, sqrt
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 PAGE = Path(__file__).parent.parent / "docs" / "errata.md"
 
@@ -134,7 +136,7 @@ def repaired_terms(instance: Instance) -> tuple[list[float], list[float]]:
         Instance(),
         Instance(d=1, horizon=1),
         Instance(horizon=16, beta=0.05),
-        Instance(beta=0.01, eps=1e-6),
+        Instance(beta=0.01, eps=1e-12),
         Instance(radius=20.0, coverage=1000.0),
         Instance(d=30, delta=1e-9),
         Instance(eps=0.9, beta=0.99),
@@ -147,3 +149,73 @@ def test_the_repaired_parameters_close_the_induction_and_the_gap(instance: Insta
     assert sum(fit) <= 1
     assert max(gap) <= 1 / 4 * (1 + 1e-12)
     assert sum(gap) <= 1
+
+
+def softmax(base: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = base * np.exp(scores - scores.max())
+    return weights / weights.sum()
+
+
+def divergence(law: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(law @ np.log(law / other))
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_repaired_lemmas_n1_to_n3_hold_at_a_random_state(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    actions, dimension = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    beta, nu = float(np.exp(rng.uniform(-3, 0.5))), float(rng.uniform(0.05, 1.5))
+    base = rng.dirichlet(np.full(actions, rng.choice([0.2, 1.0, 5.0]))) + 1e-7
+    base /= base.sum()
+    features = rng.standard_normal((actions, dimension))
+    features /= np.maximum(1, np.linalg.norm(features, axis=1, keepdims=True))
+    relative = features - features[0]  # the anchor is the first action
+    root = rng.standard_normal((dimension, dimension))
+    design = root @ root.T + rng.uniform(0.01, 1) * np.eye(dimension)
+    squared = np.einsum("ai,ij,aj->a", relative, np.linalg.inv(design), relative)
+    covered = squared <= nu**2
+    best = rng.standard_normal(dimension) * rng.uniform(0, 2)
+    shift = rng.standard_normal(dimension)
+    shift *= beta / nu / sqrt(shift @ design @ shift) * rng.choice([0.0, 0.5, 1.0])  # |theta* - theta| <= beta/nu
+    distance = sqrt(shift @ design @ shift)
+    values = relative @ best
+    policy = softmax(base, np.where(covered, relative @ (best - shift), 0) / beta)
+    truncated = softmax(base, np.where(covered, values, 0) / beta)
+    optimum = softmax(base, values / beta)
+    rounding = 1e-12 * (1 + np.abs(values).max() / beta)
+
+    lost = divergence(policy, truncated)
+    assert lost <= (e - 2) / beta**2 * (policy @ np.where(covered, squared, 0)) * distance**2 + rounding
+
+    ratios = optimum / base
+    room = 1 - ratios.max() * base[~covered].sum()
+    if room > 0:
+        factor = np.exp(2 * nu * distance / beta) / room
+        bounds = np.where(covered, factor * ratios, factor * ratios[0])
+        assert np.all(policy / base <= bounds * (1 + rounding))
+
+    def regularised(law: NDArray[np.float64]) -> float:
+        return float(law @ values) - beta * divergence(law, base)
+
+    above, below = values[~covered].max(initial=0), (-values[~covered]).max(initial=0)
+    bound = beta * lost + above * optimum[~covered].sum() + below * policy[~covered].sum()
+    assert -rounding <= regularised(optimum) - regularised(policy) <= bound + rounding
+    assert above + below <= np.ptp(values) + rounding
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("rollouts", "draws"), [(1, 1), (2, 3), (8, 4)])
+def test_the_search_fails_no_more_often_than_the_proof_of_lemma_k2_says(seed: int, rollouts: int, draws: int) -> None:
+    rng = np.random.default_rng(seed)
+    states = rng.dirichlet(np.full(5, 0.5))
+    base, policy = rng.dirichlet(np.full(4, 0.4), 5), rng.dirichlet(np.full(4, 0.4), 5)
+    norms = rng.integers(1, 12, (5, 4))
+    levels = np.arange(13)
+    at_most = np.array([[(law * (norms <= level)).sum(1) for level in levels] for law in (policy, base)])
+    below = ((at_most[0] * at_most[1] ** draws) @ states) ** rollouts  # of the largest norm met, exactly
+    chance = np.diff(below, prepend=0.0)
+    left = 1 - at_most[0] @ states
+    seldom = ((1 - at_most[1] > 1 / draws + 1e-12) * states).sum(1)
+    for p in np.linspace(0, 1, 41):
+        assert chance[left > p + 1e-12].sum() <= (1 - p) ** rollouts + 1e-12
+        assert chance[seldom > p + 1e-12].sum() <= (1 - (1 - 1 / e) * p) ** rollouts + 1e-12
