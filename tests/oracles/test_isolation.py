@@ -107,7 +107,7 @@ def test_nothing_public_leads_behind_the_oracle(make: MakeOracle) -> None:
     public = {name: getattr(oracle, name) for name in dir(oracle) if not name.startswith("_")}
     assert set(public) == {
         "dimension", "beta", "radius", "shape", "reward_range", "ledger", "budget",
-        "prompt", "sample", "sample_log_probabilities", "sample_counts", "sample_until", "reward", "compare",
+        "prompt", "sample", "anchor", "sample_log_probabilities", "sample_counts", "sample_until", "reward", "compare",
         "enumerate",
     }  # fmt: skip
     assert all(name.startswith("_") for name in vars(oracle))
