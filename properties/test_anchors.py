@@ -149,7 +149,7 @@ def test_the_policy_truncates_by_the_spanner_of_anchors(
 )
 @instances(problem=PROBLEMS, settings=SETTINGS)
 def test_a_round_costs_the_anchor_and_one_call(check: Check, problem: TabularProblem, settings: Settings) -> None:
-    judge_cost_of_rounds(check, settings, explore(check, problem, settings, check.seed("run")))
+    judge_cost_of_rounds(check, problem, settings, explore(check, problem, settings, check.seed("run")))
 
 
 @pytest.mark.guarantee("C-A2", needs=["anchored_sampling"])

@@ -171,7 +171,7 @@ def test_the_policy_truncates_by_the_spanner_alone(check: Check, problem: Tabula
 def test_an_exploration_round_costs_a_second_response_and_one_call(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    judge_cost_of_rounds(check, settings, explore(check, problem, settings, check.seed("run")))
+    judge_cost_of_rounds(check, problem, settings, explore(check, problem, settings, check.seed("run")))
 
 
 @pytest.mark.guarantee("O3", needs=["spanner_sampling"])

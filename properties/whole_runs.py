@@ -62,13 +62,17 @@ def judge_truncation(check: Check, problem: TabularProblem, settings: Settings, 
         assert_near(check, "the precision, less the inverse of Sigma_span", off, 0.0, allowed)
 
 
-def judge_cost_of_rounds(check: Check, settings: Settings, run: Explored) -> None:
-    """An exploration round costs a second response and one call of the sampler, which drew what is rewarded (R1)."""
+def judge_cost_of_rounds(check: Check, problem: TabularProblem, settings: Settings, run: Explored) -> None:
+    """An exploration round costs a second response and one call of the sampler, which drew what is rewarded (R1).
+
+    An anchor may have been asked for in an earlier round.
+    """
     bound = sampler_samples(settings.rejection_multiplier, settings.rejection_failure) + 1
     for each in run.rounds:
         assert each.samples <= bound, f"{each.samples} samples in a round, at most {bound} are allowed"
         rewarded = {response for response, _ in each.rewards}
-        assert rewarded <= each.seen, f"rewards of {sorted(map(str, rewarded))} were drawn, but not all these responses"
+        known = each.seen if settings.anchor == "drawn" else each.seen | {int(problem.anchors[int(each.prompt)])}
+        assert rewarded <= known, f"rewards of {sorted(map(str, rewarded))} were drawn, but not all these responses"
         check.tightness(each.samples, bound)
 
 

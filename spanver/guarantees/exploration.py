@@ -318,9 +318,9 @@ GUARANTEES = (
         EXACT, "FMR25 Section B.1, p. 28", PAPER),
     Guarantee("P2", GROUP, "anchor responses",
         "SpannerSampling with anchors has the anchor response of the prompt, one that the base policy draws, as the "
-        "second response of every pair. Phase 1 accepts the first draw y with ||v(x,y,anchor)|| > nu, and costs 1 for "
-        "the anchor and 1 a try; rounds and policies are relative to the anchor. Then S2 to S6, S9 and E1 to E9 hold "
-        "with this y'.",
+        "second response of every pair. Phase 1 accepts the first draw y with ||v(x,y,a)|| > nu, and costs at most 1 "
+        "for the anchor and 1 a try; rounds and policies are relative to the anchor. Then S2 to S6, S9 and E1 to E9 "
+        "hold with this y'.",
         EXACT, "FMR25 Remark G.2, p. 43, for anchors of the support, in both phases", REPAIRED),
 )
 # fmt: on

@@ -7,7 +7,7 @@ differs is an argument. Unmutated it is as right as the reference.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -52,16 +52,14 @@ class _Altered:
 
     oracle: Oracle
     searched: Callable[[Oracle, Prompt, UncertainPairRule, int], SearchResult] | None = None
-    anchored: Callable[[_Altered, Prompt], Responses] | None = None
-    anchors: list[Responses] = field(default_factory=list)
+    anchored: Callable[[Oracle, Prompt], Responses] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.oracle, name)
 
     def anchor(self, prompt: Prompt) -> Responses:
         """Return an anchor."""
-        self.anchors.append(self.oracle.anchor(prompt))
-        return self.anchors[-1] if self.anchored is None else self.anchored(self, prompt)
+        return self.oracle.anchor(prompt) if self.anchored is None else self.anchored(self.oracle, prompt)
 
     def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         """Search."""
@@ -94,13 +92,31 @@ def _half_of_a_pair(oracle: Oracle, prompt: Prompt, rule: UncertainPairRule, lim
     return SearchResult(Responses(found.responses.ids[:1], found.responses.features[:1]), found.tries)
 
 
-def _again(altered: _Altered, prompt: Prompt) -> Responses:
-    return altered.oracle.anchor(prompt)
+def _again(oracle: Oracle, prompt: Prompt) -> Responses:
+    oracle.anchor(prompt)
+    return oracle.anchor(prompt)
 
 
-def _previous(altered: _Altered, prompt: Prompt) -> Responses:
-    del prompt
-    return altered.anchors[-2:][0]
+def _previous(oracle: Oracle, **arguments: Any) -> Any:
+    answers: list[Responses] = []
+
+    def anchored(oracle: Oracle, prompt: Prompt) -> Responses:
+        answers.append(oracle.anchor(prompt))
+        return answers[-2:][0]
+
+    return RUN_WITH_ANCHORS(_Altered(oracle, anchored=anchored), **arguments)
+
+
+def stored_anchors(oracle: Oracle, **arguments: Any) -> Any:
+    """As right as the reference: it asks for the anchor of a prompt once."""
+    answers: dict[Prompt, Responses] = {}
+
+    def anchored(oracle: Oracle, prompt: Prompt) -> Responses:
+        if prompt not in answers:
+            answers[prompt] = oracle.anchor(prompt)
+        return answers[prompt]
+
+    return RUN_WITH_ANCHORS(_Altered(oracle, anchored=anchored), **arguments)
 
 
 def _relative_to(second: Callable[[Response, Progress], Any]) -> Callable[..., Score]:
@@ -144,8 +160,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _anchors("drawn-spanner", "builds the spanner of pairs of two draws", "P2", begin=spanner_first),
     _anchors("drawn-pairs", "accepts a draw by its difference from another draw", "P2",
         begin=_spanner_by(searched=_half_of_a_pair)),
-    _anchors("previous-anchor", "takes the anchor of the prompt before", "P2",
-        lambda oracle, **arguments: RUN_WITH_ANCHORS(_Altered(oracle, anchored=_previous), **arguments)),
+    _anchors("previous-anchor", "takes the anchor of the prompt before", "P2", _previous),
     _anchors("swapped-search", "adds the features of the anchor in the search", "P2",
         begin=_spanner_by(searched=_by_rule(sign=-1.0))),
     _anchors("zero-search", "searches relative to the origin", "P2",
