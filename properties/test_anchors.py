@@ -6,7 +6,7 @@ E8 and E9 promise of such runs is judged in `test_truncation`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from spanver.kernels import log_softmax
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.tabular import TabularProblem
 from spanver.strategies import anchored, run_settings, tabular_problems
@@ -26,18 +27,9 @@ from spanver.verification.transcript import Round
 
 from .designs import CHAIN, CHEAP, INSIDE, ON_THE_SPHERE, SHARP, named, settings_of
 from .explored import SAMPLED, explore, sigma_of
-from .pair_laws import DELTA, Event, JudgedRound, distance, first_laws, one_pair_settings, rounds_experiment
+from .pair_laws import DELTA, Event, JudgedRound, distance, first_laws, one_pair_settings, rounds_experiment, unordered
 from .pairs import norms, pair_error, uncertain_pairs
-from .test_exploration_law import (
-    GROUPED,
-    GROUPS,
-    MANY_PAIRS,
-    MISTAKES,
-    PREFERRED,
-    dependence,
-    events_of,
-    relative_to_another,
-)
+from .test_exploration_law import GROUPED, GROUPS, MANY_PAIRS, PREFERRED, dependence, relative_to_another
 from .whole_runs import judge_cost_of_rounds, judge_fits, judge_trials, judge_truncation
 
 PROBLEMS = st.builds(anchored, tabular_problems(min_responses=2), st.integers(0, 3))
@@ -162,30 +154,58 @@ def test_trials_have_scores_relative_to_the_anchor(check: Check, problem: Tabula
     judge_trials(check, problem, settings, explore(check, problem, settings, check.seed("run")))
 
 
-def effect_of_a_draw(problem: TabularProblem, **_: Any) -> float:
-    """Effect of scores relative to a draw in place of the anchor; where all is covered it has none (R5)."""
-    if problem is not GROUPS:
-        return 0.0
-    log_base, reward = problem.log_base[0], problem.reward[0]
-    plain = reward - reward[:, None]
-    base, first = np.exp(log_base), first_laws(log_base, plain, np.abs(plain) > 0.5, problem.beta)
-    seconds = np.eye(len(base))[problem.anchors[0]]
-    # The parameter is known, and the groups apart, unless all that was searched is of the group of the anchor.
-    return distance(seconds, first, relative_to_another(base, first)) * (1.0 - 0.5**MANY_PAIRS) - DELTA
+def effect_of(mistaken: Callable[[FloatArray, FloatArray, FloatArray, float], FloatArray]) -> Callable[..., float]:
+    """Effect of other laws of the first response, given base policy, right laws, weights before truncation, and beta.
+
+    Where all is covered there is none, up to a constant (R5).
+    """
+
+    def effect(problem: TabularProblem, **_: Any) -> float:
+        if problem is not GROUPS:
+            return 0.0
+        log_base, reward = problem.log_base[0], problem.reward[0]
+        plain = reward - reward[:, None]
+        first = first_laws(log_base, plain, np.abs(plain) > 0.5, problem.beta)
+        wrong = mistaken(log_base, first, plain, problem.beta)
+        # The parameter is known, and the groups apart, unless all that was searched is of the group of the anchor.
+        return distance(np.eye(len(reward))[problem.anchors[0]], first, wrong) * (1.0 - 0.5**MANY_PAIRS) - DELTA
+
+    return effect
+
+
+def relative_to_a_draw(log_base: FloatArray, first: FloatArray, *_: Any) -> FloatArray:
+    """Laws where scores are relative to a draw in place of the anchor."""
+    return relative_to_another(np.exp(log_base), first)
+
+
+def untruncated(log_base: FloatArray, _: FloatArray, plain: FloatArray, beta: float) -> FloatArray:
+    """Laws where nothing is truncated."""
+    return np.asarray(np.exp(log_softmax(log_base, plain, beta)))
 
 
 @pytest.mark.guarantee("R3", needs=["anchored_sampling"])
-@designed([{**GROUPED, "position": 0}, {**PREFERRED, "position": 1}], {"anchors-score-of-draw": effect_of_a_draw})
+@designed(
+    [{**GROUPED, "position": 0}, {**PREFERRED, "position": 1}],
+    {"anchors-score-of-draw": effect_of(relative_to_a_draw), "anchors-untruncated-drawn": effect_of(untruncated)},
+)
 @experiments()
 def test_exploration_draws_from_the_sampler_relative_to_the_anchor(
     check: Check, problem: TabularProblem, nu: float, ridge: float, position: int
 ) -> Experiment:
     """The response of a round has the law of the sampler relative to the anchor, given the fit of the round."""
     settings = replace(one_pair_settings(problem, nu, ridge, MANY_PAIRS), anchor="fixed")
-    return rounds_experiment(check, anchored(problem, position), settings, both, 3 + len(MISTAKES))
+    return rounds_experiment(check, anchored(problem, position), settings, events_of_anchors, 3)
 
 
-def both(rounds: Sequence[JudgedRound | None]) -> list[dict[str, Event]]:
-    """Events of `test_exploration_law`."""
-    own = [events_of(each) if each else {} for each in rounds]
-    return [one | other for one, other in zip(own, dependence(rounds), strict=True)]
+def events_of_anchors(rounds: Sequence[JudgedRound | None]) -> list[dict[str, Event]]:
+    """Events of `dependence`, and pairs that would be rarer if nothing were truncated."""
+    seen = dependence(rounds)
+    for played, events in zip(rounds, seen, strict=True):
+        if played is not None:
+            kept = untruncated(played.log_base, played.first, played.plain, played.beta)
+            rarer = played.rarer_by(unordered(played.seconds, kept))
+            if rarer is not None:
+                events["pairs of an exploration round that would be rarer if uncovered responses kept their scores"] = (
+                    rarer
+                )
+    return seen

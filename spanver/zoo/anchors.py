@@ -20,7 +20,7 @@ from spanver.values import LinearScore, Prompt, Response, Responses, Rule, Score
 from spanver.zoo.algebra import base_response, difference, reward_difference
 from spanver.zoo.exploration import Progress, growing_policy, phase_two, single_reward, spanner_first, truncated
 from spanver.zoo.mutant import Mutant, mutants_of
-from spanver.zoo.sampler import adjusted_sampler
+from spanver.zoo.sampler import adjusted_sampler, drawn_sampler
 
 
 def anchor_response(oracle: Oracle, prompt: Prompt, progress: Progress) -> Response:
@@ -190,6 +190,8 @@ MUTANTS: tuple[Mutant, ...] = (
         score=lambda theta, *rest: truncated(-theta, *rest)),
     _anchors("multiplier-for-coverage", "takes M for the coverage", "R1",
         sampler=partial(adjusted_sampler, multiplier_of=lambda multiplier: 4.0 * multiplier)),
+    _anchors("untruncated-drawn", "truncates nothing, and accepts by its own randomness", "R3",
+        score=lambda theta, *_: LinearScore(np.asarray(theta)), sampler=drawn_sampler),
     _anchors("untruncated", "truncates nothing", "C-A2", score=lambda theta, *_: LinearScore(np.asarray(theta))),
 )
 """Of `anchored_sampling`."""
