@@ -46,12 +46,17 @@ class Explored:
     rounds: list[Round]
 
 
-def explore(
-    check: Check, problem: TabularProblem, settings: Settings, seed: int, *, function: str = "spanner_sampling"
-) -> Explored:
+def function_of(settings: Settings) -> str:
+    """Name in the contract of what runs with these settings."""
+    if settings.anchor == "fixed":
+        return "anchored_sampling"
+    return "spanner_sampling" if settings.feedback == "reward" else "preference_sampling"
+
+
+def explore(check: Check, problem: TabularProblem, settings: Settings, seed: int) -> Explored:
     """Run the subject once."""
     oracle = RecordingOracle(literal_oracle(problem, seed=seed, budget=GENEROUS_BUDGET))
-    return explored(check.call(function, oracle, seed=seed, settings=settings), oracle, settings)
+    return explored(check.call(function_of(settings), oracle, seed=seed, settings=settings), oracle, settings)
 
 
 def explore_often(
@@ -63,7 +68,7 @@ def explore_often(
     def make(index: int) -> Call:
         return (oracle_of(index),), {"seed": seed + SEEDS_APART * index, "settings": settings}
 
-    for ((oracle,), _), policy in check.calls("spanner_sampling", make, count):
+    for ((oracle,), _), policy in check.calls(function_of(settings), make, count):
         yield explored(policy, oracle, settings)
 
 

@@ -47,8 +47,10 @@ class JudgedRound:
     pair : (int, int)
         Responses in ascending order.
     second : int or None
-        The second response, where the record shows which of both it is.
-    base, log_base : array, shape (Y,)
+        The second response, where it is drawn and the record shows which of both it is.
+    log_base : array, shape (Y,)
+    seconds : array, shape (Y,)
+        Law of the second response.
     beta : float
     plain : array, shape (Y, Y)
         Scores of a first response, in columns, relative to the second one, in rows, before they are truncated.
@@ -62,8 +64,8 @@ class JudgedRound:
     prompt: int
     pair: tuple[int, int]
     second: int | None
-    base: FloatArray
     log_base: FloatArray
+    seconds: FloatArray
     beta: float
     plain: FloatArray
     uncertain: Any
@@ -114,20 +116,20 @@ def first_laws(log_base: FloatArray, plain: FloatArray, uncertain: Any, beta: fl
     return np.exp(log_softmax(log_base, np.where(uncertain, 0.0, plain), beta))
 
 
-def unordered(base: FloatArray, first: FloatArray) -> FloatArray:
+def unordered(seconds: FloatArray, first: FloatArray) -> FloatArray:
     """Laws of a pair, in the upper triangle, of laws of the first response, a row for each second one."""
-    joint = base[:, None] * first
+    joint = seconds[:, None] * first
     both = np.triu(joint + joint.swapaxes(-1, -2))
-    return np.asarray(both * (1.0 - 0.5 * np.eye(len(base))))
+    return np.asarray(both * (1.0 - 0.5 * np.eye(len(seconds))))
 
 
-def distance(base: FloatArray, one: FloatArray, other: FloatArray) -> float:
+def distance(seconds: FloatArray, one: FloatArray, other: FloatArray) -> float:
     """Total variation of the laws of a pair, given two laws of the first response."""
-    return float(np.abs(unordered(base, one) - unordered(base, other)).sum()) / 2.0
+    return float(np.abs(unordered(seconds, one) - unordered(seconds, other)).sum()) / 2.0
 
 
 def judged_round(
-    problem: TabularProblem, multiplier: float, component: TruncatedSoftmax, played: Round, uncertain: Any
+    problem: TabularProblem, settings: Settings, component: TruncatedSoftmax, played: Round, uncertain: Any
 ) -> JudgedRound | None:
     """Return the law of a round, given its fit.
 
@@ -138,21 +140,22 @@ def judged_round(
     if uncertain is None:
         return None
     log_base, scores = problem.log_base[x], problem.features[x] @ component.theta
-    base, plain = np.exp(log_base), scores - scores[:, None]
+    base, plain, is_drawn = np.exp(log_base), scores - scores[:, None], settings.anchor == "drawn"
+    seconds = base if is_drawn else np.eye(len(base))[problem.anchors[x]]
     first = first_laws(log_base, plain, uncertain, problem.beta)
-    if sampler_multiplier(max(1.0, float((first / base).max()))) > multiplier:
+    if sampler_multiplier(max(1.0, float((first / base).max()))) > settings.rejection_multiplier:
         return None
     return JudgedRound(
         prompt=x,
         pair=(min(pair), max(pair)),
-        second=second_of(played),
-        base=base,
+        second=second_of(played) if is_drawn else None,
         log_base=log_base,
+        seconds=seconds,
         beta=problem.beta,
         plain=plain,
         uncertain=uncertain,
         first=first,
-        law=unordered(base, first),
+        law=unordered(seconds, first),
     )
 
 
@@ -189,7 +192,7 @@ def rounds_experiment(
             rounds = []
             for component, played in zip(run.components, run.rounds, strict=True):
                 uncertain = uncertain_of(int(played.prompt), component.precision.tobytes(), component.nu)
-                rounds.append(judged_round(problem, settings.rejection_multiplier, component, played, uncertain))
+                rounds.append(judged_round(problem, settings, component, played, uncertain))
             seen.extend(events(rounds))
         judgeable = judgeable or any(seen)
         check.judgeable(judgeable, "rounding decides what is covered, or parameters are far beyond the radius")

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from spanver.errors import BudgetExceededError
-from spanver.guarantees.rounding import gamma, inverse_error, reach, ridge_error, score_error, undecided_scores
+from spanver.guarantees.rounding import ridge_error, score_error, undecided_scores
 from spanver.guarantees.sampler import sampler_samples
-from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
@@ -32,9 +30,9 @@ from spanver.verification.search import experiments, instances
 from spanver.verification.transcript import data_of
 
 from .designs import CHAIN, CHEAP, IN_THE_BOX, INSIDE, ON_THE_SPHERE, SHARES, SHARP, in_box, named, settings_of
-from .explored import DELTA, SAMPLED, Explored, confident, explore, explore_often, first_and_second, sigma_of
-from .piloted import drawn_before_trials, expect_threshold, rules_of
-from .rounded import assert_fit, assert_near, size_of, threshold_error
+from .explored import DELTA, SAMPLED, confident, explore, explore_often
+from .rounded import assert_fit, assert_near, size_of
+from .whole_runs import judge_cost_of_rounds, judge_fits, judge_trials, judge_truncation
 
 # Four observations of two directions, one of which hardly matters.
 FLAT = (np.array([[0.5, 0.01], [0.2, -0.03], [-0.4, 0.02], [0.1, 0.005]]), np.array([0.5, -0.25, 0.125, 1.0]))
@@ -154,31 +152,7 @@ def test_every_round_is_fitted_in_the_box(check: Check, problem: TabularProblem,
 def test_every_round_is_fitted_to_the_spanner_and_all_earlier_rounds(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    run = explore(check, problem, settings, check.seed("run"))
-    for played in (*run.spanner, *run.rounds):
-        stray = played.elsewhere
-        assert not stray, f"a query about prompt {stray[0].prompt} in a round on {played.prompt}"
-    for t, (component, played) in enumerate(zip(run.components, run.rounds, strict=True)):
-        assert len(played.rewards) == 2, f"{len(played.rewards)} rewards were drawn in exploration round {t}"
-        rounds = run.spanner + run.rounds[:t]
-        data = data_of(problem, rounds)
-        words = f"of round {t}, on its {len(data[1])} data"
-        mistaken = partial(mistaken_data, problem, run, t)
-        assert_fit(
-            check, words, data, component.theta, problem.shape(problem.radius), size_of(problem, rounds), mistaken
-        )
-
-
-def mistaken_data(problem: TabularProblem, run: Explored, t: int) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Data to which a wrong learner could fit the parameter of a round, by what they are."""
-    rounds = {
-        "the data of the round itself too: the next parameter": run.spanner + run.rounds[: t + 1],
-        "the data without the last round: the parameter before": run.spanner + run.rounds[: max(0, t - 1)],
-        "the data of the spanner alone": run.spanner,
-        "the data of exploration alone": run.rounds[:t],
-        "the data of all rounds: the last parameter": run.spanner + run.rounds,
-    }
-    return {name: data_of(problem, each) for name, each in rounds.items()}
+    judge_fits(check, problem, explore(check, problem, settings, check.seed("run")))
 
 
 @pytest.mark.guarantee("S2", needs=["spanner_sampling"])
@@ -188,17 +162,7 @@ def mistaken_data(problem: TabularProblem, run: Explored, t: int) -> dict[str, t
 )
 @instances(problem=tabular_problems(min_responses=2), settings=run_settings())
 def test_the_policy_truncates_by_the_spanner_alone(check: Check, problem: TabularProblem, settings: Settings) -> None:
-    run = explore(check, problem, settings, check.seed("run"))
-    sigma = sigma_of(problem, run.spanner, settings.ridge)
-    size = len(data_of(problem, run.spanner)[0])
-    least = settings.nu - threshold_error(check, problem, sigma, settings.nu, size)
-    bound = spanner_size_bound(problem.dimension, settings.ridge, least) if least > 0.0 else size
-    assert size <= bound, f"a spanner of {size} pairs, at most {bound} are possible"
-    allowed = inverse_error(check.subject.unit, sigma, size, reach(problem.features))
-    for component in run.components:
-        assert_near(check, "nu of a policy", component.nu, settings.nu, check.subject.unit * settings.nu)
-        off = float(np.linalg.norm(component.precision - np.linalg.inv(sigma), 2))
-        assert_near(check, "the precision, less the inverse of Sigma_span", off, 0.0, allowed)
+    judge_truncation(check, problem, settings, explore(check, problem, settings, check.seed("run")))
 
 
 @pytest.mark.guarantee("R1", needs=["spanner_sampling"])
@@ -207,13 +171,7 @@ def test_the_policy_truncates_by_the_spanner_alone(check: Check, problem: Tabula
 def test_an_exploration_round_costs_a_second_response_and_one_call(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    run = explore(check, problem, settings, check.seed("run"))
-    bound = sampler_samples(settings.rejection_multiplier, settings.rejection_failure) + 1
-    for each in run.rounds:
-        assert each.samples <= bound, f"{each.samples} samples in a round, at most {bound} are allowed"
-        rewarded = {response for response, _ in each.rewards}
-        assert rewarded <= each.seen, f"rewards of {sorted(map(str, rewarded))} were drawn, but not all these responses"
-        check.tightness(each.samples, bound)
+    judge_cost_of_rounds(check, problem, settings, explore(check, problem, settings, check.seed("run")))
 
 
 @pytest.mark.guarantee("O3", needs=["spanner_sampling"])
@@ -266,29 +224,7 @@ def test_trials_of_exploration_have_the_score_and_the_pilot_of_their_round(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     """Judged where trials are queried; a learner that accepts by itself is judged by the law of its outputs."""
-    run = explore(check, problem, settings, check.seed("run"))
-    given = {"multiplier": settings.rejection_multiplier, "failure": settings.rejection_failure}
-    for component, played in zip(run.components, run.rounds, strict=True):
-        features = problem.features[int(played.prompt)]
-        held = problem.log_base[int(played.prompt)] > -np.inf
-        _, two = first_and_second(played)
-        relative, unit = features - features[two], check.subject.unit
-        lengths = np.sqrt(np.maximum(((relative @ component.precision) * relative).sum(axis=1), 0.0))
-        judged = held & ~undecided_scores(unit, features, features[two], component.precision, component.nu)
-        expected = np.where(lengths <= component.nu, relative @ component.theta, 0.0)
-        allowed = 2.0 * float(score_error(unit, features, features[two], component.theta).max())
-        # The second response was drawn too, before the trials.
-        pilot = drawn_before_trials(played.queries, problem.responses) - np.eye(problem.responses)[two]
-        for rule in rules_of(check, played.queries):
-            expect(pilot[two] >= 0.0, "second response that was rewarded", two, "one drawn before the trials")
-            # A constant changes nothing (R5).
-            scores = rule.score.of(features)
-            spread = float(np.ptp((scores - expected)[judged])) if judged.any() else 0.0
-            rounded = allowed + gamma(8, unit) * float(np.abs(scores).max())
-            expect(spread <= rounded, "scores of the trials of a round, up to a constant", scores, expected)
-            if judged[held].all():
-                beta = problem.beta
-                expect_threshold(check, rule, features, pilot, scores, beta=beta, score_error=rounded, **given)
+    judge_trials(check, problem, settings, explore(check, problem, settings, check.seed("run")))
 
 
 @pytest.mark.guarantee("E1", needs=["spanner_sampling"])

@@ -147,13 +147,13 @@ def events_of(played: JudgedRound) -> dict[str, Event]:
 
     A mistake that changes nothing has no event: no learner can violate what is said of no pair.
     """
-    likely = int(np.argmax(played.base))
+    likely = int(np.argmax(played.seconds))
     events: dict[str, Event] = {}
     if played.second is not None:
         about = "rounds whose second response is the likeliest of the base policy"
-        events[about] = int(played.second == likely), float(played.base[likely]), math.nan
+        events[about] = int(played.second == likely), float(played.seconds[likely]), math.nan
     mistaken = mistaken_laws(played.log_base, played.plain, played.uncertain, played.beta)
-    for about, law in zip(MISTAKES, unordered(played.base, mistaken), strict=True):
+    for about, law in zip(MISTAKES, unordered(played.seconds, mistaken), strict=True):
         event = played.rarer_by(law)
         if event is not None:
             events[f"pairs of an exploration round that would be rarer if {about}"] = event
@@ -210,7 +210,8 @@ def dependence(rounds: Sequence[JudgedRound | None]) -> list[dict[str, Event]]:
     for played in rounds:
         events: dict[str, Event] = {}
         if played is not None:
-            rarer = played.rarer_by(unordered(played.base, relative_to_another(played.base, played.first)))
+            another = relative_to_another(np.exp(played.log_base), played.first)
+            rarer = played.rarer_by(unordered(played.seconds, another))
             if rarer is not None:
                 about = "pairs of an exploration round that would be rarer if scores were relative to another draw"
                 events[about] = rarer

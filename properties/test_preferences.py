@@ -66,7 +66,7 @@ def test_every_round_is_fitted_to_the_labels_of_the_spanner_and_of_all_earlier_r
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     settings = replace(settings, feedback="preference")
-    run = explore(check, problem, settings, check.seed("run"), function="preference_sampling")
+    run = explore(check, problem, settings, check.seed("run"))
     for played in (*run.spanner, *run.rounds):
         expect(not played.rewards, "rewards of a round", len(played.rewards), "none from preferences")
         expect(len(played.labels) <= 1, "labels of a round", len(played.labels), "at most one, of its pair")
@@ -90,7 +90,7 @@ def test_the_policy_from_preferences_truncates_by_the_spanner_alone(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
     settings = replace(settings, feedback="preference")
-    run = explore(check, problem, settings, check.seed("run"), function="preference_sampling")
+    run = explore(check, problem, settings, check.seed("run"))
     vectors, _ = labels_of(problem, run.spanner)
     sigma = settings.ridge * np.eye(problem.dimension) + vectors.T @ vectors
     allowed = inverse_error(check.subject.unit, sigma, len(vectors), reach(problem.features))

@@ -28,7 +28,7 @@ from spanver.kernels import log_softmax, uncertain_mask
 from spanver.learners.spanner_sampling import Settings
 from spanver.parameter_sets import Ball
 from spanver.problems.tabular import TabularProblem
-from spanver.strategies import realizing, run_settings, tabular_problems
+from spanver.strategies import anchored, realizing, run_settings, tabular_problems
 from spanver.validation import LARGEST
 from spanver.values import FloatArray
 from spanver.verification.check import Check
@@ -155,7 +155,7 @@ class Second:
     covered : array of bool, shape (Y,)
     log_base : array, shape (Y,)
     chance : float
-        Of the second response under the base policy.
+        Of the second response: under the base policy, or 1 for an anchor.
     log_coverage : float
         Of `pi*` at the prompt.
     allowed : float
@@ -208,8 +208,11 @@ class Second:
 
 
 def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) -> Iterator[list[list[Second]]]:
-    """Rounds for which E1 and `b <= 1` hold on the table, by prompt and second response; no others are judged."""
-    settings = replace(settings, ridge=1e-4, nu=0.3)
+    """Rounds for which E1 and `b <= 1` hold on the table, by prompt and second response; no others are judged.
+
+    Where second responses are anchors, there is one at each prompt.
+    """
+    settings, is_drawn = replace(settings, ridge=1e-4, nu=0.3), settings.anchor == "drawn"
     run = explore(check, problem, settings, check.seed("run"))
     optimum, unit, beta = log_softmax(problem.log_base, problem.reward, problem.beta), check.subject.unit, problem.beta
     pairs = sum(len(each.rewards) == 2 for each in run.spanner)
@@ -224,7 +227,7 @@ def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) 
             held, log_base = problem.log_base[x] > -np.inf, problem.log_base[x]
             log_coverage = max(0.0, float((optimum[x] - log_base)[held].max()))
             prompts.append([])
-            for second in np.flatnonzero(held):
+            for second in np.flatnonzero(held) if is_drawn else problem.anchors[[x]]:
                 arguments = (features, features[second], component.theta, component.precision, component.nu)
                 scores = check.call("truncated_scores", *arguments)
                 free = undecided_scores(unit, features, features[second], component.precision, component.nu)
@@ -234,7 +237,7 @@ def confident_rounds(check: Check, problem: TabularProblem, settings: Settings) 
                 log_law = log_softmax(log_base, scores, beta)
                 allowed = float(score_error(unit, features, features[second], component.theta).max())
                 allowed += gamma_t * at_most
-                deviation, chance = settings.nu * gamma_t / beta, float(np.exp(log_base[second]))
+                deviation, chance = settings.nu * gamma_t / beta, float(np.exp(log_base[second])) if is_drawn else 1.0
                 laws = scores, exact, log_law, optimum[x], covered, log_base
                 prompts[-1].append(Second(beta, deviation, *laws, chance, log_coverage, allowed))
         yield prompts
@@ -364,7 +367,11 @@ def confident_prompts(check: Check, problem: TabularProblem, settings: Settings)
 def test_regrets_of_confident_rounds_are_small_at_every_prompt(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
-    """What is judged is `J* - Jbar(pi_t)`, the larger regret."""
+    judge_regrets(check, problem, settings)
+
+
+def judge_regrets(check: Check, problem: TabularProblem, settings: Settings) -> None:
+    """What is judged is `J* - Jbar(pi_t)`, the larger regret; with anchors both are one."""
     for prompts in confident_prompts(check, problem, settings):
         for each in prompts:
             given = each.squared_error, each.uncovered, each.optimal_uncovered
@@ -379,6 +386,23 @@ def test_regrets_of_confident_rounds_are_small_at_every_prompt(
 def test_regrets_of_confident_rounds_are_small_by_what_the_spanner_leaves(
     check: Check, problem: TabularProblem, settings: Settings
 ) -> None:
+    judge_regrets_by_the_spanner(check, problem, settings)
+
+
+@pytest.mark.guarantee("E8", "E9", needs=["anchored_sampling", "truncated_scores"])
+@designed(
+    [{**each, "position": 0} for each in WITNESSES], named("scores", "wrong-side one largest bonus not-truncated sigma")
+)
+@instances(problem=CONFIDENT, settings=run_settings(), position=st.integers(0, 3))
+def test_regrets_relative_to_anchors_are_small(
+    check: Check, problem: TabularProblem, settings: Settings, position: int
+) -> None:
+    problem, settings = anchored(problem, position), replace(settings, anchor="fixed")
+    judge_regrets(check, problem, settings)
+    judge_regrets_by_the_spanner(check, problem, settings)
+
+
+def judge_regrets_by_the_spanner(check: Check, problem: TabularProblem, settings: Settings) -> None:
     """The sharper form at every prompt; then the printed one, which is least where `eps` is a value of `p_Sigma`."""
     beta, reward_range, law = problem.beta, problem.reward_range, problem.prompt_law
     for prompts in confident_prompts(check, problem, settings):

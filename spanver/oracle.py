@@ -31,6 +31,11 @@ from spanver.values import (
 
 AnyResponse: TypeAlias = Response | ResponseId
 
+Anchor: TypeAlias = Literal["drawn", "fixed"]
+"""What takes the place of the second response of a pair: a draw, or the anchor response of the prompt."""
+
+ANCHORS: tuple[Anchor, ...] = ("drawn", "fixed")
+
 Feedback: TypeAlias = Literal["reward", "preference"]
 """What is asked about a pair of responses: both rewards, or one label that compares them."""
 
@@ -125,6 +130,13 @@ class SamplingOracle(Protocol[Place]):
         """Draw `y ~ pi_ref(.|x)`; `count` samples."""
         ...
 
+    def anchor(self, prompt: Place, /) -> Responses:
+        """Return the anchor response of a prompt, alone: always the same one of the support of `pi_ref(.|x)`; 1 sample.
+
+        `[paper: Remark G.2, p. 43]`, which does not say what it costs.
+        """
+        ...
+
     def sample_counts(self, prompt: Place, count: int, /) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
         ...
@@ -177,3 +189,8 @@ class PrefixOracle(SamplingOracle[Prefix], Protocol):
     def reward(self, sequence: Prefix) -> float:
         """Draw one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
         ...
+
+
+def second_response(oracle: SamplingOracle[Place], prompt: Place, anchor: Anchor) -> Response:
+    """Return the `y'` that scores are relative to: a draw of the base policy, or the anchor response; 1 sample."""
+    return (oracle.sample(prompt, 1) if anchor == "drawn" else oracle.anchor(prompt))[0]

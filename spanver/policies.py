@@ -11,9 +11,9 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from spanver.oracle import PrefixOracle, SamplingOracle
+from spanver.oracle import ANCHORS, Anchor, PrefixOracle, SamplingOracle, second_response
 from spanver.randomness import derived_seed, stream
-from spanver.validation import freeze, require, require_count, require_positive
+from spanver.validation import freeze, require, require_count, require_one_of, require_positive
 from spanver.values import FloatArray, LinearScore, Place, Prefix, Response, Score, TruncatedScore
 
 
@@ -37,15 +37,19 @@ class TruncatedSoftmax:
     precision : array, shape (d, d)
         `Sigma_span^-1`.
     nu : float
+    anchor : {"drawn", "fixed"}
+        Whether `y'` is drawn, or is the anchor response of the prompt.
     """
 
     theta: FloatArray
     precision: FloatArray
     nu: float
+    anchor: Anchor = "drawn"
 
     def __post_init__(self) -> None:
         freeze(self, theta=1, precision=2)
         require_positive("nu", self.nu)
+        require_one_of("anchor", self.anchor, ANCHORS)
 
     def score(self, second: Response) -> TruncatedScore:
         """Score `f` of the policy once `y'` is drawn."""
@@ -64,23 +68,27 @@ class TruncatedMixture:
     precision : array, shape (d, d)
         `Sigma_span^-1`.
     nu : float
+    anchor : {"drawn", "fixed"}
+        As of `TruncatedSoftmax`.
     """
 
     thetas: FloatArray
     precision: FloatArray
     nu: float
+    anchor: Anchor = "drawn"
 
     def __post_init__(self) -> None:
         freeze(self, thetas=2, precision=2)
         require(len(self.thetas) > 0, "thetas", self.thetas, "those of at least one round")
         require_positive("nu", self.nu)
+        require_one_of("anchor", self.anchor, ANCHORS)
 
     def __len__(self) -> int:
         return len(self.thetas)
 
     def component(self, index: int) -> TruncatedSoftmax:
         """Policy of one round, counted from 0."""
-        return TruncatedSoftmax(self.thetas[index], self.precision, self.nu)
+        return TruncatedSoftmax(self.thetas[index], self.precision, self.nu, self.anchor)
 
     @property
     def components(self) -> tuple[TruncatedSoftmax, ...]:
@@ -174,7 +182,7 @@ def sample_policy(
             component = policy
     score: Score
     if isinstance(component, TruncatedSoftmax):
-        score = component.score(oracle.sample(prompt, 1)[0])
+        score = component.score(second_response(oracle, prompt, component.anchor))
     else:
         score = LinearScore(component.theta)
     return sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=seed)

@@ -36,6 +36,7 @@ from spanver.values import Score, from_json
 SETTINGS: Mapping[str, type[Any]] = {
     "spanner_sampling": Settings,
     "preference_sampling": Settings,
+    "anchored_sampling": Settings,
     "multi_turn": MultiTurnSettings,
 }
 """The settings of each function that has some."""
@@ -148,7 +149,8 @@ class _Server:
             return {"oracle": message["seq"], **{fact: getattr(result, fact) for fact in FACTS}}
         if not is_dataclass(result):
             return result
-        return {key: part for key, part in plain(result).items() if part is not None}  # only best-of-N has a count
+        # Only best-of-N has a count, and what the second responses are is said by the settings.
+        return {key: part for key, part in plain(result).items() if part is not None and key != "anchor"}
 
     def _made(self, kind: Kind, value: Any, message: Mapping[str, Any]) -> Any:  # noqa: PLR0911 (one a kind)
         """Return an argument as the subject gets it: arrays are read-only."""

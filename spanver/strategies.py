@@ -7,6 +7,7 @@ extremes - tiny probabilities, tiny beta, nearly collinear features - are among 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -94,6 +95,12 @@ def realizing(problem: TabularProblem) -> FloatArray:
     """Parameter that realizes the rewards of a drawn problem, shape (d,)."""
     assert problem.theta_star is not None
     return problem.theta_star
+
+
+def anchored(problem: TabularProblem, position: int) -> TabularProblem:
+    """The problem with the response at this position of the base support of each prompt as its anchor."""
+    supports = [np.flatnonzero(log_base > -np.inf) for log_base in problem.log_base]
+    return replace(problem, anchors=np.array([support[position % len(support)] for support in supports]))
 
 
 @st.composite

@@ -196,16 +196,32 @@ class TruncatedScore:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class UncertainPairRule:
-    """Rule: draw pairs, two samples a try, until `||v||_{Sigma^-1} > nu`; `precision = Sigma^-1` (A2, phase 1)."""
+    """Rule: draw pairs until `||v||_{Sigma^-1} > nu`; `precision = Sigma^-1` (A2, phase 1).
+
+    A try is two samples; or one, where the features of the second response of every pair are given as `anchor`.
+    """
 
     precision: FloatArray
     nu: float
-    samples_per_try: ClassVar[int] = 2
+    anchor: FloatArray | None = None
 
     def __post_init__(self) -> None:
         freeze(self, precision=2)
         _check_precision(self.precision, len(self.precision))
         require_positive("nu", self.nu)
+        if self.anchor is not None:
+            freeze(self, anchor=1)
+            shape = self.precision.shape[:1]
+            require(self.anchor.shape == shape, "the shape of anchor", self.anchor.shape, str(shape))
+
+    @property
+    def samples_per_try(self) -> int:
+        """Samples that a try takes."""
+        return 2 if self.anchor is None else 1
+
+    def differences(self, features: FloatArray) -> FloatArray:
+        """Relative features `v` of tries, shape (n, d), of the features of their samples, shape (n, samples, d)."""
+        return features[:, 0] - (features[:, 1] if self.anchor is None else self.anchor)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

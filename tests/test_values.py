@@ -59,6 +59,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "LinearScore": (LINEAR, LinearScore),
     "TruncatedScore": (TRUNCATED, TruncatedScore),
     "UncertainPairRule": (UncertainPairRule(PRECISION, 1.0 / 3.0), UncertainPairRule),
+    "UncertainPairRule-anchor": (UncertainPairRule(PRECISION, 1.0 / 3.0, FEATURES[1]), UncertainPairRule),
     "RejectionRule": (RejectionRule(LINEAR, -0.1), RejectionRule),
     "RejectionRule-truncated": (RejectionRule(TRUNCATED, 1e-300), RejectionRule),
     "Score-LinearScore": (LINEAR, Score),
@@ -149,9 +150,10 @@ def test_members_of_a_union_say_which_they_are() -> None:
 
 
 def test_a_try_costs_two_samples_for_a_pair_and_one_for_a_trial_and_is_not_sent() -> None:
-    assert UncertainPairRule.samples_per_try == 2
+    assert UncertainPairRule(np.eye(2), 1.0).samples_per_try == 2
+    assert UncertainPairRule(np.eye(2), 1.0, np.ones(2)).samples_per_try == 1
     assert RejectionRule.samples_per_try == 1
-    assert set(to_json(UncertainPairRule(PRECISION, 1.0))) == {"precision", "nu"}
+    assert set(to_json(UncertainPairRule(PRECISION, 1.0))) == {"precision", "nu", "anchor"}
     assert set(to_json(RejectionRule(LINEAR, 0.5))) == {"score", "log_threshold"}
 
 
@@ -291,6 +293,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "precision of 1 dimension": lambda: UncertainPairRule(np.ones(2), 1.0),
     "precision not symmetric": lambda: UncertainPairRule(np.array([[1.0, 1e-6], [0.0, 1.0]]), 1.0),
     "precision not finite": lambda: UncertainPairRule(np.array([[math.inf]]), 1.0),
+    "anchor of another dimension": lambda: UncertainPairRule(PRECISION, 1.0, np.ones(3)),
     "nu of 0": lambda: UncertainPairRule(PRECISION, 0.0),
     "nu negative": lambda: UncertainPairRule(PRECISION, -0.5),
     "nu not a number": lambda: UncertainPairRule(PRECISION, math.nan),

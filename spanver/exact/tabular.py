@@ -16,6 +16,7 @@ from spanver.errors import ArgumentError
 from spanver.exact.samplers import law_given_pilot, log_law_of_best
 from spanver.kernels import log_normaliser, log_softmax, uncertain_mask
 from spanver.learners.softmax_sampler import sampler_trials
+from spanver.oracle import Anchor
 from spanver.policies import BestOfN, LinearSoftmax, Policy, TruncatedMixture, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
@@ -37,7 +38,8 @@ def log_law(problem: TabularProblem, policy: Policy) -> FloatArray:
             law: FloatArray = log_softmax(problem.log_base, problem.features @ theta, problem.beta)
             return law
         case TruncatedSoftmax():
-            return next(component_laws(problem, TruncatedMixture(policy.theta[None], policy.precision, policy.nu)))
+            mixture = TruncatedMixture(policy.theta[None], policy.precision, policy.nu, policy.anchor)
+            return next(component_laws(problem, mixture))
         case TruncatedMixture():
             total = np.full(problem.log_base.shape, -np.inf)
             for component_law in component_laws(problem, policy):
@@ -56,17 +58,28 @@ def component_laws(problem: TabularProblem, mixture: TruncatedMixture) -> Iterat
 
     What the spanner covers is found once for all components, which share it.
     """
-    supports = [np.flatnonzero(log_base > -np.inf) for log_base in problem.log_base]
+    seconds = second_laws(problem, mixture.anchor)
     masks = [
         uncertain_mask(features[support], features, mixture.precision, mixture.nu)
-        for features, support in zip(problem.features, supports, strict=True)
+        for features, (support, _) in zip(problem.features, seconds, strict=True)
     ]
     for theta in mixture.thetas:
         laws = []
-        for prompt, (support, uncertain) in enumerate(zip(supports, masks, strict=True)):
+        for prompt, ((support, log_weights), uncertain) in enumerate(zip(seconds, masks, strict=True)):
             conditional = _laws_given_anchors(problem, theta, prompt, support, uncertain)
-            laws.append(logsumexp(problem.log_base[prompt][support, None] + conditional, axis=0))
+            laws.append(logsumexp(log_weights[:, None] + conditional, axis=0))
         yield np.stack(laws)
+
+
+def second_laws(problem: TabularProblem, anchor: Anchor) -> list[tuple[IntArray, FloatArray]]:
+    """Law of the second response `y'` of every prompt: its support, and log probabilities there, shape (n,) each.
+
+    That of the base policy; or, with an anchor, all mass on the anchor response.
+    """
+    if anchor == "fixed":
+        return [(problem.anchors[[x]], np.zeros(1)) for x in range(problem.prompts)]
+    supports = [np.flatnonzero(log_base > -np.inf) for log_base in problem.log_base]
+    return [(support, log_base[support]) for support, log_base in zip(supports, problem.log_base, strict=True)]
 
 
 def log_laws_given_anchors(
@@ -220,8 +233,10 @@ def _mean(problem: TabularProblem, values: FloatArray) -> float:
     return float(problem.prompt_law[possible] @ values[possible])
 
 
-def uncertain_probability(problem: TabularProblem, precision: FloatArray, nu: float) -> FloatArray:
-    """`p_Sigma(x) = P_{y,y' ~ pi_ref}(||v||_{Sigma^-1} > nu)` of every prompt, shape (X,) (S5).
+def uncertain_probability(
+    problem: TabularProblem, precision: FloatArray, nu: float, anchor: Anchor = "drawn"
+) -> FloatArray:
+    """`p_Sigma(x) = P(||v(x,y,y')||_{Sigma^-1} > nu)` over `y ~ pi_ref` of every prompt, shape (X,) (S5).
 
     Parameters
     ----------
@@ -229,10 +244,15 @@ def uncertain_probability(problem: TabularProblem, precision: FloatArray, nu: fl
     precision : array, shape (d, d)
         `Sigma^-1`.
     nu : float
+    anchor : {"drawn", "fixed"}
+        Whether `y' ~ pi_ref` too, or is the anchor response.
     """
-    base = np.exp(problem.log_base)
-    masks = (uncertain_mask(features, features, precision, nu) for features in problem.features)
-    return np.array([law @ mask @ law for law, mask in zip(base, masks, strict=True)])
+    found = np.empty(problem.prompts)
+    for x, (seconds, log_weights) in enumerate(second_laws(problem, anchor)):
+        features = problem.features[x]
+        mask = uncertain_mask(features[seconds], features, precision, nu)
+        found[x] = np.exp(log_weights) @ mask @ np.exp(problem.log_base[x])
+    return found
 
 
 def sampled_gap(
@@ -255,8 +275,10 @@ def sampled_gap(
     generator = stream(seed, "pilots of the output")
     trials = sampler_trials(multiplier, failure)
     total = np.zeros(problem.log_base.shape)
-    for x, features in enumerate(problem.features):
-        support = np.flatnonzero(problem.log_base[x] > -np.inf)
+    for x, (features, (support, log_weights)) in enumerate(
+        zip(problem.features, second_laws(problem, mixture.anchor), strict=True)
+    ):
+        weights = np.exp(log_weights)
         base = np.exp(problem.log_base[x])
         base /= base.sum()
         uncertain = uncertain_mask(features[support], features, mixture.precision, mixture.nu)
@@ -265,6 +287,6 @@ def sampled_gap(
             exponents = np.where(uncertain, 0.0, scores - scores[support, None]) / problem.beta
             pilots = generator.multinomial(trials, base, size=len(support))
             laws, _, _ = law_given_pilot(base, exponents, pilots, multiplier)
-            total[x] += base[support] @ laws
+            total[x] += weights / weights.sum() @ laws
     with np.errstate(divide="ignore"):
         return gap(problem, np.log(total / len(mixture)))

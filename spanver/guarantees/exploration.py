@@ -316,5 +316,11 @@ GUARANTEES = (
         "phi(x,y+) - phi(x,y-)>) over all labels so far on the ball: its KKT conditions hold. The paper promises the "
         "guarantees of A2, with T_data up to a factor exp(R_max).",
         EXACT, "FMR25 Section B.1, p. 28", PAPER),
+    Guarantee("P2", GROUP, "anchor responses",
+        "SpannerSampling with anchors has the anchor response of the prompt, one that the base policy draws, as the "
+        "second response of every pair. Phase 1 accepts the first draw y with ||v(x,y,a)|| > nu, and costs at most 1 "
+        "for the anchor and 1 a try; rounds and policies are relative to the anchor. Then S2 to S6, S9 and E1 to E9 "
+        "hold with this y'.",
+        EXACT, "FMR25 Remark G.2, p. 43, for anchors of the support, in both phases", REPAIRED),
 )
 # fmt: on

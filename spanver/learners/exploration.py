@@ -15,10 +15,11 @@ from spanver.learners.least_squares import fit_moments_on
 from spanver.learners.losses import logistic_fit
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
-from spanver.oracle import Feedback, Oracle
+from spanver.oracle import ANCHORS, Anchor, Feedback, Oracle, second_response
 from spanver.parameter_sets import ParameterSet
 from spanver.policies import Sampler, TruncatedSoftmax
 from spanver.randomness import stream
+from spanver.validation import require_one_of
 from spanver.values import FloatArray, IntArray, Outcome, Prompt, ResponseId
 
 
@@ -29,7 +30,7 @@ class Exploration:
     Attributes
     ----------
     prompts, first, second : tuple, length T
-        The pair of each round: `first` from the sampler, `second` from the base policy.
+        The pair of each round: `first` from the sampler, `second` from the base policy, or the anchor response.
     vectors : array, shape (T, d)
         Relative features `v`.
     targets : array, shape (T,)
@@ -90,10 +91,13 @@ class ExplorationState:
     rounds : int
         For which there is room.
     feedback : {"reward", "preference"}
+    anchor : {"drawn", "fixed"}
     """
 
-    def __init__(self, spanner: Spanner, start: Exploration, rounds: int, feedback: Feedback = "reward") -> None:
-        self._spanner, self._feedback = spanner, feedback
+    def __init__(
+        self, spanner: Spanner, start: Exploration, rounds: int, feedback: Feedback = "reward", anchor: Anchor = "drawn"
+    ) -> None:
+        self._spanner, self._feedback, self._anchor = spanner, feedback, anchor
         self._precision = spanner.precision
         self._data = _Data(spanner, start, rounds)
         self._prompts, self._first, self._second = list(start.prompts), list(start.first), list(start.second)
@@ -131,7 +135,7 @@ class ExplorationState:
             fit = partial(logistic_fit, start=before)
         theta = self._data.fitted(oracle.shape(oracle.radius), fit)
         prompt = oracle.prompt()
-        two = oracle.sample(prompt, 1)[0]
+        two = second_response(oracle, prompt, self._anchor)
         score = TruncatedSoftmax(theta, self._precision, self._spanner.nu).score(two)
         round_seed = int(stream(seed, "exploration round", self.done).integers(2**63))
         one = sampler(oracle, prompt, score, multiplier=multiplier, failure=failure, seed=round_seed)
@@ -156,6 +160,7 @@ def exploration_rounds(
     sampler: Sampler = softmax_sample,
     fit: Fit | None = None,
     feedback: Feedback = "reward",
+    anchor: Anchor = "drawn",
     start: Exploration | None = None,
 ) -> Iterator[ExplorationState]:
     """Run phase 2 of SpannerSampling round by round: yield its state before the first round and after each.
@@ -178,11 +183,14 @@ def exploration_rounds(
         Default: `fit_moments_on`, from the moments of the data; the logistic loss for preferences.
     feedback : {"reward", "preference"}
         That of the spanner too.
+    anchor : {"drawn", "fixed"}
+        That of the spanner too: what it covers are differences from these second responses.
     start : Exploration, optional
         Where to go on from; its data count.
     """
     require_feedback(feedback)
-    state = ExplorationState(spanner, start or Exploration.empty(oracle.dimension), rounds, feedback)
+    require_one_of("anchor", anchor, ANCHORS)
+    state = ExplorationState(spanner, start or Exploration.empty(oracle.dimension), rounds, feedback, anchor)
     yield state
     while state.done < rounds:
         state.advance(oracle, multiplier=multiplier, failure=failure, seed=seed, sampler=sampler, fit=fit)

@@ -1,5 +1,8 @@
 """Phase 1 of A2: build a small spanner, pairs of responses whose features cover what the base policy produces.
 
+With anchor responses the second response of every pair is that of its prompt, and a try draws one response (`[paper]`:
+Remark G.2, p. 43, read for both phases: errata.md).
+
 A pair is accepted when its elliptic norm under everything accepted before is above `nu` (S1); how many can be depends
 on dimension, ridge and `nu` alone (S4), and what stays uncertain has little mass (S5, S6). `[paper]`.
 
@@ -18,8 +21,8 @@ import numpy as np
 from spanver.kernels import update_inverse_factor
 from spanver.learners.completed import last
 from spanver.learners.feedback import require_feedback, target_of
-from spanver.oracle import Feedback, Oracle
-from spanver.validation import require, require_count, require_positive
+from spanver.oracle import ANCHORS, Anchor, Feedback, Oracle, second_response
+from spanver.validation import require, require_count, require_one_of, require_positive
 from spanver.values import FloatArray, IntArray, Prompt, ResponseId, UncertainPairRule
 
 
@@ -42,7 +45,7 @@ class Spanner:
     rounds : array of int, shape (K,)
         Prompt round of each pair, increasing, from 0.
     tries : array of int, shape (T,)
-        Pairs tried in each prompt round; each cost 2 samples.
+        Pairs tried in each prompt round; each cost 2 samples, or 1 with an anchor.
     """
 
     dimension: int
@@ -106,15 +109,16 @@ class SpannerState:
     start : Spanner
         After the rounds before.
     feedback : {"reward", "preference"}
+    anchor : {"drawn", "fixed"}
     """
 
-    def __init__(self, start: Spanner, feedback: Feedback = "reward") -> None:
-        self._start, self._feedback = start, feedback
+    def __init__(self, start: Spanner, feedback: Feedback = "reward", anchor: Anchor = "drawn") -> None:
+        self._start, self._feedback, self._anchor = start, feedback, anchor
         self._prompts, self._first, self._second = list(start.prompts), list(start.first), list(start.second)
         self._vectors, self._targets = list(start.vectors), list(start.targets)
         self._rounds, self._tries = list(start.rounds), list(start.tries)
         self._factor = start.inverse_factor
-        self.rule = self._rule()
+        self.rule = self._rule()  # without the features of an anchor, which depend on the prompt
 
     @property
     def done(self) -> int:
@@ -140,11 +144,13 @@ class SpannerState:
     def advance(self, oracle: Oracle, pairs_per_prompt: int) -> None:
         """Run one more round."""
         prompt = oracle.prompt()
-        found = oracle.sample_until(prompt, self.rule, pairs_per_prompt)
+        two = None if self._anchor == "drawn" else second_response(oracle, prompt, self._anchor)
+        rule = self.rule if two is None else replace(self.rule, anchor=two.features)
+        found = oracle.sample_until(prompt, rule, pairs_per_prompt)
         self._tries.append(found.tries)
         if found.responses is None:
             return
-        one, two = found.responses[0], found.responses[1]
+        one, two = found.responses[0], two or found.responses[1]
         self._targets.append(target_of(oracle, prompt, one, two, self._feedback))
         self._vectors.append(one.features - two.features)
         self._prompts.append(prompt)
@@ -167,13 +173,14 @@ def build_spanner(
     ridge: float,
     seed: int = 0,
     feedback: Feedback = "reward",
+    anchor: Anchor = "drawn",
     start: Spanner | None = None,
 ) -> Spanner:
     """Phase 1 of SpannerSampling (A2; `[paper]`): the last state of `spanner_rounds`.
 
     Parameters
     ----------
-    oracle, prompts, pairs_per_prompt, nu, ridge, feedback, start
+    oracle, prompts, pairs_per_prompt, nu, ridge, feedback, anchor, start
         As for `spanner_rounds`.
     seed : int
         Ignored: this phase has no randomness of its own. Accepted so that all spanner builders share one signature.
@@ -186,7 +193,14 @@ def build_spanner(
         When the oracle's budget ends first.
     """
     rounds = spanner_rounds(
-        oracle, prompts=prompts, pairs_per_prompt=pairs_per_prompt, nu=nu, ridge=ridge, feedback=feedback, start=start
+        oracle,
+        prompts=prompts,
+        pairs_per_prompt=pairs_per_prompt,
+        nu=nu,
+        ridge=ridge,
+        feedback=feedback,
+        anchor=anchor,
+        start=start,
     )
     return last(rounds).spanner
 
@@ -199,6 +213,7 @@ def spanner_rounds(
     nu: float,
     ridge: float,
     feedback: Feedback = "reward",
+    anchor: Anchor = "drawn",
     start: Spanner | None = None,
 ) -> Iterator[SpannerState]:
     """Run phase 1 of SpannerSampling round by round: yield its state before the first round and after each.
@@ -219,6 +234,9 @@ def spanner_rounds(
         `lambda`, above 0.
     feedback : {"reward", "preference"}
         Whether an accepted pair costs both rewards, or one label; acceptance sees neither.
+    anchor : {"drawn", "fixed"}
+        Whether both responses of a pair are drawn, 2 samples a try; or the second one is the anchor response of the
+        prompt, which costs 1 sample a round, and a try 1.
     start : Spanner, optional
         Where to go on from. Its `nu` may not be smaller, so that its pairs count as accepted under this `nu` too.
 
@@ -234,10 +252,11 @@ def spanner_rounds(
     require_positive("nu", nu)
     require_positive("ridge", ridge)
     require_feedback(feedback)
+    require_one_of("anchor", anchor, ANCHORS)
     start = start or Spanner.empty(oracle.dimension, ridge, nu)
     require(start.nu >= nu, "the nu of start", start.nu, f"at least nu = {nu}")
     require(start.ridge == ridge, "the ridge of start", start.ridge, f"ridge = {ridge}")
-    state = SpannerState(replace(start, nu=nu), feedback)
+    state = SpannerState(replace(start, nu=nu), feedback, anchor)
     yield state
     while state.done < prompts:
         state.advance(oracle, pairs_per_prompt)

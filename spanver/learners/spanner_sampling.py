@@ -7,6 +7,9 @@ and one from the base policy, and queries both rewards. The output is the unifor
 From preferences, one label of a pair takes the place of both rewards, and the fit minimises the logistic loss on the
 ball; nothing else changes (P1, `[paper]`).
 
+With anchor responses one fixed response of each prompt takes the place of the second response of every pair, in both
+phases and in the policy; nothing else changes (P2, Remark G.2 of the paper).
+
 Where the coverage is not known, `staged_spanner_sampling` doubles its guess until the budget ends `[ours]`.
 """
 
@@ -22,9 +25,16 @@ from spanver.learners.exploration import Exploration, ExplorationState, Fit, exp
 from spanver.learners.feedback import require_feedback
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, SpannerBuilder, SpannerState, spanner_rounds
-from spanver.oracle import Feedback, Oracle
+from spanver.oracle import ANCHORS, Anchor, Feedback, Oracle
 from spanver.policies import Sampler, TruncatedMixture
-from spanver.validation import require, require_at_least, require_count, require_positive, require_probability
+from spanver.validation import (
+    require,
+    require_at_least,
+    require_count,
+    require_one_of,
+    require_positive,
+    require_probability,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Settings:
         `delta_rej` of the sampler, strictly between 0 and 1.
     feedback : {"reward", "preference"}
         What is asked about a pair.
+    anchor : {"drawn", "fixed"}
+        Whether the second response of a pair is drawn, or is the anchor response of its prompt.
     """
 
     prompts: int
@@ -59,6 +71,7 @@ class Settings:
     rejection_multiplier: float
     rejection_failure: float
     feedback: Feedback = "reward"
+    anchor: Anchor = "drawn"
 
     def __post_init__(self) -> None:
         require_count("prompts", self.prompts)
@@ -69,6 +82,11 @@ class Settings:
         require_at_least("rejection_multiplier", self.rejection_multiplier, 1.0)
         require_probability("rejection_failure", self.rejection_failure)
         require_feedback(self.feedback)
+        require_one_of("anchor", self.anchor, ANCHORS)
+
+    def searched(self, prompts: int, tries: int) -> int:
+        """Samples of phase 1 (S7): two for each pair that was tried; or one, and one for the anchor of each prompt."""
+        return 2 * tries if self.anchor == "drawn" else prompts + tries
 
 
 def _largest_call(multiplier: float, failure: float) -> int:
@@ -78,6 +96,8 @@ def _largest_call(multiplier: float, failure: float) -> int:
 def largest_cost(settings: Settings, call: Callable[[float, float], int] = _largest_call) -> int:
     """Most samples that a run can draw: `2 T_prompt T_span`, and in every round one and a sampler's call (S7, R1).
 
+    With anchor responses `T_prompt (T_span + 1)` in phase 1.
+
     Parameters
     ----------
     settings : Settings
@@ -85,7 +105,8 @@ def largest_cost(settings: Settings, call: Callable[[float, float], int] = _larg
         Most samples that the sampler takes, of multiplier and failure probability; the default is A1's `2N + 1`.
     """
     per_round = 1 + call(settings.rejection_multiplier, settings.rejection_failure)
-    return 2 * settings.prompts * settings.pairs_per_prompt + settings.exploration_rounds * per_round
+    tries = settings.prompts * settings.pairs_per_prompt
+    return settings.searched(settings.prompts, tries) + settings.exploration_rounds * per_round
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +171,7 @@ class SamplingState:
         """The result, once all rounds are done: the mixture of the last rounds, those of `settings`."""
         trace = self.trace
         thetas = trace.exploration.thetas[-self.settings.exploration_rounds :]
-        policy = TruncatedMixture(thetas, trace.spanner.precision, self.settings.nu)
+        policy = TruncatedMixture(thetas, trace.spanner.precision, self.settings.nu, self.settings.anchor)
         return Run(policy, trace, self.settings, self.coverage)
 
 
@@ -171,7 +192,7 @@ def spanner_sampling(
     oracle, seed, settings, sampler, fit, start
         As for `sampling_rounds`.
     spanner : SpannerBuilder, optional
-        Builds the spanner in place of phase 1, from rewards.
+        Builds the spanner in place of phase 1, from rewards of pairs of two draws.
 
     Raises
     ------
@@ -183,6 +204,7 @@ def spanner_sampling(
     else:
         require(start is None, "start", start, "left out where a spanner builder is given")
         require(settings.feedback == "reward", "feedback", settings.feedback, "'reward' where a builder is given")
+        require(settings.anchor == "drawn", "anchor", settings.anchor, "'drawn' where a builder is given")
         built = spanner(
             oracle,
             prompts=settings.prompts,
@@ -237,6 +259,7 @@ def sampling_rounds(
         nu=settings.nu,
         ridge=settings.ridge,
         feedback=settings.feedback,
+        anchor=settings.anchor,
         start=start.spanner if start else None,
     )
     for state in states:
@@ -264,6 +287,7 @@ def _phase_two(
         sampler=sampler,
         fit=fit,
         feedback=settings.feedback,
+        anchor=settings.anchor,
         start=explored,
     )
     for state in states:

@@ -42,7 +42,8 @@ def staged_rounds(
     delta : float
         Failure probability of all stages together.
     settings : callable
-        `settings(coverage, delta)`; its `nu` may not grow from stage to stage, its `ridge` and `feedback` not change.
+        `settings(coverage, delta)`; its `nu` may not grow from stage to stage, its `ridge`, `feedback` and `anchor` may
+        not change.
     cost : callable
         Most samples that a stage can draw; the default is for A1.
 
@@ -89,7 +90,7 @@ It has the coverage that its last complete stage was built for.
 def _grown(totals: Settings, current: Settings) -> Settings:
     """Settings whose rounds are those of all stages so far, the current one included."""
     require(current.nu <= totals.nu, "the nu of a stage", current.nu, f"at most that before, {totals.nu}")
-    for name in ("ridge", "feedback"):
+    for name in ("ridge", "feedback", "anchor"):
         one, other = getattr(totals, name), getattr(current, name)
         require(one == other, f"the {name} of a stage", other, f"{one}")
     return replace(

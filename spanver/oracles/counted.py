@@ -64,13 +64,16 @@ class CountedDraws:
         if isinstance(rule, RejectionRule):
             log_acceptance = np.minimum(0.0, rule.score.of(features) / self._table.facts.beta - rule.log_threshold)
             masses = probabilities * np.exp(log_acceptance)
+        elif rule.anchor is not None:
+            norms = precision_norms(features - rule.anchor, rule.precision)
+            masses = probabilities * (norms > rule.nu)
         else:
             masses = self._pair_masses(prompt, rule, features, probabilities)
         tries = geometric(float(masses.sum()), limit, streams.aggregate)
         if tries is None:
             return SearchResult(None, limit)
         chosen = [_choose(masses, streams.aggregate)]
-        if isinstance(rule, UncertainPairRule):
+        if isinstance(rule, UncertainPairRule) and rule.anchor is None:
             norms = precision_norms(features[chosen[0]] - features, rule.precision)
             # Norms in exact ties with nu may round either way here and in the mask; the longest is then the partner.
             chosen.append(_choose(probabilities * (norms > min(rule.nu, norms.max() * (1 - 1e-12))), streams.aggregate))

@@ -81,10 +81,10 @@ class LiteralDraws:
         return SearchResult(None if uniforms is None else self._table.responses(prompt, law(uniforms)), tries)
 
     def _uncertain(self, rule: UncertainPairRule, prompt: Prompt, pairs: IntArray) -> IntArray:
-        """Positions of the uncertain pairs among pairs of indices, shape (n, 2)."""
-        if len(pairs) < _WHITEN_FROM:
+        """Positions of the uncertain pairs among indices of what was drawn for each, shape (n, samples)."""
+        if len(pairs) < _WHITEN_FROM or rule.anchor is not None:
             features = self._table.problem.features[int(prompt)]
-            norms: FloatArray = precision_norms(features[pairs[:, 0]] - features[pairs[:, 1]], rule.precision)
+            norms: FloatArray = precision_norms(rule.differences(features[pairs]), rule.precision)
             return np.flatnonzero(norms > rule.nu)
         whitened = self._whitened.at(rule, prompt)
         # `take` gathers rows at half the price of indexing with an array.

@@ -95,6 +95,10 @@ class Source(Protocol):
         """Draw responses one by one."""
         ...
 
+    def anchor(self, prompt: Prompt) -> Responses:
+        """Return the anchor response, alone."""
+        ...
+
     def log_law(self, prompt: Prompt, theta: FloatArray) -> FloatArray | None:
         """`log pi_theta(y|x)` by the id of the response, or None if probabilities are not to be told."""
         ...
@@ -236,6 +240,12 @@ class MeteredOracle:
             theta = self._checked_theta(theta)
         self._charge("samples", count)
         return self._source.draw(prompt, count, streams, theta)
+
+    def anchor(self, prompt: Prompt) -> Responses:
+        """Return the anchor response of the prompt, alone; 1 sample, as every answer that shows features of one."""
+        self._visit(prompt)
+        self._charge("samples", 1)
+        return self._source.anchor(prompt)
 
     def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
         """Draw `y ~ pi_theta(.|x)` with `log pi_theta(y|x)`; `count` samples."""

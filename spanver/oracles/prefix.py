@@ -74,6 +74,10 @@ class MeteredPrefixOracle:
         """Draw `a ~ pi_ref,h(.|s)` with `phi_h(s, a)`; `count` samples."""
         return self._rows.sample(self._row(prefix), count)
 
+    def anchor(self, prefix: Prefix) -> Responses:
+        """Return the anchor token of the prefix, alone; 1 sample."""
+        return self._rows.anchor(self._row(prefix))
+
     def sample_counts(self, prefix: Prefix, count: int) -> Counts:
         """Draw `count` tokens and return the multiset; `count` samples."""
         return self._rows.sample_counts(self._row(prefix), count)

@@ -58,6 +58,10 @@ class Table:
             return self._few(prompt, tuple(map(law.at, uniforms.tolist())))
         return self.responses(prompt, law(uniforms))
 
+    def anchor(self, prompt: Prompt) -> Responses:
+        """Return the anchor response, alone."""
+        return self._few(prompt, (int(self.problem.anchors[int(prompt)]),))
+
     def responses(self, prompt: Prompt, indices: IntArray) -> Responses:
         """Responses with these indices."""
         features = self.problem.features[int(prompt)].take(indices, axis=0)

@@ -60,6 +60,10 @@ class TextSource:
         """Draw responses one by one; `theta` is None, as strong sampling is not offered."""
         return self._responses(prompt, self._texts(prompt, streams.responses.take(count * self._width)))
 
+    def anchor(self, prompt: Prompt) -> Responses:
+        """Return the text whose uniforms are all 1/2, alone."""
+        return self._responses(prompt, self._texts(prompt, np.full(self._width, 0.5)))
+
     def log_law(self, prompt: Prompt, theta: FloatArray) -> FloatArray | None:
         """None: the policies have no computable normaliser."""
         return None
@@ -78,7 +82,8 @@ class TextSource:
             features = self._features(prompt, self._texts(prompt, uniforms))
             if isinstance(rule, RejectionRule):
                 return accepted(rule, self.facts.beta, features, streams)
-            return np.flatnonzero(precision_norms(features[0::2] - features[1::2], rule.precision) > rule.nu)
+            vectors = rule.differences(features.reshape(-1, per_try, features.shape[1]))
+            return np.flatnonzero(precision_norms(vectors, rule.precision) > rule.nu)
 
         uniforms, tries = first_accepted(streams, per_try * self._width, limit, hits, block=_BLOCK)
         return SearchResult(None if uniforms is None else self._responses(prompt, self._texts(prompt, uniforms)), tries)

@@ -14,7 +14,7 @@ import numpy as np
 
 from spanver.parameter_sets import Ball, Shape, require_inside
 from spanver.validation import require, require_positive, require_real, to_array
-from spanver.values import FloatArray
+from spanver.values import FloatArray, IntArray
 
 _SUM_TOLERANCE = 1e-9  # probabilities typed in decimals are accepted, and then normalised
 
@@ -48,6 +48,8 @@ class TabularProblem:
     theta_star : array, shape (d,), optional
         Parameter that realizes the rewards up to a shift per prompt (Assumption 1.1 of the paper), where it is known.
         It is checked.
+    anchors : array of int, shape (X,), optional
+        Anchor response of each prompt, one of the base support (FMR25 Remark G.2, p. 43). Default: the likeliest one.
     shape : Shape
         Of the set of parameters; `shape(radius)` is `Theta`.
     name : str
@@ -71,6 +73,7 @@ class TabularProblem:
     reward_low: FloatArray = None  # type: ignore[assignment]  # likewise
     noise: float = 0.0
     theta_star: FloatArray | None = None
+    anchors: IntArray = None  # type: ignore[assignment]  # the likeliest responses when they are not given
     shape: Shape = Ball
     name: str = "table"
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -97,6 +100,7 @@ class TabularProblem:
         reward = to_array("reward", self.reward, (prompts, responses))
         self._set("reward", reward)
         self._check_interval(reward, prompts)
+        self._check_anchors(prompts)
         if self.theta_star is not None:
             self._check_realizable(to_array("theta_star", self.theta_star, (dimension,)))
 
@@ -124,6 +128,17 @@ class TabularProblem:
             "inside its interval of reward_range",
         )
         self._set("reward_low", low)
+
+    def _check_anchors(self, prompts: int) -> None:
+        given: IntArray | None = self.anchors
+        anchors = np.array(self.log_base.argmax(axis=1) if given is None else given)
+        legal = anchors.dtype.kind in "iu" and anchors.shape == (prompts,)
+        legal = legal and bool(((anchors >= 0) & (anchors < self.responses)).all())
+        legal = legal and bool((self.log_base[np.arange(prompts), anchors] > -np.inf).all())
+        require(legal, "anchors", given, "a response of the base support for every prompt")
+        anchors = anchors.astype(np.int64)
+        anchors.setflags(write=False)
+        object.__setattr__(self, "anchors", anchors)
 
     def _check_realizable(self, theta_star: FloatArray) -> None:
         require_inside("theta_star", theta_star, self.shape(self.radius))

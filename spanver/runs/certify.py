@@ -404,5 +404,5 @@ def _checks(record: Record) -> Mapping[str, Check]:
     return _MULTI_TURN
 
 
-CERTIFIED = ("I2", "I3", "I5", "I6", *(name for name in _RUN if name not in FURTHER))
+CERTIFIED = ("I2", "I3", "I5", "I6", "P2", *(name for name in _RUN if name not in FURTHER))
 """Ids of the guarantees that `certify` checks, of one kind of record or another."""

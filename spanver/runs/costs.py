@@ -53,7 +53,8 @@ def spanner_cost(record: Record, did: Sampled) -> Findings:
         if np.any(early):
             yield f"round {int(np.argmax(early))} accepted nothing, yet stopped before T_span = {limit} pairs"
     tries = sum(spanner.tries.tolist())
-    return f"{2 * tries} samples for {tries} pairs tried, {ANSWERS[plan.settings.feedback] * spanner.size} rewards"
+    samples, rewards = plan.settings.searched(len(spanner.tries), tries), ANSWERS[plan.settings.feedback] * spanner.size
+    return f"{samples} samples for {tries} pairs tried, {rewards} rewards"
 
 
 def sampler_cost(record: Record, did: Sampled) -> Findings:
@@ -79,7 +80,8 @@ def sampler_cost(record: Record, did: Sampled) -> Findings:
 def ledger_sums(record: Record, did: Sampled) -> Findings:
     """O1: the ledger is the sum over all rounds."""
     spanner, exploration, ledger = did.trace.spanner, did.trace.exploration, record.ledger
-    samples = 2 * sum(spanner.tries.tolist()) + sum(exploration.samples.tolist())
+    samples = record.plan.settings.searched(len(spanner.tries), sum(spanner.tries.tolist()))
+    samples += sum(exploration.samples.tolist())
     rewards = ANSWERS[record.plan.settings.feedback] * (spanner.size + exploration.rounds)
     if record.plan.budget is not None and ledger.samples > record.plan.budget:
         yield f"the ledger states {ledger.samples} samples, above the budget of {record.plan.budget} (O3)"
@@ -87,7 +89,7 @@ def ledger_sums(record: Record, did: Sampled) -> Findings:
         yield from agreeing(record, "exploration_rounds")
         if exploration.rounds != record.plan.settings.exploration_rounds:
             yield f"{exploration.rounds} rounds of phase 2, not {record.plan.settings.exploration_rounds} as planned"
-    yield from agreeing(record, "feedback")
+    yield from agreeing(record, "feedback", "anchor")
     yield from _adding_up(ledger, Ledger(samples, rewards))
     yield from _largest_costs(record, did)
     return f"{samples} samples and {rewards} rewards, the sums over all rounds"
@@ -97,7 +99,8 @@ def _largest_costs(record: Record, did: Sampled) -> Iterator[str]:
     """What is wrong with the bounds on samples and rewards that a record states (S1, S4, S7, R1)."""
     settings, budget, rounds = record.summary["settings"], record.plan.budget, did.trace.exploration.rounds
     _, call = _call(record.plan, settings["rejection_multiplier"], settings["rejection_failure"])
-    samples = 2 * len(did.trace.spanner.tries) * settings["pairs_per_prompt"] + rounds * (1 + call)
+    prompts = len(did.trace.spanner.tries)
+    samples = record.plan.settings.searched(prompts, prompts * settings["pairs_per_prompt"]) + rounds * (1 + call)
     yield from stating(record, "samples", samples if budget is None else min(samples, budget))
     size = spanner_size_bound(did.trace.spanner.dimension, settings["ridge"], settings["nu"])
     answers = ANSWERS[settings["feedback"]]

@@ -16,7 +16,7 @@ from scipy import stats
 from spanver.exact.samplers import race_law
 from spanver.exact.tabular import component_laws, gap, kl_divergence, log_laws_given_anchors, log_optimal_law
 from spanver.kernels import truncated_scores
-from spanver.oracle import Oracle
+from spanver.oracle import Anchor, Oracle
 from spanver.policies import TruncatedMixture
 from spanver.problems.tabular import TabularProblem
 from spanver.randomness import stream
@@ -166,12 +166,14 @@ def blocks_of(rounds: IntArray) -> list[IntArray]:
 
 
 def evaluation_draws(
-    problem: TabularProblem, rounds: int, *, seed: int, draws: int = DRAWS
+    problem: TabularProblem, rounds: int, *, seed: int, anchor: Anchor = "drawn", draws: int = DRAWS
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Rounds, prompts and second responses that an estimate takes the mean over: three arrays of shape (draws,)."""
     generator = stream(seed, "evaluation")
     drawn = generator.integers(rounds, size=draws)
     prompts = generator.choice(problem.prompts, size=draws, p=problem.prompt_law)
+    if anchor == "fixed":
+        return drawn, prompts, problem.anchors[prompts]
     laws = np.exp(problem.log_base)
     seconds = np.array([generator.choice(problem.responses, p=laws[prompt]) for prompt in prompts])
     return drawn, prompts, seconds
@@ -180,7 +182,7 @@ def evaluation_draws(
 def _sampled_gaps(
     problem: TabularProblem, mixture: TruncatedMixture, seed: int, draws: int
 ) -> tuple[IntArray, FloatArray]:
-    rounds, prompts, seconds = evaluation_draws(problem, len(mixture), seed=seed, draws=draws)
+    rounds, prompts, seconds = evaluation_draws(problem, len(mixture), seed=seed, anchor=mixture.anchor, draws=draws)
     optimum = log_optimal_law(problem)
     gaps = np.empty(draws)
     for draw, (round_index, prompt) in enumerate(zip(rounds, prompts, strict=True)):
@@ -194,7 +196,8 @@ def evaluate_text(
 ) -> Generator[int, None, Evaluation]:
     """Objective of a mixture on a problem that is only sampled, as the race sampler with `pool` draws outputs it.
 
-    For each of `prompts` prompts a second response and a pool of `pool` responses are drawn, and all rewards queried.
+    For each of `prompts` prompts a second response and a pool of `pool` responses are drawn, and all rewards queried;
+    a policy of anchor responses is relative to these.
     Given the pool, the race outputs its member `i` with probability `p_i` (`race_law`); the KL divergence of the
     output from the base policy is at most that of the index from a uniform one, `sum p_i log(pool p_i)`, by data
     processing, and that of a mixture at most the mean of its components'. So the objective shown is a lower bound of
@@ -222,12 +225,14 @@ def evaluate_text(
     """
     beta = oracle.beta
     features = np.empty((prompts, pool + 1, oracle.dimension))
+    seconds = np.empty((prompts, 1, oracle.dimension))
     rewards = np.empty((prompts, pool + 1))
     drawn: list[tuple[Prompt, tuple[ResponseId, ...]]] = []
     for row in range(prompts):
         prompt = oracle.prompt()
         responses = oracle.sample(prompt, pool + 1)
         features[row] = responses.features
+        seconds[row] = responses.features[0] if mixture.anchor == "drawn" else oracle.anchor(prompt).features[0]
         rewards[row] = [oracle.reward(prompt, identity) for identity in responses.ids]
         drawn.append((prompt, responses.ids))
         yield row + 1
@@ -235,7 +240,7 @@ def evaluate_text(
     objectives = np.empty((len(mixture), prompts))
     laws = np.zeros((prompts, pool))
     for index, theta in enumerate(mixture.thetas):
-        scores = truncated_scores(features[:, 1:], features[:, :1], theta, mixture.precision, mixture.nu)
+        scores = truncated_scores(features[:, 1:], seconds, theta, mixture.precision, mixture.nu)
         law = race_law(scores / beta)
         laws += law / len(mixture)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -84,7 +84,9 @@ def _truncated_tables(
     assert isinstance(record.did, Sampled)
     vectors = record.did.trace.spanner.vectors
     if record.summary["gap"]["exact"]:
-        yield problem.log_base, problem.features, _every(problem.log_base), vectors
+        fixed = record.plan.settings.anchor == "fixed"
+        seconds = problem.anchors[:, None] if fixed else _every(problem.log_base)
+        yield problem.log_base, problem.features, seconds, vectors
     else:
         _, prompts, seconds = _draws(record, record.did, problem)
         for part in _parts(problem):
@@ -173,7 +175,12 @@ def _exact_gaps(
     total = np.zeros_like(problem.log_base)
     rounds, mixtures = [], []
     for done, theta in enumerate(_thetas(record, did), start=1):
-        law = truncated_law(problem.log_base, problem.features @ theta, policy.covered[0], problem.beta)
+        scores, given = problem.features @ theta, (policy.covered[0], problem.beta)
+        if record.plan.settings.anchor == "fixed":
+            relative = np.take_along_axis(scores, problem.anchors[:, None], axis=1)
+            law = law_given_second(problem.log_base, scores, relative, *given)[:, 0]
+        else:
+            law = truncated_law(problem.log_base, scores, *given)
         total += law
         rounds.append(table.gap(law, roundings=roundings))
         mixtures.append(table.gap(total / done, roundings=roundings, terms=done))
@@ -185,7 +192,8 @@ def _exact_gaps(
 
 
 def _draws(record: Record, did: Sampled, problem: TabularProblem) -> tuple[IntArray, IntArray, IntArray]:
-    return evaluation_draws(problem, len(_thetas(record, did)), seed=derived_seed(record.plan.seed, "evaluation"))
+    seed, anchor = derived_seed(record.plan.seed, "evaluation"), record.plan.settings.anchor
+    return evaluation_draws(problem, len(_thetas(record, did)), seed=seed, anchor=anchor)
 
 
 def _parts(problem: TabularProblem) -> list[slice]:

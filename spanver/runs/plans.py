@@ -221,7 +221,8 @@ def theoretical_settings(problem: TabularProblem | TextProblem, plan: Plan) -> d
     try:
         delta = plan.delta if plan.budget is None else plan.delta / 2  # the first stage has half
         assert plan.coverage is not None
-        return {kind: _settings(problem, kind, plan.coverage, plan.eps, delta) for kind in THEORETICAL}
+        found = {kind: _settings(problem, kind, plan.coverage, plan.eps, delta) for kind in THEORETICAL}
+        return {kind: replace(settings, anchor=plan.settings.anchor) for kind, settings in found.items()}
     except ArgumentError as error:
         return f"no settings by the theory: {error}"
 

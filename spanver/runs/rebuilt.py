@@ -56,13 +56,14 @@ def problem_checks(record: Record, problem: Problem) -> tuple[Mapping[str, Check
     """What compares a record with its problem, by the id of the row; and why its gaps are not compared, or nothing."""
     if next(_differing_facts(record, problem), None) is not None:
         return {"problem": _facts_and_pairs}, ""  # with numbers of another problem there is nothing to compare
+    gap, further = "I2", dict[str, Check]()
     if isinstance(problem, TokenProblem):
-        gap, coverages = "I5", {"I3": _coverage, "I6": _token_coverage}
-    else:
-        gap, coverages = "I2", {"I3": _coverage}
+        gap, further = "I5", {"I6": _token_coverage}
+    if isinstance(record.did, Sampled) and record.plan.settings.anchor == "fixed":
+        further = {"P2": _anchors}
     policy = recomputed_policy(record, problem)
     compared = {} if policy.ties else {gap: partial(gap_findings, policy)}
-    return {"problem": _facts_and_pairs, **compared, **coverages}, policy.ties
+    return {"problem": _facts_and_pairs, **compared, "I3": _coverage, **further}, policy.ties
 
 
 # Facts and pairs
@@ -171,6 +172,18 @@ def _differing_pairs(pairs: _Pairs) -> Iterator[str]:
     largest = 4.0 * gamma(dimension + 16) * 2.0 * float(np.abs(pairs.rewards).max())
     for index in np.flatnonzero(off > largest):
         yield f"no two rewards of {pairs.where} pair {index} differ by {pairs.targets[index]:.6g}"
+
+
+def _anchors(record: Record, problem: TabularProblem) -> Findings:
+    """P2: the second response of every pair is the anchor of its prompt."""
+    assert isinstance(record.did, Sampled)
+    trace, named = record.did.trace, 0
+    for where, part in (("spanner", trace.spanner), ("exploration", trace.exploration)):
+        named += len(part.second)
+        for index, (prompt, second) in enumerate(zip(part.prompts, part.second, strict=True)):
+            if not (prompt in range(problem.prompts) and second == problem.anchors[int(prompt)]):
+                yield f"the second response of {where} pair {index} is {second!r}, no anchor of prompt {prompt!r}"
+    return f"the second responses of {named} pairs are the anchors of their prompts"
 
 
 # Coverage

@@ -144,7 +144,7 @@ class Record:
         return SHAPES[problem["shape"]](float(problem["radius"]))
 
 
-SCHEMA = "spanver.run/3"
+SCHEMA = "spanver.run/4"
 
 
 def checkpoint_path(path: Path) -> Path:

@@ -108,9 +108,11 @@ def _off_centre(name: str, estimate: Mapping[str, Any], base_gap: float) -> Iter
 
 
 def _evaluation_ledger(record: Record) -> Iterator[str]:
-    """On text, a pool and a second response of every prompt; on a table nothing is asked."""
-    answers = EVALUATION_PROMPTS * (_pool(record.summary["settings"]) + 1) if record.plan.problem == "text" else 0
-    stated, expected = record.summary["evaluation"]["ledger"], asdict(Ledger(answers, answers))
+    """On text, a pool and a second response of every prompt, and its anchor; on a table nothing is asked."""
+    prompts = EVALUATION_PROMPTS if record.plan.problem == "text" else 0
+    answers = prompts * (_pool(record.summary["settings"]) + 1)
+    anchors = prompts if record.plan.settings.anchor == "fixed" else 0
+    stated, expected = record.summary["evaluation"]["ledger"], asdict(Ledger(answers + anchors, answers))
     if stated != expected:
         yield f"the record states {stated} as the cost of its evaluation, but it is {expected}"
 

@@ -88,7 +88,8 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     size_bound = spanner_size_bound(trace.spanner.dimension, settings.ridge, settings.nu)
     rounds = trace.exploration.rounds
     call = plan.sampler_spec.most(settings.rejection_multiplier, settings.rejection_failure)
-    largest = 2 * len(trace.spanner.tries) * settings.pairs_per_prompt + rounds * (1 + call)
+    prompts = len(trace.spanner.tries)
+    largest = settings.searched(prompts, prompts * settings.pairs_per_prompt) + rounds * (1 + call)
     data = np.concatenate([trace.spanner.vectors, trace.exploration.vectors])
     _, log_det = np.linalg.slogdet(settings.ridge * np.eye(trace.spanner.dimension) + data.T @ data)
     gamma = confidence_radius(

@@ -231,6 +231,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
              "a run: thetas, precision, nu", policy),
     Function("preference_sampling", _ORACLE, _plain("seed") | _SETTINGS,
              "a run: thetas, precision, nu", policy),
+    Function("anchored_sampling", _ORACLE, _plain("seed") | _SETTINGS,
+             "a run: thetas, precision, nu", policy),
     Function("passive_learner", _ORACLE, _plain("rounds seed"), _BASELINE, baseline),
     Function("online_dpo", _ORACLE, _plain("rounds seed feedback"), _BASELINE, baseline),
     Function("xpo", _ORACLE, _plain("rounds alpha seed feedback partition_samples"), _BASELINE, baseline),

@@ -224,7 +224,9 @@ def plain(value: Any) -> Any:
     kind: Any = type(value)
     if names := _field_names(kind):
         data = {name: getattr(value, name) for name in names}
-        return {"kind": kind.__name__, **data} if kind in _TAGGED else data
+        if kind in _TAGGED:
+            return {"kind": kind.__name__, **{name: part for name, part in data.items() if part is not None}}
+        return data
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

@@ -50,6 +50,7 @@ subject = Subject(
         "soft_q": soft_q_of,
         "fit_preferences": lambda features, labels, radius: logistic_fit(features, labels, Ball(radius)),
         "preference_sampling": spanner_sampling,
+        "anchored_sampling": spanner_sampling,
         "generalised_oracle": partial(literal_oracle, log_probabilities=True),
     }
     | {

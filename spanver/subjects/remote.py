@@ -75,6 +75,11 @@ class _Remote(Generic[Place]):
         place: Place = self._ask({"ask": "prompt"}, self._place)
         return place
 
+    def anchor(self, prompt: Place) -> Responses:
+        """Return the anchor response."""
+        responses: Responses = self._ask({"ask": "anchor", "prompt": prompt}, Responses)
+        return responses
+
     def sample_counts(self, prompt: Place, count: int) -> Counts:
         """Draw many responses and count them."""
         counts: Counts = self._ask({"ask": "sample_counts", "prompt": prompt, "count": count}, Counts)

@@ -64,7 +64,7 @@ class Query:
         """Samples in the answer (section 2 of mathematics.md)."""
         match self.answer:
             case Responses():
-                return len(self.answer) if self.name == "sample" else 0
+                return len(self.answer) if self.name in ("sample", "anchor") else 0
             case Counts():
                 return sum(map(int, self.answer.counts))
             case LogProbabilities():
@@ -110,6 +110,10 @@ class _Recording(Generic[Place, Recorded]):
         prompt: Place = self._oracle.prompt()
         self._queries.append(Query("prompt", prompt, (), prompt))
         return prompt
+
+    def anchor(self, prompt: Place) -> Responses:
+        """Return the anchor response."""
+        return self._record("anchor", prompt, (), lambda: self._oracle.anchor(prompt))
 
     def sample_counts(self, prompt: Place, count: int) -> Counts:
         """Draw many times and count."""

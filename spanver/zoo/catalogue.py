@@ -13,6 +13,7 @@ from spanver.errors import ArgumentError
 from spanver.subjects.contract import Subject
 from spanver.validation import require
 from spanver.zoo import (
+    anchors,
     baselines,
     density,
     exploration,
@@ -35,7 +36,7 @@ from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
     identities, oracle, oracle_answers, oracle_searches, sampler, density, finite_laws, spanner, spanning_sets,
-    regressions, exploration, preferences, baselines, tokens, independent_mutants,
+    regressions, exploration, preferences, anchors, baselines, tokens, independent_mutants,
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from spanver.oracles.literal import literal_oracle
 from spanver.parameter_sets import Ball, ParameterSet
 from spanver.values import FloatArray, IntArray, Prompt, Response, Score
 from spanver.zoo.algebra import covariance, symmetric_inverse
+from spanver.zoo.anchors import RUN_WITH_ANCHORS, stored_anchors
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
 from spanver.zoo.density import sampler_with_ratio
 from spanver.zoo.exploration import phase_two
@@ -202,6 +203,10 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("labels-backwards", "explores in another way, and asks whether the second response is preferred", "P1 S2",
         preference_sampling=partial(RUN_OF_LABELS, target=lambda oracle, prompt, one, two: -label(
             oracle, prompt, two, one))),
+    _control("anchors", "explores relative to anchors in another way, and queries the reward of the anchor first",
+        "P2 E6 S2 R1 R3 E8 E9 C-A2", anchored_sampling=partial(RUN_WITH_ANCHORS, target=_second_reward_first)),
+    _control("stored-anchors", "asks for the anchor of a prompt once", "P2 E6 S2 R1 R3 E8 E9 C-A2",
+        anchored_sampling=stored_anchors),
     _control("fit-of-labels", "adds a ridge of 0 to the loss of labels", "P1", fit_preferences=fit_of_labels),
     _control("told", "passes on what the reference tells", "O1 O2 O4",
         generalised_oracle=told),

@@ -169,7 +169,8 @@ def _reward_of_another(oracle: Oracle, prompt: Prompt, _: Response, two: Respons
     return reward_difference(oracle, prompt, base_response(oracle, prompt), two)
 
 
-def _single_reward(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
+def single_reward(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
+    """Reward of the first response; that of the second is queried for nothing."""
     oracle.reward(prompt, two)
     return oracle.reward(prompt, one)
 
@@ -254,7 +255,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _exploration("swapped-in-features", "takes first and second the wrong way round in features, not in rewards", "E6",
         relative=lambda one, two: difference(two, one)),
     _exploration("not-relative", "fits the features of the first response", "E6", relative=lambda one, _: one.features),
-    _exploration("first-reward-only", "fits the reward of the first response", "E6", target=_single_reward),
+    _exploration("first-reward-only", "fits the reward of the first response", "E6", target=single_reward),
     _exploration("clipped-rewards", "clips differences of rewards", "E6", target=_clipped),
     _exploration("averaged-rewards", "queries every reward twice and averages", "E6",
         target=partial(reward_difference, times=(2, 2))),

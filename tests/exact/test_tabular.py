@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from typing import Any, TypeAlias
 
@@ -23,10 +24,12 @@ from spanver.exact.tabular import (
     log_laws_given_anchors,
     log_optimal_law,
     objective,
+    sampled_gap,
     uncertain_probability,
 )
 from spanver.policies import LinearSoftmax, TruncatedMixture, TruncatedSoftmax
 from spanver.problems.tabular import TabularProblem
+from spanver.strategies import anchored
 
 Floats: TypeAlias = NDArray[np.float64]
 Law: TypeAlias = list[list[Decimal]]  # probabilities, one row a prompt
@@ -467,6 +470,24 @@ def test_the_probability_of_an_uncertain_pair_is_that_of_all_pairs(seed: int, nu
         expected.append(float(sum(uncertain, ZERO)))
     assert uncertain_probability(problem, PRECISION, nu) == pytest.approx(expected, rel=1e-14, abs=0.0)
     assert (nu == 10.0) == (max(expected) == 0.0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("nu", [0.6, NU, 10.0])
+def test_with_anchors_the_second_response_is_always_the_same(seed: int, nu: float) -> None:
+    problem = anchored(table(seed), 2)
+    policy = TruncatedSoftmax(np.array([0.3, 0.9]), PRECISION, nu, "fixed")
+    law, uncertain = log_law(problem, policy), uncertain_probability(problem, PRECISION, nu, "fixed")
+    drawn = np.exp(log_law(problem, replace(policy, anchor="drawn")))
+    for x, anchor in enumerate(problem.anchors):
+        assert np.array_equal(law[x], log_laws_given_anchors(problem, policy, x, np.array([anchor]))[0])
+        base = np.exp(problem.log_base[x])
+        far = [not is_covered(problem.features[x, y], problem.features[x, anchor], PRECISION, nu) for y in range(5)]
+        assert uncertain[x] == pytest.approx(float(base @ np.array(far)), rel=1e-14, abs=0.0)
+    assert (nu == 10.0) == bool(np.allclose(np.exp(law), drawn, rtol=1e-9))
+    mixture = TruncatedMixture(np.array([policy.theta, -policy.theta]), PRECISION, nu, "fixed")
+    exact = gap(problem, log_law(problem, mixture))
+    assert sampled_gap(problem, mixture, 400.0, 0.01, seed=1) == pytest.approx(exact, rel=0.05)
 
 
 def test_rare_uncertain_pairs_keep_their_probability() -> None:

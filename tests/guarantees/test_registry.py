@@ -78,7 +78,7 @@ def test_sources_are_those_of_the_mathematics(name: str) -> None:
     assert guarantee(name).source_text == STATED[name].source
 
 
-NUMBERED = r"(Theorem|Lemma|Algorithm|Definition|Section|footnote|Lemmas) ?[A-Z]?\.?\d|\(\d+\)"
+NUMBERED = r"(Theorem|Lemma|Algorithm|Definition|Remark|Section|footnote|Lemmas) ?[A-Z]?\.?\d|\(\d+\)"
 
 
 @pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: entry.id)

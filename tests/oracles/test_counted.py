@@ -7,6 +7,7 @@ import math
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from laws import assert_law
 from table_oracles import (
     ALWAYS,
+    ANCHORED,
     PRECISION,
     PROBLEM,
     RULE,
@@ -72,7 +74,7 @@ def test_what_is_certain_hits_at_once_and_what_is_impossible_never(u: float) -> 
 
 
 @pytest.mark.parametrize("prompt", [0, 1])
-@pytest.mark.parametrize("rule", [RULE, UncertainPairRule(PRECISION, 0.6), TRIAL, TRUNCATED, ALWAYS])
+@pytest.mark.parametrize("rule", [RULE, UncertainPairRule(PRECISION, 0.6), ANCHORED, TRIAL, TRUNCATED, ALWAYS])
 def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(prompt: int, rule: Any) -> None:
     source, steps = CountedDraws(Table(PROBLEM)), 1000
     masses = masses_of(PROBLEM, prompt, rule)
@@ -93,7 +95,7 @@ def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(
         mass = math.fsum(mass for ids, mass in masses.items() if ids[0] == y) / hit
         assert firsts.count(y) / steps == pytest.approx(mass, abs=1 / steps)
         assert (y in firsts) == (mass > 0.0)
-    if isinstance(rule, UncertainPairRule):
+    if isinstance(rule, UncertainPairRule) and rule.anchor is None:
         for y in set(firsts):
             middle = (firsts.index(y) + 0.5 * firsts.count(y)) / steps
             pairs = [outcome(0.5, middle, float(u))[1] for u in grid(steps)]
@@ -105,7 +107,8 @@ def test_the_counted_oracle_has_the_exact_law_of_tries_and_of_what_was_accepted(
 
 
 def test_the_counted_oracle_in_turn_never_uses_what_it_stored_for_another_rule_or_prompt() -> None:
-    rules: list[Rule] = [RULE, UncertainPairRule(PRECISION, 0.6), UncertainPairRule(4.0 * PRECISION, 1.1), TRIAL, RULE]
+    others = UncertainPairRule(PRECISION, 0.6), UncertainPairRule(4.0 * PRECISION, 1.1)
+    rules: list[Rule] = [RULE, *others, replace(RULE, anchor=PROBLEM.features[0, 1]), TRIAL, RULE]
     busy = CountedDraws(Table(PROBLEM))
     for rule, prompt, u in itertools.product(rules * 2, (0, 1, 0), (0.1, 0.6)):
         fresh = CountedDraws(Table(PROBLEM))

@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from table_oracles import ALWAYS, NEVER, PROBLEM, RULE, TRIAL, TRUNCATED, MakeOracle, at_prompt, each_oracle, table
+from table_oracles import (
+    ALWAYS,
+    ANCHORED,
+    NEVER,
+    PROBLEM,
+    RULE,
+    TRIAL,
+    TRUNCATED,
+    MakeOracle,
+    at_prompt,
+    each_oracle,
+    table,
+)
 
 from spanver.errors import SpanverError
 from spanver.oracle import Budget, Ledger
@@ -54,10 +66,11 @@ def answers_of(oracle: MeteredOracle) -> list[Any]:
         oracle.enumerate(prompt),
         oracle.reward(prompt, 0),
         oracle.compare(prompt, 0, 1),
+        oracle.anchor(prompt),
         oracle.ledger,
         oracle.budget,
     ]
-    for rule in (RULE, TRIAL, TRUNCATED, ALWAYS, NEVER):
+    for rule in (RULE, ANCHORED, TRIAL, TRUNCATED, ALWAYS, NEVER):
         answers += [oracle.sample_until(prompt, rule, limit) for limit in (1, 600)]
     answers += [answers[1][0], answers[4].responses[0]]
     answers += [oracle.sample_log_probabilities(prompt, count, np.array([0.6, -0.8])) for count in (1, 5)]
@@ -107,7 +120,7 @@ def test_nothing_public_leads_behind_the_oracle(make: MakeOracle) -> None:
     public = {name: getattr(oracle, name) for name in dir(oracle) if not name.startswith("_")}
     assert set(public) == {
         "dimension", "beta", "radius", "shape", "reward_range", "ledger", "budget",
-        "prompt", "sample", "sample_log_probabilities", "sample_counts", "sample_until", "reward", "compare",
+        "prompt", "sample", "anchor", "sample_log_probabilities", "sample_counts", "sample_until", "reward", "compare",
         "enumerate",
     }  # fmt: skip
     assert all(name.startswith("_") for name in vars(oracle))

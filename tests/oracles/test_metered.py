@@ -13,6 +13,7 @@ import pytest
 from laws import assert_law
 from table_oracles import (
     ALWAYS,
+    ANCHORED,
     NEVER,
     NO_PAIR,
     PROBLEM,
@@ -59,7 +60,9 @@ def test_every_query_costs_the_answers_it_returns(make: MakeOracle) -> None:
 
 
 @each_oracle
-@pytest.mark.parametrize(("rule", "width"), [(RULE, 2), (TRIAL, 1), (TRUNCATED, 1), (NO_PAIR, 2), (NEVER, 1)])
+@pytest.mark.parametrize(
+    ("rule", "width"), [(RULE, 2), (ANCHORED, 1), (TRIAL, 1), (TRUNCATED, 1), (NO_PAIR, 2), (NEVER, 1)]
+)
 def test_drawing_until_a_rule_accepts_costs_every_try(make: MakeOracle, rule: Any, width: int) -> None:
     oracle, spent = at_prompt(make), 0
     for limit in (1, 2, 5, 300):
@@ -285,7 +288,7 @@ def test_a_limit_that_the_budget_just_pays_for_is_no_error(make: MakeOracle, rul
 
 
 @each_oracle
-@pytest.mark.parametrize(("rule", "width"), [(RULE, 2), (TRIAL, 1)])
+@pytest.mark.parametrize(("rule", "width"), [(RULE, 2), (ANCHORED, 1), (TRIAL, 1)])
 def test_a_budget_changes_no_answer_that_it_pays_for(make: MakeOracle, rule: Any, width: int) -> None:
     outcomes = Counter[str]()
     for seed in range(60):

@@ -49,7 +49,7 @@ def test_the_public_names_are_the_queries_and_the_facts() -> None:
     assert (oracle.dimension, oracle.beta, oracle.budget) == (4, 0.2, Budget(samples=7))
     assert [oracle.radius, oracle.reward_range] == pytest.approx([0.2, 0.6])
     public = {name for name in dir(oracle) if not name.startswith("_")}
-    queries = {"prompt", "sample", "sample_counts", "sample_until", "reward"}
+    queries = {"prompt", "sample", "anchor", "sample_counts", "sample_until", "reward"}
     assert public == queries | {"dimension", "beta", "radius", "shape", "reward_range", "ledger", "budget"}
 
 

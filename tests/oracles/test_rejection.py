@@ -13,6 +13,7 @@ import pytest
 from laws import assert_law
 from table_oracles import (
     ALWAYS,
+    ANCHORED,
     NEVER,
     NO_PAIR,
     PROBLEM,
@@ -83,7 +84,7 @@ def test_a_trial_that_is_sure_to_be_accepted_takes_one_try(make: MakeOracle) -> 
 
 
 @each_oracle
-@pytest.mark.parametrize("rule", [RULE, TRIAL, TRUNCATED])
+@pytest.mark.parametrize("rule", [RULE, ANCHORED, TRIAL, TRUNCATED])
 def test_tries_and_accepted_responses_have_the_exact_law(make: MakeOracle, rule: Any) -> None:
     limit, oracle = 3, at_prompt(make, seed=21)
     counts = Counter(ids_of(oracle.sample_until(0, rule, limit)) for _ in range(20_000))

@@ -121,7 +121,7 @@ def test_a_genuine_record_at_coverage_2_to_the_40_holds_on_every_check(tmp_path:
 
 
 def test_the_checks_are_these(genuine: Path, altered: Callable[[Change], Path]) -> None:
-    assert set(CERTIFIED) == {"S1", "S2", "S3", "S4", "S7", "E6", "P1", "R1", "O1", "I2", "I3", "I5", "I6"}
+    assert set(CERTIFIED) == {"S1", "S2", "S3", "S4", "S7", "E6", "P1", "P2", "R1", "O1", "I2", "I3", "I5", "I6"}
     assert tuple(verdicts(genuine)) == ROWS
     assert violated(altered(lambda summary, arrays: None)) == set()
     record = load_record(genuine)
@@ -175,6 +175,76 @@ def test_settings_of_the_theory_are_refused_for_preferences() -> None:
     for kind in ("derived", "paper"):
         with pytest.raises(ArgumentError, match=f"settings is '{kind}', but it must be practical for preferences"):
             make_plan(problem, seed=1, settings_kind=kind, overrides={"feedback": "preference"})
+
+
+# Runs with anchor responses
+
+
+@pytest.fixture(scope="module")
+def anchored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("anchored") / "run.json"
+    overrides = {**SMALL, "anchor": "fixed"}
+    execute(make_plan(random_problem(3, prompts=3, responses=8, dimension=3), seed=6, overrides=overrides), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"overrides": SMALL},
+        {"overrides": SMALL, "oracle": "literal", "sampler": "race"},
+        {"overrides": FEW, "settings_kind": "derived"},
+        {"overrides": FEW, "budget": 400_000},
+        {"overrides": {**FEW, "feedback": "preference"}},
+    ],
+    ids=["practical", "literal", "derived", "staged", "preferences"],
+)
+def test_a_genuine_record_with_anchors_holds_on_every_check(tmp_path: Path, options: dict[str, Any]) -> None:
+    options = {**options, "overrides": {**options["overrides"], "anchor": "fixed"}}
+    execute(make_plan(random_problem(1, prompts=3, responses=8, dimension=3), seed=2, **options), tmp_path / "run.json")
+    rows = LABELLED if options["overrides"].get("feedback") else ROWS
+    assert verdicts(tmp_path / "run.json") == dict.fromkeys((*rows, "P2"), Verdict.HOLDS)
+
+
+def test_an_estimated_gap_with_anchors_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("evaluation", "gaps"):
+        monkeypatch.setattr(f"spanver.runs.{module}.is_exact", lambda *_: False)
+    plan = make_plan(
+        random_problem(1, prompts=3, responses=8, dimension=3), seed=2, overrides={**FEW, "anchor": "fixed"}
+    )
+    finished = execute(plan, tmp_path / "run.json")
+    assert not finished.summary["gap"]["exact"]
+    assert verdicts(tmp_path / "run.json") == dict.fromkeys((*ROWS, "P2"), Verdict.HOLDS)
+
+
+def another_second(part: str) -> Change:
+    """The second response of the first pair is another one, with the features that it has."""
+
+    def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+        problem = random_problem(3, prompts=3, responses=8, dimension=3)
+        prompt, first = (int(arrays[f"{part}_{name}"][0]) for name in ("prompts", "first"))
+        second = int((problem.anchors[prompt] + 1) % 8)
+        arrays[f"{part}_second"][0] = second
+        arrays[f"{part}_vectors"][0] = problem.features[prompt, first] - problem.features[prompt, second]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (another_second("spanner"), {"P2", "S1", "S2", "S3", "E6", "problem", "record"}),
+        (another_second("exploration"), {"P2", "E6", "record"}),
+        (put("settings", "anchor", value="drawn"), {"O1"}),
+        (put("plan", "settings", "anchor", value="drawn"), {"O1", "I2"}),
+        (more("ledger", "samples", by=1), {"O1"}),
+        (scale("exploration_thetas", 0.9), {"E6", "I2"}),
+    ],
+)
+def test_an_altered_record_with_anchors_is_caught_by_name(
+    anchored: Path, tmp_path: Path, change: Change, expected: set[str]
+) -> None:
+    assert violated(altered_copy(anchored, tmp_path / "run.json", change)) == expected
 
 
 # Faults of the kernel that a learner updates its factor with

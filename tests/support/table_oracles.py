@@ -58,6 +58,9 @@ PRECISION = np.array([[2.0, 0.5], [0.5, 1.0]])
 RULE = UncertainPairRule(PRECISION, 1.1)
 
 
+ANCHORED = UncertainPairRule(PRECISION, 1.0, PROBLEM.features[0, 1])
+
+
 TRIAL = RejectionRule(LinearScore(np.array([0.3, 0.9])), 1.0)
 
 
@@ -98,9 +101,12 @@ def base_of(problem: TabularProblem, prompt: int) -> list[float]:
 
 
 def pair_masses(problem: TabularProblem, prompt: int, rule: UncertainPairRule) -> dict[tuple[int, ...], float]:
-    """Probability of every uncertain pair, by looking at all pairs."""
+    """Probability of every uncertain pair, by looking at all pairs; with an anchor, of every uncertain response."""
     base, features = base_of(problem, prompt), problem.features[prompt]
     masses: dict[tuple[int, ...], float] = {}
+    if rule.anchor is not None:
+        lengths = [math.sqrt(float(v @ rule.precision @ v)) for v in features - rule.anchor]
+        return {(y,): base[y] for y in range(problem.responses) if base[y] > 0.0 and lengths[y] > rule.nu}
     for i, j in itertools.product(range(problem.responses), repeat=2):
         v = features[i] - features[j]
         square = sum(v[a] * rule.precision[a, b] * v[b] for a in range(len(v)) for b in range(len(v)))

@@ -159,6 +159,10 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         "preference_sampling",
         lambda run: run(_oracle(), seed=7, settings=replace(_SETTINGS, feedback="preference")),
     ),
+    "anchored_sampling": (
+        "anchored_sampling",
+        lambda run: run(_oracle(), seed=7, settings=replace(_SETTINGS, anchor="fixed")),
+    ),
     "passive_learner": ("passive_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
     "online_dpo": ("online_dpo", lambda run: run(_oracle(), rounds=2, seed=7, feedback="preference")),
     "xpo": ("xpo", lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4)),

@@ -45,7 +45,8 @@ def needle_problem(
     Returns
     -------
     TabularProblem
-        With `R_max = B = 1`, and noiseless rewards. `C(pi*) = C/(1 + (C-1) e^{-1/beta})`.
+        With `R_max = B = 1`, and noiseless rewards; the anchor is the usual response.
+        `C(pi*) = C/(1 + (C-1) e^{-1/beta})`.
     """
     require_count("responses", responses, least=3)
     require_count("dimension", dimension)
@@ -75,6 +76,7 @@ def needle_problem(
         reward_range=1.0,
         reward_low=np.zeros(1),
         theta_star=theta,
+        anchors=np.array([needle_free]),
     )
 
 

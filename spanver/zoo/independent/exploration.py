@@ -93,6 +93,27 @@ def tried_pair(
     return None
 
 
+def anchored_pair(
+    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
+) -> Pair[Place] | None:
+    """First uncertain pair of a draw and the anchor, by the compressed query."""
+    two = oracle.anchor(prompt)[0]
+    found = oracle.sample_until(prompt, UncertainPairRule(moments.precision, nu, two.features), limit)
+    return None if found.responses is None else Pair(prompt, found.responses[0], two)
+
+
+def tried_anchored_pair(
+    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
+) -> Pair[Place] | None:
+    """First uncertain pair of a draw and the anchor, drawn one by one."""
+    two = oracle.anchor(prompt)[0]
+    for _ in range(limit):
+        pair = Pair(prompt, oracle.sample(prompt, 1)[0], two)
+        if moments.norms(pair.difference) > nu:
+            return pair
+    return None
+
+
 def reward_difference(oracle: Oracle, prompt: Prompt, one: Response, two: Response) -> float:
     """Reward of the first response less that of the second."""
     return oracle.reward(prompt, one.id) - oracle.reward(prompt, two.id)
@@ -144,6 +165,16 @@ def new_prompt(oracle: Oracle, spanner: dict[str, Any]) -> Prompt:
     return oracle.prompt()
 
 
+def drawn_second(oracle: Oracle, prompt: Prompt) -> Response:
+    """A draw from the base policy."""
+    return oracle.sample(prompt, 1)[0]
+
+
+def anchor_response(oracle: Oracle, prompt: Prompt) -> Response:
+    """The anchor of the prompt."""
+    return oracle.anchor(prompt)[0]
+
+
 def second_response(oracle: Oracle, prompt: Prompt, two: Response) -> Response:
     """The second response: scores are relative to it."""
     del oracle, prompt
@@ -158,6 +189,7 @@ def spanner_sampling(
     phase_one: Callable[..., dict[str, Any]] = build_spanner,
     weight: float = 1.0,
     prompt_of: Callable[[Oracle, dict[str, Any]], Prompt] = new_prompt,
+    second: Callable[[Oracle, Prompt], Response] = drawn_second,
     anchor_of: Callable[[Oracle, Prompt, Response], Response] = second_response,
     seed_of: Callable[[int, int], int] = operator.add,
     score_of: Callable[[FloatArray, FloatArray, FloatArray, float], Score] = TruncatedScore,
@@ -180,7 +212,7 @@ def spanner_sampling(
         fitted = in_set_of(oracle, fit, box_fit)
         theta = fitted(np.array(vectors).reshape(-1, oracle.dimension), np.array(targets), oracle.radius)
         prompt = prompt_of(oracle, spanner)
-        two = oracle.sample(prompt, 1)[0]
+        two = second(oracle, prompt)
         one = sampler(
             oracle,
             prompt,
@@ -203,3 +235,18 @@ def preference_sampling(oracle: Oracle, *, seed: int, settings: Any, **steps: An
         "fit": fit_preferences,
     }
     return spanner_sampling(oracle, seed=seed, settings=settings, **(labelled | steps))
+
+
+def anchored_sampling(
+    oracle: Oracle,
+    *,
+    seed: int,
+    settings: Any,
+    search: Search = anchored_pair,
+    moments: MakeMoments = Moments,
+    **steps: Any,
+) -> dict[str, Any]:
+    """Both phases, with the anchor of each prompt as the second response of all pairs."""
+    phase_one = partial(build_spanner, search=search, moments=moments)
+    anchored: dict[str, Any] = {"phase_one": phase_one, "second": anchor_response}
+    return spanner_sampling(oracle, seed=seed, settings=settings, **(anchored | steps))

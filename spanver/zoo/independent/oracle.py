@@ -168,6 +168,12 @@ class TableOracle:
         self._charge("samples", int(count))
         return self._responses(prompt, self._pick(self._law(prompt, theta), int(count), self._generator))
 
+    def anchor(self, prompt: Prompt) -> Responses:
+        """Show the anchor response, at the price of a draw."""
+        self._check(prompt)
+        self._charge("samples", 1)
+        return self._responses(prompt, [self._problem.anchors[prompt]])
+
     def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
         """Draw from the policy of a parameter, with the log probability of each response: score less partition."""
         if not self._told:
@@ -262,7 +268,9 @@ class TableOracle:
         features = self._problem.features[prompt]
         if isinstance(rule, RejectionRule):
             return np.asarray(np.exp(np.minimum(0.0, rule.score.of(features) / self.beta - rule.log_threshold)))
-        norms = quadratic_norms(features[:, None, :] - features[None, :, :], rule.precision)
+        seconds = features[None, :, :] if rule.anchor is None else rule.anchor[None, None, :]
+        norms = quadratic_norms(features[:, None, :] - seconds, rule.precision)
+        norms = norms if rule.anchor is None else norms[:, 0]
         return np.asarray((norms > rule.nu).astype(float))
 
 

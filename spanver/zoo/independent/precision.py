@@ -88,6 +88,7 @@ FLOAT32_LEARNERS: dict[str, Callable[..., Any]] = {
         sampler=_SAMPLER,
         fit=_LABELS,
     ),
+    "anchored_sampling": partial(exploration.anchored_sampling, moments=_MOMENTS, sampler=_SAMPLER, fit=_FIT),
     "passive_learner": partial(baselines.passive_learner, fit=_FIT),
     "best_of_n": partial(baselines.best_of_n, fit=_FIT),
     "elliptical_enumeration": partial(baselines.elliptical_enumeration, moments=_MOMENTS, fit=_FIT),

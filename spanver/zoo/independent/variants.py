@@ -15,7 +15,15 @@ from spanver.oracle import Oracle, SamplingOracle
 from spanver.subjects.contract import Subject
 from spanver.values import Counts, FloatArray, IntArray, Pair, Place, Prompt, Response, Score
 from spanver.zoo.independent.baselines import best_of_n, online_dpo, passive_learner, xpo
-from spanver.zoo.independent.exploration import Moments, build_spanner, searched_pair, spanner_sampling, tried_pair
+from spanver.zoo.independent.exploration import (
+    Moments,
+    anchored_sampling,
+    build_spanner,
+    searched_pair,
+    spanner_sampling,
+    tried_anchored_pair,
+    tried_pair,
+)
 from spanver.zoo.independent.losses import fit_preferences
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
 from spanver.zoo.independent.oracle import Found, counted, counted_oracle, literal_oracle
@@ -203,7 +211,7 @@ _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 S9 O1 O3"
 _EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
 _EVERY = (
     "I1 I2 I3 I4 I5 I6 I7 I8 O1 O2 O3 O4 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 "
-    "E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 T1 T2 T5 T6 H0 H2 H3"
+    "E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 P2 T1 T2 T5 T6 H0 H2 H3"
 )
 
 _own_trials = partial(softmax_sample, pilot=drawn_pilot, trials=tried)
@@ -231,6 +239,8 @@ CONTROLS: tuple[Mutant, ...] = (
     _variant("one-by-one", "draws the responses of a pair by two queries", "E6 O1 T1",
         passive_learner=partial(passive_learner, pair=one_by_one, difference=second_reward_first),
         best_of_n=partial(best_of_n, pair=one_by_one)),
+    _variant("own-anchored-draws", "draws all tries relative to an anchor, pilots and trials itself", "E6 P2 R1 R3 S2",
+        anchored_sampling=partial(anchored_sampling, search=tried_anchored_pair, sampler=_own_trials)),
     _variant("blocks-of-tries", "draws the tries of a search in blocks, and counts by drawing", "O1 O2 O3",
         literal_oracle=partial(literal_oracle, search=drawn_at_once, pick=chosen, counts=tallied)),
     _variant("float32", "computes norms, laws, divergences and fits in float32",

@@ -75,6 +75,16 @@ def test_every_way_to_ask_walks_the_same_path(problem: TextProblem) -> None:
         assert found.responses.ids == (path.ids[position],)
 
 
+def test_the_anchor_of_a_prompt_is_always_the_same_text(problem: TextProblem) -> None:
+    oracle, prompt = at_prompt(problem)
+    anchor, drawn = oracle.anchor(prompt), oracle.sample(prompt, 24)
+    again, _ = at_prompt(problem, seed=3)
+    assert again.anchor(prompt).ids == anchor.ids == oracle.anchor(prompt).ids
+    assert np.array_equal(anchor.features, problem.features(prompt, list(map(str, anchor.ids))))
+    assert oracle.ledger == Ledger(samples=26)
+    assert again.sample(prompt, 24).ids == drawn.ids  # it takes nothing of the path
+
+
 def test_an_answer_does_not_depend_on_how_it_was_asked_for(problem: TextProblem) -> None:
     answers = []
     for pieces in ((24,), (1,) * 24, (5, 19)):
@@ -85,7 +95,13 @@ def test_an_answer_does_not_depend_on_how_it_was_asked_for(problem: TextProblem)
 
 
 @pytest.mark.parametrize(
-    "rule", [PAIRS, RejectionRule(LinearScore(np.array([0.3, -0.2, 0.1, 0.4])), 1.0)], ids=["pair", "trial"]
+    "rule",
+    [
+        PAIRS,
+        UncertainPairRule(EYE, 0.55, np.array([0.1, 0.0, -0.1, 0.0])),
+        RejectionRule(LinearScore(np.array([0.3, -0.2, 0.1, 0.4])), 1.0),
+    ],
+    ids=["pair", "anchor", "trial"],
 )
 def test_drawing_until_stops_where_the_path_says_and_takes_no_more_of_it(problem: TextProblem, rule: Rule) -> None:
     cost = rule.samples_per_try
@@ -99,8 +115,8 @@ def test_drawing_until_stops_where_the_path_says_and_takes_no_more_of_it(problem
         end = position + cost * found.tries
         assert found.responses.ids == path.ids[end - cost : end]
         if isinstance(rule, UncertainPairRule):
-            steps = np.array(path.features[position:end:2]) - path.features[position + 1 : end : 2]
-            uncertain = np.linalg.norm(steps, axis=1) > rule.nu
+            seconds = path.features[position + 1 : end : 2] if rule.anchor is None else rule.anchor
+            uncertain = np.linalg.norm(path.features[position:end:cost] - seconds, axis=1) > rule.nu
             assert uncertain.tolist() == [False] * (found.tries - 1) + [True]
         all_tries.append(found.tries)
         position = end
