@@ -170,7 +170,7 @@ GROUPED = {"problem": GROUPS, "nu": 8.0**-0.5, "ridge": 3.0}
 # The norm of their pair is 1 at first, and 0.71 once it is in the spanner: nu is between, far from both. Which of both
 # responses a call draws depends on its uniform numbers: a small one accepts either, and most others the rare one alone.
 PREFERRED = {
-    "problem": problem_of([[[-0.5], [0.5]]], [1.0], base=[[0.8, 0.2]], beta=1.0 / math.log(20.0), noise=0.0),
+    "problem": problem_of([[[-0.5], [0.5]]], [1.0], base=[[0.8, 0.2]], beta=1.0 / math.log(8.0), noise=0.0),
     "nu": 0.84,
     "ridge": 1.0,
 }

@@ -15,8 +15,7 @@ from spanver.verification.selection import make_check
 from spanver.zoo.catalogue import mutant
 
 pair_laws, exploration = (import_module(f"spanver.properties.{each}") for each in ("pair_laws", "test_exploration_law"))
-# The shared randomness shows at 55 of 64 seeds that were tried: it is no named mistake, which quick would have to see.
-quick = partial(make_check, guarantees=("R3",), profile="quick", alpha=1e-6, seed=2)
+quick = partial(make_check, guarantees=("R3",), profile="quick", alpha=1e-6, seed=0)
 
 
 def test_the_event_that_is_told_carries_the_evidence() -> None:
