@@ -46,7 +46,8 @@ SamplerOption: TypeAlias = Annotated[
 KindOption: TypeAlias = Annotated[
     str,
     Option(
-        "--settings", help="practical; derived: proved, far too many rounds to run; or paper: the paper's, still more."
+        "--settings",
+        help="practical; derived: proved, far too many samples to run; or paper: the paper's, with still more samples.",
     ),
 ]
 EpsOption: TypeAlias = Annotated[float, Option(help="Accuracy that settings of the theory are for.")]

@@ -311,9 +311,9 @@ GUARANTEES = (
         "+ 2 R_max P_x(p_Sigma(x) > eps). Sharper, and ours: psi(b)/beta E_{pi_t}[(f_t-f*)^2 1_covered] + R_max E_x "
         "min(1, e^b C(pi*|x) p_Sigma(x)).",
         GIVEN, "FMR25 Lemma G.7, p. 47; the sharper form is ours", PAPER, spanner_regret, given="E2"),
-    Guarantee("P1", GROUP, "the fit from preferences is optimal on the ball",
+    Guarantee("P1", GROUP, "the fit from preferences is optimal",
         "SpannerSampling from preferences asks one label about a pair, and theta_t minimises sum -log sigma(<theta, "
-        "phi(x,y+) - phi(x,y-)>) over all labels so far on the ball: its KKT conditions hold. The paper promises the "
+        "phi(x,y+) - phi(x,y-)>) over all labels so far on Theta: its KKT conditions hold. The paper promises the "
         "guarantees of A2, with T_data up to a factor exp(R_max).",
         EXACT, "FMR25 Section B.1, p. 28", PAPER),
     Guarantee("P2", GROUP, "anchor responses",

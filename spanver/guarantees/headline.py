@@ -150,8 +150,8 @@ def needle_least_samples(responses: int, coverage: float, beta: float, dimension
     """Return the samples that T1 demands of a learner with fewer than `|Y|/8` rewards, on the sphere `[ours]`.
 
     For a gap of at most 1/4 with probability 3/4 it takes `c_0 min{exp(beta^2 d/2), exp(1/(2 beta)), C*}` samples, with
-    `c_0 = (1/4 - (|Y|/8)/(|Y|-1))/(1 + e)`, from .0294 at `|Y| = 9` to .0336. FMR25 Theorem 2.1 states no constant;
-    this is that of its proof.
+    `c_0 = (1/4 - (|Y|/8)/(|Y|-1))/(1 + e)`, from .0294 at `|Y| = 9` to .0336, if the output of the learner makes no
+    query. FMR25 Theorem 2.1 states no constant; this is that of its proof.
 
     Parameters
     ----------
@@ -330,8 +330,8 @@ GUARANTEES = (
     Guarantee("T1", GROUP, "coverage is necessary",
         "On the needle family E pi_hat(y*) <= (m+1)/(|Y|-1) + n p for m rewards and n samples (those of one output "
         "included), while success needs E pi_hat(y*) >= (1-delta)(J* - eps). p is the chance that a sample is y*: 1/C, "
-        "or E g(X_1) for the strong oracle. So T_data >= |Y|/8 or T_comp >= .0294 min{exp(beta^2 d/2), exp(1/(2 "
-        "beta)), C*}. Learners that enumerate are outside it.",
+        "or E g(X_1) for the strong oracle. If the output makes no query, T_data >= |Y|/8 or T_comp >= .0294 "
+        "min{exp(beta^2 d/2), exp(1/(2 beta)), C*}. Learners that enumerate are outside it.",
         STATISTICAL, "FMR25 Theorem 2.1, p. 7, with explicit chances, on the sphere and for signs", OURS,
         needle_output_ceiling, cost=Cost.RUN),
     Guarantee("T2", GROUP, "SpannerSampling is efficient",
