@@ -32,7 +32,8 @@ from spanver.guarantees.sampler import sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.oracles.prefix import prefix_oracle
-from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.problems.layered import soft_q
+from spanver.problems.tokens import TokenProblem
 from spanver.strategies import token_problems
 from spanver.subjects.results import MultiTurnResult
 from spanver.values import FloatArray

@@ -34,8 +34,9 @@ from spanver.guarantees.parameters import derived_parameters
 from spanver.guarantees.sampler import sampler_trials
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.policies import LinearSoftmax
+from spanver.problems.layered import soft_q
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.problems.tokens import TokenProblem
 
 Array = NDArray[np.float64]
 Case = dict[str, Any]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spanver.learners.least_squares import fit_on
-from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.problems.layered import soft_q
+from spanver.problems.tokens import TokenProblem
 from spanver.validation import require
 from spanver.values import FloatArray
 

@@ -4,7 +4,8 @@ A `TokenProblem` has `H` layers. Layer `h` lists all prefixes `s = (x, a_1..a_{h
 read as a number in base A)`; complete sequences are numbered the same way. It is checked once, when it is made, and is
 read-only from then on; tokens of base probability 0 are legal everywhere.
 
-`sequence_view` is the same problem for learners that see whole sequences as responses.
+`sequence_view` is the same problem for learners that see whole sequences as responses, and `as_mdp` as a `LayeredMDP`
+for learners that see states.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from spanver.kernels import log_normaliser
-from spanver.parameter_sets import Ball, Box, Shape, require_inside
+from spanver.parameter_sets import Ball, Box, Shape
+from spanver.problems.layered import LayeredMDP, require_realizable, soft_q_by
 from spanver.problems.tabular import TabularProblem
 from spanver.validation import frozen, require, to_array
 from spanver.values import FloatArray
@@ -124,21 +125,11 @@ class TokenProblem:
         self._set(features=tuple(table.features[end - len(base) : end] for base, end in zip(bases, ends, strict=True)))
         if self.theta_star is not None:
             self._set(theta_star=frozen(to_array("theta_star", self.theta_star, (horizon, dimension))))
-            self._check_realizable()
+            require_realizable(self, self.features, self.theta_star, self.shape(self.radius))
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
-
-    def _check_realizable(self) -> None:
-        assert self.theta_star is not None
-        allowed = "parameters that give every difference of Q* at one prefix"
-        scale = max(1.0, float(np.abs(self.reward).max()))
-        for layer, (q, features, theta) in enumerate(zip(soft_q(self), self.features, self.theta_star, strict=True)):
-            require_inside("theta_star", theta, self.shape(self.radius))
-            residual = float(np.ptp(q - features @ theta, axis=1).max())
-            off = f"{residual:.3g} off some difference in layer {layer + 1}"
-            require(residual <= 1e-9 * scale, "theta_star", off, allowed)
 
     @property
     def horizon(self) -> int:
@@ -160,6 +151,28 @@ class TokenProblem:
         """Dimension `d` of the features of a layer."""
         return self.table.dimension
 
+    @property
+    def initial_law(self) -> FloatArray:
+        """Law of the prompts, as of `Layered`."""
+        return self.prompt_law
+
+    @property
+    def rewards(self) -> tuple[FloatArray, ...]:
+        """Rewards of every layer, as of `Layered`: those of complete sequences in the last, 0 before."""
+        return _at_the_end(self.log_base, self.reward)
+
+    def expected(self, layer: int, values: FloatArray) -> FloatArray:
+        """As of `Layered`: the next state is certain."""
+        return values.reshape(self.log_base[layer].shape)
+
+    def largest(self, layer: int, values: FloatArray) -> FloatArray:
+        """As of `Layered`."""
+        return self.expected(layer, values)
+
+    def reached(self, layer: int, masses: FloatArray) -> FloatArray:
+        """As of `Layered`: row `s A + a` of the next layer is the prefix `s a`."""
+        return masses.reshape(len(self.log_base[layer + 1]))
+
     def row(self, prompt: int, tokens: Sequence[int]) -> int:
         """Row of a prefix in its layer; of a complete sequence, its place among all of all prompts."""
         row = prompt
@@ -168,18 +181,10 @@ class TokenProblem:
         return row
 
 
-def soft_q(problem: TokenProblem) -> tuple[FloatArray, ...]:
-    """Optimal token values: `Q_H = r*`, `Q_{h-1}(s', a') = V_h(s' a') = beta log E_{pi_ref,h} exp(Q_h/beta)` (A4).
-
-    Returns
-    -------
-    tuple of H arrays, of shapes (X A^{h-1}, A)
-    """
-    return soft_q_of(problem.log_base, problem.reward, problem.beta)
-
-
 def soft_q_of(log_base: Sequence[FloatArray], reward: FloatArray, beta: float) -> tuple[FloatArray, ...]:
     """Optimal token values of tables: what `soft_q` computes, of anything that has layers, rewards and `beta`.
+
+    `Q_H = r*`, `Q_{h-1}(s', a') = V_h(s' a') = beta log E_{pi_ref,h} exp(Q_h/beta)` (A4).
 
     Parameters
     ----------
@@ -188,11 +193,15 @@ def soft_q_of(log_base: Sequence[FloatArray], reward: FloatArray, beta: float) -
     beta : float
     """
     vocabulary_size = log_base[0].shape[1]
-    layers = [reward.reshape(-1, vocabulary_size)]
-    for base in reversed(log_base[1:]):
-        value: FloatArray = beta * log_normaliser(base, layers[-1], beta)
-        layers.append(value.reshape(-1, vocabulary_size))
-    return tuple(reversed(layers))
+    return soft_q_by(
+        lambda _, values: values.reshape(-1, vocabulary_size), log_base, _at_the_end(log_base, reward), beta
+    )
+
+
+def _at_the_end(log_base: Sequence[FloatArray], reward: FloatArray) -> tuple[FloatArray, ...]:
+    """Rewards of every layer: those of complete sequences in the last, 0 before."""
+    nothing = np.zeros(())
+    return (*(np.broadcast_to(nothing, base.shape) for base in log_base[:-1]), reward.reshape(log_base[-1].shape))
 
 
 def log_sequence_law(laws: Sequence[FloatArray]) -> FloatArray:
@@ -244,5 +253,39 @@ def sequence_view(problem: TokenProblem) -> TabularProblem:
         theta_star=theta,
         shape=Box if problem.shape is Box else Ball,
         name=f"sequences of {problem.name}",
+        parameters=problem.parameters,
+    )
+
+
+def as_mdp(problem: TokenProblem, *, anchor: int = 0) -> LayeredMDP:
+    """The problem with prefixes as states and tokens as actions: the token-level process of FMR25, p. 73.
+
+    Parameters
+    ----------
+    problem : TokenProblem
+    anchor : int
+        As of `LayeredMDP`. Token 0 is the likeliest word in `text_token_problem`.
+    """
+    horizon, vocabulary_size = problem.horizon, problem.vocabulary_size
+    rows = [len(base) for base in problem.log_base]
+    following = [np.arange(size * vocabulary_size).reshape(size, vocabulary_size, 1) for size in rows[:-1]]
+    lows = [np.zeros(size) for size in rows[:-1]]
+    return LayeredMDP(
+        initial_law=problem.prompt_law,
+        successors=following,
+        transitions=[np.ones(states.shape) for states in following],
+        log_base=problem.log_base,
+        features=problem.features,
+        rewards=problem.rewards,
+        beta=problem.beta,
+        radius=problem.radius,
+        reward_range=problem.reward_range,
+        reward_low=[*lows, problem.reward_low.repeat(vocabulary_size ** (horizon - 1))],
+        rewarded=[*(False for _ in lows), True],
+        noise=problem.noise,
+        anchor=anchor,
+        theta_star=problem.theta_star,
+        shape=problem.shape,
+        name=problem.name,
         parameters=problem.parameters,
     )

@@ -13,7 +13,8 @@ from spanver.errors import ArgumentError
 from spanver.exact.realizability import realizability
 from spanver.parameter_sets import Box
 from spanver.problems.families.tokens import token_problem
-from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.problems.layered import soft_q
+from spanver.problems.tokens import TokenProblem
 from spanver.values import FloatArray
 
 

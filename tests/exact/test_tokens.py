@@ -23,7 +23,8 @@ from spanver.errors import ArgumentError
 from spanver.exact import tabular as exact
 from spanver.exact import tokens as exact_tokens
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax
-from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view, soft_q
+from spanver.problems.layered import soft_q
+from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view
 
 CASES = [
     {"seed": seed, "horizon": horizon, "vocabulary_size": vocabulary_size, "zeros": zeros, "prompts": prompts}

@@ -24,7 +24,8 @@ from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.parameter_sets import Ball, Box, Shape
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families.tokens import token_problem
-from spanver.problems.tokens import TokenProblem, soft_q
+from spanver.problems.layered import soft_q
+from spanver.problems.tokens import TokenProblem
 from spanver.runs.settings import settings_for
 from spanver.values import Prefix, Response, Responses, Rule, SearchResult, UncertainPairRule
 

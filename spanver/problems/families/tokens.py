@@ -28,7 +28,8 @@ def token_problem(
 ) -> TokenProblem:
     """The family `tokens` (T5, `[ours]`): at every prefix one of two tokens is right, and earns the same.
 
-    `C_cond = 2/(1 + e^{-kappa})` at every prefix, and `C(pi*) = C_cond^H` exactly.
+    `C_cond = 2/(1 + e^{-kappa})` at every prefix, and `C(pi*) = C_cond^H` exactly. `V*` is the same at all prefixes of
+    a layer, so that the family cannot tell whether values are learned from later policies at all; `forks` can.
 
     Parameters
     ----------

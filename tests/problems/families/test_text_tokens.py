@@ -27,7 +27,8 @@ from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sampl
 from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
-from spanver.problems.tokens import TokenProblem, log_sequence_law, soft_q
+from spanver.problems.layered import soft_q
+from spanver.problems.tokens import TokenProblem, log_sequence_law
 from spanver.runs.settings import settings_for
 from spanver.values import Prefix
 

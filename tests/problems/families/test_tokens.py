@@ -12,7 +12,7 @@ from token_tables import sequences
 from spanver.errors import ArgumentError
 from spanver.exact import tokens as exact_tokens
 from spanver.problems.families.tokens import token_problem
-from spanver.problems.tokens import soft_q
+from spanver.problems.layered import soft_q
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5, 12])
