@@ -65,7 +65,11 @@ def accepted(rule: RejectionRule, beta: float, features: FloatArray, streams: Pr
     -------
     array of int, shape (0,) or (1,)
     """
-    log_acceptance = rule.score.of(features) / beta - rule.log_threshold
-    first = np.flatnonzero(np.log1p(-streams.acceptance.peek(len(features))) <= log_acceptance)[:1]
-    streams.acceptance.take(int(first[0]) + 1 if len(first) > 0 else len(features))
+    return accepted_tries(rule.score.of(features) / beta - rule.log_threshold, streams)
+
+
+def accepted_tries(log_acceptance: FloatArray, streams: PromptStreams) -> IntArray:
+    """Position of the first of trials, with these log probabilities of acceptance, shape (n,), that is accepted."""
+    first = np.flatnonzero(np.log1p(-streams.acceptance.peek(len(log_acceptance))) <= log_acceptance)[:1]
+    streams.acceptance.take(int(first[0]) + 1 if len(first) > 0 else len(log_acceptance))
     return first
