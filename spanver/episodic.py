@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from spanver.kernels import truncated_scores
 from spanver.parameter_sets import Shape
 from spanver.validation import freeze, require, require_count, require_positive, to_array
 from spanver.values import FloatArray, IntArray
@@ -202,9 +203,8 @@ class AnchoredScore:
 
     def of(self, rows: IntArray, features: FloatArray) -> FloatArray:
         """Scores of actions, shape (m,), of the states at these positions (m,) and of these features (m, d)."""
-        relative = features - self.anchors[rows]
-        squares = np.einsum("id,id->i", relative @ self.precision, relative)
-        return np.where(squares <= self.nu**2, relative @ self.theta, 0.0)
+        scores: FloatArray = truncated_scores(features, self.anchors[rows], self.theta, self.precision, self.nu)
+        return scores
 
 
 class EpisodicOracle(Protocol):

@@ -201,6 +201,30 @@ class TokenPolicy:
         require(len(self.layers) > 0, "layers", self.layers, "at least one")
 
 
+@dataclass(frozen=True, eq=False)
+class AnchoredPolicy:
+    """A policy of layers with scores relative to an anchor action, as MTSS returns (FMR25, Algorithm 4, p. 77).
+
+    Its exact law on a process of layers is `spanver.exact.tokens.log_anchored_law`.
+
+    Attributes
+    ----------
+    layers : tuple of H TruncatedSoftmax
+        Parameters of each layer.
+    fresh : bool
+        Whether the anchor is drawn of the base policy in every state, and the law a mixture over it. `[ours]`
+    anchor : int
+        The anchor action; not used where it is fresh.
+    """
+
+    layers: tuple[TruncatedSoftmax, ...]
+    fresh: bool
+    anchor: int
+
+    def __post_init__(self) -> None:
+        require(len(self.layers) > 0, "layers", self.layers, "at least one")
+
+
 def sample_sequence(
     policy: TokenPolicy,
     oracle: PrefixOracle,

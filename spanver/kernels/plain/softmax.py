@@ -35,9 +35,9 @@ def truncated_scores(features: Array, anchor: Array, theta: Array, precision: Ar
 
     Parameters
     ----------
-    features : array, shape (n, d)
-    anchor : array, shape (d,)
-        Features of the second response `y'`.
+    features : array, shape (..., d)
+    anchor : array, shape (d,), or one that broadcasts with `features`
+        Features of the second response `y'`, or of that of each response.
     theta : array, shape (d,)
     precision : array, shape (d, d)
         `Sigma_span^-1`.
@@ -45,7 +45,7 @@ def truncated_scores(features: Array, anchor: Array, theta: Array, precision: Ar
 
     Returns
     -------
-    array, shape (n,)
+    array, shape (...)
     """
     xp = array_namespace(features, anchor, theta, precision)
     relative = features - anchor

@@ -1,0 +1,494 @@
+"""MTSS, exploration layer by layer with anchors, core-sets and resets (FMR25, Algorithms 4 to 6, pp. 77-81).
+
+An iteration fits a parameter of every layer, last layer first, to differences of rollout returns between each pair of
+its core-set and the anchor action; then it searches with the policy of these parameters, from every pair of every
+earlier core-set, for the state and action of each layer whose features the core-set covers least, and adds it. The
+policy returned is that of an iteration whose search found nothing uncertain, or the base policy if there was none.
+
+What is left out of the print, or added to it, is an option of `MTSSSettings` that is marked `[ours]`. All rollouts of
+one kind move together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+
+from spanver.episodic import AnchoredScore, EpisodicLedger, EpisodicOracle, States
+from spanver.learners.least_squares import fit_on
+from spanver.learners.softmax_sampler import sampler_trials
+from spanver.policies import AnchoredPolicy, TruncatedSoftmax
+from spanver.validation import require_at_least, require_count, require_one_of, require_positive, require_probability
+from spanver.values import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class MTSSSettings:
+    """Every parameter of MTSS, and what of it is as printed. The defaults of options are.
+
+    Attributes
+    ----------
+    iterations : int
+        `T_prompt`, at most.
+    regression_rollouts : int
+        `N_reg`, from each pair of a core-set and from its anchor.
+    span_rollouts : int
+        `N_span`, from each pair of a core-set.
+    base_draws : int
+        `Nbar_span`, draws of the base policy in each state that a search ends in; 0 for none.
+    multiplier, failure : float
+        `M_rej` and `delta_rej` of the sampler.
+    ridge : float
+        `lambda`.
+    nu : float
+        Elliptic norm up to which a score counts.
+    threshold : float
+        Line 12: an iteration is certain if no squared norm that its search found is above `threshold nu^2`.
+    stop : {"last", "first"}
+        Return the policy of the last certain iteration, or stop at the first: Lemma M.1 is about any.
+    reward_draws : {"every", "once"}
+        Whether the rewards of a pair's own layer are drawn in every rollout, or once before all, as line 5 of
+        Algorithm 5 is printed; then their noise does not average.
+    refit : {"always", "when_certain"}
+        `[ours]` Fit in every iteration, or only after a search that found nothing uncertain: then what it is certain of
+        is searched again with the new parameters. Pairs that are not above the threshold are not added then.
+    add : {"largest", "pool"}
+        `[ours]` Add the pair that a search found least certain, or go on until all that it met are below the threshold.
+    search : {"separate", "shared"}
+        `[ours]` Rollouts of its own for every layer, or rollouts to the last layer that serve every layer they pass.
+    anchor : {"fixed", "fresh"}
+        `[ours]` The anchor of the problem, or a draw of the base policy in every state (Remark J.4, p. 82).
+    initial_rollouts : int or None
+        `[ours]` Rollouts of a search from the first state, which is in no core-set; None for `N_span`.
+    anchor_rollouts : bool
+        `[ours]` Whether rollouts are drawn for the anchor's own pairs. Their feature is 0, so that no fit depends on
+        them.
+    """
+
+    iterations: int
+    regression_rollouts: int
+    span_rollouts: int
+    base_draws: int
+    multiplier: float
+    failure: float
+    ridge: float
+    nu: float
+    threshold: float = 0.25
+    stop: Literal["last", "first"] = "last"
+    reward_draws: Literal["every", "once"] = "every"
+    refit: Literal["always", "when_certain"] = "always"
+    add: Literal["largest", "pool"] = "largest"
+    search: Literal["separate", "shared"] = "separate"
+    anchor: Literal["fixed", "fresh"] = "fixed"
+    initial_rollouts: int | None = None
+    anchor_rollouts: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "regression_rollouts", "span_rollouts"):
+            require_count(name, getattr(self, name))
+        require_count("base_draws", self.base_draws, least=0)
+        if self.initial_rollouts is not None:
+            require_count("initial_rollouts", self.initial_rollouts)
+        require_at_least("multiplier", self.multiplier, 1.0)
+        require_probability("failure", self.failure)
+        for name in ("ridge", "nu", "threshold"):
+            require_positive(name, getattr(self, name))
+        for name, allowed in (
+            ("stop", ("last", "first")),
+            ("reward_draws", ("every", "once")),
+            ("refit", ("always", "when_certain")),
+            ("add", ("largest", "pool")),
+            ("search", ("separate", "shared")),
+            ("anchor", ("fixed", "fresh")),
+            ("anchor_rollouts", (True, False)),
+        ):
+            require_one_of(name, getattr(self, name), allowed)
+
+    @property
+    def tolerance(self) -> float:
+        """Squared norm above which a pair is uncertain."""
+        return self.threshold * self.nu**2
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """States of one layer with an action and an anchor each: a core-set, or what a search met.
+
+    Attributes
+    ----------
+    states, actions, anchors : array of int, shape (n,)
+    vectors : array, shape (n, d)
+        `phi(x, a) - phi(x, anchor)`.
+    """
+
+    states: IntArray
+    actions: IntArray
+    anchors: IntArray
+    vectors: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def __getitem__(self, rows: IntArray) -> Pairs:
+        return Pairs(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+
+def no_pairs(dimension: int) -> Pairs:
+    """An empty core-set."""
+    nothing = np.empty(0, dtype=np.int64)
+    return Pairs(nothing, nothing, nothing, np.empty((0, dimension)))
+
+
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """All pairs of several lists, of which there is at least one."""
+    return Pairs(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Pairs)))
+
+
+def squared_norms(pairs: Pairs, precision: FloatArray) -> FloatArray:
+    """`||v||^2_{Sigma^-1}` of every pair, shape (n,)."""
+    norms: FloatArray = np.einsum("id,id->i", pairs.vectors @ precision, pairs.vectors)
+    return norms
+
+
+@dataclass(frozen=True, eq=False)
+class Actions:
+    """Actions of a policy in a batch of states.
+
+    Attributes
+    ----------
+    actions, anchors : array of int, shape (n,)
+    vectors : array, shape (n, d)
+        `phi(x, a) - phi(x, anchor)`.
+    log_ratios : array, shape (n,)
+        Estimates of `log(pi(a|x)/pi_ref(a|x))`, given the anchor.
+    anchor_features : array, shape (n, d)
+    """
+
+    actions: IntArray
+    anchors: IntArray
+    vectors: FloatArray
+    log_ratios: FloatArray
+    anchor_features: FloatArray
+
+
+def softmax_actions(
+    oracle: EpisodicOracle, states: States, policy: TruncatedSoftmax, settings: MTSSSettings
+) -> Actions:
+    """Draw an action in every state of a batch, with its density ratio: Algorithm 2 in each (FMR25, p. 37).
+
+    The ratio is `w(a)/Z` with the mean weight `Z` of the pilot of the same draw (R8).
+    """
+    if settings.anchor == "fixed":
+        anchors = np.full(len(states), oracle.anchor)
+        anchor_features = oracle.feature(states, anchors)
+    else:
+        drawn = oracle.sample(states, 1)
+        anchors, anchor_features = drawn.actions[:, 0], drawn.features[:, 0]
+    score = AnchoredScore(policy.theta, policy.precision, policy.nu, anchor_features)
+    trials = sampler_trials(settings.multiplier, settings.failure)
+    pilot = oracle.sample_counts(states, trials)
+    exponents = np.log(pilot.counts) - math.log(trials) + score.of(pilot.rows, pilot.features) / oracle.beta
+    log_means = _log_sums(exponents, pilot.rows)
+    found = oracle.sample_until(states, score, math.log(settings.multiplier) + log_means, trials)
+    actions, features = found.actions.copy(), found.features.copy()
+    failed = np.flatnonzero(actions < 0)
+    if len(failed) > 0:
+        fallback = oracle.sample(States(states.layer, states.ids[failed], states.episodes), 1)
+        actions[failed], features[failed] = fallback.actions[:, 0], fallback.features[:, 0]
+    log_weights = score.of(np.arange(len(states)), features) / oracle.beta
+    return Actions(actions, anchors, features - anchor_features, log_weights - log_means, anchor_features)
+
+
+def _log_sums(exponents: FloatArray, rows: IntArray) -> FloatArray:
+    """`log sum exp` of the entries of each row; rows do not fall and leave out none."""
+    begins = np.flatnonzero(np.diff(rows, prepend=-1))
+    peaks = np.maximum.reduceat(exponents, begins) if len(begins) > 0 else np.empty(0)
+    sums = np.add.reduceat(np.exp(exponents - peaks[rows]), begins) if len(begins) > 0 else np.empty(0)
+    log_sums: FloatArray = peaks + np.log(sums)
+    return log_sums
+
+
+@dataclass(frozen=True, eq=False)
+class ValueFit:
+    """What FitValue returns.
+
+    Attributes
+    ----------
+    theta : array, shape (d,)
+    rolled : Pairs
+        Those of the core-set that rollouts were drawn for.
+    targets : array, shape (n,)
+        Mean difference of returns, between the action and the anchor of each.
+    """
+
+    theta: FloatArray
+    rolled: Pairs
+    targets: FloatArray
+
+
+def fit_value(
+    oracle: EpisodicOracle, layer: int, core: Pairs, policies: Sequence[TruncatedSoftmax], settings: MTSSSettings
+) -> ValueFit:
+    """FitValue of one layer (FMR25, Algorithm 5, p. 79).
+
+    Parameters
+    ----------
+    oracle : EpisodicOracle
+    layer : int
+        From 0.
+    core : Pairs
+        The core-set of the layer.
+    policies : sequence of TruncatedSoftmax
+        Of all layers; those of later ones are followed.
+    settings : MTSSSettings
+    """
+    rolled = core if settings.anchor_rollouts else core[np.flatnonzero(core.actions != core.anchors)]
+    if len(rolled) == 0:
+        return ValueFit(np.zeros(oracle.dimension), rolled, np.empty(0))
+    arms = [
+        _mean_returns(oracle, layer, rolled.states, arm, policies, settings) for arm in (rolled.actions, rolled.anchors)
+    ]
+    targets = arms[0] - arms[1]
+    # All pairs have equally many rollouts: the least squares of all of them are those of their means.
+    theta = fit_on(rolled.vectors, targets, oracle.shape(oracle.radius))
+    return ValueFit(theta, rolled, targets)
+
+
+def _mean_returns(
+    oracle: EpisodicOracle,
+    layer: int,
+    states: IntArray,
+    actions: IntArray,
+    policies: Sequence[TruncatedSoftmax],
+    settings: MTSSSettings,
+) -> FloatArray:
+    """Mean of `r_h + sum_{l>h} (r_l - beta log rho_l)` over rollouts from each state and action, shape (n,)."""
+    rollouts, rewarded = settings.regression_rollouts, oracle.rewarded
+    once = settings.reward_draws == "once" and rewarded[layer]
+    own = oracle.reward(States(layer, states, 0), actions) if once else np.zeros(len(states))
+    standing = oracle.reset(layer, states.repeat(rollouts))
+    chosen = actions.repeat(rollouts)
+    returns = oracle.reward(standing, chosen) if rewarded[layer] and not once else np.zeros(len(standing))
+    for later in range(layer + 1, oracle.horizon):
+        standing = oracle.step(standing, chosen)
+        drawn = softmax_actions(oracle, standing, policies[later], settings)
+        chosen = drawn.actions
+        returns = returns - oracle.beta * drawn.log_ratios
+        if rewarded[later]:
+            returns += oracle.reward(standing, chosen)
+    means: FloatArray = own + returns.reshape(len(states), rollouts).mean(axis=1)
+    return means
+
+
+def uncertain_state_action(
+    oracle: EpisodicOracle,
+    layers: Sequence[int],
+    cores: Sequence[Pairs],
+    policies: Sequence[TruncatedSoftmax],
+    settings: MTSSSettings,
+) -> dict[int, Pairs]:
+    """What the rollouts of UncertainStateAction meet (FMR25, Algorithm 6, p. 81); the algorithm returns the largest.
+
+    Parameters
+    ----------
+    oracle : EpisodicOracle
+    layers : sequence of int
+        Where candidates are taken from rollouts that go on to the last of them: one layer as printed, or all.
+    cores : sequence of Pairs
+        The core-sets of all layers.
+    policies : sequence of TruncatedSoftmax
+        Of all layers.
+    settings : MTSSSettings
+
+    Returns
+    -------
+    dict
+        Candidates of each of the layers, at least one.
+    """
+    met: dict[int, list[Pairs]] = {layer: [] for layer in layers}
+    last = max(layers)
+    for first in range(last + 1):
+        standing = _begun(oracle, first, cores, settings)
+        for layer in range(first, last + 1):
+            if len(standing) == 0:
+                break
+            drawn = softmax_actions(oracle, standing, policies[layer], settings)
+            if layer in met:
+                met[layer].extend(_candidates(oracle, standing, drawn, settings))
+            if layer < last:
+                standing = oracle.step(standing, drawn.actions)
+    return {layer: joined(parts) for layer, parts in met.items()}
+
+
+def _begun(oracle: EpisodicOracle, first: int, cores: Sequence[Pairs], settings: MTSSSettings) -> States:
+    """Episodes that stand in a layer: begun anew in the first, or one step after the core-set of the layer before."""
+    if first == 0:
+        initial = settings.initial_rollouts
+        return oracle.start(settings.span_rollouts if initial is None else initial)
+    core = cores[first - 1]
+    standing = oracle.reset(first - 1, core.states.repeat(settings.span_rollouts))
+    return oracle.step(standing, core.actions.repeat(settings.span_rollouts))
+
+
+def _candidates(oracle: EpisodicOracle, standing: States, drawn: Actions, settings: MTSSSettings) -> Iterator[Pairs]:
+    yield Pairs(standing.ids, drawn.actions, drawn.anchors, drawn.vectors)
+    if settings.base_draws > 0:
+        base = oracle.sample_counts(standing, settings.base_draws)
+        rows = base.rows
+        vectors = base.features - drawn.anchor_features[rows]
+        yield Pairs(standing.ids[rows], base.actions, drawn.anchors[rows], vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class Iteration:
+    """One iteration of MTSS.
+
+    Attributes
+    ----------
+    fitted : bool
+        Whether parameters were fitted in it, or kept.
+    thetas : array, shape (H, d)
+    sizes : array of int, shape (H,)
+        Of the core-sets of each layer that it was made with, anchors included: their first pairs.
+    largest : array, shape (H,)
+        Largest squared norm that its search found in each layer.
+    """
+
+    fitted: bool
+    thetas: FloatArray
+    sizes: IntArray
+    largest: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class MTSSRun:
+    """What MTSS returns.
+
+    Attributes
+    ----------
+    policy : AnchoredPolicy
+        That of the iteration `returned`.
+    certain : bool
+        Whether the search of that iteration found nothing uncertain. If not, none did, and the policy is `pi_ref`.
+    returned : int
+        `j`, from 1.
+    iterations : tuple of Iteration
+    cores : tuple of H Pairs
+        The core-sets in the end, each pair followed by its anchor's.
+    ledgers : mapping
+        What `fit` and `search` were charged.
+    settings : MTSSSettings
+    """
+
+    policy: AnchoredPolicy
+    certain: bool
+    returned: int
+    iterations: tuple[Iteration, ...]
+    cores: tuple[Pairs, ...]
+    ledgers: Mapping[str, EpisodicLedger]
+    settings: MTSSSettings
+
+
+def mtss(oracle: EpisodicOracle, *, settings: MTSSSettings) -> MTSSRun:
+    """MTSS (FMR25, Algorithm 4, p. 77); it has no randomness of its own.
+
+    Parameters
+    ----------
+    oracle : EpisodicOracle
+    settings : MTSSSettings
+
+    Raises
+    ------
+    BudgetExceededError
+        When the oracle's budget ends first.
+
+    Examples
+    --------
+    >>> from spanver.exact.tokens import log_anchored_law, token_gap
+    >>> from spanver.oracles.episodic import episodic_oracle
+    >>> from spanver.problems.families.mdp import mdp_problem
+    >>> problem = mdp_problem(noise=0.0)
+    >>> settings = MTSSSettings(
+    ...     iterations=40, regression_rollouts=64, span_rollouts=2, base_draws=4, multiplier=4.0, failure=0.1,
+    ...     ridge=0.3, nu=0.5, threshold=1.0, stop="first", initial_rollouts=64)
+    >>> run = mtss(episodic_oracle(problem, seed=1), settings=settings)
+    >>> run.certain, token_gap(problem, log_anchored_law(problem, run.policy)) < 0.005
+    (True, True)
+    """
+    horizon, dimension = oracle.horizon, oracle.dimension
+    cores = [no_pairs(dimension)] * horizon
+    thetas = np.zeros((horizon, dimension))
+    policies = _policies(thetas, cores, settings)
+    returned, result, certain = 1, policies, False
+    iterations: list[Iteration] = []
+    ledgers = {"fit": EpisodicLedger(), "search": EpisodicLedger()}
+    fits = settings.refit == "always"
+    for number in range(1, settings.iterations + 1):
+        before = oracle.ledger
+        policies = _policies(thetas, cores, settings)
+        if fits:
+            for layer in reversed(range(horizon)):
+                thetas[layer] = fit_value(oracle, layer, cores[layer], policies, settings).theta
+                policies[layer] = TruncatedSoftmax(thetas[layer], policies[layer].precision, settings.nu)
+        ledgers["fit"] += oracle.ledger - before
+        before = oracle.ledger
+        met = _search(oracle, cores, policies, settings)
+        ledgers["search"] += oracle.ledger - before
+        largest = np.array([squared_norms(met[k], policies[k].precision).max() for k in range(horizon)])
+        iterations.append(Iteration(fits, thetas.copy(), np.array(list(map(len, cores))), largest))
+        is_certain = bool(largest.max() <= settings.tolerance)
+        if is_certain and not fits:
+            fits = True  # what is certain of parameters fitted before has to be so of those fitted now
+            continue
+        if is_certain:
+            returned, result, certain = number, policies, True
+            if settings.stop == "first":
+                break
+        cores = [_grown(cores[k], met[k], policies[k].precision, settings) for k in range(horizon)]
+        fits = settings.refit == "always"
+    policy = AnchoredPolicy(tuple(result), settings.anchor == "fresh", oracle.anchor)
+    return MTSSRun(policy, certain, returned, tuple(iterations), tuple(cores), ledgers, settings)
+
+
+def _policies(thetas: FloatArray, cores: Sequence[Pairs], settings: MTSSSettings) -> list[TruncatedSoftmax]:
+    """Policies of all layers, with `Sigma_h = lambda I + sum v v^T` of the core-sets as they are."""
+    policies = []
+    for theta, core in zip(thetas, cores, strict=True):
+        sigma = settings.ridge * np.eye(len(theta)) + core.vectors.T @ core.vectors
+        precision = np.linalg.inv(sigma)
+        policies.append(TruncatedSoftmax(theta.copy(), (precision + precision.T) / 2.0, settings.nu))
+    return policies
+
+
+def _search(
+    oracle: EpisodicOracle, cores: Sequence[Pairs], policies: Sequence[TruncatedSoftmax], settings: MTSSSettings
+) -> dict[int, Pairs]:
+    """Candidates of every layer."""
+    if settings.search == "shared":
+        return uncertain_state_action(oracle, range(oracle.horizon), cores, policies, settings)
+    met: dict[int, Pairs] = {}
+    for layer in range(oracle.horizon):
+        met |= uncertain_state_action(oracle, [layer], cores, policies, settings)
+    return met
+
+
+def _grown(core: Pairs, met: Pairs, precision: FloatArray, settings: MTSSSettings) -> Pairs:
+    """The core-set with the least certain pairs that a search met, each followed by its anchor's pair."""
+    added, anyway = [core], settings.refit == "always"
+    while True:
+        norms = squared_norms(met, precision)
+        row = int(np.argmax(norms))
+        if norms[row] <= settings.tolerance and not anyway:
+            break
+        pair = met[np.array([row])]
+        added += [pair, Pairs(pair.states, pair.anchors, pair.anchors, np.zeros_like(pair.vectors))]
+        if settings.add == "largest":
+            break
+        anyway = False
+        image = precision @ pair.vectors[0]  # Sherman and Morrison
+        precision = precision - np.outer(image, image) / (1.0 + float(pair.vectors[0] @ image))
+    return joined(added)

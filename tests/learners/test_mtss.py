@@ -1,0 +1,439 @@
+"""MTSS: its parts have the laws and means of FMR25's Algorithms 2, 5 and 6, its run has the form of Algorithm 4."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pytest
+from laws import assert_law
+from layered_tables import random_mdp
+from token_tables import random_tokens
+
+from spanver.episodic import EpisodicBudget, EpisodicLedger, States
+from spanver.errors import ArgumentError, BudgetExceededError
+from spanver.exact.samplers import every_pilot, law_given_pilot, log_pilot_means
+from spanver.exact.tokens import log_anchored_law, log_token_law, policy_q, token_gap
+from spanver.learners.mtss import (
+    MTSSRun,
+    MTSSSettings,
+    Pairs,
+    fit_value,
+    mtss,
+    no_pairs,
+    softmax_actions,
+    squared_norms,
+    uncertain_state_action,
+)
+from spanver.learners.softmax_sampler import sampler_trials
+from spanver.oracles.episodic import episodic_oracle
+from spanver.policies import AnchoredPolicy, TokenPolicy, TruncatedSoftmax
+from spanver.problems.families.auto import auto_problem
+from spanver.problems.families.forks import forks_problem
+from spanver.problems.families.mdp import mdp_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.layered import LayeredMDP, soft_q
+from spanver.problems.tokens import as_mdp
+from spanver.values import FloatArray
+
+PRINTED = MTSSSettings(
+    iterations=6,
+    regression_rollouts=8,
+    span_rollouts=2,
+    base_draws=3,
+    multiplier=3.0,
+    failure=0.2,
+    ridge=0.3,
+    nu=0.5,
+    threshold=1.0,
+)
+OURS = dataclasses.replace(
+    PRINTED,
+    iterations=200,
+    regression_rollouts=16,
+    base_draws=4,
+    failure=0.1,
+    stop="first",
+    refit="when_certain",
+    add="pool",
+    search="shared",
+    initial_rollouts=64,
+    anchor_rollouts=False,
+)
+EXACT_PILOTS = 2.0**50  # draws of a pilot, so many that its mean is exact to 1e-6
+COVERED = 1e-9 * np.eye(4)  # a precision at which everything is covered
+
+
+def problem_of(name: str, horizon: int, **changes: Any) -> LayeredMDP:
+    if name == "mdp":
+        return mdp_problem(0, horizon=horizon, **changes)
+    families: dict[str, Any] = {"tokens": token_problem, "forks": forks_problem, "auto": auto_problem}
+    return as_mdp(families[name](0, horizon=horizon, **changes))
+
+
+def share_of_base_gap(problem: LayeredMDP, run: MTSSRun) -> float:
+    return token_gap(problem, log_anchored_law(problem, run.policy)) / token_gap(problem, problem.log_base)
+
+
+@pytest.mark.parametrize("literal", [False, True], ids=["counted", "literal"])
+def test_an_action_and_its_ratio_have_the_joint_law_of_algorithm_2(literal: bool) -> None:
+    problem = random_mdp(4, horizon=1, actions=3, states=1)
+    oracle = episodic_oracle(problem, seed=1, literal=literal)
+    policy = TruncatedSoftmax(np.array([0.5, -0.4, 0.6]), np.diag([1.0, 4.0, 2.0]), 1.2)
+    settings = dataclasses.replace(PRINTED, multiplier=1.0, failure=0.9)
+    trials = sampler_trials(1.0, 0.9)
+    base, phi = np.exp(problem.log_base[0][0]), problem.features[0][0]
+    v = phi - phi[problem.anchor]
+    covered = np.einsum("ad,de,ae->a", v, policy.precision, v) <= policy.nu**2
+    assert 1 < covered.sum() < 3
+    exponents = np.where(covered, v @ policy.theta, 0.0) / problem.beta
+    pilots, probabilities = every_pilot(base, trials)
+    laws, _, _ = law_given_pilot(base, exponents, pilots, 1.0)
+    ratios = exponents - log_pilot_means(exponents, pilots)
+    law: dict[Hashable, float] = {}
+    for pilot in range(len(pilots)):
+        for action in range(3):
+            key = (action, round(float(ratios[pilot, action]), 9))
+            law[key] = law.get(key, 0.0) + float(probabilities[pilot] * laws[pilot, action])
+    drawn = softmax_actions(oracle, oracle.start(16000), policy, settings)
+    pairs = zip(drawn.actions.tolist(), np.round(drawn.log_ratios, 9).tolist(), strict=True)
+    assert_law(Counter[Hashable](pairs), law)
+    assert (drawn.vectors == v[drawn.actions]).all()
+    assert oracle.ledger.features == 16000
+    assert 16000 * trials < oracle.ledger.samples <= 16000 * (2 * trials + 1)
+
+
+def test_a_fresh_anchor_is_drawn_of_the_base_policy_in_every_state() -> None:
+    problem = random_mdp(4, horizon=1, actions=3, states=1)
+    oracle = episodic_oracle(problem, seed=1)
+    policy = TruncatedSoftmax(np.array([0.5, -0.4, 0.6]), np.diag([1.0, 4.0, 2.0]), 1.2)
+    settings = dataclasses.replace(PRINTED, anchor="fresh", multiplier=64.0)
+    drawn = softmax_actions(oracle, oracle.start(16000), policy, settings)
+    base, phi = np.exp(problem.log_base[0][0]), problem.features[0][0]
+    assert_law(Counter(drawn.anchors.tolist()), dict(enumerate(base.tolist())))
+    assert (drawn.vectors == phi[drawn.actions] - phi[drawn.anchors]).all()
+    law = np.exp(log_anchored_law(problem, AnchoredPolicy((policy,), True, 0))[0][0])
+    assert_law(Counter(drawn.actions.tolist()), dict(enumerate(law.tolist())))
+    assert oracle.ledger.features == 0
+    expected = log_token_law(problem, TokenPolicy((policy,)))[0]
+    assert (np.exp(expected) == np.exp(log_anchored_law(problem, AnchoredPolicy((policy,), True, 0))[0])).all()
+
+
+def all_pairs(problem: LayeredMDP, layer: int) -> Pairs:
+    """Every state that was reached with every action, relative to the anchor."""
+    states, actions = (each.reshape(-1) for each in np.indices(problem.log_base[layer].shape))
+    phi = problem.features[layer]
+    anchors = np.full(len(states), problem.anchor)
+    return Pairs(states, actions, anchors, phi[states, actions] - phi[states, anchors])
+
+
+def an_oracle_that_showed_all(problem: LayeredMDP) -> Any:
+    """An oracle that handed out every state of a token problem."""
+    oracle = episodic_oracle(problem, seed=3)
+    states = oracle.start(1)
+    for _ in range(problem.horizon - 1):
+        both = [
+            oracle.step(oracle.reset(states.layer, states.ids), np.full(len(states), action)) for action in range(2)
+        ]
+        states = States(both[0].layer, np.concatenate([each.ids for each in both]), 0)
+    return oracle
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_with_the_true_parameters_every_return_is_the_optimal_value(layer: int) -> None:
+    problem = problem_of("forks", 3)
+    assert problem.theta_star is not None
+    policies = [TruncatedSoftmax(theta, COVERED, 1.0) for theta in problem.theta_star]
+    settings = dataclasses.replace(PRINTED, multiplier=EXACT_PILOTS, regression_rollouts=2)
+    fit = fit_value(an_oracle_that_showed_all(problem), layer, all_pairs(problem, layer), policies, settings)
+    q = soft_q(problem)[layer]
+    expected = (q - q[:, problem.anchor, None]).reshape(-1)
+    assert fit.targets == pytest.approx(expected, abs=1e-5)
+    assert fit.rolled.vectors @ fit.theta == pytest.approx(expected, abs=1e-4)
+    assert fit.targets[fit.rolled.actions == problem.anchor] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_targets_are_means_of_the_policy_that_is_followed_and_not_of_the_base_policy() -> None:
+    problem = problem_of("forks", 2)
+    theta = np.array([[0.0, 0.0, 0.0, 0.0], [0.9, -0.6, 0.5, 0.3]])
+    policies = [TruncatedSoftmax(each, COVERED, 1.0) for each in theta]
+    law = log_anchored_law(problem, AnchoredPolicy(tuple(policies), False, problem.anchor))
+    q = policy_q(problem, law)[0]
+    rollouts = 2**16
+    settings = dataclasses.replace(PRINTED, multiplier=2.0**30, regression_rollouts=rollouts)
+    core = all_pairs(problem, 0)
+    fit = fit_value(an_oracle_that_showed_all(problem), 0, core, policies, settings)
+    # A return differs by at most R_max + osc(f) from another: Hoeffding's bound at a level of 1e-9.
+    width = 2.0 * (problem.reward_range + 2.0 * float(np.linalg.norm(theta[1])))
+    error = width * math.sqrt(math.log(2e9) / (2.0 * rollouts))
+    assert fit.targets[1] == pytest.approx(q[0, 1] - q[0, 0], abs=error)
+    of_base = policy_q(problem, problem.log_base)[0]
+    assert abs((of_base[0, 1] - of_base[0, 0]) - (q[0, 1] - q[0, 0])) > 2.0 * error
+
+
+@pytest.mark.parametrize(("reward_draws", "averages"), [("every", True), ("once", False)])
+def test_noise_of_the_own_layer_averages_only_if_its_rewards_are_drawn_in_every_rollout(
+    reward_draws: Any, averages: bool
+) -> None:
+    problem = problem_of("mdp", 2, noise=1.0)
+    oracle = episodic_oracle(problem, seed=5)
+    states = np.unique(oracle.start(500).ids)
+    pairs = all_pairs(problem, 0)
+    core = pairs[np.flatnonzero(np.isin(pairs.states, states) & (pairs.actions != problem.anchor))]
+    policies = [TruncatedSoftmax(np.zeros(4), COVERED, 1.0)] * 2
+    rollouts = 4096
+    settings = dataclasses.replace(PRINTED, regression_rollouts=rollouts, reward_draws=reward_draws)
+    before = oracle.ledger
+    fit = fit_value(oracle, 0, core, policies, settings)
+    q = policy_q(problem, problem.log_base)[0]
+    errors = fit.targets - (q[core.states, core.actions] - q[core.states, core.anchors])
+    # Four rewards in a difference; Hoeffding's bound at a level of 1e-9 for all pairs together.
+    limit = 4.0 * problem.reward_range * math.sqrt(math.log(2e9 * len(core)) / (2.0 * rollouts))
+    assert (np.abs(errors).max() <= limit) == averages
+    spent = oracle.ledger - before
+    own = 2 * len(core) * (rollouts if averages else 1)
+    assert spent.rewards == own + 2 * len(core) * rollouts
+    assert (spent.resets, spent.transitions) == (2 * len(core) * rollouts,) * 2
+
+
+def test_the_anchors_own_pairs_change_no_fit() -> None:
+    problem = problem_of("forks", 2)
+    policies = [TruncatedSoftmax(theta, COVERED, 1.0) for theta in np.zeros((2, 4))]
+    core = all_pairs(problem, 1)
+    with_them = fit_value(an_oracle_that_showed_all(problem), 1, core, policies, PRINTED)
+    oracle = an_oracle_that_showed_all(problem)
+    before = oracle.ledger
+    without = fit_value(oracle, 1, core, policies, dataclasses.replace(PRINTED, anchor_rollouts=False))
+    assert without.theta == pytest.approx(with_them.theta, abs=1e-14)  # rewards of the last layer have no noise here
+    assert len(with_them.rolled) == 2 * len(without.rolled) == 4
+    assert (oracle.ledger - before).rewards == 2 * 2 * PRINTED.regression_rollouts
+    nothing = fit_value(oracle, 1, no_pairs(4), policies, PRINTED)
+    assert (nothing.theta.tolist(), len(nothing.rolled)) == ([0.0] * 4, 0)
+
+
+def test_a_search_starts_from_the_first_state_and_from_every_earlier_pair_anchors_included() -> None:
+    problem = problem_of("forks", 3)
+    policies = [TruncatedSoftmax(np.zeros(4), np.eye(4), 0.5)] * 3
+    oracle = an_oracle_that_showed_all(problem)
+    start = all_pairs(problem, 0)
+    cores = [start[np.array([1, 0])], no_pairs(4), no_pairs(4)]
+    settings = dataclasses.replace(PRINTED, span_rollouts=1, base_draws=0, multiplier=64.0)
+    first_tokens: Counter[Hashable] = Counter()
+    for _ in range(200):
+        before = oracle.ledger
+        met = uncertain_state_action(oracle, [2], cores, policies, settings)
+        assert list(met) == [2]
+        assert len(met[2]) == 3
+        spent = oracle.ledger - before
+        assert (spent.transitions, spent.resets) == (3 + 2 + 2, 2)
+        first_tokens.update((met[2].states[1:] // 2).tolist())
+    assert first_tokens == Counter({1: 200, 0: 200})  # one rollout after token 1, one after the anchor, token 0
+    shared = uncertain_state_action(oracle, range(3), cores, policies, settings)
+    assert [len(shared[layer]) for layer in range(3)] == [1, 3, 3]
+    with_draws = uncertain_state_action(oracle, [2], cores, policies, dataclasses.replace(settings, base_draws=64))
+    assert len(with_draws[2]) == 3 + 3 * 2  # both tokens came in every state
+    phi = problem.features[2]
+    pairs = with_draws[2]
+    assert (pairs.vectors == phi[pairs.states, pairs.actions] - phi[pairs.states, pairs.anchors]).all()
+
+
+@pytest.mark.parametrize("name", ["forks", "mdp"])
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_the_printed_run_costs_what_its_lines_add_up_to(name: str, horizon: int) -> None:
+    problem = problem_of(name, horizon)
+    oracle = episodic_oracle(problem, seed=2)
+    run = mtss(oracle, settings=PRINTED)
+    n_reg, n_span = PRINTED.regression_rollouts, PRINTED.span_rollouts
+    transitions = resets = rewards = features = 0
+    for iteration in range(PRINTED.iterations):
+        size = 2 * iteration
+        for layer in range(horizon):
+            rollouts, later = 2 * size * n_reg, horizon - 1 - layer
+            resets += rollouts
+            transitions += rollouts * later
+            features += rollouts * later
+            rewards += rollouts * sum(problem.rewarded[layer:])
+            for begun in range(layer + 1):  # 0: from the start, which is in no core-set
+                rollouts = n_span * (size if begun else 1)
+                resets += rollouts if begun else 0
+                transitions += rollouts * (layer - begun + 1)
+                features += rollouts * (layer - begun + 1)
+    spent = oracle.ledger
+    expected = EpisodicLedger(spent.samples, features, rewards, transitions, resets)
+    assert spent == expected == run.ledgers["fit"] + run.ledgers["search"]
+    assert run.ledgers["search"].rewards == 0
+    trials = sampler_trials(PRINTED.multiplier, PRINTED.failure)
+    draws = features * trials + n_span * PRINTED.base_draws
+    assert draws < spent.samples <= features * (2 * trials + 1 + PRINTED.base_draws)
+
+
+def precision_of(core: Pairs, size: int) -> FloatArray:
+    vectors = core.vectors[:size]
+    precision: FloatArray = np.linalg.inv(PRINTED.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors)
+    return precision
+
+
+def test_the_printed_run_adds_a_pair_and_its_anchor_to_every_layer_in_every_iteration() -> None:
+    problem = problem_of("mdp", 3)
+    run = mtss(episodic_oracle(problem, seed=2), settings=dataclasses.replace(PRINTED, iterations=30))
+    assert [each.sizes.tolist() for each in run.iterations] == [[2 * t] * 3 for t in range(30)]
+    assert all(each.fitted for each in run.iterations)
+    assert (run.iterations[0].thetas == 0.0).all()
+    certain = []
+    for number, each in enumerate(run.iterations, start=1):
+        for layer, core in enumerate(run.cores):
+            added = core[np.array([2 * number - 2, 2 * number - 1])]
+            assert added.anchors.tolist() == [problem.anchor] * 2
+            assert added.states[0] == added.states[1]
+            assert added.actions[1] == problem.anchor
+            assert (added.vectors[1] == 0.0).all()
+            phi = problem.features[layer][added.states[0]]
+            assert (added.vectors[0] == phi[added.actions[0]] - phi[problem.anchor]).all()
+            precision = precision_of(core, 2 * number - 2)  # before the addition
+            assert squared_norms(added, precision)[0] == pytest.approx(each.largest[layer], rel=1e-9)
+        if each.largest.max() <= 1.0 * PRINTED.nu**2:
+            certain.append(number)
+    assert len(certain) > 1
+    assert (run.certain, run.returned) == (True, certain[-1])
+    for layer, of_layer in enumerate(run.policy.layers):
+        precision = precision_of(run.cores[layer], 2 * run.returned - 2)
+        assert of_layer.precision == pytest.approx(precision, rel=1e-9, abs=1e-12)
+        assert (of_layer.theta == run.iterations[run.returned - 1].thetas[layer]).all()
+    stopped = mtss(episodic_oracle(problem, seed=2), settings=dataclasses.replace(PRINTED, iterations=30, stop="first"))
+    assert stopped.returned == len(stopped.iterations) == certain[0]
+
+
+def test_a_run_without_a_certain_iteration_returns_the_base_policy_and_says_so() -> None:
+    problem = problem_of("forks", 2)
+    run = mtss(episodic_oracle(problem, seed=1), settings=dataclasses.replace(PRINTED, iterations=3))
+    assert (run.certain, run.returned, len(run.iterations)) == (False, 1, 3)
+    assert share_of_base_gap(problem, run) == pytest.approx(1.0, abs=1e-12)
+
+
+def bound_on_additions(dimension: int, ridge: float, tolerance: float) -> int:
+    """Most pairs of a layer that had a squared norm above the tolerance when they were added (Lemma M.1, repaired)."""
+    size = 0
+    while (size + 1) * math.log1p(tolerance) <= dimension * math.log1p(4.0 * (size + 1) / (dimension * ridge)):
+        size += 1
+    return size
+
+
+@pytest.mark.parametrize("anchor", ["fixed", "fresh"])
+@pytest.mark.parametrize("name", ["tokens", "forks", "auto", "mdp"])
+def test_pairs_are_added_while_they_are_uncertain_and_fits_come_after_certain_searches(name: str, anchor: Any) -> None:
+    problem = problem_of(name, 3)
+    settings = dataclasses.replace(OURS, anchor=anchor)
+    run = mtss(episodic_oracle(problem, seed=4), settings=settings)
+    for core in run.cores:
+        for row in range(0, len(core), 2):
+            pair = core[np.array([row])]
+            assert squared_norms(pair, precision_of(core, row))[0] > settings.tolerance * (1 - 1e-9)
+            assert core.actions[row + 1] == core.anchors[row] == core.anchors[row + 1]
+        assert 0 < len(core) // 2 <= bound_on_additions(problem.dimension, OURS.ridge, settings.tolerance)
+    uncertain = [each.largest.max() > settings.tolerance for each in run.iterations]
+    assert run.certain
+    assert not uncertain[-1]
+    assert run.iterations[-1].fitted
+    for before, after, was_uncertain in zip(run.iterations, run.iterations[1:], uncertain, strict=False):
+        assert after.fitted == (not was_uncertain and not before.fitted)
+        assert (after.sizes > before.sizes).any() == was_uncertain
+    assert run.policy.fresh == (anchor == "fresh")
+
+
+@pytest.mark.parametrize("anchor", ["fixed", "fresh"])
+@pytest.mark.parametrize(
+    ("name", "horizon", "share"),
+    [("tokens", 8, 0.002), ("forks", 8, 0.002), ("auto", 3, 0.05), ("mdp", 4, 0.05), ("mdp", 1, 0.05)],
+)
+def test_practical_settings_leave_little_of_the_base_gap(name: str, horizon: int, share: float, anchor: Any) -> None:
+    problem = problem_of(name, horizon)
+    rollouts = 16 if problem.noise == 0.0 else 256
+    settings = dataclasses.replace(OURS, anchor=anchor, multiplier=6.0, regression_rollouts=rollouts)
+    run = mtss(episodic_oracle(problem, seed=1), settings=settings)
+    assert run.certain
+    assert share_of_base_gap(problem, run) < share
+
+
+def test_the_printed_algorithm_learns_dynamic_programming() -> None:
+    problem = problem_of("forks", 4)
+    run = mtss(episodic_oracle(problem, seed=1), settings=dataclasses.replace(PRINTED, iterations=20, stop="first"))
+    assert run.certain
+    assert share_of_base_gap(problem, run) < 0.01  # rollouts of the base policy would leave .29
+
+
+def test_a_literal_oracle_serves_too_and_the_same_seed_gives_the_same_run() -> None:
+    problem = problem_of("mdp", 2, noise=0.0)
+    runs = [mtss(episodic_oracle(problem, seed=6, literal=True), settings=OURS) for _ in range(2)]
+    assert runs[0].ledgers == runs[1].ledgers
+    for one, other in zip(runs[0].policy.layers, runs[1].policy.layers, strict=True):
+        assert (one.theta == other.theta).all()
+    assert share_of_base_gap(problem, runs[0]) < 0.1
+    counted = mtss(episodic_oracle(problem, seed=6), settings=OURS)
+    assert counted.ledgers != runs[0].ledgers
+
+
+def test_a_run_ends_with_the_budget() -> None:
+    problem = problem_of("mdp", 2)
+    for budget in (EpisodicBudget(rewards=100), EpisodicBudget(samples=1000), EpisodicBudget(resets=10)):
+        oracle = episodic_oracle(problem, seed=1, budget=budget)
+        with pytest.raises(BudgetExceededError):
+            mtss(oracle, settings=PRINTED)
+        for kind in ("rewards", "samples", "resets"):
+            limit = getattr(budget, kind)
+            assert limit is None or getattr(oracle.ledger, kind) <= limit
+
+
+def test_token_problems_with_zeros_and_several_prompts_are_fine() -> None:
+    problem = as_mdp(random_tokens(5, horizon=3, vocabulary_size=3, prompts=2, zeros=True, realizable=True))
+    fresh = dataclasses.replace(OURS, anchor="fresh", multiplier=20.0, regression_rollouts=64)
+    run = mtss(episodic_oracle(problem, seed=1), settings=fresh)
+    assert run.certain
+    assert share_of_base_gap(problem, run) < 0.02
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iterations": 0},
+        {"regression_rollouts": 0},
+        {"span_rollouts": 0},
+        {"base_draws": -1},
+        {"initial_rollouts": 0},
+        {"multiplier": 0.5},
+        {"failure": 1.0},
+        {"ridge": 0.0},
+        {"nu": 0.0},
+        {"threshold": 0.0},
+        {"stop": "never"},
+        {"reward_draws": "twice"},
+        {"refit": "never"},
+        {"add": "none"},
+        {"search": "none"},
+        {"anchor": "none"},
+        {"anchor_rollouts": 2},
+    ],
+)
+def test_bad_settings_are_refused_by_name(changes: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=next(iter(changes))):
+        dataclasses.replace(PRINTED, **changes)
+
+
+def test_the_law_relative_to_a_fixed_anchor_is_the_softmax_of_truncated_scores() -> None:
+    problem = random_mdp(7, horizon=2, actions=3)
+    policy = TruncatedSoftmax(np.array([0.8, -0.5, 0.2]), np.diag([1.0, 4.0, 2.0]), 0.9)
+    laws = log_anchored_law(problem, AnchoredPolicy((policy, policy), False, 2))
+    for layer, log_law in enumerate(laws):
+        for state, law in enumerate(log_law):
+            phi, base = problem.features[layer][state], np.exp(problem.log_base[layer][state])
+            v = phi - phi[2]
+            inside = np.einsum("ad,de,ae->a", v, policy.precision, v) <= policy.nu**2
+            weights = base * np.exp(np.where(inside, v @ policy.theta, 0.0) / problem.beta)
+            assert np.exp(law) == pytest.approx(weights / weights.sum(), abs=1e-14)
+    with pytest.raises(ArgumentError, match="layers of policy is 1"):
+        log_anchored_law(problem, AnchoredPolicy((policy,), False, 2))
+    with pytest.raises(ArgumentError, match="layers"):
+        AnchoredPolicy((), False, 0)
