@@ -107,6 +107,23 @@ def test_an_action_and_its_ratio_have_the_joint_law_of_algorithm_2(literal: bool
     assert 16000 * trials < oracle.ledger.samples <= 16000 * (2 * trials + 1)
 
 
+def test_an_action_that_no_trial_accepted_has_its_own_features_and_ratio() -> None:
+    problem = random_mdp(4, horizon=1, actions=3, states=1)
+    oracle = episodic_oracle(problem, seed=1)
+    policy = TruncatedSoftmax(np.array([0.5, -0.4, 0.6]), 1e-9 * np.eye(3), 1.0)
+    settings = dataclasses.replace(PRINTED, multiplier=2.0**14, failure=0.99)  # of 91,000 trials .4 % accept nothing
+    drawn = softmax_actions(oracle, oracle.start(8000), policy, settings)
+    v = problem.features[0][0] - problem.features[0][0, problem.anchor]
+    assert (drawn.vectors == v[drawn.actions]).all()
+    exponents = v @ policy.theta / problem.beta
+    log_mean = math.log(float(np.exp(problem.log_base[0][0] + exponents).sum()))
+    # But for a probability of 1e-12 the mean of a pilot is as near as this, by Hoeffding's inequality for all.
+    near = math.sqrt(math.log(1.6e16) / (2.0 * sampler_trials(2.0**14, 0.99))) * math.exp(float(np.ptp(exponents)))
+    assert drawn.log_ratios == pytest.approx(exponents[drawn.actions] - log_mean, abs=2.0 * near)
+    assert near < 0.1 < np.ptp(exponents) / 4.0
+    assert int(drawn.log_ratios.size) == 8000
+
+
 def test_a_fresh_anchor_is_drawn_of_the_base_policy_in_every_state() -> None:
     problem = random_mdp(4, horizon=1, actions=3, states=1)
     oracle = episodic_oracle(problem, seed=1)
@@ -273,8 +290,7 @@ def test_the_printed_run_costs_what_its_lines_add_up_to(name: str, horizon: int)
 
 def precision_of(core: Pairs, size: int) -> FloatArray:
     vectors = core.vectors[:size]
-    precision: FloatArray = np.linalg.inv(PRINTED.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors)
-    return precision
+    return np.linalg.inv(PRINTED.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors).astype(np.float64)
 
 
 def test_the_printed_run_adds_a_pair_and_its_anchor_to_every_layer_in_every_iteration() -> None:
