@@ -182,7 +182,7 @@ def trial_law(layer: int, state: int, anchor: int, log_threshold: float, limit: 
     assert 0 < inside.sum() < 3
     scores = np.where(inside, relative @ THETA, 0.0)
     exponents = scores / PROBLEM.beta - log_threshold
-    assert (exponents.max() > 0.0) == (log_threshold == 0.1)  # some are certain to be accepted, some never are
+    assert (exponents.max() > 0.1) == (log_threshold == 0.1)  # some are certain to be accepted, some never are
     masses = base * np.minimum(1.0, np.exp(exponents))
     miss = 1.0 - float(masses.sum())
     law: dict[Hashable, float] = {(limit, -1): miss**limit}
@@ -191,7 +191,7 @@ def trial_law(layer: int, state: int, anchor: int, log_threshold: float, limit: 
     return law
 
 
-THETA, PRECISION = np.array([0.6, -0.5, 0.4]), np.diag([1.0, 4.0, 2.0])
+THETA, PRECISION = np.array([1.8, -1.5, 1.2]), np.diag([1.0, 4.0, 2.0])
 NU = 1.0
 
 
