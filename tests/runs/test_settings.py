@@ -12,11 +12,18 @@ import pytest
 from spanver.errors import ArgumentError
 from spanver.guarantees.sampler import sampler_samples
 from spanver.guarantees.spanner import spanner_size_bound
+from spanver.learners.mtss import MTSSSettings, mtss
 from spanver.learners.spanner_sampling import Settings
+from spanver.oracles.episodic import episodic_oracle
 from spanver.problems.catalogue import FAMILIES
 from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.forks import forks_problem
+from spanver.problems.families.mdp import mdp_problem
+from spanver.problems.families.tokens import token_problem
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
-from spanver.runs.settings import derived_settings, settings_for
+from spanver.problems.tokens import as_mdp
+from spanver.runs.settings import derived_settings, most_of_printed_run, paper_mtss_settings, settings_for
 
 GIVEN: dict[str, Any] = {
     "eps": 0.05,
@@ -123,3 +130,73 @@ def test_settings_for_a_problem_are_those_of_its_family_at_its_exact_coverage() 
     assert settings_for(problem, coverage=64.0) == expected
     with pytest.raises(ArgumentError, match="coverage"):
         settings_for(problem, coverage=0.5)
+
+
+@pytest.mark.parametrize("reward_draws", ["every", "once"])
+@pytest.mark.parametrize("problem", [as_mdp(forks_problem(horizon=3)), mdp_problem(horizon=2)], ids=["forks", "mdp"])
+def test_the_most_that_a_printed_run_asks_is_what_it_asks_but_for_the_tries_of_its_samplers(
+    problem: LayeredMDP, reward_draws: Any
+) -> None:
+    settings = MTSSSettings(
+        iterations=5,
+        regression_rollouts=3,
+        span_rollouts=2,
+        base_draws=4,
+        multiplier=3.0,
+        failure=0.2,
+        ridge=0.3,
+        nu=0.5,
+        reward_draws=reward_draws,
+    )
+    oracle = episodic_oracle(problem, seed=1)
+    mtss(oracle, settings=settings)
+    most = most_of_printed_run(settings, horizon=problem.horizon, rewarded=problem.rewarded)
+    assert dataclasses.replace(oracle.ledger, samples=most.samples) == most
+    assert 0.5 * most.samples < oracle.ledger.samples <= most.samples
+
+
+def test_practical_settings_of_mtss_follow_noise_and_coverage() -> None:
+    quiet, noisy = settings_for(as_mdp(forks_problem())), settings_for(mdp_problem())
+    assert (quiet.regression_rollouts, noisy.regression_rollouts) == (16, 256)
+    assert quiet.multiplier == pytest.approx(1.5 * 2.0 / (1.0 + math.exp(-4.0)), rel=1e-12)
+    same = dataclasses.replace(quiet, regression_rollouts=256, multiplier=noisy.multiplier)
+    assert same == noisy
+    assert (quiet.anchor, quiet.refit, quiet.add, quiet.search, quiet.stop) == (
+        "fixed",
+        "when_certain",
+        "pool",
+        "shared",
+        "first",
+    )
+
+
+def test_settings_of_mtss_in_the_paper_are_those_worked_out_by_hand() -> None:
+    problem = as_mdp(token_problem(horizon=2, kappa=2.0, beta=0.25, dimension=4))  # B = .5, R_max = 1
+    coverage = 2.0 / (1.0 + math.exp(-2.0))
+    settings = paper_mtss_settings(problem, eps=2.0**-6, constant=2.0)
+    assert settings.iterations == 4 * 4 * 2
+    assert settings.ridge == 2.0**-7
+    assert settings.span_rollouts == 32 * 4 * 2 * 64
+    assert settings.regression_rollouts == 4 * settings.span_rollouts
+    assert settings.base_draws == math.ceil(4 * settings.span_rollouts * coverage)
+    assert settings.multiplier == pytest.approx(coverage**2 * 32 * settings.span_rollouts, rel=1e-12)
+    assert settings.failure == 2.0**-6 / (4 * 32 * 2)
+    assert (settings.nu, settings.threshold, settings.reward_draws) == (0.5, 0.25, "once")
+    printed = (settings.stop, settings.refit, settings.add, settings.search, settings.anchor, settings.anchor_rollouts)
+    assert printed == ("last", "always", "largest", "separate", "fixed", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"), [({"eps": 0.02}, "eps"), ({"eps": 0.0}, "eps"), ({"constant": 0.0}, "constant")]
+)
+def test_settings_of_mtss_outside_the_premises_are_refused(changes: dict[str, float], name: str) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        paper_mtss_settings(as_mdp(token_problem(horizon=2)), **({"eps": 0.01} | changes))
+
+
+def test_the_settings_of_the_paper_cost_what_no_run_can_pay() -> None:
+    problem = as_mdp(token_problem(horizon=8))
+    settings = paper_mtss_settings(problem, eps=problem.beta**2 / 4.0)
+    most = most_of_printed_run(settings, horizon=8, rewarded=problem.rewarded)
+    assert most.data > 1e15
+    assert most.computation > 1e28

@@ -5,6 +5,7 @@ What is compared with is the trigram model and the reward themselves, and the li
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -20,15 +21,17 @@ from spanver.exact import tokens as exact_tokens
 from spanver.exact.realizability import realizability
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.kernels import elliptic_norms
+from spanver.learners.mtss import mtss
 from spanver.learners.multi_turn import MultiTurnRun, multi_turn
 from spanver.learners.softmax_sampler import softmax_sample
+from spanver.oracles.episodic import episodic_oracle
 from spanver.oracles.prefix import prefix_oracle
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import soft_q
-from spanver.problems.tokens import TokenProblem, log_sequence_law
+from spanver.problems.tokens import TokenProblem, as_mdp, log_sequence_law
 from spanver.runs.settings import settings_for
 from spanver.values import Prefix
 
@@ -311,6 +314,19 @@ def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenPro
     fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
     linear = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, fitted))
     assert linear < 0.75 * before
+    assert before - after > 0.4 * (before - linear)
+
+
+def test_mtss_gains_on_real_text_with_an_anchor_drawn_in_every_state(problem: TokenProblem) -> None:
+    listed = as_mdp(problem)
+    settings = dataclasses.replace(settings_for(listed), initial_rollouts=256)
+    mtss_run = mtss(episodic_oracle(listed, seed=1), settings=settings)
+    assert mtss_run.certain
+    assert mtss_run.policy.fresh
+    before = exact_tokens.token_gap(problem, problem.log_base)
+    after = exact_tokens.token_gap(problem, exact_tokens.log_anchored_law(listed, mtss_run.policy))
+    fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
+    linear = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, fitted))
     assert before - after > 0.4 * (before - linear)
 
 
