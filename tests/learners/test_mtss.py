@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws import assert_law
+from laws import assert_law, rejects
 from layered_tables import random_mdp
 from token_tables import random_tokens
 
@@ -390,6 +390,48 @@ def test_a_literal_oracle_serves_too_and_the_same_seed_gives_the_same_run() -> N
     assert share_of_base_gap(problem, runs[0]) < 0.1
     counted = mtss(episodic_oracle(problem, seed=6), settings=OURS)
     assert counted.ledgers != runs[0].ledgers
+
+
+@pytest.mark.parametrize("literal", [False, True], ids=["counted", "literal"])
+def test_the_second_fit_of_a_run_has_its_exact_law(literal: bool) -> None:
+    # One state and two actions. The second pair is met in one of 1 + 3 draws of the base policy, or it is not and the
+    # fit has nothing to go by; then each arm has two rewards, which are 0 or 1.
+    problem = LayeredMDP(
+        initial_law=np.ones(1),
+        successors=[],
+        transitions=[],
+        log_base=[np.log([[0.7, 0.3]])],
+        features=[np.array([[[0.0], [1.0]]])],
+        rewards=[np.array([[0.4, 0.9]])],
+        beta=0.5,
+        radius=2.0,
+        reward_range=1.0,
+        noise=1.0,
+    )
+    settings = dataclasses.replace(PRINTED, iterations=2, regression_rollouts=2, span_rollouts=1)
+    outcomes: Counter[Hashable] = Counter()
+    for seed in range(600):
+        run = mtss(episodic_oracle(problem, seed=seed, literal=literal), settings=settings)
+        met = bool(run.cores[0].vectors[0, 0])
+        outcomes[round(float(run.iterations[1].thetas[0, 0]), 9) if met else None] += 1
+    assert not rejects(outcomes, law_of_second_fit(draws=4, of_anchor=0.4))
+    assert rejects(outcomes, law_of_second_fit(draws=2, of_anchor=0.4))
+    assert rejects(outcomes, law_of_second_fit(draws=4, of_anchor=0.6))
+
+
+def law_of_second_fit(*, draws: int, of_anchor: float) -> dict[Hashable, float]:
+    """None where no draw of the base policy was the second action, of probability .3; else the mean difference."""
+    law: dict[Hashable, float] = {None: 0.7**draws}
+    for one, chance in enumerate(two_coins(0.9)):
+        for other, of_other in enumerate(two_coins(of_anchor)):
+            key = (one - other) / 2.0
+            law[key] = law.get(key, 0.0) + (1.0 - 0.7**draws) * chance * of_other
+    return law
+
+
+def two_coins(chance: float) -> tuple[float, float, float]:
+    """Probabilities of 0, 1 and 2."""
+    return (1.0 - chance) ** 2, 2.0 * chance * (1.0 - chance), chance**2
 
 
 def test_a_run_ends_with_the_budget() -> None:
