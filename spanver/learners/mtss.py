@@ -61,7 +61,7 @@ class MTSSSettings:
     search : {"separate", "shared"}
         `[ours]` Rollouts of its own for every layer, or rollouts to the last layer that serve every layer they pass.
     anchor : {"fixed", "fresh"}
-        `[ours]` The anchor of the problem, or a draw of the base policy in every state (Remark J.4, p. 82).
+        `[ours]` The anchor of the problem, or a draw of the base policy in every state (Remark J.4, p. 84).
     initial_rollouts : int or None
         `[ours]` Rollouts of a search from the first state, which is in no core-set; None for `N_span`.
     anchor_rollouts : bool

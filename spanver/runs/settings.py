@@ -128,7 +128,7 @@ def _mtss_settings(problem: LayeredMDP) -> MTSSSettings:
     return MTSSSettings(
         iterations=400,
         # Of text the error of the linear model averages out over pairs, not over rollouts from one pair.
-        regression_rollouts=4 if is_text else 16 if problem.noise == 0.0 else 256,
+        regression_rollouts=4 if is_text else 16 if problem.noise == 0.0 else 128 * problem.horizon,
         span_rollouts=2,
         base_draws=4,
         multiplier=8.0 if is_text else 1.5 * conditional_coverage(problem),
