@@ -62,6 +62,9 @@ class MTSSSettings:
         `[ours]` Rollouts of its own for every layer, or rollouts to the last layer that serve every layer they pass.
     anchor : {"fixed", "fresh"}
         `[ours]` The anchor of the problem, or a draw of the base policy in every state (Remark J.4, p. 84).
+    zero_scores : {"sampled", "drawn"}
+        `[ours]` Whether the policy of a parameter of 0, which is `pi_ref`, is sampled as any other, or with one draw of
+        the base policy. The law is the same, and the ratio 1.
     initial_rollouts : int or None
         `[ours]` Rollouts of a search from the first state, which is in no core-set; None for `N_span`.
     anchor_rollouts : bool
@@ -84,6 +87,7 @@ class MTSSSettings:
     add: Literal["largest", "pool"] = "largest"
     search: Literal["separate", "shared"] = "separate"
     anchor: Literal["fixed", "fresh"] = "fixed"
+    zero_scores: Literal["sampled", "drawn"] = "sampled"
     initial_rollouts: int | None = None
     anchor_rollouts: bool = True
 
@@ -104,6 +108,7 @@ class MTSSSettings:
             ("add", ("largest", "pool")),
             ("search", ("separate", "shared")),
             ("anchor", ("fixed", "fresh")),
+            ("zero_scores", ("sampled", "drawn")),
             ("anchor_rollouts", (True, False)),
         ):
             require_one_of(name, getattr(self, name), allowed)
@@ -188,6 +193,10 @@ def softmax_actions(
     else:
         drawn = oracle.sample(states, 1)
         anchors, anchor_features = drawn.actions[:, 0], drawn.features[:, 0]
+    if settings.zero_scores == "drawn" and not policy.theta.any():
+        base = oracle.sample(states, 1)
+        vectors = base.features[:, 0] - anchor_features
+        return Actions(base.actions[:, 0], anchors, vectors, np.zeros(len(states)), anchor_features)
     score = AnchoredScore(policy.theta, policy.precision, policy.nu, anchor_features)
     trials = sampler_trials(settings.multiplier, settings.failure)
     pilot = oracle.sample_counts(states, trials)

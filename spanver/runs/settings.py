@@ -128,7 +128,7 @@ def _mtss_settings(problem: LayeredMDP) -> MTSSSettings:
     return MTSSSettings(
         iterations=400,
         # Of text the error of the linear model averages out over pairs, not over rollouts from one pair.
-        regression_rollouts=4 if is_text else 16 if problem.noise == 0.0 else 128 * problem.horizon,
+        regression_rollouts=2 if is_text else 16 if problem.noise == 0.0 else 96 * problem.horizon,
         span_rollouts=2,
         base_draws=4,
         multiplier=8.0 if is_text else 1.5 * conditional_coverage(problem),
@@ -142,6 +142,7 @@ def _mtss_settings(problem: LayeredMDP) -> MTSSSettings:
         search="shared",
         # Any word may be rare in some place of a text, so none is an anchor everywhere.
         anchor="fresh" if is_text else "fixed",
+        zero_scores="drawn",
         initial_rollouts=2048 if is_text else 64,
         anchor_rollouts=False,
     )

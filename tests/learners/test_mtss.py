@@ -61,6 +61,7 @@ OURS = dataclasses.replace(
     refit="when_certain",
     add="pool",
     search="shared",
+    zero_scores="drawn",
     initial_rollouts=64,
     anchor_rollouts=False,
 )
@@ -138,6 +139,21 @@ def test_a_fresh_anchor_is_drawn_of_the_base_policy_in_every_state() -> None:
     assert oracle.ledger.features == 0
     expected = log_token_law(problem, TokenPolicy((policy,)))[0]
     assert (np.exp(expected) == np.exp(log_anchored_law(problem, AnchoredPolicy((policy,), True, 0))[0])).all()
+
+
+def test_the_base_policy_can_be_drawn_at_the_price_of_a_sample() -> None:
+    problem = random_mdp(4, horizon=1, actions=3, states=1)
+    oracle = episodic_oracle(problem, seed=1)
+    states = oracle.start(16000)
+    settings = dataclasses.replace(PRINTED, zero_scores="drawn")
+    drawn = softmax_actions(oracle, states, TruncatedSoftmax(np.zeros(3), np.eye(3), 1.0), settings)
+    base, phi = np.exp(problem.log_base[0][0]), problem.features[0][0]
+    assert_law(Counter(drawn.actions.tolist()), dict(enumerate(base.tolist())))
+    assert (drawn.vectors == phi[drawn.actions] - phi[problem.anchor]).all()
+    assert (drawn.log_ratios == 0.0).all()
+    assert oracle.ledger == EpisodicLedger(samples=16000, features=16000, transitions=16000)
+    softmax_actions(oracle, states, TruncatedSoftmax(np.array([0.0, 0.0, 1e-9]), np.eye(3), 1.0), settings)
+    assert oracle.ledger.samples > 16000 * (1 + sampler_trials(settings.multiplier, settings.failure))
 
 
 def all_pairs(problem: LayeredMDP, layer: int) -> Pairs:
@@ -472,6 +488,7 @@ def test_token_problems_with_zeros_and_several_prompts_are_fine() -> None:
         {"add": "none"},
         {"search": "none"},
         {"anchor": "none"},
+        {"zero_scores": "none"},
         {"anchor_rollouts": 2},
     ],
 )

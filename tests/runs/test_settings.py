@@ -157,9 +157,9 @@ def test_the_most_that_a_printed_run_asks_is_what_it_asks_but_for_the_tries_of_i
 
 def test_practical_settings_of_mtss_follow_noise_and_coverage() -> None:
     quiet, noisy = settings_for(as_mdp(forks_problem())), settings_for(mdp_problem())
-    assert (quiet.regression_rollouts, noisy.regression_rollouts) == (16, 512)
+    assert (quiet.regression_rollouts, noisy.regression_rollouts) == (16, 384)
     assert quiet.multiplier == pytest.approx(1.5 * 2.0 / (1.0 + math.exp(-4.0)), rel=1e-12)
-    same = dataclasses.replace(quiet, regression_rollouts=512, multiplier=noisy.multiplier)
+    same = dataclasses.replace(quiet, regression_rollouts=384, multiplier=noisy.multiplier)
     assert same == noisy
     assert (quiet.anchor, quiet.refit, quiet.add, quiet.search, quiet.stop) == (
         "fixed",
