@@ -2,11 +2,11 @@
 from . import evidence as evidence
 from . import strategies as strategies
 from .episodic import EpisodicBudget as EpisodicBudget
+from .exact.layered import layered_gap as layered_gap
+from .exact.layered import log_anchored_law as log_anchored_law
+from .exact.layered import log_token_law as log_token_law
 from .exact.tabular import gap as gap
 from .exact.tabular import log_law as log_law
-from .exact.tokens import log_anchored_law as log_anchored_law
-from .exact.tokens import log_token_law as log_token_law
-from .exact.tokens import token_gap as token_gap
 from .guarantees import REGISTRY as REGISTRY
 from .learners.best_of_n import best_of_n as best_of_n
 from .learners.elliptical_enumeration import elliptical_enumeration as elliptical_enumeration

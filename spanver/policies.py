@@ -192,7 +192,7 @@ def sample_policy(
 class TokenPolicy:
     """A policy that draws token `h` from `layers[h-1]`; parameters alone, as every policy.
 
-    Its exact law on a token problem is `spanver.exact.tokens.log_token_law`.
+    Its exact law on a token problem is `spanver.exact.layered.log_token_law`.
     """
 
     layers: tuple[LinearSoftmax | TruncatedSoftmax, ...]
@@ -205,7 +205,7 @@ class TokenPolicy:
 class AnchoredPolicy:
     """A policy of layers with scores relative to an anchor action, as MTSS returns (FMR25, Algorithm 4, p. 77).
 
-    Its exact law on a process of layers is `spanver.exact.tokens.log_anchored_law`.
+    Its exact law on a process of layers is `spanver.exact.layered.log_anchored_law`.
 
     Attributes
     ----------

@@ -25,8 +25,8 @@ from scipy.special import gammaln
 
 from spanver import kernels
 from spanver.errors import ArgumentError
+from spanver.exact import layered as exact_layers
 from spanver.exact import tabular as exact
-from spanver.exact import tokens as exact_tokens
 from spanver.exact.samplers import sampler_law
 from spanver.guarantees.exploration import confidence_radius
 from spanver.guarantees.headline import needle_met_strong, needle_met_weak_exact
@@ -372,7 +372,7 @@ def check_tokens(case: Case) -> None:
     largest_reward = float(np.abs(problem.reward).max())
     scale = 1.0 + max(float(np.abs(log_base).max()) for log_base in problem.log_base) + largest_reward / beta
     error = 8.0 * horizon * EPS * scale  # absolute, of logarithms and of what is divided by beta
-    q, values, law = soft_q(problem), exact_tokens.soft_values(problem), exact_tokens.log_optimal_law(problem)
+    q, values, law = soft_q(problem), exact_layers.soft_values(problem), exact_layers.log_optimal_law(problem)
     for layer in range(horizon):
         recorded_q = [case["q"][name] for name in extended[layer]]
         assert_close(f"q of layer {layer}", q[layer].reshape(-1), array(recorded_q, (None,)), beta * error)
@@ -381,13 +381,13 @@ def check_tokens(case: Case) -> None:
         recorded_policy = [case["policy"][name] for name in inner[layer]]
         assert_close(f"policy of layer {layer}", np.exp(law[layer]), array(recorded_policy, table), error)
     conditional, coverage = number(case["conditional_coverage"]), number(case["coverage"])
-    ours = math.exp(exact_tokens.log_conditional_coverage(problem, law))
+    ours = math.exp(exact_layers.log_conditional_coverage(problem, law))
     assert_close("conditional_coverage", ours, conditional, error * conditional)
-    ours = math.exp(float(exact_tokens.log_coverage(problem, law)[0]))
+    ours = math.exp(float(exact_layers.log_coverage(problem, law)[0]))
     assert_close("coverage", ours, coverage, error * coverage)
     objective_star = number(case["objective_star"])
-    assert_close("best_objective", exact_tokens.best_objective(problem), objective_star, beta * error)
-    assert_close("objective_star", exact_tokens.objective(problem, law), objective_star, 4.0 * beta * error * scale)
+    assert_close("best_objective", exact_layers.best_objective(problem), objective_star, beta * error)
+    assert_close("objective_star", exact_layers.objective(problem, law), objective_star, 4.0 * beta * error * scale)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -417,7 +417,7 @@ def mtss(oracle: EpisodicOracle, *, settings: MTSSSettings) -> MTSSRun:
 
     Examples
     --------
-    >>> from spanver.exact.tokens import log_anchored_law, token_gap
+    >>> from spanver.exact.layered import log_anchored_law, layered_gap
     >>> from spanver.oracles.episodic import episodic_oracle
     >>> from spanver.problems.families.mdp import mdp_problem
     >>> problem = mdp_problem(noise=0.0)
@@ -425,7 +425,7 @@ def mtss(oracle: EpisodicOracle, *, settings: MTSSSettings) -> MTSSRun:
     ...     iterations=40, regression_rollouts=64, span_rollouts=2, base_draws=4, multiplier=4.0, failure=0.1,
     ...     ridge=0.3, nu=0.5, threshold=1.0, stop="first", initial_rollouts=64)
     >>> run = mtss(episodic_oracle(problem, seed=1), settings=settings)
-    >>> run.certain, token_gap(problem, log_anchored_law(problem, run.policy)) < 0.005
+    >>> run.certain, layered_gap(problem, log_anchored_law(problem, run.policy)) < 0.005
     (True, True)
     """
     horizon, dimension = oracle.horizon, oracle.dimension

@@ -136,12 +136,12 @@ def multi_turn(
     Examples
     --------
     >>> from spanver.oracles.prefix import prefix_oracle
-    >>> from spanver.exact.tokens import log_token_law, token_gap
+    >>> from spanver.exact.layered import log_token_law, layered_gap
     >>> from spanver.problems.families.tokens import token_problem
     >>> from spanver.runs.settings import settings_for
     >>> problem = token_problem(0, horizon=2)
     >>> run = multi_turn(prefix_oracle(problem, seed=1), horizon=2, settings=settings_for(problem), seed=2)
-    >>> token_gap(problem, log_token_law(problem, run.policy)) < 1e-4
+    >>> layered_gap(problem, log_token_law(problem, run.policy)) < 1e-4
     True
     """
     require_count("horizon", horizon)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.exact.realizability import realizability
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees.exploration import confidence_radius
@@ -110,7 +110,7 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
 
 def token_results(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, Any]:
     """What the record of a multi-turn run states next to plan, ledger and layers: problem, exact gaps and bounds."""
-    law, optimum = exact_tokens.log_token_law(problem, run.policy), exact_tokens.log_optimal_law(problem)
+    law, optimum = exact_layers.log_token_law(problem, run.policy), exact_layers.log_optimal_law(problem)
     size_bound = spanner_size_bound(problem.dimension, plan.settings.ridge, plan.settings.nu)
     reached = problem.prompt_law > 0
     return {
@@ -118,12 +118,12 @@ def token_results(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[
             **_facts(problem),
             "horizon": problem.horizon,
             "vocabulary_size": problem.vocabulary_size,
-            "coverage": float(np.exp(exact_tokens.log_coverage(problem, optimum)[reached].max())),
-            "conditional_coverage": float(np.exp(exact_tokens.log_conditional_coverage(problem, optimum))),
+            "coverage": float(np.exp(exact_layers.log_coverage(problem, optimum)[reached].max())),
+            "conditional_coverage": float(np.exp(exact_layers.log_conditional_coverage(problem, optimum))),
             "realizable": [layer.share for layer in realizability(problem)],
         },
-        "gap": exact_tokens.token_gap(problem, law),
-        "base_gap": exact_tokens.token_gap(problem, problem.log_base),
+        "gap": exact_layers.layered_gap(problem, law),
+        "base_gap": exact_layers.layered_gap(problem, problem.log_base),
         "bounds": {"spanner_size": size_bound, "sweeps": 1 + problem.horizon * size_bound},
         "phases": {phase: asdict(run.ledgers[phase]) for phase in PHASES},
         "spanner_sizes": list(run.spanner_sizes),

@@ -16,9 +16,9 @@ import numpy as np
 
 from spanver.episodic import EpisodicLedger
 from spanver.errors import ArgumentError
+from spanver.exact.layered import log_conditional_coverage
+from spanver.exact.layered import log_optimal_law as log_layered_optimum
 from spanver.exact.tabular import log_coverage, log_optimal_law
-from spanver.exact.tokens import log_conditional_coverage
-from spanver.exact.tokens import log_optimal_law as log_layered_optimum
 from spanver.guarantees.parameters import Parameters, derived_parameters, paper_parameters
 from spanver.learners.mtss import MTSSSettings
 from spanver.learners.multi_turn import MultiTurnSettings

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spanver.evidence import Slope, slope
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.learners.multi_turn import multi_turn
 from spanver.learners.spanner_sampling import largest_cost
 from spanver.oracles.prefix import prefix_oracle
@@ -53,7 +53,7 @@ def measure(point: Point) -> Numbers:
     """Cost of reaching the same share of the base policy's gap."""
     horizon = int(point.size)
     problem = token_problem(derived_seed(point.seed, "problem"), horizon=horizon, kappa=KAPPA)
-    base_gap = exact_tokens.token_gap(problem, problem.log_base)
+    base_gap = exact_layers.layered_gap(problem, problem.log_base)
     if point.learner == "multi_turn":
         reached, restarts = _multi_turn(problem, point.seed)
         return cost_of((0.0, reached) if reached.gap <= TIGHT * base_gap else None) | {"restarts": restarts}
@@ -73,7 +73,7 @@ def _multi_turn(problem: TokenProblem, seed: int) -> tuple[Attempt, int]:
     oracle = prefix_oracle(problem, seed=derived_seed(seed, "oracle"))
     settings = settings_for(problem)
     run = multi_turn(oracle, horizon=problem.horizon, settings=settings, seed=derived_seed(seed, "learner"))
-    gap = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, run.policy))
+    gap = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, run.policy))
     return Attempt(gap, oracle.ledger), run.restarts
 
 

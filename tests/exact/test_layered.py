@@ -12,7 +12,7 @@ from layered_tables import log_ratio, random_law, random_mdp, total_reward, traj
 from token_tables import random_law as random_token_law
 from token_tables import random_tokens
 
-from spanver.exact import tokens as exact_layers
+from spanver.exact import layered as exact_layers
 from spanver.problems.layered import soft_q
 from spanver.problems.tokens import as_mdp
 
@@ -32,7 +32,7 @@ def test_the_objective_is_the_mean_reward_less_the_divergence(case: dict[str, An
         )
         assert exact_layers.objective(problem, law) == pytest.approx(expected, abs=1e-13)
         gap = exact_layers.best_objective(problem) - expected
-        assert exact_layers.token_gap(problem, law) == pytest.approx(gap, abs=1e-13)
+        assert exact_layers.layered_gap(problem, law) == pytest.approx(gap, abs=1e-13)
         divergence = math.fsum(mass * log_ratio(problem, law, path) for path, mass in trajectories(problem, law))
         ours = problem.initial_law @ exact_layers.kl_divergence(problem, law, problem.log_base)
         assert ours == pytest.approx(divergence, abs=1e-13)
@@ -42,7 +42,7 @@ def test_the_objective_is_the_mean_reward_less_the_divergence(case: dict[str, An
 def test_no_policy_is_better_than_the_optimum(case: dict[str, Any]) -> None:
     problem = random_mdp(**case)
     best = exact_layers.best_objective(problem)
-    gaps = [exact_layers.token_gap(problem, random_law(problem, seed)) for seed in range(20)]
+    gaps = [exact_layers.layered_gap(problem, random_law(problem, seed)) for seed in range(20)]
     assert min(gaps) > 1e-3  # of random laws, none is near it
     assert exact_layers.objective(problem, exact_layers.log_optimal_law(problem)) == pytest.approx(best, abs=1e-14)
 
@@ -91,7 +91,7 @@ def test_coverage_is_that_of_the_worst_trajectory_and_of_the_worst_action(case: 
 def test_mass_outside_the_base_support_costs_infinitely_much() -> None:
     problem = random_mdp(2, horizon=3, zeros=True)
     uniform = [np.full_like(log_base, -math.log(2.0)) for log_base in problem.log_base]
-    assert exact_layers.token_gap(problem, uniform) == math.inf
+    assert exact_layers.layered_gap(problem, uniform) == math.inf
     assert exact_layers.objective(problem, uniform) == -math.inf
     assert exact_layers.log_coverage(problem, uniform).max() == math.inf
     assert exact_layers.log_conditional_coverage(problem, uniform) == math.inf
@@ -115,7 +115,7 @@ def test_a_token_problem_and_its_list_of_states_are_the_same_problem(zeros: bool
     listed = as_mdp(problem)
     law = random_token_law(problem, 8)
     assert exact_layers.objective(listed, law) == exact_layers.objective(problem, law)
-    assert exact_layers.token_gap(listed, law) == exact_layers.token_gap(problem, law)
+    assert exact_layers.layered_gap(listed, law) == exact_layers.layered_gap(problem, law)
     assert exact_layers.log_conditional_coverage(listed, law) == exact_layers.log_conditional_coverage(problem, law)
     assert (exact_layers.log_coverage(listed, law) == exact_layers.log_coverage(problem, law)).all()
     for of_layers in (exact_layers.occupancies, exact_layers.policy_q):

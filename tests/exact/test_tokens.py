@@ -20,8 +20,8 @@ from token_tables import (
 )
 
 from spanver.errors import ArgumentError
+from spanver.exact import layered as exact_layers
 from spanver.exact import tabular as exact
-from spanver.exact import tokens as exact_tokens
 from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax
 from spanver.problems.layered import soft_q
 from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view
@@ -37,20 +37,20 @@ CASES = [
 @pytest.mark.parametrize("case", CASES)
 def test_the_token_recursion_and_the_sequence_optimum_are_the_same_policy(case: dict[str, Any]) -> None:
     problem = random_tokens(**case)
-    law = exact_tokens.log_optimal_law(problem)
+    law = exact_layers.log_optimal_law(problem)
     optimal = optimal_probabilities(problem)
     assert np.exp(log_sequence_law(law)) == pytest.approx(optimal, abs=1e-13)
     assert sequence_probabilities(problem, law) == pytest.approx(optimal, abs=1e-13)
-    assert exact_tokens.best_objective(problem) == pytest.approx(objective_by_listing(problem, optimal), abs=1e-12)
+    assert exact_layers.best_objective(problem) == pytest.approx(objective_by_listing(problem, optimal), abs=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_coverage_of_sequences_is_at_most_that_of_a_token_to_the_depth(case: dict[str, Any]) -> None:
     problem = random_tokens(**case)
-    law = exact_tokens.log_optimal_law(problem)
+    law = exact_layers.log_optimal_law(problem)
     base, optimal = sequence_probabilities(problem, problem.log_base), optimal_probabilities(problem)
     ratios = np.divide(optimal, base, out=np.zeros_like(base), where=base > 0.0)
-    assert np.exp(exact_tokens.log_coverage(problem, law)) == pytest.approx(ratios.max(axis=1), rel=1e-12)
+    assert np.exp(exact_layers.log_coverage(problem, law)) == pytest.approx(ratios.max(axis=1), rel=1e-12)
     # Of a token: conditional probabilities by adding up sequences, at prefixes that the base policy reaches.
     conditional = 0.0
     for layer in range(problem.horizon):
@@ -60,7 +60,7 @@ def test_coverage_of_sequences_is_at_most_that_of_a_token_to_the_depth(case: dic
         of_base = of_base[reached] / of_base[reached].sum(axis=1, keepdims=True)
         of_optimum = of_optimum[reached] / of_optimum[reached].sum(axis=1, keepdims=True)
         conditional = max(conditional, float((of_optimum[of_base > 0.0] / of_base[of_base > 0.0]).max()))
-    ours = exact_tokens.log_conditional_coverage(problem, law)
+    ours = exact_layers.log_conditional_coverage(problem, law)
     assert math.exp(ours) == pytest.approx(conditional, rel=1e-12)
     assert ratios.max() <= conditional**problem.horizon * (1 + 1e-12)
 
@@ -68,7 +68,7 @@ def test_coverage_of_sequences_is_at_most_that_of_a_token_to_the_depth(case: dic
 @pytest.mark.parametrize("case", CASES)
 def test_reward_less_later_log_ratios_is_the_value_of_a_token_on_every_completion(case: dict[str, Any]) -> None:
     problem = random_tokens(**case)
-    q, law = soft_q(problem), exact_tokens.log_optimal_law(problem)
+    q, law = soft_q(problem), exact_layers.log_optimal_law(problem)
     judged = 0
     for prompt in range(problem.prompts):
         for position, tokens in enumerate(sequences(problem)):
@@ -91,22 +91,22 @@ def test_gap_is_the_sum_of_token_divergences_and_the_difference_of_objectives(ca
         probabilities = sequence_probabilities(problem, law)
         best = objective_by_listing(problem, optimal_probabilities(problem))
         expected = best - objective_by_listing(problem, probabilities)
-        assert exact_tokens.token_gap(problem, law) == pytest.approx(expected, abs=1e-12)
-        assert exact_tokens.objective(problem, law) == pytest.approx(best - expected, abs=1e-12)
+        assert exact_layers.layered_gap(problem, law) == pytest.approx(expected, abs=1e-12)
+        assert exact_layers.objective(problem, law) == pytest.approx(best - expected, abs=1e-12)
         divergence = (best - expected - float(problem.prompt_law @ (probabilities * problem.reward).sum(axis=1))) / -(
             problem.beta
         )
-        ours = exact_tokens.kl_divergence(problem, law, problem.log_base)
+        ours = exact_layers.kl_divergence(problem, law, problem.log_base)
         assert problem.prompt_law @ ours == pytest.approx(divergence, abs=1e-11)
 
 
 def test_mass_outside_the_base_support_costs_infinitely_much() -> None:
     problem = random_tokens(2, horizon=3, vocabulary_size=2, zeros=True)
     uniform = [np.full_like(log_base, -math.log(2.0)) for log_base in problem.log_base]
-    assert exact_tokens.token_gap(problem, uniform) == math.inf
-    assert exact_tokens.objective(problem, uniform) == -math.inf
-    assert exact_tokens.log_coverage(problem, uniform).max() == math.inf
-    assert exact_tokens.log_conditional_coverage(problem, uniform) == math.inf
+    assert exact_layers.layered_gap(problem, uniform) == math.inf
+    assert exact_layers.objective(problem, uniform) == -math.inf
+    assert exact_layers.log_coverage(problem, uniform).max() == math.inf
+    assert exact_layers.log_conditional_coverage(problem, uniform) == math.inf
 
 
 def test_prefixes_that_are_not_reached_do_not_count_towards_the_coverage_of_a_token() -> None:
@@ -120,16 +120,16 @@ def test_prefixes_that_are_not_reached_do_not_count_towards_the_coverage_of_a_to
         beta=1.0,
         radius=1.0,
     )
-    law = exact_tokens.log_optimal_law(problem)
+    law = exact_layers.log_optimal_law(problem)
     assert np.exp(law[1][1, 1]) > 0.8  # where nobody comes, the optimum is far from the base policy
-    assert exact_tokens.log_conditional_coverage(problem, law) == pytest.approx(0.0, abs=1e-15)
+    assert exact_layers.log_conditional_coverage(problem, law) == pytest.approx(0.0, abs=1e-15)
 
 
 def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_token() -> None:
     problem = random_tokens(7, horizon=2, vocabulary_size=3, zeros=True)
     theta, precision, nu = np.array([0.8, -0.5, 0.2]), np.diag([1.0, 4.0, 2.0]), 0.9
     policy = TokenPolicy((LinearSoftmax(-theta), TruncatedSoftmax(theta, precision, nu)))
-    laws = exact_tokens.log_token_law(problem, policy)
+    laws = exact_layers.log_token_law(problem, policy)
     covered = []
     for row in range(len(problem.log_base[1])):
         base, phi = np.exp(problem.log_base[1][row]), problem.features[1][row]
@@ -149,7 +149,7 @@ def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_toke
 def test_a_policy_of_zero_parameters_is_the_base_policy() -> None:
     problem = random_tokens(1, horizon=3, vocabulary_size=2, zeros=True)
     policy = TokenPolicy((TruncatedSoftmax(np.zeros(3), np.eye(3), 0.3),) * 3)
-    for law, log_base in zip(exact_tokens.log_token_law(problem, policy), problem.log_base, strict=True):
+    for law, log_base in zip(exact_layers.log_token_law(problem, policy), problem.log_base, strict=True):
         assert np.exp(law) == pytest.approx(np.exp(log_base), abs=1e-14)
 
 
@@ -157,16 +157,16 @@ def test_a_policy_of_the_true_parameters_is_the_optimum() -> None:
     problem = random_tokens(1, horizon=3, vocabulary_size=3, realizable=True)
     assert problem.theta_star is not None
     policy = TokenPolicy(tuple(map(LinearSoftmax, problem.theta_star)))
-    assert exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, policy)) < 1e-14
-    assert exact_tokens.token_gap(problem, problem.log_base) > 1e-2
+    assert exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, policy)) < 1e-14
+    assert exact_layers.layered_gap(problem, problem.log_base) > 1e-2
     with pytest.raises(ArgumentError, match="layers of policy is 2"):
-        exact_tokens.log_token_law(problem, TokenPolicy(policy.layers[:2]))
+        exact_layers.log_token_law(problem, TokenPolicy(policy.layers[:2]))
 
 
 def test_a_token_policy_of_one_layer_is_a_policy_of_a_table_and_one_of_none_is_refused() -> None:
     problem = random_tokens(1, horizon=1, vocabulary_size=3)
     layer = LinearSoftmax(np.array([1.0, 0.0, 0.0]))
-    ours = exact_tokens.log_token_law(problem, TokenPolicy((layer,)))[0]
+    ours = exact_layers.log_token_law(problem, TokenPolicy((layer,)))[0]
     assert np.exp(ours) == pytest.approx(np.exp(exact.log_law(sequence_view(problem), layer)), abs=1e-14)
     with pytest.raises(ArgumentError, match="layers"):
         TokenPolicy(())

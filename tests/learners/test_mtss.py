@@ -16,8 +16,8 @@ from token_tables import random_tokens
 
 from spanver.episodic import EpisodicBudget, EpisodicLedger, States
 from spanver.errors import ArgumentError, BudgetExceededError
+from spanver.exact.layered import layered_gap, log_anchored_law, log_token_law, policy_q
 from spanver.exact.samplers import every_pilot, law_given_pilot, log_pilot_means
-from spanver.exact.tokens import log_anchored_law, log_token_law, policy_q, token_gap
 from spanver.learners.mtss import (
     MTSSRun,
     MTSSSettings,
@@ -77,7 +77,7 @@ def problem_of(name: str, horizon: int, **changes: Any) -> LayeredMDP:
 
 
 def share_of_base_gap(problem: LayeredMDP, run: MTSSRun) -> float:
-    return token_gap(problem, log_anchored_law(problem, run.policy)) / token_gap(problem, problem.log_base)
+    return layered_gap(problem, log_anchored_law(problem, run.policy)) / layered_gap(problem, problem.log_base)
 
 
 @pytest.mark.parametrize("literal", [False, True], ids=["counted", "literal"])

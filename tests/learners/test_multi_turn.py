@@ -14,7 +14,7 @@ from laws import assert_law
 from token_tables import random_tokens, sequence_probabilities, sequences
 
 from spanver.errors import ArgumentError, BudgetExceededError
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.kernels import elliptic_norms
 from spanver.learners.multi_turn import PHASES, MultiTurnRun, MultiTurnSettings, multi_turn
 from spanver.learners.race_sampler import race_sample
@@ -44,7 +44,7 @@ EXACT = MultiTurnSettings(  # hardly random: normalisers are exact, and every un
 
 
 def gap(problem: TokenProblem, policy: TokenPolicy) -> float:
-    return exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, policy))
+    return exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, policy))
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 3])
@@ -53,7 +53,7 @@ def test_practical_settings_reach_a_small_gap_on_the_family(horizon: int, noise:
     problem = token_problem(horizon, horizon=horizon, noise=noise)
     oracle = prefix_oracle(problem, seed=5)
     run = multi_turn(oracle, horizon=horizon, settings=settings_for(problem), seed=6)
-    assert exact_tokens.token_gap(problem, problem.log_base) > 0.1 * horizon
+    assert exact_layers.layered_gap(problem, problem.log_base) > 0.1 * horizon
     assert gap(problem, run.policy) < (4e-4 if noise == 0.0 else 0.01 * horizon)
     assert oracle.ledger.samples < 5e4 * horizon**2
 
@@ -76,7 +76,7 @@ def test_without_noise_targets_are_differences_of_optimal_values(problem: TokenP
             row = problem.row(int(pair.prompt.prompt), [int(token) for token in pair.prompt.tokens])
             expected = q[layer][row, int(pair.first.id)] - q[layer][row, int(pair.second.id)]
             assert target == pytest.approx(expected, abs=1e-5)
-    assert exact_tokens.token_gap(problem, problem.log_base) > 1e-2
+    assert exact_layers.layered_gap(problem, problem.log_base) > 1e-2
     assert gap(problem, run.policy) < 1e-6
 
 
@@ -231,7 +231,7 @@ def test_where_nothing_is_uncertain_the_base_policy_is_returned_and_no_reward_as
     assert oracle.ledger.rewards == 0
     assert (run.thetas == 0.0).all()
     assert run.starts == (2,)
-    assert gap(problem, run.policy) == pytest.approx(exact_tokens.token_gap(problem, problem.log_base), rel=1e-12)
+    assert gap(problem, run.policy) == pytest.approx(exact_layers.layered_gap(problem, problem.log_base), rel=1e-12)
 
 
 @pytest.mark.parametrize("shape", [Ball, Box])
@@ -270,7 +270,7 @@ def test_sequences_sampled_from_a_policy_have_its_exact_law() -> None:
     def draw(seed: int, start: Prefix) -> Prefix:
         return sample_sequence(policy, oracle, start, sampler=softmax_sample, multiplier=60.0, failure=0.05, seed=seed)
 
-    probabilities = sequence_probabilities(problem, exact_tokens.log_token_law(problem, policy))[0]
+    probabilities = sequence_probabilities(problem, exact_layers.log_token_law(problem, policy))[0]
     law: dict[Hashable, float] = dict(zip(sequences(problem), probabilities.tolist(), strict=True))
     assert_law(Counter[Hashable](draw(seed, prefix).tokens for seed in range(12000)), law)
     assert draw(0, prefix.extended(1)).tokens[0] == 1

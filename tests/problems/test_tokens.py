@@ -11,8 +11,8 @@ import pytest
 from token_tables import random_tokens, sequence_probabilities, sequences
 
 from spanver.errors import ArgumentError
+from spanver.exact import layered as exact_layers
 from spanver.exact import tabular as exact
-from spanver.exact import tokens as exact_tokens
 from spanver.parameter_sets import Ball, Box
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view
@@ -39,9 +39,9 @@ def test_the_sequence_view_is_the_same_problem_with_longer_features() -> None:
         parts = [problem.features[layer][problem.row(1, tokens[:layer]), token] for layer, token in enumerate(tokens)]
         assert view.features[1, position] == pytest.approx(np.concatenate(parts) / math.sqrt(3), abs=1e-15)
     assert np.exp(view.log_base) == pytest.approx(sequence_probabilities(problem, problem.log_base))
-    law = exact_tokens.log_optimal_law(problem)
+    law = exact_layers.log_optimal_law(problem)
     assert np.exp(exact.log_optimal_law(view)) == pytest.approx(np.exp(log_sequence_law(law)), abs=1e-14)
-    base = exact_tokens.token_gap(problem, problem.log_base)
+    base = exact_layers.layered_gap(problem, problem.log_base)
     assert base == pytest.approx(exact.gap(view, view.log_base), rel=1e-12)
 
 

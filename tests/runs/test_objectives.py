@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.exact.samplers import log_law_of_best
 from spanver.exact.tabular import gap, log_coverage, log_law, log_optimal_law
 from spanver.policies import LinearSoftmax, Policy, TokenPolicy, TruncatedSoftmax
@@ -81,7 +81,7 @@ def test_sequences_have_the_gap_of_the_token_recursion(horizon: int) -> None:
     for theta, log_base, features in zip(thetas, problem.log_base, problem.features, strict=True):
         total = (total[:, None] * linear_law(log_base, features @ theta, problem.beta)).reshape(-1)
     value, bound = table.gap(total.reshape(problem.prompts, -1), roundings=roundings)
-    expected = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, policy))
+    expected = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, policy))
     assert expected > 1e-3
     assert abs(expected - value) <= bound <= 1e-10
 

@@ -12,7 +12,7 @@ from alterations import Change, altered_copy, assign, change_by, put, scale
 from faults import plant
 
 from spanver.errors import ArgumentError, RecordError
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.kernels import update_inverse_factor
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.tokens import TokenProblem
@@ -78,7 +78,7 @@ def test_the_summary_states_exact_coverage_and_gaps(folder: Path) -> None:
     token = 2.0 / (1.0 + np.exp(-2.0))
     assert summary["problem"]["conditional_coverage"] == pytest.approx(token, rel=1e-12)
     assert summary["problem"]["coverage"] == pytest.approx(token**3, rel=1e-12)
-    assert summary["base_gap"] == exact_tokens.token_gap(problem(), problem().log_base)
+    assert summary["base_gap"] == exact_layers.layered_gap(problem(), problem().log_base)
     assert 0.0 <= summary["gap"] < summary["base_gap"]
     assert summary["problem"]["realizable"] == pytest.approx([1.0] * 3)
 

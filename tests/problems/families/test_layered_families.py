@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.exact import tokens as exact_layers
+from spanver.exact import layered as exact_layers
 from spanver.kernels import log_softmax
 from spanver.problems.families.auto import auto_problem
 from spanver.problems.families.forks import forks_problem
@@ -92,7 +92,7 @@ def gap_of_exact_fit(problem: LayeredMDP, mistake: str) -> float:
         penalty = 0.0 if mistake == "no log ratio" else problem.beta * (rolled - base)
         later = (np.exp(rolled) * (q - penalty)).sum(axis=1)
         laws.insert(0, law)
-    return exact_layers.token_gap(problem, laws) / exact_layers.token_gap(problem, problem.log_base)
+    return exact_layers.layered_gap(problem, laws) / exact_layers.layered_gap(problem, problem.log_base)
 
 
 def test_tokens_cannot_judge_dynamic_programming_and_the_other_families_can() -> None:

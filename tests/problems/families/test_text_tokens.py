@@ -17,7 +17,7 @@ import pytest
 from token_tables import objective_by_listing, optimal_probabilities, random_law, sequence_probabilities, sequences
 
 from spanver.errors import ArgumentError
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.exact.realizability import realizability
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.kernels import elliptic_norms
@@ -222,25 +222,25 @@ def test_prefixes_of_another_problem_have_no_text(problem: TokenProblem, prefix:
 
 def test_gaps_are_sums_of_token_divergences_and_differences_of_objectives(problem: TokenProblem) -> None:
     best = objective_by_listing(problem, optimal_probabilities(problem))
-    assert exact_tokens.best_objective(problem) == pytest.approx(best, abs=1e-12)
+    assert exact_layers.best_objective(problem) == pytest.approx(best, abs=1e-12)
     for law in (random_law(problem, 5), list(problem.log_base)):
         expected = best - objective_by_listing(problem, sequence_probabilities(problem, law))
         assert expected > 1e-2
-        assert exact_tokens.token_gap(problem, law) == pytest.approx(expected, abs=1e-11)
+        assert exact_layers.layered_gap(problem, law) == pytest.approx(expected, abs=1e-11)
 
 
 def test_the_token_recursion_is_the_sequence_optimum_and_coverage_multiplies_at_most(problem: TokenProblem) -> None:
-    law, optimal = exact_tokens.log_optimal_law(problem), optimal_probabilities(problem)
+    law, optimal = exact_layers.log_optimal_law(problem), optimal_probabilities(problem)
     assert np.exp(log_sequence_law(law)) == pytest.approx(optimal, abs=1e-13)
     base = sequence_probabilities(problem, problem.log_base)
     coverage = np.divide(optimal, base, out=np.zeros_like(base), where=base > 0.0).max(axis=1)
-    assert np.exp(exact_tokens.log_coverage(problem, law)) == pytest.approx(coverage, rel=1e-10)
-    of_a_token = math.exp(exact_tokens.log_conditional_coverage(problem, law))
+    assert np.exp(exact_layers.log_coverage(problem, law)) == pytest.approx(coverage, rel=1e-10)
+    of_a_token = math.exp(exact_layers.log_conditional_coverage(problem, law))
     assert 1.0 < of_a_token < coverage.max() <= of_a_token**problem.horizon * (1 + 1e-12)
 
 
 def test_reward_less_later_log_ratios_is_the_value_of_a_word_on_every_completion(problem: TokenProblem) -> None:
-    q, law = soft_q(problem), exact_tokens.log_optimal_law(problem)
+    q, law = soft_q(problem), exact_layers.log_optimal_law(problem)
     judged = 0
     for prompt in range(problem.prompts):
         for position, tokens in enumerate(sequences(problem)):
@@ -309,10 +309,10 @@ def test_targets_of_the_last_word_are_differences_of_rewards(problem: TokenProbl
 
 
 def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MultiTurnRun) -> None:
-    before = exact_tokens.token_gap(problem, problem.log_base)
-    after = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, run.policy))
+    before = exact_layers.layered_gap(problem, problem.log_base)
+    after = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, run.policy))
     fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, fitted))
+    linear = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, fitted))
     assert linear < 0.75 * before
     assert before - after > 0.4 * (before - linear)
 
@@ -323,17 +323,17 @@ def test_mtss_gains_on_real_text_with_an_anchor_drawn_in_every_state(problem: To
     mtss_run = mtss(episodic_oracle(listed, seed=1), settings=settings)
     assert mtss_run.certain
     assert mtss_run.policy.fresh
-    before = exact_tokens.token_gap(problem, problem.log_base)
-    after = exact_tokens.token_gap(problem, exact_tokens.log_anchored_law(listed, mtss_run.policy))
+    before = exact_layers.layered_gap(problem, problem.log_base)
+    after = exact_layers.layered_gap(problem, exact_layers.log_anchored_law(listed, mtss_run.policy))
     fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_tokens.token_gap(problem, exact_tokens.log_token_law(problem, fitted))
+    linear = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, fitted))
     assert before - after > 0.4 * (before - linear)
 
 
 def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem) -> None:
     policy = run_on(projected, 2).policy
-    before = exact_tokens.token_gap(projected, projected.log_base)
-    assert exact_tokens.token_gap(projected, exact_tokens.log_token_law(projected, policy)) < 0.4 * before
+    before = exact_layers.layered_gap(projected, projected.log_base)
+    assert exact_layers.layered_gap(projected, exact_layers.log_token_law(projected, policy)) < 0.4 * before
 
 
 def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MultiTurnRun) -> None:

@@ -10,7 +10,7 @@ import pytest
 from token_tables import sequences
 
 from spanver.errors import ArgumentError
-from spanver.exact import tokens as exact_tokens
+from spanver.exact import layered as exact_layers
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import soft_q
 
@@ -19,10 +19,10 @@ from spanver.problems.layered import soft_q
 @pytest.mark.parametrize("kappa", [0.1, 2.0, 8.0])
 def test_coverage_in_the_family_is_that_of_a_token_to_the_depth(horizon: int, kappa: float) -> None:
     problem = token_problem(4, horizon=horizon, kappa=kappa, beta=0.03, dimension=3)
-    law = exact_tokens.log_optimal_law(problem)
+    law = exact_layers.log_optimal_law(problem)
     log_conditional = math.log(2.0 / (1.0 + math.exp(-kappa)))
-    assert exact_tokens.log_conditional_coverage(problem, law) == pytest.approx(log_conditional, abs=1e-12)
-    assert exact_tokens.log_coverage(problem, law)[0] == pytest.approx(horizon * log_conditional, abs=1e-11)
+    assert exact_layers.log_conditional_coverage(problem, law) == pytest.approx(log_conditional, abs=1e-12)
+    assert exact_layers.log_coverage(problem, law)[0] == pytest.approx(horizon * log_conditional, abs=1e-11)
 
 
 @pytest.mark.parametrize("settings", [{}, {"horizon": 1, "dimension": 1, "alpha": 1.0}, {"horizon": 6, "prompts": 3}])

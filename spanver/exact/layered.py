@@ -152,7 +152,7 @@ def best_objective(problem: Layered) -> float:
     return _over_starts(problem, soft_values(problem)[0])
 
 
-def token_gap(problem: Layered, law: Law) -> float:
+def layered_gap(problem: Layered, law: Law) -> float:
     """`J(pi*) - J(pi) = beta E_pi sum_h KL(pi_h || pi*_h)` (I5): small gaps keep their digits."""
     return _over_starts(problem, problem.beta * kl_divergence(problem, law, log_optimal_law(problem)))
 
