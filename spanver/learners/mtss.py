@@ -293,7 +293,7 @@ def _mean_returns(
     return means
 
 
-def uncertain_state_action(
+def candidates(
     oracle: EpisodicOracle,
     layers: Sequence[int],
     cores: Sequence[Pairs],
@@ -327,7 +327,7 @@ def uncertain_state_action(
                 break
             drawn = softmax_actions(oracle, standing, policies[layer], settings)
             if layer in met:
-                met[layer].extend(_candidates(oracle, standing, drawn, settings))
+                met[layer].extend(_pairs_met(oracle, standing, drawn, settings))
             if layer < last:
                 standing = oracle.step(standing, drawn.actions)
     return {layer: joined(parts) for layer, parts in met.items()}
@@ -343,7 +343,7 @@ def _begun(oracle: EpisodicOracle, first: int, cores: Sequence[Pairs], settings:
     return oracle.step(standing, core.actions.repeat(settings.span_rollouts))
 
 
-def _candidates(oracle: EpisodicOracle, standing: States, drawn: Actions, settings: MTSSSettings) -> Iterator[Pairs]:
+def _pairs_met(oracle: EpisodicOracle, standing: States, drawn: Actions, settings: MTSSSettings) -> Iterator[Pairs]:
     yield Pairs(standing.ids, drawn.actions, drawn.anchors, drawn.vectors)
     if settings.base_draws > 0:
         base = oracle.sample_counts(standing, settings.base_draws)
@@ -478,10 +478,10 @@ def _search(
 ) -> dict[int, Pairs]:
     """Candidates of every layer."""
     if settings.search == "shared":
-        return uncertain_state_action(oracle, range(oracle.horizon), cores, policies, settings)
+        return candidates(oracle, range(oracle.horizon), cores, policies, settings)
     met: dict[int, Pairs] = {}
     for layer in range(oracle.horizon):
-        met |= uncertain_state_action(oracle, [layer], cores, policies, settings)
+        met |= candidates(oracle, [layer], cores, policies, settings)
     return met
 
 

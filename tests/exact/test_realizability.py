@@ -7,11 +7,13 @@ import math
 
 import numpy as np
 import pytest
+from layered_tables import random_mdp, trajectories
 from token_tables import random_tokens
 
 from spanver.errors import ArgumentError
 from spanver.exact.realizability import realizability
 from spanver.parameter_sets import Box
+from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import soft_q
 from spanver.problems.tokens import TokenProblem
@@ -117,3 +119,20 @@ def test_the_fit_is_on_the_set_of_the_problem() -> None:
     problem = dataclasses.replace(token_problem(3, horizon=2), shape=Box, theta_star=None)
     for measured in realizability(problem, radius=1e-3):
         assert np.abs(measured.theta).max() == pytest.approx(1e-3 / math.sqrt(problem.dimension))
+
+
+def test_of_a_process_of_layers_states_have_the_law_of_the_base_policy() -> None:
+    for fitted in realizability(mdp_problem(0, horizon=3)):
+        assert fitted.residual <= 1e-12 * fitted.spread
+    problem = random_mdp(3, horizon=3)
+    q = soft_q(problem)
+    for layer, measured in enumerate(realizability(problem, radius=100.0)):
+        squares, weights = [], []
+        for trajectory, mass in trajectories(problem, problem.log_base):
+            state = trajectory[0][layer]
+            base = np.exp(problem.log_base[layer][state])
+            differences = np.subtract.outer(q[layer][state], q[layer][state])
+            squares.append(float(base @ differences**2 @ base))
+            weights.append(mass)
+        assert measured.spread == pytest.approx(math.sqrt(np.dot(weights, squares)), rel=1e-10)
+        assert 0.0 < measured.residual < measured.spread

@@ -22,12 +22,12 @@ from spanver.learners.mtss import (
     MTSSRun,
     MTSSSettings,
     Pairs,
+    candidates,
     fit_value,
     mtss,
     no_pairs,
     softmax_actions,
     squared_norms,
-    uncertain_state_action,
 )
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracles.episodic import episodic_oracle
@@ -258,16 +258,16 @@ def test_a_search_starts_from_the_first_state_and_from_every_earlier_pair_anchor
     first_tokens: Counter[Hashable] = Counter()
     for _ in range(200):
         before = oracle.ledger
-        met = uncertain_state_action(oracle, [2], cores, policies, settings)
+        met = candidates(oracle, [2], cores, policies, settings)
         assert list(met) == [2]
         assert len(met[2]) == 3
         spent = oracle.ledger - before
         assert (spent.transitions, spent.resets) == (3 + 2 + 2, 2)
         first_tokens.update((met[2].states[1:] // 2).tolist())
     assert first_tokens == Counter({1: 200, 0: 200})  # one rollout after token 1, one after the anchor, token 0
-    shared = uncertain_state_action(oracle, range(3), cores, policies, settings)
+    shared = candidates(oracle, range(3), cores, policies, settings)
     assert [len(shared[layer]) for layer in range(3)] == [1, 3, 3]
-    with_draws = uncertain_state_action(oracle, [2], cores, policies, dataclasses.replace(settings, base_draws=64))
+    with_draws = candidates(oracle, [2], cores, policies, dataclasses.replace(settings, base_draws=64))
     assert len(with_draws[2]) == 3 + 3 * 2  # both tokens came in every state
     phi = problem.features[2]
     pairs = with_draws[2]
