@@ -112,8 +112,9 @@ class States:
     episodes: int
 
     def __post_init__(self) -> None:
-        ids = np.array(self.ids)
-        require(ids.dtype.kind in "iu" and ids.ndim == 1, "ids", self.ids, "a vector of integers")
+        given = np.asarray(self.ids)
+        require(given.dtype.kind in "iu" and given.ndim == 1, "ids", self.ids, "a vector of integers")
+        ids = given.astype(np.int64)
         ids.setflags(write=False)
         object.__setattr__(self, "ids", ids)
 

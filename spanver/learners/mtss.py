@@ -214,10 +214,11 @@ def softmax_actions(
 
 def _log_sums(exponents: FloatArray, rows: IntArray) -> FloatArray:
     """`log sum exp` of the entries of each row; rows do not fall and leave out none."""
+    if len(rows) == 0:
+        return np.empty(0)
     begins = np.flatnonzero(np.diff(rows, prepend=-1))
-    peaks = np.maximum.reduceat(exponents, begins) if len(begins) > 0 else np.empty(0)
-    sums = np.add.reduceat(np.exp(exponents - peaks[rows]), begins) if len(begins) > 0 else np.empty(0)
-    log_sums: FloatArray = peaks + np.log(sums)
+    peaks = np.maximum.reduceat(exponents, begins)
+    log_sums: FloatArray = peaks + np.log(np.add.reduceat(np.exp(exponents - peaks[rows]), begins))
     return log_sums
 
 
@@ -278,6 +279,7 @@ def _mean_returns(
     """Mean of `r_h + sum_{l>h} (r_l - beta log rho_l)` over rollouts from each state and action, shape (n,)."""
     rollouts, rewarded = settings.regression_rollouts, oracle.rewarded
     once = settings.reward_draws == "once" and rewarded[layer]
+    # A reward can be asked for wherever an episode was, so that these states belong to none.
     own = oracle.reward(States(layer, states, 0), actions) if once else np.zeros(len(states))
     standing = oracle.reset(layer, states.repeat(rollouts))
     chosen = actions.repeat(rollouts)

@@ -98,7 +98,7 @@ class MeteredEpisodicOracle:
         self._spent = asdict(EpisodicLedger())
         self._issued = [np.zeros(len(log_base), dtype=bool) for log_base in problem.log_base]
         self._begun = 0
-        self._standing: dict[int, States] = {}  # batches that can go on
+        self._standing: dict[int, tuple[int, int]] = {}  # batches that can go on, which may be many: their marks
 
     @property
     def ledger(self) -> EpisodicLedger:
@@ -125,8 +125,7 @@ class MeteredEpisodicOracle:
         """Go on: `x_{h+1} ~ P_h(.|x_h, a_h)`; n transitions."""
         actions = self._checked(states, actions)
         require(states.layer + 1 < self.horizon, "the layer of states", states.layer, f"below {self.horizon - 1}")
-        standing = self._standing.get(states.episodes)
-        is_there = standing is not None and standing.layer == states.layer and np.array_equal(standing.ids, states.ids)
+        is_there = self._standing.get(states.episodes) == _mark(states)
         require(
             is_there, "states", states, "a whole batch as it was handed out, and not gone on from; reset for another"
         )
@@ -217,7 +216,7 @@ class MeteredEpisodicOracle:
         self._begun += 1
         states = States(layer, ids, self._begun)
         if layer + 1 < self.horizon:
-            self._standing[states.episodes] = states
+            self._standing[states.episodes] = _mark(states)
         return states
 
     def _check_issued(self, states: States) -> None:
@@ -322,6 +321,11 @@ class _CountedDraws:
         actions = _inverted(masses, self._streams.aggregate.random((len(states), 1)))[:, 0]
         found = tries <= limit
         yield np.where(found, actions, -1), np.where(found, tries, limit).astype(np.int64)
+
+
+def _mark(states: States) -> tuple[int, int]:
+    """What tells a batch from others."""
+    return states.layer, hash(states.ids.tobytes())
 
 
 def _inverted(masses: FloatArray, uniforms: FloatArray) -> IntArray:

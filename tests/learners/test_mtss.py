@@ -125,6 +125,16 @@ def test_an_action_that_no_trial_accepted_has_its_own_features_and_ratio() -> No
     assert int(drawn.log_ratios.size) == 8000
 
 
+def test_no_states_need_no_actions() -> None:
+    oracle = episodic_oracle(problem_of("mdp", 2), seed=1)
+    empty = oracle.reset(0, np.empty(0, dtype=int))
+    policy = TruncatedSoftmax(np.ones(4), np.eye(4), 0.5)
+    for anchor in ("fixed", "fresh"):
+        drawn = softmax_actions(oracle, empty, policy, dataclasses.replace(PRINTED, anchor=anchor))
+        assert (len(drawn.actions), len(drawn.log_ratios), drawn.vectors.shape) == (0, 0, (0, 4))
+    assert oracle.ledger == EpisodicLedger()
+
+
 def test_a_fresh_anchor_is_drawn_of_the_base_policy_in_every_state() -> None:
     problem = random_mdp(4, horizon=1, actions=3, states=1)
     oracle = episodic_oracle(problem, seed=1)
