@@ -2,6 +2,7 @@
 from . import evidence as evidence
 from . import strategies as strategies
 from .episodic import EpisodicBudget as EpisodicBudget
+from .exact.certificates import gap_bound as gap_bound
 from .exact.layered import layered_gap as layered_gap
 from .exact.layered import log_anchored_law as log_anchored_law
 from .exact.layered import log_token_law as log_token_law

@@ -156,14 +156,18 @@ def log_ratio(law: FloatArray, log_base: FloatArray) -> FloatArray:
 
 
 def kl_divergence(law: FloatArray, reference: FloatArray) -> FloatArray:
-    """`KL(law || reference)` of every prompt, shape (X,); infinite where the reference lacks mass.
+    """`KL(law || reference)` over the last axis; infinite where the reference lacks mass.
 
     Summed as `p log(p/q) - p + q`, whose terms are all non-negative, so that small divergences keep their digits.
 
     Parameters
     ----------
-    law, reference : array, shape (X, Y)
+    law, reference : array, shape (..., Y)
         Log laws.
+
+    Returns
+    -------
+    array, shape (...)
     """
     with np.errstate(invalid="ignore"):
         excess = np.where(law > -np.inf, reference - law, 0.0)
@@ -175,7 +179,7 @@ def kl_divergence(law: FloatArray, reference: FloatArray) -> FloatArray:
         terms = np.where(excess <= 0.5, inside, large)
     terms = np.where(law > -np.inf, terms, np.exp(reference))
     terms = np.where((law > -np.inf) & (reference == -np.inf), np.inf, terms)
-    divergence: FloatArray = np.maximum(terms.sum(axis=1), 0.0)
+    divergence: FloatArray = np.maximum(terms.sum(axis=-1), 0.0)
     return divergence
 
 
