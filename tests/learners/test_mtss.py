@@ -18,6 +18,7 @@ from spanver.episodic import EpisodicBudget, EpisodicLedger, States
 from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.exact.layered import layered_gap, log_anchored_law, log_token_law, policy_q
 from spanver.exact.samplers import every_pilot, law_given_pilot, log_pilot_means
+from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.mtss import (
     MTSSRun,
     MTSSSettings,
@@ -356,14 +357,6 @@ def test_a_run_without_a_certain_iteration_returns_the_base_policy_and_says_so()
     assert share_of_base_gap(problem, run) == pytest.approx(1.0, abs=1e-12)
 
 
-def bound_on_additions(dimension: int, ridge: float, tolerance: float) -> int:
-    """Most pairs of a layer that had a squared norm above the tolerance when they were added (Lemma M.1, repaired)."""
-    size = 0
-    while (size + 1) * math.log1p(tolerance) <= dimension * math.log1p(4.0 * (size + 1) / (dimension * ridge)):
-        size += 1
-    return size
-
-
 @pytest.mark.parametrize("anchor", ["fixed", "fresh"])
 @pytest.mark.parametrize("name", ["tokens", "forks", "auto", "mdp"])
 def test_pairs_are_added_while_they_are_uncertain_and_fits_come_after_certain_searches(name: str, anchor: Any) -> None:
@@ -375,7 +368,8 @@ def test_pairs_are_added_while_they_are_uncertain_and_fits_come_after_certain_se
             pair = core[np.array([row])]
             assert squared_norms(pair, precision_of(core, row))[0] > settings.tolerance * (1 - 1e-9)
             assert core.actions[row + 1] == core.anchors[row] == core.anchors[row + 1]
-        assert 0 < len(core) // 2 <= bound_on_additions(problem.dimension, OURS.ridge, settings.tolerance)
+        most = spanner_size_bound(problem.dimension, OURS.ridge, math.sqrt(settings.tolerance))  # S4
+        assert 0 < len(core) // 2 <= most
     uncertain = [each.largest.max() > settings.tolerance for each in run.iterations]
     assert run.certain
     assert not uncertain[-1]
