@@ -68,7 +68,8 @@ def decide(
     ----------
     formula : Formula
     learner : callable
-        Makes queries, and returns the parameter `theta` of its policy, shape (n + 1,).
+        Makes queries, of the generalised oracle too (FMR25, p. 60), and returns the parameter `theta` of its policy,
+        shape (n + 1,).
     delta : float
         Strictly between 0 and 1.
     rewards : int
@@ -100,7 +101,7 @@ def decide(
     """
     threshold = decision_threshold(len(formula.clauses), delta, rewards)
     problem = without_rewards(formula, reduction_parameters(formula.literals, delta)[0])
-    oracle = ProperOracle(counted_oracle(problem, seed=seed, budget=Budget(rewards=rewards)))
+    oracle = ProperOracle(counted_oracle(problem, seed=seed, budget=Budget(rewards=rewards), log_probabilities=True))
     final = np.array(learner(cast(Oracle, oracle)), dtype=np.float64)
     require_inside("the learner's parameter", final, problem.shape(problem.radius))
     parameters = np.unique([*oracle.exploration.parameters, final], axis=0)

@@ -32,6 +32,9 @@ LEARNERS: dict[str, Learner] = {
     "exhaustive": lambda oracle: exhaustive_search(oracle, rounds=4, draws=16, seed=0).policy.theta,
     "online_dpo": lambda oracle: online_dpo(oracle, rounds=4, seed=0).policy.theta,
     "xpo": lambda oracle: xpo(oracle, rounds=4, alpha=0.1, partition_samples=4, seed=0).policy.theta,
+    "xpo, told probabilities": lambda oracle: (
+        xpo(oracle, rounds=4, alpha=0.1, partition="probabilities", partition_samples=4, seed=0).policy.theta
+    ),
 }
 EVERY = pytest.mark.parametrize("name", LEARNERS)
 
@@ -88,6 +91,17 @@ def test_the_signs_are_those_of_the_parameter_of_most_mass() -> None:
     weight = (2.0 + math.exp(-1.0 / (2.0 * beta))) / 3.0
     assert decision.log_mass == pytest.approx(math.log(weight / (1.0 - math.exp(-1.0 / beta) + weight)), rel=1e-12)
     assert decision.ledger == Ledger(samples=4, rewards=4)
+
+
+def test_a_draw_with_log_probabilities_is_looked_at_once_its_reward_was_queried() -> None:
+    def learner(oracle: Oracle) -> FloatArray:
+        prompt = oracle.prompt()
+        told = oracle.sample_log_probabilities(prompt, 1, np.ones(3))
+        oracle.reward(prompt, told.responses[0])
+        return np.array([-1.0, -1.0, 1.0])
+
+    decision = decide(Formula(2, ((1, 2),)), learner, delta=0.5, rewards=1, seed=0)
+    assert (decision.assignment.tolist(), decision.yes) == ([1, 1], True)
 
 
 def test_a_parameter_that_was_only_drawn_from_is_not_looked_at() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from spanver.errors import QuestionRefusedError
 from spanver.oracle import AnyResponse, Oracle
-from spanver.values import FloatArray, Prompt, ResponseId, Responses, identity_of
+from spanver.values import FloatArray, LogProbabilities, Prompt, ResponseId, Responses, identity_of
 
 
 @dataclass(slots=True)
@@ -88,6 +88,12 @@ class ProperOracle:
         drawn = self._oracle.sample(prompt, count, theta=theta)
         self.exploration.draw(prompt, theta, drawn.ids)
         return drawn
+
+    def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
+        """Draw responses with their log probabilities, which proper learners may see (FMR25, p. 60)."""
+        told = self._oracle.sample_log_probabilities(prompt, count, theta)
+        self.exploration.draw(prompt, theta, told.responses.ids)
+        return told
 
     def reward(self, prompt: Prompt, response: AnyResponse) -> float:
         """Draw a reward.

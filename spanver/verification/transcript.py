@@ -197,8 +197,8 @@ def first_improper(queries: list[Query]) -> tuple[Query, ResponseId] | None:
     """First query about rewards that is not proper, with the response that was not drawn for it (H0); or None."""
     exploration = Exploration(0)
     for query in queries:
-        if query.name == "sample":
-            exploration.draw(query.prompt, query.arguments[1], query.answer.ids)
+        if query.name in ("sample", "sample_log_probabilities"):
+            exploration.draw(query.prompt, query.arguments[1], _ids(query.answer))
         if query.name in ("reward", "compare"):
             for response in query.arguments:
                 if not exploration.query(query.prompt, response):

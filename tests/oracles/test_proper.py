@@ -13,6 +13,7 @@ from spanver.oracles.counted import counted_oracle
 from spanver.oracles.proper import Exploration, ProperOracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.values import UncertainPairRule
+from spanver.verification.transcript import RecordingOracle, first_improper
 
 PROBLEM = random_problem(1, prompts=2, responses=6, dimension=2)
 THETA = np.array([0.5, -0.25])
@@ -41,6 +42,19 @@ def test_a_parameter_may_depend_on_the_prompt_and_on_what_was_drawn_before() -> 
     oracle.reward(prompt, second)
     oracle.reward(prompt, first)
     assert np.array_equal(exploration.parameters[0], 0.5 * first.features)
+
+
+def test_draws_with_log_probabilities_are_draws() -> None:
+    watched = ProperOracle(counted_oracle(PROBLEM, seed=3, log_probabilities=True))
+    oracle = RecordingOracle(cast(Oracle, watched))
+    prompt = oracle.prompt()
+    told = oracle.sample_log_probabilities(prompt, 2, THETA).responses
+    for response in (told[1], told[0]):
+        oracle.reward(prompt, response)
+    assert [theta.tolist() for theta in watched.exploration.parameters] == [THETA.tolist()] * 2
+    assert first_improper(oracle.queries) is None
+    with pytest.raises(QuestionRefusedError, match="no draw of it is left"):
+        oracle.reward(prompt, told[0])
 
 
 def test_a_draw_is_rewarded_once_and_guesses_and_results_of_searches_are_not() -> None:
