@@ -83,6 +83,7 @@ def test_online_dpo_explores_properly(check: Check, problem: TabularProblem, rou
 
 
 @pytest.mark.guarantee("H0", needs=["xpo"])
+@designed([{**DESIGNED, "feedback": feedback} for feedback in ("reward", "preference")], named("xpo", "one-draw-twice"))
 @instances(problem=PROBLEMS, rounds=ROUNDS, feedback=FEEDBACK)
 def test_xpo_explores_properly(check: Check, problem: TabularProblem, rounds: int, feedback: str) -> None:
     plan = {"alpha": 0.5, "feedback": feedback, "partition_samples": 4}

@@ -1,4 +1,4 @@
-"""Mutants of the baselines, and of SpannerSampling where only the headline results see it: E6, O1, T1, T2 and T6.
+"""Mutants of the baselines, and of SpannerSampling where only the headline results see it: E6, H0, H2, O1, T1, T2, T6.
 
 `baseline` and `enumeration` are the learners of A3 written anew, on the reference's losses: each step in which a mutant
 differs is an argument. Unmutated they are as right as the reference.
@@ -335,6 +335,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _dpo("kept-response", "queries again a response of an earlier round", "O1", pair=_repeated_draw),
     _dpo("base-responses", "never draws from its policy", "O1", pair=base_pair),
     _dpo("through-the-wall", "reads the table behind the oracle", "T1", fit=_through_the_wall),
+    _xpo("one-draw-twice", "queries two rewards of one response", "H0", pair=partial(_one_draw, pair=mixed_pair)),
     _xpo("pessimistic", "subtracts the optimism", "E6", sign=-1.0),
     _xpo("ball-projected", "moves the fit on the ball into the set", "E6", fit=_ball_projected),
     _xpo("on-policy-second", "draws the second response from its policy too", "O1", pair=own_pair),
