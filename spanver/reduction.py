@@ -25,6 +25,7 @@ from spanver.policies import LinearSoftmax
 from spanver.problems.families.max_k_dnf import NULL, dnf_problem
 from spanver.problems.formulas import Formula
 from spanver.problems.tabular import TabularProblem
+from spanver.validation import to_array
 from spanver.values import FloatArray, IntArray
 
 
@@ -88,7 +89,7 @@ def decide(
     QuestionRefusedError
         If one of them is not proper.
     ArgumentError
-        If its parameter is outside the box.
+        If its parameter is not of that shape, not finite, or outside the box.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def decide(
     threshold = decision_threshold(len(formula.clauses), delta, rewards)
     problem = without_rewards(formula, reduction_parameters(formula.literals, delta)[0])
     oracle = ProperOracle(counted_oracle(problem, seed=seed, budget=Budget(rewards=rewards), log_probabilities=True))
-    final = np.array(learner(cast(Oracle, oracle)), dtype=np.float64)
+    final = to_array("the learner's parameter", learner(cast(Oracle, oracle)), (problem.dimension,))
     require_inside("the learner's parameter", final, problem.shape(problem.radius))
     parameters = np.unique([*oracle.exploration.parameters, final], axis=0)
     masses = [clause_mass(problem, theta) for theta in parameters]

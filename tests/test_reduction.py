@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,23 @@ def test_masses_are_compared_where_no_float_holds_them() -> None:
     decision = decide(formula, learner, delta=0.5, rewards=2, seed=0)
     assert decision.log_mass < -745.0
     assert decision.assignment.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (np.ones(2), r"the shape of the learner's parameter is \(2,\), but it must be \(3,\)"),
+        (np.ones((1, 3)), r"the shape of the learner's parameter is \(1, 3\)"),
+        (1.0, r"the shape of the learner's parameter is \(\)"),
+        (None, "the learner's parameter is None, but it must be an array of numbers"),
+        ([[1.0], [1.0, 1.0]], "the learner's parameter is"),
+        ("theta", "the learner's parameter is 'theta'"),
+        (np.array([0.0, np.nan, 0.0]), "the learner's parameter is .* finite everywhere"),
+    ],
+)
+def test_what_is_no_parameter_is_refused_by_its_shape_or_its_values(returned: Any, sentence: str) -> None:
+    with pytest.raises(ArgumentError, match=sentence):
+        decide(Formula(2, ((1, 2),)), lambda oracle: returned, delta=0.5, rewards=1, seed=0)
 
 
 def test_what_is_no_proper_learner_is_refused() -> None:
