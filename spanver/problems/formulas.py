@@ -9,8 +9,10 @@ of signs.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -22,7 +24,7 @@ from spanver.values import FloatArray, IntArray
 LARGEST_SEARCH = 24
 """Most variables whose assignments are all tried."""
 MOST_CLAUSES = 100_000
-"""Most clauses of a serial repetition."""
+"""Most clauses of a serial repetition, and most repetitions."""
 
 _BLOCK = 1 << 12  # assignments tried at once
 
@@ -36,7 +38,7 @@ class Formula:
     variables : int
         `n`.
     clauses : tuple of tuple of int
-        `m` of them, each of `k` literals.
+        `m` of them, each of `k` literals. Other sequences of integers, such as the rows of an array, become tuples.
     contradictory : bool
         Whether a clause may hold a variable and its negation, which nothing satisfies: serial repetition makes such
         clauses, and so do predicates of repeated variables.
@@ -62,16 +64,13 @@ class Formula:
 
     def __post_init__(self) -> None:
         require_count("variables", self.variables)
+        object.__setattr__(self, "variables", operator.index(self.variables))
+        object.__setattr__(self, "clauses", _clauses(self.clauses, self.variables))
         require(len(self.clauses) > 0, "clauses", self.clauses, "at least one")
         lengths = sorted({len(clause) for clause in self.clauses})
         require(len(lengths) == 1, "the lengths of clauses", lengths, "one length k; a literal may be repeated")
         require(lengths[0] >= 1, "the length of clauses", lengths[0], "at least 1")
         for index, clause in enumerate(self.clauses):
-            for literal in clause:
-                is_literal = isinstance(literal, int) and 1 <= abs(literal) <= self.variables
-                require(
-                    is_literal, f"a literal of clause {index}", literal, f"a variable 1..{self.variables} or minus it"
-                )
             both = sorted(set(clause) & {-literal for literal in clause})
             if both and not self.contradictory:
                 allowed = f"free of contradictions: variable {both[-1]} is in it with both signs"
@@ -100,6 +99,26 @@ class Formula:
         literals = np.array(self.clauses)
         held = np.sign(literals) * signs[..., np.abs(literals) - 1] > 0
         return held.all(axis=-1).sum(axis=-1)
+
+
+def _clauses(given: Any, variables: int) -> tuple[tuple[int, ...], ...]:
+    """Return clauses as tuples of integers, so that equal formulas are equal and have one hash."""
+    try:
+        rows = [tuple(clause) for clause in given]
+    except TypeError:
+        raise ArgumentError("clauses", given, "a sequence of sequences of literals") from None
+    return tuple(tuple(_literal(each, index, variables) for each in clause) for index, clause in enumerate(rows))
+
+
+def _literal(given: Any, index: int, variables: int) -> int:
+    """Return a literal of the clause with an index as an integer; booleans are none."""
+    try:
+        literal = 0 if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        literal = 0
+    allowed = f"a variable 1..{variables} or minus it"
+    require(1 <= abs(literal) <= variables, f"a literal of clause {index}", given, allowed)
+    return literal
 
 
 def assignments_of(variables: int) -> IntArray:
@@ -275,7 +294,7 @@ def serially_repeated(formula: Formula, times: int) -> Formula:
     Raises
     ------
     ArgumentError
-        If these were more than `MOST_CLAUSES`.
+        If these were more than `MOST_CLAUSES`, or for more repetitions than that of a single clause.
 
     Examples
     --------
@@ -283,8 +302,12 @@ def serially_repeated(formula: Formula, times: int) -> Formula:
     ((1, 1), (1, -1), (-1, 1), (-1, -1))
     """
     require_count("times", times)
-    count = len(formula.clauses) ** times
-    require(count <= MOST_CLAUSES, "the clauses of a serial repetition", count, f"at most {MOST_CLAUSES}")
+    require(times <= MOST_CLAUSES, "the number of repetitions", times, f"at most {MOST_CLAUSES}")
+    count, times = len(formula.clauses), operator.index(times)
+    # From that many bits on even 2^t is more, and m^t need not be computed.
+    is_small = count == 1 or (times < MOST_CLAUSES.bit_length() and count**times <= MOST_CLAUSES)
+    allowed = f"such that {count} to this power is at most {MOST_CLAUSES}"
+    require(is_small, "the number of repetitions", times, allowed)
     clauses = tuple(tuple(itertools.chain(*each)) for each in itertools.product(formula.clauses, repeat=times))
     return Formula(formula.variables, clauses, contradictory=formula.contradictory or times > 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,23 @@ def test_random_clauses_have_different_variables_and_any_signs() -> None:
     assert np.abs(np.delete(counts, 6) - 1000).max() <= 6 * math.sqrt(1000)
 
 
+@pytest.mark.parametrize(
+    "clauses",
+    [[[1, -2], [2, 2]], np.array([[1, -2], [2, 2]]), ((np.int8(1), np.int64(-2)), [np.uint8(2), 2])],
+    ids=["lists", "an array", "integers of NumPy"],
+)
+def test_equal_formulas_are_equal_however_they_were_written(clauses: Any) -> None:
+    formula, written = Formula(2, ((1, -2), (2, 2))), Formula(np.int64(2), clauses)  # type: ignore[arg-type]
+    assert written == formula
+    assert hash(written) == hash(formula)
+    assert {type(each) for each in itertools.chain(*written.clauses)} == {type(written.variables)} == {int}
+
+
+def test_a_single_clause_can_be_repeated_often_and_two_as_often_as_their_power_fits() -> None:
+    assert serially_repeated(Formula(1, ((1,),)), 50).clauses == ((1,) * 50,)
+    assert len(serially_repeated(complete_formula(1), 16).clauses) == 2**16
+
+
 def test_of_a_complete_formula_every_assignment_satisfies_one_clause() -> None:
     formula = complete_formula(4)
     assert len(formula.clauses) == 16
@@ -148,7 +166,23 @@ def test_of_a_complete_formula_every_assignment_satisfies_one_clause() -> None:
         (lambda: Formula(2, ((1, 2),)).satisfied([1]), "assignments is [1]"),
         (lambda: Formula(2, ((1, 2),)).satisfied([1, 0]), "assignments is [1, 0]"),
         (lambda: best_assignment(Formula(LARGEST_SEARCH + 1, ((1,),))), f"variables is {LARGEST_SEARCH + 1}"),
-        (lambda: serially_repeated(complete_formula(4), 5), "the clauses of a serial repetition is 1048576"),
+        (lambda: Formula(True, ((1,),)), "variables is True"),
+        (lambda: Formula(2, ((1, True),)), "a literal of clause 0 is True"),
+        (lambda: Formula(2, ((1, np.bool_(True)),)), "a literal of clause 0 is np.True_"),  # type: ignore[arg-type]
+        (lambda: Formula(2, ((1, 2.0),)), "a literal of clause 0 is 2.0"),  # type: ignore[arg-type]
+        (lambda: Formula(2, ((1,), "a")), "a literal of clause 1 is 'a'"),  # type: ignore[arg-type]
+        (lambda: Formula(2, (1, 2)), "clauses is (1, 2)"),  # type: ignore[arg-type]
+        (lambda: Formula(2, None), "clauses is None"),  # type: ignore[arg-type]
+        (lambda: serially_repeated(complete_formula(4), 5), "the number of repetitions is 5"),
+        (lambda: serially_repeated(complete_formula(1), 17), "the number of repetitions is 17"),
+        (lambda: serially_repeated(complete_formula(1), 10**5), "the number of repetitions is 100000"),
+        (lambda: serially_repeated(complete_formula(1), 10**7), "the number of repetitions is 10000000"),
+        (
+            lambda: serially_repeated(Formula(1, ((1,),)), 10**30),
+            "the number of repetitions is 1000000000000000000000000000000",
+        ),
+        # 2^64 is 0 in 64 bits.
+        (lambda: serially_repeated(complete_formula(1), np.int64(64)), "the number of repetitions is 64"),  # type: ignore[arg-type]
         (lambda: serially_repeated(complete_formula(1), 0), "times is 0"),
         (lambda: hadamard_predicate(0), "literals is 0"),
         (lambda: predicate_formula(1, np.array([[1], [1]]), [(1,)]), "accepted is [(1,), (1,)]"),

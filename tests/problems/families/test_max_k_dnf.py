@@ -132,7 +132,10 @@ def test_no_corner_of_the_box_is_worth_more_than_the_optimum(beta: float) -> Non
         ({"literals": 9}, "literals is 9"),
         ({"clauses": 0}, "clauses is 0"),
         ({"repetitions": 0}, "repetitions is 0"),
-        ({"repetitions": 5}, "the clauses of a serial repetition is 1048576"),
+        (
+            {"repetitions": 5},
+            "the number of repetitions is 5, but it must be such that 16 to this power is at most 100000",
+        ),
         ({"delta": 1.0}, "delta is 1.0"),
         ({"delta": math.nan}, "delta is nan"),
         ({"beta": 0.0}, "beta is 0.0"),
