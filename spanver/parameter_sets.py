@@ -69,13 +69,14 @@ class Ball:
 
     def project(self, theta: FloatArray) -> FloatArray:
         """Return the nearest parameter of the ball, shape (d,)."""
-        return theta * min(1.0, self.radius / max(float(np.linalg.norm(theta)), self.radius))
+        return theta * 1.0 if _norm(theta) <= self.radius else self.maximiser(theta)
 
     def maximiser(self, direction: FloatArray) -> FloatArray:
         """Return `B direction/||direction||`, shape (d,); of no direction 0."""
-        largest = float(np.abs(direction).max(initial=0.0))  # squares of the smallest floats are 0
-        unit = direction / (largest or 1.0)
-        return unit * (self.radius / (float(np.linalg.norm(unit)) or 1.0))
+        # Squares of the smallest floats are 0, and of the largest infinite; a division by a power of 2 rounds nothing.
+        largest = float(np.abs(direction).max(initial=0.0))
+        unit = direction / (math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0.0 else 1.0)
+        return unit / (float(np.linalg.norm(unit)) or 1.0) * self.radius
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,12 @@ def shape_name(shape: Shape) -> str:
 
 def distance(parameters: ParameterSet, theta: FloatArray) -> float:
     """Return the distance of a vector of shape (d,) from a set."""
-    return float(np.linalg.norm(theta - parameters.project(theta)))
+    return _norm(theta - parameters.project(theta))
+
+
+def _norm(theta: FloatArray) -> float:
+    """Return the norm of a vector also where the squares of its coordinates are no floats, or 0."""
+    return math.hypot(*theta.tolist())
 
 
 def require_inside(name: str, theta: FloatArray, parameters: ParameterSet) -> None:

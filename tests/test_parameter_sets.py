@@ -79,6 +79,18 @@ def test_directions_of_any_size_have_a_maximiser() -> None:
     assert not Box(2.0).maximiser(np.zeros(2)).any()
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1.0, 1e160, 1e307])
+def test_vectors_of_any_size_have_a_nearest_parameter_and_a_distance(size: float) -> None:
+    theta = size * np.array([3.0, 4.0])
+    for radius in (size, 1e-3 * size):
+        assert Ball(radius).project(theta) == pytest.approx(radius * np.array([0.6, 0.8]), rel=1e-15)
+        assert distance(Ball(radius), theta) == pytest.approx(5.0 * size - radius, rel=1e-14)
+    assert Ball(6.0 * size).project(theta).tolist() == theta.tolist()
+    assert distance(Ball(6.0 * size), theta) == 0.0
+    # Of the box, whose half width is 2, the nearest corner is at (1, 2) from here.
+    assert distance(Box(math.sqrt(8.0) * size), theta) == pytest.approx(math.sqrt(5.0) * size, rel=1e-14)
+
+
 @pytest.mark.parametrize("parameters", MADE, ids=str)
 def test_a_convex_function_is_above_its_minimum_by_no_more_than_its_optimality_gap(parameters: ParameterSet) -> None:
     generator = np.random.default_rng(8)
