@@ -30,6 +30,7 @@ PROPER: Mapping[str, bool] = {
     "xpo": True,
     "elliptical_enumeration": False,
     "best_of_n": True,
+    "exhaustive_search": True,
 }
 """Whether every reward query of a learner is proper, by the name of its function."""
 
@@ -44,7 +45,8 @@ class BaselineRun:
         With the parameter that is fitted to all data.
     thetas : array, shape (T, d)
         `theta_t`, fitted to the data of the rounds before `t` and before its prompt was drawn; the first is 0.
-        OnlineDPO and XPO draw from `pi_{theta_t}`; of the others it is what they would have returned.
+        OnlineDPO and XPO draw from `pi_{theta_t}`; of the others it is what they would have returned. Exhaustive search
+        chooses corners of the box, the first before it has data.
     vectors : array, shape (T, d)
         Relative features `v` of the pair of each round.
     targets : array, shape (T,)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from spanver.learners.best_of_n import best_of_n
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
+from spanver.learners.exhaustive import exhaustive_search
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
 from spanver.learners.rounds import BaselineRun
@@ -96,6 +97,17 @@ class BestOfNSettings:
 
 
 @dataclass(frozen=True)
+class ExhaustiveSettings:
+    """Settings of `exhaustive_search`: `rounds`, `T`, and `draws` from each corner of the box."""
+
+    rounds: int = 128
+    draws: int = 256
+
+    def __post_init__(self) -> None:
+        _require_fields(self)
+
+
+@dataclass(frozen=True)
 class Cost:
     """Fewest and most answers of each kind that a run asks for."""
 
@@ -116,19 +128,30 @@ class Baseline:
     settings : type
         Its settings, a dataclass with a default for every field.
     cost : callable
-        `cost(settings, prompts, responses)`: what it asks on a table with as many prompts and responses to each.
+        `cost(settings, prompts, responses, dimension)`: what it asks on a table with as many prompts, responses to each
+        and features.
     full_table : callable
         Whether it needs, with the settings given, an oracle that lists all responses.
     generalised : callable
         Whether it needs, with the settings given, an oracle that tells probabilities.
+    unfitted : callable
+        Where its parameters do not minimise a loss of its data, which is convex, so that E6 cannot be checked: what is
+        not certified instead, or else nothing.
+    families : tuple of str
+        That it runs on, if not on all tables.
+    reason : str
+        Why, after "as".
     """
 
     title: str
     learner: Callable[..., BaselineRun]
     settings: type
-    cost: Callable[[Any, int, int], Cost]
+    cost: Callable[[Any, int, int, int], Cost]
     full_table: Callable[[Any], bool] = lambda settings: False
     generalised: Callable[[Any], bool] = lambda settings: False
+    unfitted: Callable[[Any], str] = lambda settings: ""
+    families: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def learn(baseline: Baseline, oracle: Oracle, problem: TabularProblem, settings: Any, *, seed: int) -> BaselineRun:
@@ -139,28 +162,29 @@ def learn(baseline: Baseline, oracle: Oracle, problem: TabularProblem, settings:
     return baseline.learner(oracle, seed=seed, **given)
 
 
-def fits_its_data(settings: Any) -> bool:
-    """Whether every parameter minimises the loss of its data alone, which is convex, so that E6 can be checked."""
-    return bool(getattr(settings, "alpha", 0.0) == 0.0)
-
-
-def _pairs(settings: Any, prompts: int, responses: int) -> Cost:
+def _pairs(settings: Any, prompts: int, responses: int, dimension: int) -> Cost:
     """Two samples a round, and two rewards or one label."""
     answers = ANSWERS[getattr(settings, "feedback", "reward")]
     return Cost((2 * settings.rounds,) * 2, (answers * settings.rounds,) * 2)
 
 
-def _xpo_cost(settings: XPOSettings, prompts: int, responses: int) -> Cost:
+def _xpo_cost(settings: XPOSettings, prompts: int, responses: int, dimension: int) -> Cost:
     """Besides the pairs, every prompt that is met is listed or sampled once."""
-    pairs, met = _pairs(settings, prompts, responses), min(prompts, settings.rounds)
+    pairs, met = _pairs(settings, prompts, responses, dimension), min(prompts, settings.rounds)
     if settings.partition == "enumerate":
         return Cost(pairs.samples, pairs.rewards, (responses, met * responses))
     samples = pairs.samples[0]
     return Cost((samples + settings.partition_samples, samples + met * settings.partition_samples), pairs.rewards)
 
 
-def _listed(settings: EllipticalEnumerationSettings, prompts: int, responses: int) -> Cost:
+def _listed(settings: EllipticalEnumerationSettings, prompts: int, responses: int, dimension: int) -> Cost:
     return Cost((0, 0), (2 * settings.rounds,) * 2, (responses * settings.rounds,) * 2)
+
+
+def _corners(settings: ExhaustiveSettings, prompts: int, responses: int, dimension: int) -> Cost:
+    """Besides the pairs, draws from every corner of the box and from the base policy."""
+    pairs = _pairs(settings, prompts, responses, dimension)
+    return Cost((pairs.samples[0] + (2**dimension + 1) * settings.draws,) * 2, pairs.rewards)
 
 
 BASELINES: Mapping[str, Baseline] = {
@@ -173,10 +197,20 @@ BASELINES: Mapping[str, Baseline] = {
         _xpo_cost,
         lambda settings: settings.partition == "enumerate",
         lambda settings: settings.partition == "probabilities",
+        lambda settings: "fits (their loss has a term of optimism)" if settings.alpha != 0.0 else "",
     ),
     "elliptical_enumeration": Baseline(
         "Elliptical enumeration", elliptical_enumeration, EllipticalEnumerationSettings, _listed, lambda settings: True
     ),
     "best_of_n": Baseline("Best-of-N", best_of_n, BestOfNSettings, _pairs),
+    "exhaustive": Baseline(
+        "Exhaustive search",
+        exhaustive_search,
+        ExhaustiveSettings,
+        _corners,
+        unfitted=lambda settings: "which corner promised most (draws without rewards are not in the record)",
+        families=("max_k_dnf",),
+        reason="exhaustive search tries the corners of a box at one prompt",
+    ),
 }
 """By the names that the command line knows; all of them run on tables."""

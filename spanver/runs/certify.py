@@ -21,7 +21,7 @@ from spanver.guarantees.residuals import Excess, compressed, distance_allowed, f
 from spanver.guarantees.rounding import UNIT
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.parameter_sets import ParameterSet, distance
-from spanver.runs.baselines import fits_its_data
+from spanver.runs.baselines import BASELINES
 from spanver.runs.columns import to_arrays
 from spanver.runs.costs import (
     Findings,
@@ -105,9 +105,13 @@ def _uncertified(record: Record) -> str:
         names += ["targets of fits (they are means of returns)", "realizable shares"]
     if isinstance(record.did, Rounds):
         names += ["which pairs its vectors are of"]
-        if not fits_its_data(record.plan.settings):
-            names += ["fits (their loss has a term of optimism)"]
+        names += [each for each in [_unfitted(record)] if each]
     return ", ".join(names)
+
+
+def _unfitted(record: Record) -> str:
+    """What is not certified of a baseline in place of E6; nothing where E6 is."""
+    return BASELINES[record.plan.learner].unfitted(record.plan.settings)
 
 
 def _claim(name: str, findings: Findings) -> CertifiedClaim:
@@ -396,8 +400,7 @@ _BASELINE: Mapping[str, Check] = {"E6": _baseline_fits, "O1": baseline_ledger, "
 def _checks(record: Record) -> Mapping[str, Check]:
     """What this record shows without its problem, and what checks it."""
     if isinstance(record.did, Rounds):
-        convex = fits_its_data(record.plan.settings)
-        return {name: check for name, check in _BASELINE.items() if name != "E6" or convex}
+        return {name: check for name, check in _BASELINE.items() if name != "E6" or not _unfitted(record)}
     if isinstance(record.did, Sampled):
         other = "P1" if record.plan.settings.feedback == "reward" else "E6"
         return {name: check for name, check in _RUN.items() if name != other}

@@ -156,7 +156,9 @@ def baseline_ledger(record: Record, did: Rounds) -> Findings:
     rounds = len(did.targets)
     if rounds != plan.settings.rounds:
         yield f"{rounds} rounds, but the settings ask for {plan.settings.rounds}"
-    cost = asdict(BASELINES[plan.learner].cost(plan.settings, problem["prompts"], problem["responses"]))
+    cost = asdict(
+        BASELINES[plan.learner].cost(plan.settings, *(problem[each] for each in ("prompts", "responses", "dimension")))
+    )
     for name, (fewest, most) in cost.items():
         yield from stating(record, name, most)
         stated = getattr(record.ledger, name)

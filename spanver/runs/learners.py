@@ -37,6 +37,8 @@ class Learner:
         `execution_steps`, or a function like it.
     note : str
         What is shown below its settings where the theory derives none.
+    reason : str
+        Why it runs on no other families, where others of their kind do.
     resumable : bool
         Whether runs write checkpoints, and have a figure.
     """
@@ -46,6 +48,7 @@ class Learner:
     plan: Callable[..., Any]
     execute: Callable[..., Any]
     note: str = "practical"
+    reason: str = ""
     resumable: bool = False
 
     @property
@@ -67,7 +70,13 @@ LEARNERS: Mapping[str, Learner] = {
         "practical, not proved safe: the details of A4 are ours",
     ),
     **{
-        name: Learner(row.title, _TABLES, partial(make_baseline_plan, name), execute_baseline)
+        name: Learner(
+            row.title,
+            {family: _TABLES[family] for family in row.families or _TABLES},
+            partial(make_baseline_plan, name),
+            execute_baseline,
+            reason=row.reason,
+        )
         for name, row in BASELINES.items()
     },
 }
@@ -96,7 +105,8 @@ def parse_problem_of(learner: str, text: str | None) -> tuple[str, dict[str, Any
     families = LEARNERS[learner].families
     family = next(iter(families)) if text is None else text.partition(":")[0]
     able = [name for name, row in LEARNERS.items() if family in row.families]
-    require(learner in able or not able, "learner", learner, f"{' or '.join(able)} for problem {family}")
+    reason = f", as {LEARNERS[learner].reason}" if LEARNERS[learner].reason else ""
+    require(learner in able or not able, "learner", learner, f"{' or '.join(able)} for problem {family}{reason}")
     return parse_problem(text or family, families)
 
 

@@ -6,6 +6,7 @@ count the operations of both ways (`gamma`); where both are one operation on the
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -22,6 +23,11 @@ from spanver.runs.costs import Findings
 from spanver.runs.evaluation import DRAWS, EVALUATION_PROMPTS
 from spanver.runs.records import Record, Rounds, Sampled
 from spanver.validation import ROUNDING
+
+LARGEST_SEARCHED = 16
+"""Most dimensions of exhaustive search."""
+CORNERS_TIE = 1e-9
+"""Sums of squares that are as near as this are equal to exhaustive search."""
 
 
 def restated(record: Record, did: Sampled) -> Findings:
@@ -168,6 +174,32 @@ def possible_rounds(record: Record, did: Rounds) -> Findings:
             yield "a label is neither 1 nor -1"
     elif np.abs(did.targets).max(initial=0.0) > reward_range * (1.0 + ROUNDING):
         yield f"a reward difference is {np.abs(did.targets).max():.6g}, beyond the range of rewards, {reward_range:.6g}"
-    if did.thetas[:1].any():
+    if record.plan.learner == "exhaustive":
+        yield from _corners(record, did)
+    elif did.thetas[:1].any():
         yield "theta of round 0 is not 0, though there were no data yet"
     return f"{len(thetas)} parameters in {parameters}, and {len(did.targets)} possible answers"
+
+
+def _corners(record: Record, did: Rounds) -> Iterator[str]:
+    """Every parameter of exhaustive search is a corner of the box, and none fits the data before it better."""
+    dimension = did.theta.shape[0]
+    if dimension > LARGEST_SEARCHED:
+        yield f"there are {dimension} dimensions, but exhaustive search looks at the corners of {LARGEST_SEARCHED}"
+        return
+    width = record.parameters.radius / math.sqrt(dimension)
+    corners = width * np.array(list(itertools.product((1.0, -1.0), repeat=dimension)))
+    errors, largest = np.zeros(len(corners)), 0.0
+    for index, theta in enumerate([*did.thetas, did.theta]):
+        if not np.array_equal(np.abs(theta), np.full(dimension, width)):
+            yield f"theta of round {index} is no corner of the box"
+            return
+        own = float(errors[(corners == theta).all(axis=1)][0])
+        # Two sums here and two where it was chosen, each of squares of inner products.
+        allowed = CORNERS_TIE + 4.0 * gamma(2 * dimension + index + 8) * largest
+        if not own <= float(errors.min()) + allowed:
+            yield f"theta of round {index} has a sum of squares {own - errors.min():.3g} above that of another corner"
+        if index < len(did.targets):
+            vector, target = did.vectors[index], did.targets[index]
+            errors += (corners @ vector - target) ** 2
+            largest += (width * float(np.abs(vector).sum()) + abs(float(target))) ** 2

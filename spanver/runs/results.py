@@ -158,7 +158,7 @@ def _sentences(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[str
 
 def baseline_results(plan: Plan, problem: TabularProblem, run: BaselineRun) -> dict[str, Any]:
     """What the record of a baseline states next to plan, ledger and rounds: problem, exact gaps and costs."""
-    cost = BASELINES[plan.learner].cost(plan.settings, problem.prompts, problem.responses)
+    cost = BASELINES[plan.learner].cost(plan.settings, problem.prompts, problem.responses, problem.dimension)
     return {
         "problem": {
             **_facts(problem),

@@ -198,6 +198,15 @@ REFUSALS = [
     (["run", "--learner", "best_of_n", "--sampler", "race"], ["sampler", "race", "learner best_of_n"]),
     (["run", "--learner", "best_of_n", "--set", "count=0"], ["count", "0", "at least 1"]),
     (["run", "--learner", "elliptical_enumeration", "--figure", "a.png"], ["figure", "a.png", "elliptical_enum"]),
+    (
+        ["run", "--learner", "exhaustive", "--problem", "needle"],
+        [
+            "learner",
+            "'exhaustive'",
+            "for problem needle, as exhaustive search tries the corners of a box at one prompt",
+        ],
+    ),
+    (["run", "--learner", "exhaustive", "--problem", "max_k_dnf:variables=16"], ["dimension", "17", "at most 16"]),
     (["run", "--learner", "passive", "--oracle", "text"], ["oracle", "'text'", "counted or literal"]),
     (["run", "--learner", "passive", "--resume"], ["resume", "learner passive"]),
     (["run", "--learner", "passive", "--seed=-1"], ["seed", "-1", "at least 0"]),

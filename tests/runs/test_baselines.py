@@ -16,7 +16,7 @@ from spanver.policies import LinearSoftmax
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.random_tables import random_problem
 from spanver.runs.archive import arrays_path
-from spanver.runs.baselines import BASELINES, Cost, OnlineDPOSettings, XPOSettings
+from spanver.runs.baselines import BASELINES, Cost, ExhaustiveSettings, OnlineDPOSettings, XPOSettings
 from spanver.runs.certify import certify
 from spanver.runs.execution import execute_baseline
 from spanver.runs.plans import Plan, make_baseline_plan
@@ -127,6 +127,36 @@ def test_the_gap_of_best_of_n_is_not_compared_where_scores_nearly_tie(tmp_path: 
     assert certificate.uncompared == "the gaps (1 scores are within rounding of another)"
 
 
+def flip(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
+    arrays["thetas"] = arrays["thetas"].copy()
+    arrays["thetas"][11] *= -1.0  # still a corner, and of another sum of squares
+
+
+EXHAUSTIVE: list[tuple[Change | None, set[str]]] = [
+    (None, set()),
+    (add("thetas", (0, 1), 1e-6), {"record"}),
+    (add("thetas", (0, 1), np.nan), {"record", "O1"}),
+    (flip, {"record"}),
+    (add("theta", 0, -0.5), {"I2", "record"}),
+    (put("ledger", "samples", value=17 * 16 + 25), {"O1"}),
+    (put("plan", "settings", "draws", value=15), {"O1"}),
+]
+
+
+@pytest.mark.parametrize(("change", "broken"), EXHAUSTIVE)
+def test_a_run_of_exhaustive_search_certifies_and_an_altered_one_does_not(
+    tmp_path: Path, change: Change | None, broken: set[str]
+) -> None:
+    problem = max_k_dnf_problem(0, variables=3, literals=2, clauses=6)
+    plan = make_baseline_plan("exhaustive", problem, seed=5, overrides={"rounds": 12, "draws": 16})
+    genuine = tmp_path / "genuine.json"
+    execute_baseline(plan, genuine, problem=problem)
+    certificate = certify(load_record(genuine))
+    assert [claim.id for claim in certificate.claims] == ["O1", "record", "problem", "I2", "I3"]
+    assert "which corner promised most" in certificate.uncertified
+    assert violated(genuine if change is None else altered_copy(genuine, tmp_path / "run.json", change)) == broken
+
+
 def test_what_no_family_builds_is_not_compared_and_the_certificate_says_so(tmp_path: Path) -> None:
     problem = replace(PROBLEM, name="by hand", parameters={})
     plan = make_baseline_plan("passive", problem, seed=5, overrides={"rounds": 12})
@@ -202,7 +232,7 @@ def test_a_record_that_does_not_fit_together_is_damaged(folder: Path, tmp_path: 
 
 def test_what_is_asked_for_is_counted_by_hand() -> None:
     def cost(learner: str, settings: Any) -> Cost:
-        return BASELINES[learner].cost(settings, 5, 7)
+        return BASELINES[learner].cost(settings, 5, 7, 3)
 
     assert cost("online_dpo", OnlineDPOSettings(10)) == Cost((20, 20), (20, 20))
     assert cost("online_dpo", OnlineDPOSettings(10, "preference")) == Cost((20, 20), (10, 10))
@@ -212,6 +242,7 @@ def test_what_is_asked_for_is_counted_by_hand() -> None:
     assert cost("elliptical_enumeration", BASELINES["elliptical_enumeration"].settings(10)) == Cost(
         (0, 0), (20, 20), (70, 70)
     )
+    assert cost("exhaustive", ExhaustiveSettings(10, draws=4)) == Cost((9 * 4 + 20, 9 * 4 + 20), (20, 20))
 
 
 @pytest.mark.parametrize(
@@ -224,6 +255,7 @@ def test_what_is_asked_for_is_counted_by_hand() -> None:
         ("xpo", "partition_samples", 1.5),
         ("elliptical_enumeration", "ridge", 0.0),
         ("best_of_n", "count", 0),
+        ("exhaustive", "draws", 0),
     ],
 )
 def test_bad_settings_are_refused_by_name(learner: str, name: str, value: Any) -> None:
