@@ -67,6 +67,8 @@ class MissingExtraError(SpanverError, ImportError):
 
 
 def _short(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 10**80:
+        return f"a number of {value.bit_length()} bits"  # Python prints no more than 4300 digits
     text = repr(str(value) if isinstance(value, PurePath) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -1,4 +1,4 @@
-"""The line of the subject's own file that raised an error."""
+"""The line of the subject's own file that raised an error, and values in messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from spanver.errors import where_raised
+from spanver.errors import ArgumentError, where_raised
 
 SOURCE = """
 import json
@@ -48,3 +48,8 @@ def test_it_is_the_last_line_before_a_library_relative_to_the_working_directory(
 
 def test_an_error_without_a_frame_of_the_subject_has_no_line() -> None:
     assert where_raised(ValueError("never raised")) == ""
+
+
+def test_a_number_of_more_digits_than_python_prints_is_told_by_its_size() -> None:
+    assert str(ArgumentError("count", 10**5000, "less")) == "count is a number of 16610 bits, but it must be less"
+    assert str(ArgumentError("count", -(10**70), "less")) == f"count is -{10**70}, but it must be less"

@@ -42,11 +42,6 @@ class Exploration:
         self.parameters: list[FloatArray] = []
         """Of every reward queried, in order."""
 
-    @property
-    def unrewarded(self) -> int:
-        """Responses drawn whose reward was not queried. Where there are some, a learner may have chosen among draws."""
-        return sum(len(each.left) for each in self._drawn)
-
     def draw(self, prompt: Prompt, theta: FloatArray | None, responses: Iterable[ResponseId]) -> None:
         """Note a draw from `pi_theta`, or from the base policy."""
         parameter = np.zeros(self._dimension) if theta is None else np.array(theta, dtype=np.float64)
