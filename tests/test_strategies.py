@@ -30,6 +30,11 @@ SEARCH = settings(
 )  # fmt: skip
 
 
+def some(strategy: st.SearchStrategy[Any], wanted: Callable[[Any], bool]) -> Any:
+    """Return the first that is wanted, which is quicker than to look for the smallest."""
+    return find(strategy, wanted, settings=settings(SEARCH, phases=[Phase.generate]))
+
+
 def found(strategy: st.SearchStrategy[Any], wanted: Callable[[Any], bool] = lambda _: True) -> Any:
     return find(strategy, wanted, settings=SEARCH)
 
@@ -68,7 +73,7 @@ KINDS: dict[str, Callable[[TabularProblem], bool]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_problems_of_every_kind_are_there(kind: str) -> None:
-    assert KINDS[kind](found(tabular_problems(), KINDS[kind]))
+    assert KINDS[kind](some(tabular_problems(), KINDS[kind]))
 
 
 def test_a_problem_shrinks_to_one_prompt_one_response_and_one_dimension() -> None:
@@ -87,18 +92,18 @@ def test_settings_shrink_to_one_round_of_everything() -> None:
 def test_relative_features_are_no_longer_than_two_and_shrink_to_one_pair() -> None:
     assert found(relative_features()).shape == (1, 1, 1)
     assert (
-        np.linalg.norm(found(relative_features(), lambda pairs: float(np.linalg.norm(pairs)) > 1.9), axis=-1).max()
+        np.linalg.norm(some(relative_features(), lambda pairs: float(np.linalg.norm(pairs)) > 1.9), axis=-1).max()
         <= 2.0
     )
-    assert found(relative_features(), lambda pairs: pairs.shape == (12, 4, 4)).shape == (12, 4, 4)
+    assert some(relative_features(), lambda pairs: pairs.shape == (12, 4, 4)).shape == (12, 4, 4)
 
 
 def test_regressions_have_every_rank_and_scale() -> None:
     features, targets, radius = found(regressions())
     assert (features.shape, targets.shape, radius) == ((1, 1), (1,), 1.0)
-    assert found(regressions(), lambda data: min(data[0].shape) == 2 and rank(data[0]) == 1)
-    assert found(regressions(), lambda data: float(np.abs(data[0]).max()) >= 1e5)
-    assert found(regressions(), lambda data: 0 < float(np.abs(data[0]).max()) <= 1e-6)
+    assert some(regressions(), lambda data: min(data[0].shape) == 2 and rank(data[0]) == 1)
+    assert some(regressions(), lambda data: float(np.abs(data[0]).max()) >= 1e5)
+    assert some(regressions(), lambda data: 0 < float(np.abs(data[0]).max()) <= 1e-6)
 
 
 LAW_KINDS: dict[str, Callable[[FloatArray], bool]] = {
@@ -138,7 +143,7 @@ TOKEN_KINDS: dict[str, Callable[[TokenProblem], bool]] = {
 
 @pytest.mark.parametrize("kind", TOKEN_KINDS)
 def test_token_problems_of_every_kind_come(kind: str) -> None:
-    assert TOKEN_KINDS[kind](found(token_problems(), TOKEN_KINDS[kind]))
+    assert TOKEN_KINDS[kind](some(token_problems(), TOKEN_KINDS[kind]))
 
 
 def test_token_problems_shrink_to_one_token_of_one_layer() -> None:
