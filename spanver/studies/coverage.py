@@ -139,7 +139,7 @@ def draw(figure: Any, measured: Sequence[Measurement]) -> None:
     samples = table(measured, "spanner_sampling", "samples")
     sizes, anchor = 2.0**samples.sizes, float(np.nanmedian(samples.values[:, 0]))
     draw_theory(left, sizes, lambda c: anchor * c / sizes[0], "slope 1")
-    finely = np.geomspace(sizes[0], sizes[-1], 200).tolist()
+    finely = np.geomspace(sizes[0], sizes[-1], 37).tolist()  # powers of 2 on the whole ladder
     for words, (line, value) in THEORY.items():
         label = f"{words}\n($10^{{{math.log10(value(2.0**20)):.1f}}}$ at $2^{{20}}$)"
         left.plot(finely, [value(c) for c in finely], color="0.1", linestyle=line, linewidth=1.2, label=label)
