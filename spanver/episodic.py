@@ -211,7 +211,7 @@ class AnchoredScore:
 class EpisodicOracle(Protocol):
     """The oracle of a process of layers.
 
-    A learner knows these facts and nothing else but answers. States that the oracle did not hand out are refused, and a
+    A learner knows these facts and nothing else but answers. States that the oracle did not issue are refused, and a
     query that does not fit into the budget, with `BudgetExceededError`; the cost of a query is charged before its
     answer is returned. `step` goes on with a batch of episodes from where it is, once: to act there again one has to
     `reset`.
@@ -272,7 +272,7 @@ class EpisodicOracle(Protocol):
         ...
 
     def reset(self, layer: int, ids: IntArray, /) -> States:
-        """Begin episodes at states of a layer that were handed out; one reset each."""
+        """Begin episodes at states of a layer that were issued; one reset each."""
         ...
 
     def step(self, states: States, actions: IntArray, /) -> States:

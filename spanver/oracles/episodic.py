@@ -110,16 +110,16 @@ class MeteredEpisodicOracle:
         count = _at_most("count", count, LARGEST_LIST)
         self._charge("transitions", count)
         law = np.broadcast_to(self._problem.initial_law, (count, len(self._problem.initial_law)))
-        return self._handed_out(0, _inverted(law, self._moves.random((count, 1)))[:, 0])
+        return self._newly_issued(0, _inverted(law, self._moves.random((count, 1)))[:, 0])
 
     def reset(self, layer: int, ids: IntArray) -> States:
-        """Begin episodes at states of a layer that were handed out; one reset each."""
+        """Begin episodes at states of a layer that were issued; one reset each."""
         require_count("layer", layer, least=0)
         require(layer < self.horizon, "layer", layer, f"below {self.horizon}")
         states = States(layer, ids, -1)
         self._check_issued(states)
         self._charge("resets", len(states))
-        return self._handed_out(layer, states.ids)
+        return self._newly_issued(layer, states.ids)
 
     def step(self, states: States, actions: IntArray) -> States:
         """Go on: `x_{h+1} ~ P_h(.|x_h, a_h)`; n transitions."""
@@ -127,14 +127,14 @@ class MeteredEpisodicOracle:
         require(states.layer + 1 < self.horizon, "the layer of states", states.layer, f"below {self.horizon - 1}")
         is_there = self._standing.get(states.episodes) == _mark(states)
         require(
-            is_there, "states", states, "a whole batch as it was handed out, and not gone on from; reset for another"
+            is_there, "states", states, "a whole batch as it was issued, and not gone on from; reset for another"
         )
         self._charge("transitions", len(states))
         del self._standing[states.episodes]
         law = self._problem.transitions[states.layer][states.ids, actions]
         moved = _inverted(law, self._moves.random((len(states), 1)))
         following = self._problem.successors[states.layer][states.ids, actions]
-        return self._handed_out(states.layer + 1, np.take_along_axis(following, moved, axis=1)[:, 0])
+        return self._newly_issued(states.layer + 1, np.take_along_axis(following, moved, axis=1)[:, 0])
 
     def reward(self, states: States, actions: IntArray) -> FloatArray:
         """Draw `r_h(x_h, a_h)`, shape (n,); n rewards."""
@@ -211,7 +211,7 @@ class MeteredEpisodicOracle:
         features[chosen < 0] = 0.0
         return Trials(chosen, features, np.concatenate(tries))
 
-    def _handed_out(self, layer: int, ids: IntArray) -> States:
+    def _newly_issued(self, layer: int, ids: IntArray) -> States:
         self._issued[layer][ids] = True
         self._begun += 1
         states = States(layer, ids, self._begun)
@@ -220,12 +220,12 @@ class MeteredEpisodicOracle:
         return states
 
     def _check_issued(self, states: States) -> None:
-        require(isinstance(states, States), "states", states, "States that this oracle handed out")
+        require(isinstance(states, States), "states", states, "States that this oracle issued")
         is_layer = type(states.layer) is int and 0 <= states.layer < self.horizon
         require(is_layer, "the layer of states", states.layer, f"from 0 to {self.horizon - 1}")
         issued, ids = self._issued[states.layer], states.ids
         is_issued = bool(((ids >= 0) & (ids < len(issued))).all()) and bool(issued[ids].all())
-        require(is_issued, "the ids of states", ids, "states of this layer that this oracle handed out")
+        require(is_issued, "the ids of states", ids, "states of this layer that this oracle issued")
 
     def _checked(self, states: States, actions: IntArray) -> IntArray:
         self._check_issued(states)

@@ -176,7 +176,7 @@ def all_pairs(problem: LayeredMDP, layer: int) -> Pairs:
 
 
 def an_oracle_that_showed_all(problem: LayeredMDP) -> Any:
-    """An oracle that handed out every state of a token problem."""
+    """An oracle that issued every state of a token problem."""
     oracle = episodic_oracle(problem, seed=3)
     states = oracle.start(1)
     for _ in range(problem.horizon - 1):

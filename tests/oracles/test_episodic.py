@@ -255,19 +255,19 @@ def test_a_batch_gets_in_the_literal_form_what_its_states_get_one_by_one() -> No
         assert one_by_one.counts.tolist() == many.counts[many.rows == row].tolist()
 
 
-def test_states_that_were_not_handed_out_are_refused() -> None:
+def test_states_that_were_not_issued_are_refused() -> None:
     oracle = episodic_oracle(mdp_problem(0, horizon=2, states=50), seed=1)
     states = oracle.start(2)
     unseen = next(state for state in range(50) if state not in states.ids)
     spent = oracle.ledger
     for ids in ([unseen], [int(states.ids[0]), unseen], [-1], [50]):
-        with pytest.raises(ArgumentError, match="handed out"):
+        with pytest.raises(ArgumentError, match="issued"):
             oracle.reset(0, np.array(ids))
-        with pytest.raises(ArgumentError, match="handed out"):
+        with pytest.raises(ArgumentError, match="issued"):
             oracle.sample(States(0, np.array(ids), states.episodes), 1)
-        with pytest.raises(ArgumentError, match="handed out"):
+        with pytest.raises(ArgumentError, match="issued"):
             oracle.reward(States(0, np.array(ids), states.episodes), np.zeros(len(ids), dtype=int))
-    with pytest.raises(ArgumentError, match="handed out"):
+    with pytest.raises(ArgumentError, match="issued"):
         oracle.reset(1, np.array([0]))
     with pytest.raises(ArgumentError, match="layer"):
         oracle.reset(2, np.array([0]))

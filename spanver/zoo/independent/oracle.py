@@ -241,7 +241,7 @@ class TableOracle:
 
     def _check(self, prompt: Prompt, count: int = 1) -> None:
         if isinstance(prompt, bool) or not isinstance(prompt, int) or prompt not in self._known:
-            raise ArgumentError("prompt", prompt, "one that was handed out")
+            raise ArgumentError("prompt", prompt, "one that was issued")
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
             raise ArgumentError("count", count, "a positive integer")
 
