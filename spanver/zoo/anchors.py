@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spanver.learners.spanner import Spanner, build_spanner
+from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
 from spanver.values import LinearScore, Prompt, Response, Responses, Rule, Score, SearchResult, UncertainPairRule
@@ -29,19 +29,8 @@ def anchor_response(oracle: Oracle, prompt: Prompt, progress: Progress) -> Respo
     return oracle.anchor(prompt)[0]
 
 
-def spanner_of_anchors(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
-    """Phase 1, relative to anchors."""
-    return build_spanner(
-        oracle,
-        prompts=settings.prompts,
-        pairs_per_prompt=settings.pairs_per_prompt,
-        nu=settings.nu,
-        ridge=settings.ridge,
-        seed=seed,
-        anchor="fixed",
-    )
-
-
+spanner_of_anchors = partial(spanner_first, anchor="fixed")
+"""Phase 1, relative to anchors."""
 RUN_WITH_ANCHORS = partial(phase_two, begin=spanner_of_anchors, second=anchor_response)
 """`anchored_sampling`."""
 

@@ -19,7 +19,7 @@ from spanver.learners.least_squares import fit_on
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Settings
-from spanver.oracle import Oracle
+from spanver.oracle import Anchor, Feedback, Oracle
 from spanver.parameter_sets import Ball, ParameterSet
 from spanver.policies import Sampler, TruncatedMixture
 from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
@@ -78,7 +78,9 @@ def all_data(progress: Progress, *, rounds: slice = slice(None)) -> Data:
     return joined(spanner_data(progress), (vectors[rounds], targets[rounds]))
 
 
-def spanner_first(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
+def spanner_first(
+    oracle: Oracle, settings: Settings, seed: int, *, feedback: Feedback = "reward", anchor: Anchor = "drawn"
+) -> Spanner:
     """Phase 1."""
     return build_spanner(
         oracle,
@@ -87,6 +89,8 @@ def spanner_first(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
         nu=settings.nu,
         ridge=settings.ridge,
         seed=seed,
+        feedback=feedback,
+        anchor=anchor,
     )
 
 

@@ -17,7 +17,7 @@ from spanver.kernels import fit as least_squares
 from spanver.kernels import log_softmax
 from spanver.learners.least_squares import fit_on
 from spanver.learners.losses import LogisticLoss, QuadraticModel, logistic_fit, minimise
-from spanver.learners.spanner import Spanner, build_spanner
+from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Oracle
 from spanver.oracles.literal import literal_oracle
@@ -84,19 +84,8 @@ def _of_another(oracle: Oracle, prompt: Prompt, _: Response, two: Response) -> f
     return label(oracle, prompt, oracle.sample(prompt, 1)[0], two)
 
 
-def spanner_of_labels(oracle: Oracle, settings: Settings, seed: int) -> Spanner:
-    """Phase 1, from labels."""
-    return build_spanner(
-        oracle,
-        prompts=settings.prompts,
-        pairs_per_prompt=settings.pairs_per_prompt,
-        nu=settings.nu,
-        ridge=settings.ridge,
-        seed=seed,
-        feedback="preference",
-    )
-
-
+spanner_of_labels = partial(spanner_first, feedback="preference")
+"""Phase 1, from labels."""
 RUN_OF_LABELS = partial(phase_two, begin=spanner_of_labels, target=label, fit=logistic_fit)
 """`preference_sampling`."""
 
