@@ -126,9 +126,7 @@ class MeteredEpisodicOracle:
         actions = self._checked(states, actions)
         require(states.layer + 1 < self.horizon, "the layer of states", states.layer, f"below {self.horizon - 1}")
         is_there = self._standing.get(states.episodes) == _mark(states)
-        require(
-            is_there, "states", states, "a whole batch as it was issued, and not gone on from; reset for another"
-        )
+        require(is_there, "states", states, "a whole batch as it was issued, and not gone on from; reset for another")
         self._charge("transitions", len(states))
         del self._standing[states.episodes]
         law = self._problem.transitions[states.layer][states.ids, actions]
