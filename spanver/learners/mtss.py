@@ -13,16 +13,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from spanver.episodic import AnchoredScore, EpisodicLedger, EpisodicOracle, States
+from spanver.learners.completed import last
+from spanver.learners.core_sets import Pairs, joined, no_pairs, precision_of, squared_norms, with_anchor
 from spanver.learners.least_squares import fit_on
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.policies import AnchoredPolicy, TruncatedSoftmax
-from spanver.validation import require_at_least, require_count, require_one_of, require_positive, require_probability
+from spanver.validation import (
+    require,
+    require_at_least,
+    require_count,
+    require_one_of,
+    require_positive,
+    require_probability,
+)
 from spanver.values import FloatArray, IntArray
 
 
@@ -120,46 +129,6 @@ class MTSSSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """States of one layer with an action and an anchor each: a core-set, or what a search met.
-
-    Attributes
-    ----------
-    states, actions, anchors : array of int, shape (n,)
-    vectors : array, shape (n, d)
-        `phi(x, a) - phi(x, anchor)`.
-    """
-
-    states: IntArray
-    actions: IntArray
-    anchors: IntArray
-    vectors: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.states)
-
-    def __getitem__(self, rows: IntArray) -> Pairs:
-        return Pairs(*(getattr(self, each.name)[rows] for each in fields(self)))
-
-
-def no_pairs(dimension: int) -> Pairs:
-    """An empty core-set."""
-    nothing = np.empty(0, dtype=np.int64)
-    return Pairs(nothing, nothing, nothing, np.empty((0, dimension)))
-
-
-def joined(parts: Sequence[Pairs]) -> Pairs:
-    """All pairs of several lists, of which there is at least one."""
-    return Pairs(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Pairs)))
-
-
-def squared_norms(pairs: Pairs, precision: FloatArray) -> FloatArray:
-    """`||v||^2_{Sigma^-1}` of every pair, shape (n,)."""
-    norms: FloatArray = np.einsum("id,id->i", pairs.vectors @ precision, pairs.vectors)
-    return norms
-
-
-@dataclass(frozen=True, eq=False)
 class Actions:
     """Actions of a policy in a batch of states.
 
@@ -241,7 +210,7 @@ class ValueFit:
 
 
 def fit_value(
-    oracle: EpisodicOracle, layer: int, core: Pairs, policies: Sequence[TruncatedSoftmax], settings: MTSSSettings
+    oracle: EpisodicOracle, layer: int, cores: Sequence[Pairs], thetas: FloatArray, *, settings: MTSSSettings
 ) -> ValueFit:
     """FitValue of one layer (FMR25, Algorithm 5, p. 79).
 
@@ -250,43 +219,44 @@ def fit_value(
     oracle : EpisodicOracle
     layer : int
         From 0.
-    core : Pairs
-        The core-set of the layer.
-    policies : sequence of TruncatedSoftmax
-        Of all layers; those of later ones are followed.
+    cores : sequence of H Pairs
+        The core-sets of all layers. Rollouts begin at that of this layer, and those of later ones give their `Sigma`.
+    thetas : array, shape (H, d)
+        Parameters of all layers. Rollouts follow the policy of those of later ones.
     settings : MTSSSettings
     """
+    core = cores[layer]
     rolled = core if settings.anchor_rollouts else core[np.flatnonzero(core.actions != core.anchors)]
     if len(rolled) == 0:
         return ValueFit(np.zeros(oracle.dimension), rolled, np.empty(0))
-    arms = [
-        _mean_returns(oracle, layer, rolled.states, arm, policies, settings) for arm in (rolled.actions, rolled.anchors)
-    ]
-    targets = arms[0] - arms[1]
+    policies = layer_policies(cores, thetas, settings, first=layer + 1)
+    of_actions, of_anchors = (
+        _mean_returns(oracle, States(layer, rolled.states, 0), arm, policies, settings)
+        for arm in (rolled.actions, rolled.anchors)
+    )
+    targets = of_actions - of_anchors
     # All pairs have equally many rollouts: the least squares of all of them are those of their means.
-    theta = fit_on(rolled.vectors, targets, oracle.shape(oracle.radius))
-    return ValueFit(theta, rolled, targets)
+    return ValueFit(fit_on(rolled.vectors, targets, oracle.shape(oracle.radius)), rolled, targets)
 
 
 def _mean_returns(
     oracle: EpisodicOracle,
-    layer: int,
-    states: IntArray,
+    states: States,
     actions: IntArray,
-    policies: Sequence[TruncatedSoftmax],
+    policies: Mapping[int, TruncatedSoftmax],
     settings: MTSSSettings,
 ) -> FloatArray:
     """Mean of `r_h + sum_{l>h} (r_l - beta log rho_l)` over rollouts from each state and action, shape (n,)."""
-    rollouts, rewarded = settings.regression_rollouts, oracle.rewarded
+    layer, rollouts, rewarded = states.layer, settings.regression_rollouts, oracle.rewarded
     once = settings.reward_draws == "once" and rewarded[layer]
     # A reward can be asked for wherever an episode was, so that these states belong to none.
-    own = oracle.reward(States(layer, states, 0), actions) if once else np.zeros(len(states))
-    standing = oracle.reset(layer, states.repeat(rollouts))
+    own = oracle.reward(states, actions) if once else np.zeros(len(states))
+    standing = oracle.reset(layer, states.ids.repeat(rollouts))
     chosen = actions.repeat(rollouts)
     returns = oracle.reward(standing, chosen) if rewarded[layer] and not once else np.zeros(len(standing))
-    for later in range(layer + 1, oracle.horizon):
+    for later, policy in policies.items():
         standing = oracle.step(standing, chosen)
-        drawn = softmax_actions(oracle, standing, policies[later], settings)
+        drawn = softmax_actions(oracle, standing, policy, settings)
         chosen = drawn.actions
         returns = returns - oracle.beta * drawn.log_ratios
         if rewarded[later]:
@@ -295,42 +265,56 @@ def _mean_returns(
     return means
 
 
-def candidates(
-    oracle: EpisodicOracle,
-    layers: Sequence[int],
-    cores: Sequence[Pairs],
-    policies: Sequence[TruncatedSoftmax],
-    settings: MTSSSettings,
-) -> dict[int, Pairs]:
-    """What the rollouts of UncertainStateAction meet (FMR25, Algorithm 6, p. 81); the algorithm returns the largest.
+def layer_policies(
+    cores: Sequence[Pairs], thetas: FloatArray, settings: MTSSSettings, *, first: int = 0
+) -> dict[int, TruncatedSoftmax]:
+    """Policies of the layers from `first` on, by layer, with `Sigma_h` of the core-sets as they are."""
+    return {
+        layer: TruncatedSoftmax(thetas[layer].copy(), precision_of(cores[layer], settings.ridge), settings.nu)
+        for layer in range(first, len(cores))
+    }
+
+
+def uncertain_state_action(
+    oracle: EpisodicOracle, layer: int, cores: Sequence[Pairs], thetas: FloatArray, *, settings: MTSSSettings
+) -> Pairs:
+    """UncertainStateAction of one layer (FMR25, Algorithm 6, p. 81): one pair, of the largest norm of those met.
 
     Parameters
     ----------
     oracle : EpisodicOracle
-    layers : sequence of int
-        Where candidates are taken from rollouts that go on to the last of them: one layer as printed, or all.
-    cores : sequence of Pairs
-        The core-sets of all layers.
-    policies : sequence of TruncatedSoftmax
-        Of all layers.
+    layer : int
+        From 0.
+    cores : sequence of H Pairs
+        The core-sets of all layers. Rollouts begin at those of earlier ones, and at the first state.
+    thetas : array, shape (H, d)
+        Parameters of all layers.
     settings : MTSSSettings
-
-    Returns
-    -------
-    dict
-        Candidates of each of the layers, at least one.
     """
+    policies = layer_policies(cores, thetas, settings)
+    met = _met(oracle, [layer], cores, policies, settings)[layer]
+    return met[np.array([np.argmax(squared_norms(met, policies[layer].precision))])]
+
+
+def _met(
+    oracle: EpisodicOracle,
+    layers: Sequence[int],
+    cores: Sequence[Pairs],
+    policies: Mapping[int, TruncatedSoftmax],
+    settings: MTSSSettings,
+) -> dict[int, Pairs]:
+    """What rollouts to the last of some layers meet in these, at least one pair in each."""
     met: dict[int, list[Pairs]] = {layer: [] for layer in layers}
-    last = max(layers)
-    for first in range(last + 1):
+    deepest = max(layers)
+    for first in range(deepest + 1):
         standing = _begun(oracle, first, cores, settings)
-        for layer in range(first, last + 1):
+        for layer in range(first, deepest + 1):
             if len(standing) == 0:
                 break
             drawn = softmax_actions(oracle, standing, policies[layer], settings)
             if layer in met:
                 met[layer].extend(_pairs_met(oracle, standing, drawn, settings))
-            if layer < last:
+            if layer < deepest:
                 standing = oracle.step(standing, drawn.actions)
     return {layer: joined(parts) for layer, parts in met.items()}
 
@@ -367,55 +351,100 @@ class Iteration:
         Of the core-sets of each layer that it was made with, anchors included: their first pairs.
     largest : array, shape (H,)
         Largest squared norm that its search found in each layer.
+    fit, search : EpisodicLedger
+        What its fits and its search were charged.
     """
 
     fitted: bool
     thetas: FloatArray
     sizes: IntArray
     largest: FloatArray
+    fit: EpisodicLedger
+    search: EpisodicLedger
 
 
 @dataclass(frozen=True, eq=False)
 class MTSSRun:
-    """What MTSS returns.
+    """A run of MTSS until some iteration.
 
     Attributes
     ----------
-    policy : AnchoredPolicy
-        That of the iteration `returned`.
-    certain : bool
-        Whether the search of that iteration found nothing uncertain. If not, none did, and the policy is `pi_ref`.
-    returned : int
-        `j`, from 1.
     iterations : tuple of Iteration
     cores : tuple of H Pairs
-        The core-sets in the end, each pair followed by its anchor's.
-    ledgers : mapping
-        What `fit` and `search` were charged.
+        The core-sets after them, each pair followed by its anchor's.
     settings : MTSSSettings
+    anchor : int
+        The anchor of the problem.
     """
 
-    policy: AnchoredPolicy
-    certain: bool
-    returned: int
     iterations: tuple[Iteration, ...]
     cores: tuple[Pairs, ...]
-    ledgers: Mapping[str, EpisodicLedger]
     settings: MTSSSettings
+    anchor: int
+
+    @property
+    def is_certain(self) -> list[bool]:
+        """Of every iteration, whether its parameters were fitted in it and its search found nothing uncertain."""
+        most = self.settings.tolerance
+        return [each.fitted and bool(each.largest.max() <= most) for each in self.iterations]
+
+    @property
+    def certain(self) -> bool:
+        """Whether an iteration was; if none was, the policy is `pi_ref`."""
+        return any(self.is_certain)
+
+    @property
+    def returned(self) -> int:
+        """`j`, from 1: the last iteration that was certain, or 1."""
+        return max((number for number, certain in enumerate(self.is_certain, start=1) if certain), default=1)
+
+    @property
+    def policy(self) -> AnchoredPolicy:
+        """That of the iteration `returned`."""
+        iteration = self.iterations[self.returned - 1]
+        cores = [core[:size] for core, size in zip(self.cores, iteration.sizes, strict=True)]
+        layers = layer_policies(cores, iteration.thetas, self.settings)
+        return AnchoredPolicy(tuple(layers.values()), self.settings.anchor == "fresh", self.anchor)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no iteration follows."""
+        stopped = self.settings.stop == "first" and self.certain
+        return stopped or len(self.iterations) == self.settings.iterations
 
 
-def mtss(oracle: EpisodicOracle, *, settings: MTSSSettings) -> MTSSRun:
-    """MTSS (FMR25, Algorithm 4, p. 77); it has no randomness of its own.
+def mtss_iterations(
+    oracle: EpisodicOracle, *, settings: MTSSSettings, start: MTSSRun | None = None
+) -> Iterator[MTSSRun]:
+    """MTSS (FMR25, Algorithm 4, p. 77), iteration by iteration; it has no randomness of its own.
 
     Parameters
     ----------
     oracle : EpisodicOracle
     settings : MTSSSettings
+    start : MTSSRun, optional
+        To go on from, with an oracle as it was then. It has not ended.
+
+    Yields
+    ------
+    MTSSRun
+        The run until then, after every iteration.
 
     Raises
     ------
     BudgetExceededError
         When the oracle's budget ends first.
+    """
+    nothing = (no_pairs(oracle.dimension),) * oracle.horizon
+    run = MTSSRun((), nothing, settings, oracle.anchor) if start is None else start
+    require(not run.has_ended, "start", f"a run of {len(run.iterations)} iterations", "one that has not ended")
+    while not run.has_ended:
+        run = _continued(oracle, run)
+        yield run
+
+
+def mtss(oracle: EpisodicOracle, *, settings: MTSSSettings) -> MTSSRun:
+    """The whole run of MTSS, with the parameters of `mtss_iterations`.
 
     Examples
     --------
@@ -430,61 +459,35 @@ def mtss(oracle: EpisodicOracle, *, settings: MTSSSettings) -> MTSSRun:
     >>> run.certain, layered_gap(problem, log_anchored_law(problem, run.policy)) < 0.005
     (True, True)
     """
-    horizon, dimension = oracle.horizon, oracle.dimension
-    cores = [no_pairs(dimension)] * horizon
-    thetas = np.zeros((horizon, dimension))
-    policies = _policies(thetas, cores, settings)
-    returned, result, certain = 1, policies, False
-    iterations: list[Iteration] = []
-    ledgers = {"fit": EpisodicLedger(), "search": EpisodicLedger()}
-    fits = settings.refit == "always"
-    for number in range(1, settings.iterations + 1):
-        before = oracle.ledger
-        policies = _policies(thetas, cores, settings)
-        if fits:
-            for layer in reversed(range(horizon)):
-                thetas[layer] = fit_value(oracle, layer, cores[layer], policies, settings).theta
-                policies[layer] = TruncatedSoftmax(thetas[layer], policies[layer].precision, settings.nu)
-        ledgers["fit"] += oracle.ledger - before
-        before = oracle.ledger
-        met = _search(oracle, cores, policies, settings)
-        ledgers["search"] += oracle.ledger - before
-        largest = np.array([squared_norms(met[k], policies[k].precision).max() for k in range(horizon)])
-        iterations.append(Iteration(fits, thetas.copy(), np.array(list(map(len, cores))), largest))
-        is_certain = bool(largest.max() <= settings.tolerance)
-        if is_certain and not fits:
-            fits = True  # what is certain of parameters fitted before has to be so of those fitted now
-            continue
-        if is_certain:
-            returned, result, certain = number, policies, True
-            if settings.stop == "first":
-                break
-        cores = [_grown(cores[k], met[k], policies[k].precision, settings) for k in range(horizon)]
-        fits = settings.refit == "always"
-    policy = AnchoredPolicy(tuple(result), settings.anchor == "fresh", oracle.anchor)
-    return MTSSRun(policy, certain, returned, tuple(iterations), tuple(cores), ledgers, settings)
+    return last(mtss_iterations(oracle, settings=settings))
 
 
-def _policies(thetas: FloatArray, cores: Sequence[Pairs], settings: MTSSSettings) -> list[TruncatedSoftmax]:
-    """Policies of all layers, with `Sigma_h = lambda I + sum v v^T` of the core-sets as they are."""
-    policies = []
-    for theta, core in zip(thetas, cores, strict=True):
-        sigma = settings.ridge * np.eye(len(theta)) + core.vectors.T @ core.vectors
-        precision = np.linalg.inv(sigma)
-        policies.append(TruncatedSoftmax(theta.copy(), (precision + precision.T) / 2.0, settings.nu))
-    return policies
-
-
-def _search(
-    oracle: EpisodicOracle, cores: Sequence[Pairs], policies: Sequence[TruncatedSoftmax], settings: MTSSSettings
-) -> dict[int, Pairs]:
-    """Candidates of every layer."""
-    if settings.search == "shared":
-        return candidates(oracle, range(oracle.horizon), cores, policies, settings)
+def _continued(oracle: EpisodicOracle, run: MTSSRun) -> MTSSRun:
+    """The run with one more iteration."""
+    settings, cores, layers = run.settings, run.cores, range(oracle.horizon)
+    always = settings.refit == "always"
+    before = run.iterations[-1] if run.iterations else None
+    thetas = np.zeros((oracle.horizon, oracle.dimension)) if before is None else before.thetas.copy()
+    # What is certain of parameters that were kept has to be so of those that are fitted then.
+    fits = always or (before is not None and not before.fitted and bool(before.largest.max() <= settings.tolerance))
+    begun = oracle.ledger
+    if fits:
+        for layer in reversed(layers):
+            thetas[layer] = fit_value(oracle, layer, cores, thetas, settings=settings).theta
+    fitted = oracle.ledger
+    policies = layer_policies(cores, thetas, settings)
+    together = [layers] if settings.search == "shared" else [range(layer, layer + 1) for layer in layers]
     met: dict[int, Pairs] = {}
-    for layer in range(oracle.horizon):
-        met |= candidates(oracle, [layer], cores, policies, settings)
-    return met
+    for some in together:
+        met |= _met(oracle, some, cores, policies, settings)
+    largest = np.array([squared_norms(met[layer], policies[layer].precision).max() for layer in layers])
+    sizes = np.array(list(map(len, cores)))
+    iteration = Iteration(fits, thetas, sizes, largest, fitted - begun, oracle.ledger - fitted)
+    continued = MTSSRun((*run.iterations, iteration), cores, settings, run.anchor)
+    if largest.max() <= settings.tolerance and (not fits or settings.stop == "first"):
+        return continued
+    grown = tuple(_grown(cores[layer], met[layer], policies[layer].precision, settings) for layer in layers)
+    return replace(continued, cores=grown)
 
 
 def _grown(core: Pairs, met: Pairs, precision: FloatArray, settings: MTSSSettings) -> Pairs:
@@ -496,7 +499,7 @@ def _grown(core: Pairs, met: Pairs, precision: FloatArray, settings: MTSSSetting
         if norms[row] <= settings.tolerance and not anyway:
             break
         pair = met[np.array([row])]
-        added += [pair, Pairs(pair.states, pair.anchors, pair.anchors, np.zeros_like(pair.vectors))]
+        added.append(with_anchor(pair))
         if settings.add == "largest":
             break
         anyway = False

@@ -19,16 +19,15 @@ from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.exact.layered import layered_gap, log_anchored_law, log_token_law, policy_q
 from spanver.exact.samplers import every_pilot, law_given_pilot, log_pilot_means
 from spanver.guarantees.spanner import spanner_size_bound
+from spanver.learners.core_sets import Pairs, no_pairs, precision_of, squared_norms
 from spanver.learners.mtss import (
     MTSSRun,
     MTSSSettings,
-    Pairs,
-    candidates,
     fit_value,
     mtss,
-    no_pairs,
+    mtss_iterations,
     softmax_actions,
-    squared_norms,
+    uncertain_state_action,
 )
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracles.episodic import episodic_oracle
@@ -39,7 +38,6 @@ from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import LayeredMDP, soft_q
 from spanver.problems.tokens import as_mdp
-from spanver.values import FloatArray
 
 PRINTED = MTSSSettings(
     iterations=6,
@@ -67,7 +65,7 @@ OURS = dataclasses.replace(
     anchor_rollouts=False,
 )
 EXACT_PILOTS = 2.0**50  # draws of a pilot, so many that its mean is exact to 1e-6
-COVERED = 1e-9 * np.eye(4)  # a precision at which everything is covered
+COVERED = dataclasses.replace(PRINTED, ridge=1e9, nu=1.0)  # core-sets are small beside it: everything is covered
 
 
 def problem_of(name: str, horizon: int, **changes: Any) -> LayeredMDP:
@@ -167,6 +165,11 @@ def test_the_base_policy_can_be_drawn_at_the_price_of_a_sample() -> None:
     assert oracle.ledger.samples > 16000 * (1 + sampler_trials(settings.multiplier, settings.failure))
 
 
+def only_in(layer: int, core: Pairs, horizon: int) -> list[Pairs]:
+    """Core-sets of which one is not empty."""
+    return [core if each == layer else no_pairs(core.vectors.shape[1]) for each in range(horizon)]
+
+
 def all_pairs(problem: LayeredMDP, layer: int) -> Pairs:
     """Every state that was reached with every action, relative to the anchor."""
     states, actions = (each.reshape(-1) for each in np.indices(problem.log_base[layer].shape))
@@ -191,9 +194,9 @@ def an_oracle_that_showed_all(problem: LayeredMDP) -> Any:
 def test_with_the_true_parameters_every_return_is_the_optimal_value(layer: int) -> None:
     problem = problem_of("forks", 3)
     assert problem.theta_star is not None
-    policies = [TruncatedSoftmax(theta, COVERED, 1.0) for theta in problem.theta_star]
-    settings = dataclasses.replace(PRINTED, multiplier=EXACT_PILOTS, regression_rollouts=2)
-    fit = fit_value(an_oracle_that_showed_all(problem), layer, all_pairs(problem, layer), policies, settings)
+    settings = dataclasses.replace(COVERED, multiplier=EXACT_PILOTS, regression_rollouts=2)
+    cores = only_in(layer, all_pairs(problem, layer), 3)
+    fit = fit_value(an_oracle_that_showed_all(problem), layer, cores, problem.theta_star, settings=settings)
     q = soft_q(problem)[layer]
     expected = (q - q[:, problem.anchor, None]).reshape(-1)
     assert fit.targets == pytest.approx(expected, abs=1e-5)
@@ -204,13 +207,13 @@ def test_with_the_true_parameters_every_return_is_the_optimal_value(layer: int) 
 def test_targets_are_means_of_the_policy_that_is_followed_and_not_of_the_base_policy() -> None:
     problem = problem_of("forks", 2)
     theta = np.array([[0.0, 0.0, 0.0, 0.0], [0.9, -0.6, 0.5, 0.3]])
-    policies = [TruncatedSoftmax(each, COVERED, 1.0) for each in theta]
+    policies = [TruncatedSoftmax(each, 1e-9 * np.eye(4), 1.0) for each in theta]
     law = log_anchored_law(problem, AnchoredPolicy(tuple(policies), False, problem.anchor))
     q = policy_q(problem, law)[0]
     rollouts = 2**16
-    settings = dataclasses.replace(PRINTED, multiplier=2.0**30, regression_rollouts=rollouts)
-    core = all_pairs(problem, 0)
-    fit = fit_value(an_oracle_that_showed_all(problem), 0, core, policies, settings)
+    settings = dataclasses.replace(COVERED, multiplier=2.0**30, regression_rollouts=rollouts)
+    cores = only_in(0, all_pairs(problem, 0), 2)
+    fit = fit_value(an_oracle_that_showed_all(problem), 0, cores, theta, settings=settings)
     # A return differs by at most R_max + osc(f) from another: Hoeffding's bound at a level of 1e-9.
     width = 2.0 * (problem.reward_range + 2.0 * float(np.linalg.norm(theta[1])))
     error = width * math.sqrt(math.log(2e9) / (2.0 * rollouts))
@@ -228,11 +231,10 @@ def test_noise_of_the_own_layer_averages_only_if_its_rewards_are_drawn_in_every_
     states = np.unique(oracle.start(500).ids)
     pairs = all_pairs(problem, 0)
     core = pairs[np.flatnonzero(np.isin(pairs.states, states) & (pairs.actions != problem.anchor))]
-    policies = [TruncatedSoftmax(np.zeros(4), COVERED, 1.0)] * 2
     rollouts = 4096
-    settings = dataclasses.replace(PRINTED, regression_rollouts=rollouts, reward_draws=reward_draws)
+    settings = dataclasses.replace(COVERED, regression_rollouts=rollouts, reward_draws=reward_draws)
     before = oracle.ledger
-    fit = fit_value(oracle, 0, core, policies, settings)
+    fit = fit_value(oracle, 0, only_in(0, core, 2), np.zeros((2, 4)), settings=settings)
     q = policy_q(problem, problem.log_base)[0]
     errors = fit.targets - (q[core.states, core.actions] - q[core.states, core.anchors])
     # Four rewards in a difference; Hoeffding's bound at a level of 1e-9 for all pairs together.
@@ -246,43 +248,49 @@ def test_noise_of_the_own_layer_averages_only_if_its_rewards_are_drawn_in_every_
 
 def test_the_anchors_own_pairs_change_no_fit() -> None:
     problem = problem_of("forks", 2)
-    policies = [TruncatedSoftmax(theta, COVERED, 1.0) for theta in np.zeros((2, 4))]
-    core = all_pairs(problem, 1)
-    with_them = fit_value(an_oracle_that_showed_all(problem), 1, core, policies, PRINTED)
+    thetas, cores = np.zeros((2, 4)), only_in(1, all_pairs(problem, 1), 2)
+    with_them = fit_value(an_oracle_that_showed_all(problem), 1, cores, thetas, settings=COVERED)
     oracle = an_oracle_that_showed_all(problem)
     before = oracle.ledger
-    without = fit_value(oracle, 1, core, policies, dataclasses.replace(PRINTED, anchor_rollouts=False))
+    less = dataclasses.replace(COVERED, anchor_rollouts=False)
+    without = fit_value(oracle, 1, cores, thetas, settings=less)
     assert without.theta == pytest.approx(with_them.theta, abs=1e-14)  # rewards of the last layer have no noise here
     assert len(with_them.rolled) == 2 * len(without.rolled) == 4
     assert (oracle.ledger - before).rewards == 2 * 2 * PRINTED.regression_rollouts
-    nothing = fit_value(oracle, 1, no_pairs(4), policies, PRINTED)
+    nothing = fit_value(oracle, 1, [no_pairs(4)] * 2, thetas, settings=COVERED)
     assert (nothing.theta.tolist(), len(nothing.rolled)) == ([0.0] * 4, 0)
 
 
 def test_a_search_starts_from_the_first_state_and_from_every_earlier_pair_anchors_included() -> None:
     problem = problem_of("forks", 3)
-    policies = [TruncatedSoftmax(np.zeros(4), np.eye(4), 0.5)] * 3
     oracle = an_oracle_that_showed_all(problem)
     start = all_pairs(problem, 0)
     cores = [start[np.array([1, 0])], no_pairs(4), no_pairs(4)]
     settings = dataclasses.replace(PRINTED, span_rollouts=1, base_draws=0, multiplier=64.0)
-    first_tokens: Counter[Hashable] = Counter()
+    phi, first_tokens = problem.features[2], set()
     for _ in range(200):
         before = oracle.ledger
-        met = candidates(oracle, [2], cores, policies, settings)
-        assert list(met) == [2]
-        assert len(met[2]) == 3
+        found = uncertain_state_action(oracle, 2, cores, np.zeros((3, 4)), settings=settings)
+        assert len(found) == 1
+        assert (found.vectors == phi[found.states, found.actions] - phi[found.states, found.anchors]).all()
         spent = oracle.ledger - before
         assert (spent.transitions, spent.resets) == (3 + 2 + 2, 2)
-        first_tokens.update((met[2].states[1:] // 2).tolist())
-    assert first_tokens == Counter({1: 200, 0: 200})  # one rollout after token 1, one after the anchor, token 0
-    shared = candidates(oracle, range(3), cores, policies, settings)
-    assert [len(shared[layer]) for layer in range(3)] == [1, 3, 3]
-    with_draws = candidates(oracle, [2], cores, policies, dataclasses.replace(settings, base_draws=64))
-    assert len(with_draws[2]) == 3 + 3 * 2  # both tokens came in every state
-    phi = problem.features[2]
-    pairs = with_draws[2]
-    assert (pairs.vectors == phi[pairs.states, pairs.actions] - phi[pairs.states, pairs.anchors]).all()
+        assert spent.features == 3 + 2 + 2  # the anchor's, at every state
+        first_tokens.add(int(found.states[0]) // 2)
+    assert first_tokens == {0, 1}
+    before = oracle.ledger
+    uncertain_state_action(oracle, 2, cores, np.zeros((3, 4)), settings=dataclasses.replace(settings, base_draws=64))
+    assert (oracle.ledger - before).samples >= 3 * 64
+
+
+def test_a_search_returns_the_pair_of_largest_norm_among_all_actions_where_every_action_is_drawn() -> None:
+    problem = problem_of("mdp", 1)
+    oracle = episodic_oracle(problem, seed=5)
+    core = all_pairs(problem, 0)[np.array([1, 0])]
+    settings = dataclasses.replace(PRINTED, span_rollouts=500, base_draws=500)
+    found = uncertain_state_action(oracle, 0, [core], np.zeros((1, 4)), settings=settings)
+    norms = squared_norms(all_pairs(problem, 0), precision_of(core, settings.ridge))
+    assert squared_norms(found, precision_of(core, settings.ridge))[0] == pytest.approx(norms.max(), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["forks", "mdp"])
@@ -308,16 +316,12 @@ def test_the_printed_run_costs_what_its_lines_add_up_to(name: str, horizon: int)
                 features += rollouts * (layer - begun + 1)
     spent = oracle.ledger
     expected = EpisodicLedger(spent.samples, features, rewards, transitions, resets)
-    assert spent == expected == run.ledgers["fit"] + run.ledgers["search"]
-    assert run.ledgers["search"].rewards == 0
+    assert spent == expected
+    assert spent == sum((each.fit + each.search for each in run.iterations), EpisodicLedger())
+    assert all(each.search.rewards == 0 for each in run.iterations)
     trials = sampler_trials(PRINTED.multiplier, PRINTED.failure)
     draws = features * trials + n_span * PRINTED.base_draws
     assert draws < spent.samples <= features * (2 * trials + 1 + PRINTED.base_draws)
-
-
-def precision_of(core: Pairs, size: int) -> FloatArray:
-    vectors = core.vectors[:size]
-    return np.linalg.inv(PRINTED.ridge * np.eye(vectors.shape[1]) + vectors.T @ vectors).astype(np.float64)
 
 
 def test_the_printed_run_adds_a_pair_and_its_anchor_to_every_layer_in_every_iteration() -> None:
@@ -336,14 +340,14 @@ def test_the_printed_run_adds_a_pair_and_its_anchor_to_every_layer_in_every_iter
             assert (added.vectors[1] == 0.0).all()
             phi = problem.features[layer][added.states[0]]
             assert (added.vectors[0] == phi[added.actions[0]] - phi[problem.anchor]).all()
-            precision = precision_of(core, 2 * number - 2)  # before the addition
+            precision = precision_of(core[: 2 * number - 2], PRINTED.ridge)  # before the addition
             assert squared_norms(added, precision)[0] == pytest.approx(each.largest[layer], rel=1e-9)
         if each.largest.max() <= 1.0 * PRINTED.nu**2:
             certain.append(number)
     assert len(certain) > 1
     assert (run.certain, run.returned) == (True, certain[-1])
     for layer, of_layer in enumerate(run.policy.layers):
-        precision = precision_of(run.cores[layer], 2 * run.returned - 2)
+        precision = precision_of(run.cores[layer][: 2 * run.returned - 2], PRINTED.ridge)
         assert of_layer.precision == pytest.approx(precision, rel=1e-9, abs=1e-12)
         assert (of_layer.theta == run.iterations[run.returned - 1].thetas[layer]).all()
     stopped = mtss(episodic_oracle(problem, seed=2), settings=dataclasses.replace(PRINTED, iterations=30, stop="first"))
@@ -366,7 +370,7 @@ def test_pairs_are_added_while_they_are_uncertain_and_fits_come_after_certain_se
     for core in run.cores:
         for row in range(0, len(core), 2):
             pair = core[np.array([row])]
-            assert squared_norms(pair, precision_of(core, row))[0] > settings.tolerance * (1 - 1e-9)
+            assert squared_norms(pair, precision_of(core[:row], OURS.ridge))[0] > settings.tolerance * (1 - 1e-9)
             assert core.actions[row + 1] == core.anchors[row] == core.anchors[row + 1]
         most = spanner_size_bound(problem.dimension, OURS.ridge, math.sqrt(settings.tolerance))  # S4
         assert 0 < len(core) // 2 <= most
@@ -404,12 +408,13 @@ def test_the_printed_algorithm_learns_dynamic_programming() -> None:
 def test_a_literal_oracle_serves_too_and_the_same_seed_gives_the_same_run() -> None:
     problem = problem_of("mdp", 2, noise=0.0)
     runs = [mtss(episodic_oracle(problem, seed=6, literal=True), settings=OURS) for _ in range(2)]
-    assert runs[0].ledgers == runs[1].ledgers
+    ledgers = [[(each.fit, each.search) for each in run.iterations] for run in runs]
+    assert ledgers[0] == ledgers[1]
     for one, other in zip(runs[0].policy.layers, runs[1].policy.layers, strict=True):
         assert (one.theta == other.theta).all()
     assert share_of_base_gap(problem, runs[0]) < 0.1
     counted = mtss(episodic_oracle(problem, seed=6), settings=OURS)
-    assert counted.ledgers != runs[0].ledgers
+    assert [(each.fit, each.search) for each in counted.iterations] != ledgers[0]
 
 
 @pytest.mark.parametrize("literal", [False, True], ids=["counted", "literal"])
@@ -452,6 +457,25 @@ def law_of_second_fit(*, draws: int, of_anchor: float) -> dict[Hashable, float]:
 def two_coins(chance: float) -> tuple[float, float, float]:
     """Probabilities of 0, 1 and 2."""
     return (1.0 - chance) ** 2, 2.0 * chance * (1.0 - chance), chance**2
+
+
+@pytest.mark.parametrize("settings", [PRINTED, OURS], ids=["printed", "ours"])
+def test_a_run_goes_on_from_any_iteration_as_if_it_had_not_been_left(settings: MTSSSettings) -> None:
+    oracle = episodic_oracle(problem_of("mdp", 2), seed=1)
+    runs = list(mtss_iterations(oracle, settings=settings))
+    whole = mtss(episodic_oracle(problem_of("mdp", 2), seed=1), settings=settings)
+    assert [len(run.iterations) for run in runs] == list(range(1, len(runs) + 1))
+    assert len(runs) > 2
+    oracle = episodic_oracle(problem_of("mdp", 2), seed=1)
+    left = next(mtss_iterations(oracle, settings=settings))
+    *_, ended = mtss_iterations(oracle, settings=settings, start=left)
+    for run in (runs[-1], ended):
+        assert (run.returned, run.certain) == (whole.returned, whole.certain)
+        for one, other in zip(run.policy.layers, whole.policy.layers, strict=True):
+            assert (one.theta == other.theta).all()
+            assert (one.precision == other.precision).all()
+    with pytest.raises(ArgumentError, match="start"):
+        next(mtss_iterations(oracle, settings=settings, start=ended))
 
 
 def test_a_run_ends_with_the_budget() -> None:
