@@ -113,7 +113,8 @@ class States:
 
     def __post_init__(self) -> None:
         given = np.asarray(self.ids)
-        require(given.dtype.kind in "iu" and given.ndim == 1, "ids", self.ids, "a vector of integers")
+        is_vector = given.ndim == 1 and (given.dtype.kind in "iu" or given.size == 0)
+        require(is_vector, "ids", self.ids, "a vector of integers")
         ids = given.astype(np.int64)
         ids.setflags(write=False)
         object.__setattr__(self, "ids", ids)

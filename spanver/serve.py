@@ -21,7 +21,8 @@ from greenlet import getcurrent, greenlet
 from numpy.typing import NDArray
 
 from spanver.errors import SpanverError, where_raised
-from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.learners.core_sets import Pairs
+from spanver.learners.mtss import MTSSSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.loading import load_subject
 from spanver.oracle import Budget
@@ -30,14 +31,16 @@ from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
 from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
 from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, packed, plain, refused_error
-from spanver.subjects.remote import Ask, RemoteOracle, RemotePrefixOracle
+from spanver.subjects.remote import Ask, RemoteEpisodicOracle, RemoteOracle
 from spanver.values import Score, from_json
 
 SETTINGS: Mapping[str, type[Any]] = {
     "spanner_sampling": Settings,
     "preference_sampling": Settings,
     "anchored_sampling": Settings,
-    "multi_turn": MultiTurnSettings,
+    "fit_value": MTSSSettings,
+    "uncertain_state_action": MTSSSettings,
+    "mtss": MTSSSettings,
 }
 """The settings of each function that has some."""
 
@@ -169,8 +172,10 @@ class _Server:
                 return value if value is None else Budget(**value)
             case Kind.ORACLE:
                 return RemoteOracle(value, self._ask(message["seq"]))
-            case Kind.PREFIX_ORACLE:
-                return RemotePrefixOracle(value, self._ask(message["seq"]))
+            case Kind.EPISODIC_ORACLE:
+                return RemoteEpisodicOracle(value, self._ask(message["seq"]))
+            case Kind.CORES:
+                return [from_json(core, Pairs) for core in value]
             case Kind.PLAIN:
                 return value
 

@@ -262,6 +262,14 @@ def _array_from_json(data: Any, _: Any) -> NDArray[Any]:
     return np.array(data)
 
 
+def _integers_from_json(data: Any, kind: Any) -> NDArray[Any]:
+    array = _array_from_json(data, kind)
+    is_whole = array.size == 0 or (
+        isinstance(data, dict) and bool((np.abs(array) < 2.0**53).all() and (array == np.rint(array)).all())
+    )
+    return array.astype(np.int64) if is_whole else array  # long arrays travel as float64, and empty ones of no kind
+
+
 def _array_to_json(array: NDArray[Any]) -> Any:
     # Nested lists of an array without elements would lose its shape.
     return array.tolist() if array.size else {"shape": list(array.shape), "float64": ""}
@@ -297,7 +305,8 @@ def _make_converter() -> cattrs.Converter:
         converter.register_structure_hook(kind, _exactly(kind, *allowed))
     converter.register_unstructure_hook(np.ndarray, _array_to_json)
     converter.register_unstructure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_to_json)
-    converter.register_structure_hook_func(lambda kind: kind in (FloatArray, IntArray), _array_from_json)
+    converter.register_structure_hook_func(lambda kind: kind == FloatArray, _array_from_json)
+    converter.register_structure_hook_func(lambda kind: kind == IntArray, _integers_from_json)
     converter.register_structure_hook_func(lambda kind: kind == ResponseId, _id_from_json)
     converter.register_structure_hook(Responses, _responses_from_json)
     configure_tagged_union(LinearScore | TruncatedScore, converter, tag_name="kind")

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from spanver.errors import ArgumentError
-from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.learners.mtss import MTSSSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.subjects.contract import FUNCTIONS, Argument, Function, Kind
 from spanver.validation import require
@@ -35,8 +35,11 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from spanver import Budget, MultiTurnSettings, Settings, TabularProblem
-    from spanver.oracle import Oracle, PrefixOracle
+    from spanver import Budget, Settings, TabularProblem
+    from spanver.episodic import EpisodicOracle
+    from spanver.learners.core_sets import Pairs
+    from spanver.learners.mtss import MTSSSettings
+    from spanver.oracle import Oracle
     from spanver.values import Prompt, Score
 
 name = "{name}"
@@ -51,9 +54,11 @@ KINDS = {
     Kind.SCORE: "Score",
     Kind.SETTINGS: "Settings",
     Kind.ORACLE: "Oracle",
+    Kind.EPISODIC_ORACLE: "EpisodicOracle",
+    Kind.CORES: "list[Pairs]",
 }
 NUMBERS = "beta nu radius ridge approximation multiplier failure alpha"
-COUNTS = "count seed prompts pairs_per_prompt rounds partition_samples horizon"
+COUNTS = "count seed prompts pairs_per_prompt rounds partition_samples layer"
 NAMES = {
     **dict.fromkeys(NUMBERS.split(), "float"),
     **dict.fromkeys(COUNTS.split(), "int"),
@@ -62,8 +67,6 @@ NAMES = {
     "problem": "TabularProblem",
     "budget": "Budget | None",
 }
-IN_LAYERS = {"oracle": "PrefixOracle", "settings": "MultiTurnSettings"}
-"""Arguments of `multi_turn` that have other types than those of the same name elsewhere."""
 
 
 def write_skeleton(name: str) -> Path:
@@ -98,7 +101,8 @@ def skeleton(name: str) -> str:
 
 
 def _function(function: Function) -> str:
-    types = NAMES | IN_LAYERS if function.name == "multi_turn" else NAMES
+    is_layered = Kind.EPISODIC_ORACLE in {each.kind for each in function.positional.values()}
+    types = NAMES | ({"settings": "MTSSSettings"} if is_layered else {})
 
     def written(arguments: Mapping[str, Argument]) -> list[str]:
         return [f"{name}: {types[name] if name in types else KINDS[each.kind]}" for name, each in arguments.items()]
@@ -113,7 +117,8 @@ def _docstring(function: Function) -> Iterator[str]:
     yield f"Return {function.result}."
     shapes = [f"    {name}: {each.words}" for name, each in function.arguments.items() if each.words]
     if "settings" in function.named:
-        kind = MultiTurnSettings if function.name == "multi_turn" else Settings
+        is_layered = Kind.EPISODIC_ORACLE in {each.kind for each in function.positional.values()}
+        kind = MTSSSettings if is_layered else Settings
         shapes += ["    settings, with attributes", *(f"        {each.name}" for each in fields(kind))]
     if shapes:
         yield ""

@@ -9,7 +9,7 @@ from typing import Any
 from spanver.errors import ArgumentError, SpanverError
 from spanver.parameter_sets import shape_name
 from spanver.subjects.contract import FUNCTIONS, Kind
-from spanver.subjects.protocol import FACTS, PREFIX_QUERIES, QUERIES, Query, query_of, refused_error
+from spanver.subjects.protocol import FACTS, LAYERED_FACTS, LAYERED_QUERIES, QUERIES, Query, query_of, refused_error
 from spanver.validation import require
 
 
@@ -41,10 +41,10 @@ def prepared_call(name: str, arguments: tuple[Any, ...], named: Mapping[str, Any
     function = FUNCTIONS[name]
     call = PreparedCall(dict(zip(function.positional, arguments, strict=True)) | dict(named))
     for key, argument in function.arguments.items():
-        if argument.kind in (Kind.ORACLE, Kind.PREFIX_ORACLE):
-            call.oracle = call.sent[key]
-            call.queries = QUERIES if argument.kind is Kind.ORACLE else PREFIX_QUERIES
-            facts = {each: getattr(call.oracle, each) for each in (*FACTS, "budget")}
+        if argument.kind in (Kind.ORACLE, Kind.EPISODIC_ORACLE):
+            call.oracle, is_layered = call.sent[key], argument.kind is Kind.EPISODIC_ORACLE
+            call.queries = LAYERED_QUERIES if is_layered else QUERIES
+            facts = {each: getattr(call.oracle, each) for each in (*(LAYERED_FACTS if is_layered else FACTS), "budget")}
             call.sent[key] = facts | {"shape": shape_name(call.oracle.shape)}
     return call
 

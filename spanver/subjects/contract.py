@@ -25,9 +25,11 @@ from spanver.subjects.results import (
     indices,
     layers,
     log_vector,
-    multi_turn,
+    mtss_run,
+    pair,
     policy,
     spanner,
+    value_fit,
     vector,
 )
 from spanver.validation import require, require_one_of, require_real
@@ -136,7 +138,8 @@ class Kind(Enum):
     SCORE = "a score"
     SETTINGS = "the settings of an algorithm"
     ORACLE = "an oracle, whose queries travel back"
-    PREFIX_ORACLE = "an oracle of prefixes, likewise"
+    EPISODIC_ORACLE = "an oracle of layers, likewise"
+    CORES = "a core-set a layer: the parts of `Pairs`"
     PROBLEM = "a table: the facts of a `TabularProblem`"
     BUDGET = "a budget, or None"
 
@@ -194,6 +197,12 @@ _LOG_N = Argument(Kind.ARRAY, "(n,) in logs")
 _REGRESSION = {"features": _array("n, d"), "targets": _array("n,")}
 _VECTORS = {"vectors": _array("n, d")}
 _SETTINGS = {"settings": Argument(Kind.SETTINGS)}
+_LAYERED_ORACLE = {"oracle": Argument(Kind.EPISODIC_ORACLE, "of layers")}
+_AT_LAYER = _LAYERED_ORACLE | {
+    "layer": Argument(Kind.PLAIN, "from 0"),
+    "cores": Argument(Kind.CORES, "H core-sets"),
+    "thetas": _array("H, d"),
+}
 _TABLE, _MAKING = {"problem": Argument(Kind.PROBLEM)}, _plain("seed") | {"budget": Argument(Kind.BUDGET)}
 _DRAWS = _plain("count seed")
 _BASELINE, _CHOSEN, _INDICES = "a baseline run", "indices of the chosen", "indices (count,)"
@@ -240,9 +249,10 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("best_of_n", _ORACLE, _plain("rounds count seed"), "a baseline run, with its count", best_of_n),
     Function("soft_q", {"layers": Argument(Kind.LAYERS, "[(n A^(h-1), A)] in logs"), "rewards": _array("n, A^H")}
              | _plain("beta"), {}, "values [(n A^(h-1), A)]", layers),
-    Function("multi_turn", {"oracle": Argument(Kind.PREFIX_ORACLE, "of prefixes")},
-             _plain("horizon seed") | _SETTINGS,
-             "a multi-turn run: thetas, precisions, prefixes, first, second, vectors, targets", multi_turn),
+    Function("fit_value", _AT_LAYER, _plain("seed") | _SETTINGS, "a fit: theta, targets", value_fit),
+    Function("uncertain_state_action", _AT_LAYER, _plain("seed") | _SETTINGS, "a pair: state, action", pair),
+    Function("mtss", _LAYERED_ORACLE, _plain("seed") | _SETTINGS,
+             "a run: thetas, states, actions, largest, returned, certain", mtss_run),
     Function("literal_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
     Function("counted_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),
     Function("generalised_oracle", _TABLE, _MAKING, "an oracle", lambda oracle: oracle, makes_oracle=True),

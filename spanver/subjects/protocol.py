@@ -22,15 +22,16 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from spanver.episodic import AnchoredScore, EpisodicOracle, States
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
-from spanver.oracle import Oracle, PrefixOracle, SamplingOracle
+from spanver.oracle import Oracle, SamplingOracle
 from spanver.parameter_sets import SHAPES
 from spanver.subjects.layouts import CONTIGUOUS, LAYOUTS, laid_out, layout_of
 from spanver.validation import require, require_one_of
 from spanver.values import (
     FloatArray,
+    IntArray,
     LinearScore,
-    Prefix,
     RejectionRule,
     Responses,
     Rule,
@@ -44,6 +45,9 @@ PROTOCOL = 2
 
 FACTS = ("dimension", "beta", "radius", "reward_range", "shape")
 """What is known of an oracle without a query."""
+
+LAYERED_FACTS = (*FACTS, "horizon", "rewarded", "anchor")
+"""What is known of an oracle of layers without a query."""
 
 # Forms
 
@@ -269,9 +273,9 @@ class Query:
     kinds: Mapping[str, Any]
 
 
-def _queries(oracle: type[Any], kinds: Mapping[str, Any]) -> dict[str, Query]:
+def _queries(members: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Query]:
     found = {"ledger": Query((), frozenset(), {})}
-    for name, member in (vars(SamplingOracle) | vars(oracle)).items():
+    for name, member in members.items():
         if isfunction(member) and not name.startswith("_"):
             given = tuple(signature(member).parameters.values())[1:]
             required = tuple(each.name for each in given if each.default is Parameter.empty)
@@ -280,11 +284,21 @@ def _queries(oracle: type[Any], kinds: Mapping[str, Any]) -> dict[str, Query]:
     return found
 
 
-QUERIES = _queries(Oracle, {"rule": Rule, "theta": FloatArray})
+QUERIES = _queries({**vars(SamplingOracle), **vars(Oracle)}, {"rule": Rule, "theta": FloatArray})
 """The queries of an oracle of prompts."""
 
-PREFIX_QUERIES = _queries(PrefixOracle, {"rule": Rule, "prompt": Prefix, "sequence": Prefix})
-"""The queries of an oracle of prefixes."""
+LAYERED_QUERIES = _queries(
+    vars(EpisodicOracle),
+    {
+        "states": States,
+        "ids": IntArray,
+        "actions": IntArray,
+        "score": AnchoredScore,
+        "log_thresholds": FloatArray,
+        "theta": FloatArray,
+    },
+)
+"""The queries of an oracle of layers."""
 
 REFUSALS = (BudgetExceededError, QuestionRefusedError, ArgumentError)
 """What an oracle raises in place of an answer."""

@@ -6,21 +6,23 @@ arrays of that library, and results come back as NumPy arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from spanver import kernels
+from spanver.episodic import EpisodicOracle
 from spanver.errors import MissingExtraError, SpanverError
 from spanver.exact.tabular import kl_divergence, kl_estimate, log_ratio
 from spanver.kernels.backends import BACKENDS
 from spanver.learners.best_of_n import best_of_n
+from spanver.learners.core_sets import Pairs
 from spanver.learners.elliptical_enumeration import elliptical_enumeration
 from spanver.learners.least_squares import box_fit
 from spanver.learners.losses import logistic_fit
-from spanver.learners.multi_turn import multi_turn
+from spanver.learners.mtss import MTSSSettings, ValueFit, fit_value, mtss, uncertain_state_action
 from spanver.learners.online_dpo import online_dpo
 from spanver.learners.passive import passive_learner
 from spanver.learners.race_sampler import race_sample
@@ -35,9 +37,39 @@ from spanver.problems.tokens import soft_q_of
 from spanver.subjects.contract import CLAIMS, FUNCTIONS, Subject
 from spanver.subjects.finite_laws import draw, draw_batch, draw_distinct, draw_logits, draw_weights
 from spanver.validation import require_one_of
+from spanver.values import FloatArray
 
 KERNELS: dict[str, Callable[..., Any]] = {name: getattr(kernels, name) for name in kernels.__all__ if name in FUNCTIONS}
 """The kernels that are functions of the contract."""
+
+
+# MTSS has no randomness of its own, so that no seed is read.
+
+
+def _fit_value(
+    oracle: EpisodicOracle, layer: int, cores: Sequence[Pairs], thetas: FloatArray, **named: Any
+) -> ValueFit:
+    return fit_value(oracle, layer, cores, thetas, settings=named["settings"])
+
+
+def _uncertain_state_action(
+    oracle: EpisodicOracle, layer: int, cores: Sequence[Pairs], thetas: FloatArray, **named: Any
+) -> dict[str, Any]:
+    found = uncertain_state_action(oracle, layer, cores, thetas, settings=named["settings"])
+    return {"state": found.states[0], "action": found.actions[0]}
+
+
+def _mtss(oracle: EpisodicOracle, *, settings: MTSSSettings, seed: int) -> dict[str, Any]:
+    run = mtss(oracle, settings=settings)
+    added = [core[::2] for core in run.cores]  # each followed by its anchor's
+    return {
+        "thetas": np.array([each.thetas for each in run.iterations]),
+        "states": np.array([core.states for core in added]).T,
+        "actions": np.array([core.actions for core in added]).T,
+        "largest": np.array([each.largest for each in run.iterations]),
+        "returned": run.returned,
+        "certain": run.certain,
+    }
 
 
 subject = Subject(
@@ -52,6 +84,9 @@ subject = Subject(
         "preference_sampling": spanner_sampling,
         "anchored_sampling": spanner_sampling,
         "generalised_oracle": partial(literal_oracle, log_probabilities=True),
+        "fit_value": _fit_value,
+        "uncertain_state_action": _uncertain_state_action,
+        "mtss": _mtss,
     }
     | {
         each.__name__: each
@@ -72,7 +107,6 @@ subject = Subject(
             xpo,
             elliptical_enumeration,
             best_of_n,
-            multi_turn,
             literal_oracle,
             counted_oracle,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from spanver.episodic import AnchoredScore, Drawn, EpisodicBudget, EpisodicLedger, States, Tallies, Trials
 from spanver.oracle import AnyResponse, Budget, Ledger, Oracle
 from spanver.parameter_sets import SHAPES
 from spanver.subjects.protocol import FACTS
@@ -12,9 +13,8 @@ from spanver.validation import require_one_of
 from spanver.values import (
     Counts,
     FloatArray,
+    IntArray,
     LogProbabilities,
-    Place,
-    Prefix,
     Prompt,
     ResponseId,
     Responses,
@@ -32,19 +32,19 @@ class Ask(Protocol):
         ...
 
 
-class _Remote(Generic[Place]):
-    """A `SamplingOracle` whose queries travel.
+class _Remote:
+    """What is known of an oracle without a query, and its ledger.
 
     Parameters
     ----------
     facts : mapping
-        Those of `FACTS`, and `budget`.
-    place : type
-        Of what `prompt` returns.
+        Those of `FACTS`.
     ask : Ask
+    ledger : type
+        Of its ledger.
     """
 
-    def __init__(self, facts: Mapping[str, Any], place: Any, ask: Ask) -> None:
+    def __init__(self, facts: Mapping[str, Any], ask: Ask, ledger: type[Any]) -> None:
         self.dimension: int
         self.beta: float
         self.radius: float
@@ -53,51 +53,26 @@ class _Remote(Generic[Place]):
             setattr(self, name, facts[name])
         require_one_of("shape", facts["shape"], SHAPES)
         self.shape = SHAPES[facts["shape"]]
-        self.budget = Budget(**facts.get("budget", {}))
-        self._place, self._send = place, ask
-        self._ledger: Ledger | None = None  # known until the next query
+        self._send, self._kind = ask, ledger
+        self._ledger: Any = None  # known until the next query
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> Any:
         """Number of answers so far, as the other end counts them."""
-        if self._ledger is not None:
-            return self._ledger
-        ledger: Ledger = self._send({"ask": "ledger"}, Ledger)
-        self._ledger = ledger
-        return ledger
+        if self._ledger is None:
+            self._ledger = self._send({"ask": "ledger"}, self._kind)
+        return self._ledger
 
     def _ask(self, query: dict[str, Any], kind: Any) -> Any:
         self._ledger = None
         return self._send(query, kind)
-
-    def prompt(self) -> Place:
-        """Draw a prompt."""
-        place: Place = self._ask({"ask": "prompt"}, self._place)
-        return place
-
-    def anchor(self, prompt: Place) -> Responses:
-        """Return the anchor response."""
-        responses: Responses = self._ask({"ask": "anchor", "prompt": prompt}, Responses)
-        return responses
-
-    def sample_counts(self, prompt: Place, count: int) -> Counts:
-        """Draw many responses and count them."""
-        counts: Counts = self._ask({"ask": "sample_counts", "prompt": prompt, "count": count}, Counts)
-        return counts
-
-    def sample_until(self, prompt: Place, rule: Rule, limit: int) -> SearchResult:
-        """Draw until the rule accepts."""
-        found: SearchResult = self._ask(
-            {"ask": "sample_until", "prompt": prompt, "rule": rule, "limit": limit}, SearchResult
-        )
-        return found
 
 
 AskAll: TypeAlias = Callable[[Sequence[tuple[dict[str, Any], Any]]], list[Any]]
 """Sends queries, each with the kind of its answer, to oracles at the other end, and returns the answers."""
 
 
-class RemoteOracle(_Remote[Prompt]):
+class RemoteOracle(_Remote):
     """An `Oracle` whose queries travel.
 
     Parameters
@@ -110,7 +85,8 @@ class RemoteOracle(_Remote[Prompt]):
     """
 
     def __init__(self, facts: Mapping[str, Any], ask: Ask, ask_all: AskAll | None = None) -> None:
-        super().__init__(facts, Prompt, ask)
+        super().__init__(facts, ask, Ledger)
+        self.budget = Budget(**facts.get("budget", {}))
         self._facts, self.ask_all = facts, ask_all
 
     def noting(self, asked: list[tuple[dict[str, Any], Any]]) -> RemoteOracle:
@@ -118,6 +94,27 @@ class RemoteOracle(_Remote[Prompt]):
         self._ledger = None
         number = {"oracle": self._facts["oracle"]}
         return RemoteOracle(self._facts, lambda query, kind: asked.append((number | query, kind)))
+
+    def prompt(self) -> Prompt:
+        """Draw a prompt."""
+        prompt: Prompt = self._ask({"ask": "prompt"}, Prompt)
+        return prompt
+
+    def anchor(self, prompt: Prompt) -> Responses:
+        """Return the anchor response."""
+        responses: Responses = self._ask({"ask": "anchor", "prompt": prompt}, Responses)
+        return responses
+
+    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
+        """Draw many responses and count them."""
+        counts: Counts = self._ask({"ask": "sample_counts", "prompt": prompt, "count": count}, Counts)
+        return counts
+
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
+        """Draw until the rule accepts."""
+        query = {"ask": "sample_until", "prompt": prompt, "rule": rule, "limit": limit}
+        found: SearchResult = self._ask(query, SearchResult)
+        return found
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
@@ -150,21 +147,66 @@ class RemoteOracle(_Remote[Prompt]):
         return responses
 
 
-class RemotePrefixOracle(_Remote[Prefix]):
-    """A `PrefixOracle` whose queries travel."""
+class RemoteEpisodicOracle(_Remote):
+    """An `EpisodicOracle` whose queries travel.
+
+    Parameters
+    ----------
+    facts : mapping
+        Those of `LAYERED_FACTS`, and `budget`.
+    ask : Ask
+    """
 
     def __init__(self, facts: Mapping[str, Any], ask: Ask) -> None:
-        super().__init__(facts, Prefix, ask)
+        super().__init__(facts, ask, EpisodicLedger)
+        self.horizon: int = facts["horizon"]
+        self.rewarded: tuple[bool, ...] = tuple(facts["rewarded"])
+        self.anchor: int = facts["anchor"]
+        self.budget = EpisodicBudget(**facts["budget"])
 
-    def sample(self, prefix: Prefix, count: int) -> Responses:
-        """Draw tokens."""
-        responses: Responses = self._ask({"ask": "sample", "prompt": prefix, "count": count}, Responses)
-        return responses
+    def start(self, count: int) -> States:
+        """Begin episodes."""
+        states: States = self._ask({"ask": "start", "count": count}, States)
+        return states
 
-    def reward(self, sequence: Prefix) -> float:
-        """Draw a reward."""
-        reward: float = self._ask({"ask": "reward", "sequence": sequence}, float)
-        return reward
+    def reset(self, layer: int, ids: IntArray) -> States:
+        """Begin episodes at states of a layer that were issued."""
+        states: States = self._ask({"ask": "reset", "layer": layer, "ids": ids}, States)
+        return states
+
+    def step(self, states: States, actions: IntArray) -> States:
+        """Go on."""
+        following: States = self._ask({"ask": "step", "states": states, "actions": actions}, States)
+        return following
+
+    def reward(self, states: States, actions: IntArray) -> FloatArray:
+        """Draw rewards."""
+        rewards: FloatArray = self._ask({"ask": "reward", "states": states, "actions": actions}, FloatArray)
+        return rewards
+
+    def feature(self, states: States, actions: IntArray) -> FloatArray:
+        """Return features of actions."""
+        features: FloatArray = self._ask({"ask": "feature", "states": states, "actions": actions}, FloatArray)
+        return features
+
+    def sample(self, states: States, count: int, *, theta: FloatArray | None = None) -> Drawn:
+        """Draw actions."""
+        query: dict[str, Any] = {"ask": "sample", "states": states, "count": count}
+        if theta is not None:
+            query["theta"] = theta
+        drawn: Drawn = self._ask(query, Drawn)
+        return drawn
+
+    def sample_counts(self, states: States, count: int) -> Tallies:
+        """Draw many actions and count them."""
+        tallies: Tallies = self._ask({"ask": "sample_counts", "states": states, "count": count}, Tallies)
+        return tallies
+
+    def sample_until(self, states: States, score: AnchoredScore, log_thresholds: FloatArray, limit: int) -> Trials:
+        """Draw actions until one is accepted."""
+        query = {"ask": "sample_until", "states": states, "score": score}
+        trials: Trials = self._ask(query | {"log_thresholds": log_thresholds, "limit": limit}, Trials)
+        return trials
 
 
 def ask_all(asked: Sequence[tuple[Oracle, Callable[[Oracle], Any]]]) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from spanver.policies import TruncatedMixture
 from spanver.validation import read_only, require, to_array
-from spanver.values import FloatArray, IntArray, Prefix, Prompt, ResponseId
+from spanver.values import FloatArray, IntArray, Prompt, ResponseId
 
 
 @dataclass(frozen=True)
@@ -73,27 +73,59 @@ class BaselineResult:
 
 
 @dataclass(frozen=True, eq=False)
-class MultiTurnResult:
-    """The part of a multi-turn run that is judged: the spanner and the fit of each of the `H` layers.
+class ValueResult:
+    """What FitValue returns for a core-set of `n` pairs.
 
     Attributes
     ----------
-    thetas : array, shape (H, d)
-    precisions : tuple of H arrays, shape (d, d)
-    prefixes : tuple of H tuples of Prefix
-    first, second : tuple of H tuples
-        Ids of the tokens of each pair.
-    vectors : tuple of H arrays, shape (K, d)
-    targets : tuple of H arrays, shape (K,)
+    theta : array, shape (d,)
+    targets : array, shape (n,)
+        What it is fitted to: the mean difference of returns of each pair.
+    """
+
+    theta: FloatArray
+    targets: FloatArray
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What UncertainStateAction returns.
+
+    Attributes
+    ----------
+    state : int
+        Its number in the layer.
+    action : int
+    """
+
+    state: int
+    action: int
+
+
+@dataclass(frozen=True, eq=False)
+class MTSSResult:
+    """The part of a run of MTSS that is judged, of `T` iterations and `H` layers.
+
+    Attributes
+    ----------
+    thetas : array, shape (T, H, d)
+        What each iteration fitted.
+    states, actions : array of int, shape (T, H)
+        The pair that each iteration added to the core-set of each layer.
+    largest : array, shape (T, H)
+        Squared norm of that pair, by the `Sigma` that the iteration began with.
+    returned : int
+        The iteration whose policy is returned, from 1.
+    certain : bool
+        Whether its search found nothing uncertain.
     """
 
     thetas: FloatArray
-    precisions: tuple[FloatArray, ...]
-    prefixes: tuple[tuple[Prefix, ...], ...]
-    first: tuple[tuple[ResponseId, ...], ...]
-    second: tuple[tuple[ResponseId, ...], ...]
-    vectors: tuple[FloatArray, ...]
-    targets: tuple[FloatArray, ...]
+    states: IntArray
+    actions: IntArray
+    largest: FloatArray
+    returned: int
+    certain: bool
 
 
 def vector(value: Any) -> FloatArray:
@@ -200,54 +232,37 @@ def layers(value: Any) -> tuple[FloatArray, ...]:
     return tuple(read_only(layer, ndim=2, name="a layer of result") for layer in value)
 
 
-def multi_turn(value: Any) -> MultiTurnResult:
-    """The spanner and the fit of every layer, from them or from a run that has pairs and a policy."""
-    has_pairs = "pairs" in value if isinstance(value, Mapping) else hasattr(value, "pairs")
-    parts = _parts_of_run(value) if has_pairs else value
-    result = MultiTurnResult(
-        thetas=read_only(_part(parts, "thetas"), ndim=2, name="thetas"),
-        precisions=tuple(read_only(layer, ndim=2, name="precisions") for layer in _part(parts, "precisions")),
-        prefixes=tuple(tuple(map(_prefix, layer)) for layer in _part(parts, "prefixes")),
-        first=tuple(tuple(map(identity, layer)) for layer in _part(parts, "first")),
-        second=tuple(tuple(map(identity, layer)) for layer in _part(parts, "second")),
-        vectors=tuple(read_only(layer, ndim=2, name="vectors") for layer in _part(parts, "vectors")),
-        targets=tuple(read_only(layer, ndim=1, name="targets") for layer in _part(parts, "targets")),
+def value_fit(value: Any) -> ValueResult:
+    """The parameter of a layer, and what it is fitted to."""
+    return ValueResult(
+        theta=read_only(_part(value, "theta"), ndim=1, name="theta"),
+        targets=read_only(_part(value, "targets"), ndim=1, name="targets"),
     )
-    sizes = [len(each) for each in result.vectors]
-    require(
-        len(sizes) == len(result.thetas), "the layers of vectors", len(sizes), f"{len(result.thetas)}, as of thetas"
+
+
+def pair(value: Any) -> PairResult:
+    """A state of a layer, and an action."""
+    return PairResult(operator.index(_part(value, "state")), operator.index(_part(value, "action")))
+
+
+def mtss_run(value: Any) -> MTSSResult:
+    """Fits and added pairs of every iteration, and which one is returned."""
+    certain = _part(value, "certain")
+    require(isinstance(certain, bool | np.bool_), "certain", certain, "True or False")
+    result = MTSSResult(
+        thetas=read_only(_part(value, "thetas"), ndim=3, name="thetas"),
+        states=_integers(_part(value, "states"), 2),
+        actions=_integers(_part(value, "actions"), 2),
+        largest=read_only(_part(value, "largest"), ndim=2, name="largest"),
+        returned=operator.index(_part(value, "returned")),
+        certain=bool(certain),
     )
-    for name in ("prefixes", "first", "second", "targets"):
-        lengths = [len(each) for each in getattr(result, name)]
-        require(lengths == sizes, f"the lengths of {name}", lengths, f"{sizes}, as of vectors")
-    layers = len(result.precisions)
-    require(layers == len(sizes), "the layers of precisions", layers, f"{len(sizes)}, as of thetas")
+    shape = result.thetas.shape[:2]
+    for name in ("states", "actions", "largest"):
+        of_part = getattr(result, name).shape
+        require(of_part == shape, f"the shape of {name}", of_part, f"{shape}, as of thetas")
+    require(1 <= result.returned <= shape[0], "returned", result.returned, f"from 1 to {shape[0]}")
     return result
-
-
-def _parts_of_run(value: Any) -> dict[str, Any]:
-    thetas = read_only(_part(value, "thetas"), ndim=2, name="thetas")
-    pairs = [tuple(layer) for layer in _part(value, "pairs")]
-    return {
-        "thetas": thetas,
-        "precisions": [_part(layer, "precision") for layer in _part(_part(value, "policy"), "layers")],
-        "prefixes": [[_part(pair, "prompt") for pair in layer] for layer in pairs],
-        "first": [[_part(pair, "first") for pair in layer] for layer in pairs],
-        "second": [[_part(pair, "second") for pair in layer] for layer in pairs],
-        "vectors": [_differences(layer, thetas.shape[1]) for layer in pairs],
-        "targets": _part(value, "targets"),
-    }
-
-
-def _prefix(value: Any) -> Prefix:
-    return Prefix(identity(_part(value, "prompt")), tuple(map(identity, _part(value, "tokens"))))
-
-
-def _differences(pairs: Sequence[Any], dimension: int) -> FloatArray:
-    """Relative features of pairs, shape (n, d)."""
-    features = [[_part(_part(pair, name), "features") for name in ("first", "second")] for pair in pairs]
-    first, second = np.moveaxis(np.asarray(features, dtype=np.float64).reshape(-1, 2, dimension), 1, 0)
-    return read_only(first - second, ndim=2, name="pairs")
 
 
 def policy(value: Any) -> TruncatedMixture:

@@ -13,18 +13,18 @@ from inspect import signature
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from spanver.subjects.contract import FUNCTIONS
-from spanver.subjects.protocol import FACTS, encode_line
+from spanver.subjects.contract import FUNCTIONS, Kind
+from spanver.subjects.protocol import FACTS, LAYERED_FACTS, encode_line
 from spanver.values import Counts, Responses, SearchResult
 from spanver.verification.finding import Call
 from spanver.verification.rendering import short
-from spanver.verification.transcript import Query, RecordingOracle, RecordingPrefixOracle
+from spanver.verification.transcript import Query, RecordingEpisodicOracle, RecordingOracle
 
 MOST_QUERIES = 8  # kinds of queries, one after another, that a message lists
 MOST_LINES, LONGEST_LINE = 1000, 4000  # of a transcript: findings travel between processes
 MOST_ARGUMENTS = 10**5  # characters of the arguments, which are there once
 
-AnyRecording: TypeAlias = RecordingOracle | RecordingPrefixOracle
+AnyRecording: TypeAlias = RecordingOracle | RecordingEpisodicOracle
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class Made:
         By name.
     number : int
         Of the call among those on the instance.
-    oracle : RecordingOracle, RecordingPrefixOracle or None
+    oracle : RecordingOracle, RecordingEpisodicOracle or None
     before : int
         Queries that its record had before the call.
     outcome : mapping
@@ -69,10 +69,9 @@ def made_call(function: str, arguments: tuple[Any, ...], named: Mapping[str, Any
     if "oracle" not in positional:
         return Made(function, given, number)
     oracle = given["oracle"]
-    if not isinstance(oracle, RecordingOracle | RecordingPrefixOracle):
-        oracle = given["oracle"] = (
-            RecordingOracle(oracle) if hasattr(oracle, "compare") else RecordingPrefixOracle(oracle)
-        )
+    if not isinstance(oracle, RecordingOracle | RecordingEpisodicOracle):
+        is_layered = positional["oracle"].kind is Kind.EPISODIC_ORACLE
+        oracle = given["oracle"] = RecordingEpisodicOracle(oracle) if is_layered else RecordingOracle(oracle)
     return Made(function, given, number, oracle, len(oracle.queries))
 
 
@@ -118,7 +117,8 @@ def transcript_lines(made: Made) -> tuple[str, ...]:
 
 
 def _messages(made: Made) -> Iterator[dict[str, Any]]:
-    oracle = {} if made.oracle is None else {"oracle": {name: getattr(made.oracle, name) for name in FACTS}}
+    facts = LAYERED_FACTS if isinstance(made.oracle, RecordingEpisodicOracle) else FACTS
+    oracle = {} if made.oracle is None else {"oracle": {name: getattr(made.oracle, name) for name in facts}}
     sent = {name: value for name, value in made.arguments.items() if name != "oracle"}
     yield {"run": made.function, "arguments": sent | oracle}
     for query in made.queries:

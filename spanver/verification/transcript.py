@@ -5,6 +5,7 @@ A recording answers what the oracle behind it answers, and stores nothing else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,8 +13,18 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from spanver.episodic import (
+    AnchoredScore,
+    Drawn,
+    EpisodicBudget,
+    EpisodicLedger,
+    EpisodicOracle,
+    States,
+    Tallies,
+    Trials,
+)
 from spanver.errors import BudgetExceededError, NotJudgedError
-from spanver.oracle import AnyResponse, Budget, Ledger, Oracle, PrefixOracle, SamplingOracle
+from spanver.oracle import AnyResponse, Budget, Ledger, Oracle
 from spanver.oracles.counted import CountedDraws
 from spanver.oracles.literal import LiteralDraws
 from spanver.oracles.metered import CompressedDraws, MeteredOracle
@@ -23,9 +34,8 @@ from spanver.problems.tabular import TabularProblem
 from spanver.values import (
     Counts,
     FloatArray,
+    IntArray,
     LogProbabilities,
-    Place,
-    Prefix,
     Prompt,
     ResponseId,
     Responses,
@@ -36,7 +46,17 @@ from spanver.values import (
 )
 
 Answer = TypeVar("Answer")
-Recorded = TypeVar("Recorded", bound=SamplingOracle[Any])
+Recorded = TypeVar("Recorded", Oracle, EpisodicOracle)
+
+
+def _actions_drawn(answer: Drawn | Tallies | Trials) -> int:
+    match answer:
+        case Drawn():
+            return int(answer.actions.size)
+        case Tallies():
+            return sum(answer.counts.tolist())  # not of NumPy: it may pass 2**63
+        case Trials():
+            return sum(answer.tries.tolist())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,8 +67,8 @@ class Query:
     ----------
     name : str
         Name of the query: the method that was called.
-    prompt : int, str or Prefix
-        The prompt or prefix that it was about; for the query `prompt`, the one that was issued.
+    prompt : object
+        The prompt or the states that it was about; for the query `prompt`, the one that was issued.
     arguments : tuple
         In the order of the method.
     answer : object
@@ -63,6 +83,8 @@ class Query:
     def samples(self) -> int:
         """Samples in the answer (section 2 of mathematics.md)."""
         match self.answer:
+            case Drawn() | Tallies() | Trials():
+                return _actions_drawn(self.answer)
             case Responses():
                 return len(self.answer) if self.name in ("sample", "anchor") else 0
             case Counts():
@@ -80,11 +102,11 @@ class Query:
         return int(self.name in ("reward", "compare"))
 
 
-class _Recording(Generic[Place, Recorded]):
-    """A `SamplingOracle` that records the queries to another and its answers, and the last one past the budget."""
+class _Recording(Generic[Recorded]):
+    """Records the queries to an oracle and its answers, and the last one past the budget."""
 
     def __init__(self, oracle: Recorded) -> None:
-        self._oracle = oracle
+        self._oracle: Recorded = oracle
         self.dimension, self.beta = oracle.dimension, oracle.beta
         self.radius, self.shape, self.reward_range = oracle.radius, oracle.shape, oracle.reward_range
         self._queries: list[Query] = []
@@ -94,6 +116,19 @@ class _Recording(Generic[Place, Recorded]):
     def queries(self) -> list[Query]:
         """All queries so far, in order."""
         return list(self._queries)
+
+    def _record(self, name: str, prompt: Any, arguments: tuple[Any, ...], ask: Callable[[], Answer]) -> Answer:
+        try:
+            answer = ask()
+        except BudgetExceededError as error:
+            self.refused = error
+            raise
+        self._queries.append(Query(name, prompt, arguments, answer))
+        return answer
+
+
+class RecordingOracle(_Recording[Oracle]):
+    """An `Oracle` that records the queries to another and its answers."""
 
     @property
     def ledger(self) -> Ledger:
@@ -105,38 +140,25 @@ class _Recording(Generic[Place, Recorded]):
         """As of the recorded oracle."""
         return self._oracle.budget
 
-    def prompt(self) -> Place:
+    def prompt(self) -> Prompt:
         """Draw a prompt."""
-        prompt: Place = self._oracle.prompt()
+        prompt: Prompt = self._oracle.prompt()
         self._queries.append(Query("prompt", prompt, (), prompt))
         return prompt
 
-    def anchor(self, prompt: Place) -> Responses:
+    def anchor(self, prompt: Prompt) -> Responses:
         """Return the anchor response."""
         return self._record("anchor", prompt, (), lambda: self._oracle.anchor(prompt))
 
-    def sample_counts(self, prompt: Place, count: int) -> Counts:
+    def sample_counts(self, prompt: Prompt, count: int) -> Counts:
         """Draw many times and count."""
         return self._record("sample_counts", prompt, (count,), lambda: self._oracle.sample_counts(prompt, count))
 
-    def sample_until(self, prompt: Place, rule: Rule, limit: int) -> SearchResult:
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int) -> SearchResult:
         """Draw until the rule accepts."""
         return self._record(
             "sample_until", prompt, (rule, limit), lambda: self._oracle.sample_until(prompt, rule, limit)
         )
-
-    def _record(self, name: str, prompt: Place, arguments: tuple[Any, ...], ask: Callable[[], Answer]) -> Answer:
-        try:
-            answer = ask()
-        except BudgetExceededError as error:
-            self.refused = error
-            raise
-        self._queries.append(Query(name, prompt, arguments, answer))
-        return answer
-
-
-class RecordingOracle(_Recording[Prompt, Oracle]):
-    """An `Oracle` that records the queries to another and its answers."""
 
     def sample(self, prompt: Prompt, count: int, *, theta: FloatArray | None = None) -> Responses:
         """Draw responses."""
@@ -166,16 +188,58 @@ class RecordingOracle(_Recording[Prompt, Oracle]):
         return self._record("enumerate", prompt, (), lambda: self._oracle.enumerate(prompt))
 
 
-class RecordingPrefixOracle(_Recording[Prefix, PrefixOracle]):
-    """A `PrefixOracle` that records the queries to another and its answers."""
+class RecordingEpisodicOracle(_Recording[EpisodicOracle]):
+    """An `EpisodicOracle` that records the queries to another and its answers; `prompt` is what each is about.
 
-    def sample(self, prefix: Prefix, count: int) -> Responses:
-        """Draw tokens."""
-        return self._record("sample", prefix, (count,), lambda: self._oracle.sample(prefix, count))
+    That is the batch of states; of `start` None, and of `reset` the layer.
+    """
 
-    def reward(self, sequence: Prefix) -> float:
-        """Draw a reward."""
-        return self._record("reward", sequence, (), lambda: self._oracle.reward(sequence))
+    def __init__(self, oracle: EpisodicOracle) -> None:
+        super().__init__(oracle)
+        self.horizon, self.rewarded, self.anchor = oracle.horizon, oracle.rewarded, oracle.anchor
+
+    @property
+    def ledger(self) -> EpisodicLedger:
+        """As of the recorded oracle."""
+        return self._oracle.ledger
+
+    @property
+    def budget(self) -> EpisodicBudget:
+        """As of the recorded oracle."""
+        return self._oracle.budget
+
+    def start(self, count: int) -> States:
+        """Begin episodes."""
+        return self._record("start", None, (count,), lambda: self._oracle.start(count))
+
+    def reset(self, layer: int, ids: IntArray) -> States:
+        """Begin episodes at states that were issued."""
+        return self._record("reset", layer, (ids,), lambda: self._oracle.reset(layer, ids))
+
+    def step(self, states: States, actions: IntArray) -> States:
+        """Go on."""
+        return self._record("step", states, (actions,), lambda: self._oracle.step(states, actions))
+
+    def reward(self, states: States, actions: IntArray) -> FloatArray:
+        """Draw rewards."""
+        return self._record("reward", states, (actions,), lambda: self._oracle.reward(states, actions))
+
+    def feature(self, states: States, actions: IntArray) -> FloatArray:
+        """Return features of actions."""
+        return self._record("feature", states, (actions,), lambda: self._oracle.feature(states, actions))
+
+    def sample(self, states: States, count: int, *, theta: FloatArray | None = None) -> Drawn:
+        """Draw actions."""
+        return self._record("sample", states, (count, theta), lambda: self._oracle.sample(states, count, theta=theta))
+
+    def sample_counts(self, states: States, count: int) -> Tallies:
+        """Draw many actions and count them."""
+        return self._record("sample_counts", states, (count,), lambda: self._oracle.sample_counts(states, count))
+
+    def sample_until(self, states: States, score: AnchoredScore, log_thresholds: FloatArray, limit: int) -> Trials:
+        """Draw actions until one is accepted."""
+        arguments = (score, log_thresholds, limit)
+        return self._record("sample_until", states, arguments, lambda: self._oracle.sample_until(states, *arguments))
 
 
 def issued(queries: list[Query]) -> set[tuple[Prompt, ResponseId]]:
@@ -213,6 +277,17 @@ def recount(queries: list[Query]) -> Ledger:
         rewards=sum(query.rewards for query in queries),
         enumerated=sum(len(query.answer) for query in queries if query.name == "enumerate"),
     )
+
+
+def episodic_recount(queries: list[Query]) -> EpisodicLedger:
+    """Ledger of the record of an oracle of layers, counted anew answer by answer (O1)."""
+    kinds = {"feature": "features", "reward": "rewards", "reset": "resets"}
+    kinds |= {"start": "transitions", "step": "transitions"}
+    answered: Counter[str] = Counter(samples=sum(query.samples for query in queries))
+    for query in queries:
+        if query.name in kinds:
+            answered[kinds[query.name]] += len(query.answer)
+    return EpisodicLedger(**answered)
 
 
 def independent_oracles(

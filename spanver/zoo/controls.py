@@ -31,7 +31,7 @@ from spanver.zoo.regressions import bisected_fit, bounded_fit, scores
 from spanver.zoo.sampler import drawn_sampler, sampler
 from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
 from spanver.zoo.spanning_sets import covering, greedy_start, swapped_members
-from spanver.zoo.tokens import explore, soft_values
+from spanver.zoo.tokens import soft_values
 
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
@@ -228,7 +228,6 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("baselines", "writes the baselines as plain loops", "E6 O1 T1 T6 H0 H2",
         passive_learner=baseline, online_dpo=DPO, xpo=XPO, elliptical_enumeration=enumeration, best_of_n=baseline),
     _control("covering", "covers with Sigma inverted afresh", "B3", covering_list=covering),
-    _control("turns", "inverts every matrix of A4 afresh, and takes its recursion with logsumexp",
-        "S1 S2 S3 S4 E6 O1 I5 I6 I7 T5", multi_turn=explore, soft_q=soft_values),
+    _control("values", "takes the recursion over tokens with logsumexp", "I5 I6 I7", soft_q=soft_values),
 )
 """Controls, by the guarantees that their difference touches."""

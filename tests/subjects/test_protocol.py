@@ -19,8 +19,8 @@ from spanver.subjects.contract import FUNCTIONS, Kind
 from spanver.subjects.protocol import (
     FORMS,
     JSON,
+    LAYERED_QUERIES,
     MSGPACK,
-    PREFIX_QUERIES,
     QUERIES,
     Form,
     answer,
@@ -81,7 +81,7 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
     }
     assert stated == {
         (name, query.required, query.allowed | {"seq", "ask", "oracle"})
-        for name, query in (*QUERIES.items(), *PREFIX_QUERIES.items())
+        for name, query in (*QUERIES.items(), *LAYERED_QUERIES.items())
         if query.allowed >= QUERIES[name].allowed or name == "reward"
     }
 

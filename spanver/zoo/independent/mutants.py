@@ -28,7 +28,6 @@ from spanver.zoo.independent.samplers import (
     tried,
 )
 from spanver.zoo.independent.subject import INDEPENDENT
-from spanver.zoo.independent.tokens import multi_turn
 from spanver.zoo.mutant import Mutant, changed, mutants_of
 
 
@@ -193,7 +192,6 @@ _density = mutants_of(
 _race = mutants_of("race_sample", "independent", race_sample, INDEPENDENT)
 _spanner = mutants_of("build_spanner", "independent", build_spanner, INDEPENDENT)
 _learner = mutants_of("spanner_sampling", "independent", spanner_sampling, INDEPENDENT)
-_turns = mutants_of("multi_turn", "independent", multi_turn, INDEPENDENT)
 _literal = mutants_of("literal_oracle", "independent", literal_oracle, INDEPENDENT)
 _OWN = {"phase_one": _OWN_PAIRS, "sampler": partial(softmax_sample, pilot=drawn_pilot, trials=tried)}
 
@@ -248,8 +246,6 @@ MUTANTS: tuple[Mutant, ...] = (
         literal_oracle=partial(literal_oracle, strength=0.5)),
     changed("independent-bonus-of-first", "makes the response of the policy less likely in XPO's bonus", "E6",
         INDEPENDENT, xpo=partial(xpo, bonus=lambda one, _: one)),
-    _turns("radius-of-all", "fits every layer in a ball of H times the radius", "E6",
-        radius=lambda radius, horizon: horizon * radius),
     changed("independent-no-outer-probability", "sums log ratios without the outer probability", "I2", INDEPENDENT,
         kl_divergence=_without_outer_probability),
     changed("independent-every-second-draw", "repeats every second draw", "R6", INDEPENDENT, draw=_sticky),

@@ -10,16 +10,7 @@ from typing import Any
 import numpy as np
 
 from spanver.values import Counts, FloatArray, Score
-from spanver.zoo.independent import (
-    algebra,
-    baselines,
-    exploration,
-    losses,
-    regressions,
-    samplers,
-    spanning_sets,
-    tokens,
-)
+from spanver.zoo.independent import algebra, baselines, exploration, losses, regressions, samplers, spanning_sets
 
 BFLOAT16_BITS = 8
 """Of the mantissa, with the leading one."""
@@ -92,7 +83,6 @@ FLOAT32_LEARNERS: dict[str, Callable[..., Any]] = {
     "passive_learner": partial(baselines.passive_learner, fit=_FIT),
     "best_of_n": partial(baselines.best_of_n, fit=_FIT),
     "elliptical_enumeration": partial(baselines.elliptical_enumeration, moments=_MOMENTS, fit=_FIT),
-    "multi_turn": partial(tokens.multi_turn, moments=_MOMENTS, sampler=_SAMPLER, fit=_FIT),
 }
 """Functions that explore, with their sums, inverses and fits in float32."""
 

@@ -24,7 +24,7 @@ from spanver.zoo.independent.oracle import counted_oracle, generalised_oracle, l
 from spanver.zoo.independent.regressions import fit, ridge_regression
 from spanver.zoo.independent.samplers import race_sample, softmax_sample, softmax_sample_density
 from spanver.zoo.independent.spanning_sets import barycentric_spanner, covering_list, pivoted_diagonal
-from spanver.zoo.independent.tokens import multi_turn, soft_q
+from spanver.zoo.independent.tokens import soft_q
 
 INDEPENDENT = Subject(
     name="independent",
@@ -34,7 +34,7 @@ INDEPENDENT = Subject(
             elliptic_norms, log_softmax, truncated_scores, kl_divergence, kl_estimate, log_coverage, fit,
             box_fit, ridge_regression, draw, draw_weights, draw_logits, draw_batch, draw_distinct, barycentric_spanner,
             covering_list, pivoted_diagonal, softmax_sample, softmax_sample_density, race_sample, build_spanner,
-            spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q, multi_turn,
+            spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q,
             literal_oracle, counted_oracle, fit_preferences, preference_sampling, anchored_sampling, generalised_oracle,
         )
     },

@@ -41,7 +41,6 @@ from spanver.zoo.independent.samplers import (
     tried,
 )
 from spanver.zoo.independent.subject import INDEPENDENT
-from spanver.zoo.independent.tokens import multi_turn
 from spanver.zoo.mutant import Mutant, changed
 
 
@@ -288,11 +287,9 @@ MEASURED: tuple[Mutant, ...] = (
             spanner_sampling, phase_one=partial(build_spanner, search=pair_of_a_block), sampler=race_in_place,
             difference=second_reward_first, fit=partial(fit, shift=shift_by_brent))),
     _variant("programmed", "fits by sequential quadratic programming", "E4 E6", fit=programmed_fit),
-    _variant("own-turns", "draws all pairs and trials of A4 itself", "S1 S2 S3 S4 E6 O1 T5",
-        multi_turn=partial(multi_turn, search=tried_pair, sampler=_own_trials)),
     _variant("geometric", "draws the number of tries as NumPy's generators do", "O1 O2 O3",
         counted_oracle=partial(counted_oracle, search=partial(counted, tries=geometric), pick=chosen)),
-    _variant("float32-learners", "sums, inverts and fits in float32 while it explores", f"{_EXPLORATION} {_SPANNER} T5",
+    _variant("float32-learners", "sums, inverts and fits in float32 while it explores", f"{_EXPLORATION} {_SPANNER}",
         _SINGLE, **FLOAT32_LEARNERS),
 )
 """Controls that take longer, which `benchmarks.false_alarms` alone runs."""
