@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from spanver.learners.spanner_sampling import Settings
 from spanver.parameter_sets import Box
+from spanver.problems.layered import LayeredMDP, soft_q
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 
@@ -95,6 +96,26 @@ def tokens_of(base: Sequence[ArrayLike], reward: ArrayLike, *, beta: float = 0.5
     )  # fmt: skip
 
 
+def layered_of(
+    base: Sequence[ArrayLike], rewards: Sequence[ArrayLike], *, beta: float = 0.5, noise: float = 0.0
+) -> LayeredMDP:
+    """A tree of these base policies (A^(h-1), A), with rewards in every layer and a feature for each state and action.
+
+    These realize any rewards.
+    """
+    laws = [np.array(layer, dtype=np.float64) for layer in base]
+    dimension = laws[-1].size
+    following = [np.arange(law.size).reshape(*law.shape, 1) for law in laws[:-1]]
+    problem = LayeredMDP(
+        initial_law=np.ones(1), successors=following, transitions=[np.ones(each.shape) for each in following],
+        log_base=[np.log(law) for law in laws],
+        features=[np.eye(law.size, dimension).reshape(*law.shape, dimension) for law in laws],
+        rewards=[np.array(layer, dtype=np.float64) for layer in rewards], beta=beta, radius=64.0, noise=noise,
+    )  # fmt: skip
+    values = [np.pad(q.reshape(-1), (0, dimension - q.size)) for q in soft_q(problem)]
+    return replace(problem, theta_star=np.array(values))
+
+
 # Two prompts with features of their own, none of which are along an axis alone.
 TURNED = (
     ((0.0, 0.0, 0.0), (0.9, 0.1, 0.0), (0.0, 0.8, 0.1), (0.3, 0.6, -0.4)),
@@ -141,3 +162,16 @@ TOKENS = tokens_of(
     [[1.0, -0.5, 0.25, 0.75, -1.0, 0.5, 0.0, -0.75]],
 )
 TWO_TOKENS = tokens_of([[[0.7, 0.3]], [[0.6, 0.4], [0.2, 0.8]]], [[1.0, -0.5, 0.25, 0.75]])
+
+LAYERED = layered_of(
+    [[[0.7, 0.3]], [[0.6, 0.4], [0.2, 0.8]], [[0.5, 0.5], [0.3, 0.7], [0.4, 0.6], [0.8, 0.2]]],
+    [[[0.25, 1.0]], [[0.0, 0.5], [1.0, 0.25]], [[1.0, 0.0], [0.25, 0.75], [0.0, 0.5], [1.0, 0.25]]],
+)
+"""Rewards in every layer."""
+
+# Actions 1 and 2 have a direction each, and the anchor, action 0, none.
+THREE_ACTIONS = TokenProblem(
+    prompt_law=np.ones(1), log_base=[np.log([[0.5, 0.25, 0.25]]), np.log([[0.5, 0.25, 0.25]] * 3)],
+    features=[np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]] * states) for states in (1, 3)],
+    reward=np.array([[0.0, 0.5, 1.0, 0.25, 0.75, 0.0, 1.0, 0.0, 0.5]]), beta=0.05, radius=8.0,
+)  # fmt: skip

@@ -15,6 +15,7 @@ from spanver.guarantees import (
     exploration,
     headline,
     identities,
+    mtss,
     oracle,
     proper,
     sampler,
@@ -24,7 +25,7 @@ from spanver.guarantees import (
 from spanver.guarantees.guarantee import Guarantee
 from spanver.validation import require_one_of
 
-_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, headline, proper, conformance)
+_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, mtss, headline, proper, conformance)
 
 
 REGISTRY: Mapping[str, Guarantee] = MappingProxyType(

@@ -19,6 +19,7 @@ from spanver.zoo import (
     exploration,
     finite_laws,
     identities,
+    mtss,
     oracle,
     oracle_answers,
     oracle_searches,
@@ -36,7 +37,7 @@ from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
     identities, oracle, oracle_answers, oracle_searches, sampler, density, finite_laws, spanner, spanning_sets,
-    regressions, exploration, preferences, anchors, baselines, tokens, independent_mutants,
+    regressions, exploration, preferences, anchors, baselines, tokens, mtss, independent_mutants,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from spanver.zoo.anchors import RUN_WITH_ANCHORS, stored_anchors
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
 from spanver.zoo.density import sampler_with_ratio
 from spanver.zoo.exploration import phase_two
+from spanver.zoo.mtss import fitted, run, searched
 from spanver.zoo.mutant import Mutant, changed
 from spanver.zoo.oracle_searches import searching_oracle
 from spanver.zoo.preferences import RUN_OF_LABELS, fit_of_labels, label, told
@@ -228,6 +229,8 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("baselines", "writes the baselines as plain loops", "E6 O1 T1 T6 H0 H2",
         passive_learner=baseline, online_dpo=DPO, xpo=XPO, elliptical_enumeration=enumeration, best_of_n=baseline),
     _control("covering", "covers with Sigma inverted afresh", "B3", covering_list=covering),
+    _control("mtss", "runs MTSS pair by pair", "MT4 MT5 MT6 MT7 E6 O1 T5",
+        fit_value=fitted, uncertain_state_action=searched, mtss=run),
     _control("values", "takes the recursion over tokens with logsumexp", "I5 I6 I7", soft_q=soft_values),
 )
 """Controls, by the guarantees that their difference touches."""

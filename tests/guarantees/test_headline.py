@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from scipy.special import expit, logsumexp, roots_gegenbauer
 
 from spanver.errors import ArgumentError
 from spanver.guarantees.headline import (
-    multi_turn_cost,
     needle_least_samples,
     needle_least_samples_weak,
     needle_met_strong,
@@ -215,30 +213,3 @@ def test_success_needs_its_floor_on_the_family() -> None:
     succeeding = masses[masses - beta * kl >= optimal_value - eps]
     assert (1 - delta) * succeeding.min() >= needle_success_floor(eps, delta, optimal_value)
     assert needle_success_floor(eps, delta, optimal_value) == pytest.approx(0.9 * (optimal_value - 0.05))
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, (18, 12)),
-        ({"sizes": [0]}, (9, 0)),
-        ({"sizes": [0, 1]}, (2 * 2 * 9, 12)),
-        ({"sizes": [1, 0]}, (2 * (6 * 17 + 2 * 9), 12)),
-        ({"prompts": 4}, (18 + 4 * 5, 12)),
-    ],
-)
-def test_the_cost_of_exploring_token_by_token_adds_up(changes: dict[str, Any], expected: tuple[int, int]) -> None:
-    arguments: dict[str, Any] = {
-        "sizes": [1], "prompts": 0, "rollouts": 3, "pairs_per_prefix": 2, "tests": 1, "partition_samples": 8,
-        "per_token": 5,
-    }  # fmt: skip
-    assert multi_turn_cost(**(arguments | changes)) == expected
-
-
-@pytest.mark.parametrize("name", ["rollouts", "pairs_per_prefix", "per_token"])
-def test_the_cost_refuses_what_is_no_count(name: str) -> None:
-    arguments: dict[str, Any] = dict.fromkeys(
-        ("prompts", "rollouts", "pairs_per_prefix", "tests", "partition_samples"), 1
-    )
-    with pytest.raises(ArgumentError, match=name):
-        multi_turn_cost([1], **(arguments | {"per_token": 1} | {name: 0}))
