@@ -319,7 +319,7 @@ GUARANTEES = (
         "factor C_cond of its samples. Without noise and with exact density ratios, a run that is certain of all pairs "
         "has learned the optimal policy. T_comp grows like a power of H, and linearly in C_cond, where sequence-level "
         "SpannerSampling pays C(pi*), a power of C_cond.",
-        (Kind.EXACT, Kind.SCALING), "FMR25 Theorem J.1, p. 83; Theorem 5.1, p. 13, lacks premises", REPAIRED),
+        (Kind.EXACT, Kind.SCALING), "FMR25 Theorem 5.1, p. 13, with the premises of Theorem J.1, p. 83", REPAIRED),
     Guarantee("T6", GROUP, "coverage is not needed for data",
         "In the full-table model elliptical enumeration reaches eps on the covered-needle family with T_data free "
         "of C, at T_enum ~ |Y| a round.",

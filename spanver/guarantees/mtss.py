@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from spanver.guarantees.guarantee import BOTH, EXACT, OURS, PAPER, REPAIRED, Guarantee
-from spanver.guarantees.spanner import spanner_size_bound
 
 GROUP = "MTSS"
 
@@ -23,7 +22,7 @@ GUARANTEES = (
     Guarantee("MT6", GROUP, "few iterations are uncertain",
         "Iterations that find a squared norm above tau in a layer are at most the largest K with K log(1 + tau) <= "
         "d log(1 + 4K/(lambda d)); over all layers at most H K.",
-        EXACT, "FMR25 Lemma M.1, p. 99", OURS, spanner_size_bound),
+        EXACT, "FMR25 Lemma M.1, p. 99", OURS),
     Guarantee("MT7", GROUP, "fits are to differences of the values of the policy",
         "Targets of FitValue have the mean Q^pi(x, a) - Q^pi(x, anchor), where pi is the policy of later layers and "
         "its density ratios are exact; at theta* and without noise each return is Q*. Their variance falls like "

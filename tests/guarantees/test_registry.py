@@ -27,12 +27,12 @@ class Stated:
 
 def stated() -> dict[str, Stated]:
     """Rows of the tables of section 4, by id, in their order; code between backticks may contain anything."""
-    rows = re.findall(r"^\| ([A-Z]\d+|C-A\w+) \|(.*)\|$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    rows = re.findall(r"^\| ((?:MT|[A-Z])\d+|C-A\w+) \|(.*)\|$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = {}
     for name, row in rows:
         _, kind, *source = (cell.strip() for cell in re.sub(r"`[^`]*`", "`", row).split("|"))
         parts = [part.strip() for part in re.split("[;+,]", kind)]
-        given = re.fullmatch(r"exact given ([A-Z]\d+)", kind)
+        given = re.fullmatch(r"exact given ((?:MT|[A-Z])\d+)", kind)
         kinds = [KINDS[word] for word in KINDS for part in parts if re.match(rf"{word}\b", part)]
         found[name] = Stated(frozenset([Kind.EXACT_GIVEN] if given else kinds), given and given.group(1), source[0])
     return found
