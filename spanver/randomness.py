@@ -80,7 +80,7 @@ def placed(generator: Generator, position: NDArray[np.uint64]) -> Generator:
     >>> placed(other, position(one)).random() == one.random()
     True
     """
-    state = generator.bit_generator.state
+    state: Any = generator.bit_generator.state
     state["state"]["counter"], state["buffer"] = position[:4], position[4:8]
     state["buffer_pos"], state["has_uint32"], state["uinteger"] = (int(each) for each in position[8:])
     generator.bit_generator.state = state

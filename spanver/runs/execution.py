@@ -220,11 +220,7 @@ def _evaluated(
 
 
 def mtss_steps(
-    plan: Plan,
-    path: Path,
-    *,
-    start: LayeredCheckpoint | None = None,
-    problem: TokenProblem | LayeredMDP | None = None,
+    plan: Plan, path: Path, *, start: LayeredCheckpoint | None = None, problem: TokenProblem | LayeredMDP | None = None
 ) -> Generator[Step, None, None]:
     """Carry out a plan of MTSS iteration by iteration, as `execution_steps` does."""
     began = time.monotonic()
@@ -239,7 +235,9 @@ def mtss_steps(
     run = start.run if start else None
     with threadpool_limits(1):
         # One that was stopped after its last iteration is complete but for its record.
-        for run in () if run and run.has_ended else mtss_iterations(oracle, settings=plan.settings, start=run):
+        ended = run is not None and run.has_ended
+        iterations = iter(()) if ended else mtss_iterations(oracle, settings=plan.settings, start=run)
+        for run in iterations:
             checkpoints.write_if_due(run)
             try:
                 yield Step("MTSS", len(run.iterations), oracle.ledger)

@@ -1,4 +1,4 @@
-"""Settings of SpannerSampling and MTSS: those that the theory derives, those of the paper, and practical ones, one row a family.
+"""Settings of SpannerSampling and MTSS: those that theory derives, those of the paper, and practical ones by family.
 
 Derived settings come from `(eps, delta, d, beta, B, R_max, C)` by the fixed point of mathematics.md, section 3
 `[ours]`; they are proved and safe, and far from tight. The paper's are up to constants that it leaves open. Practical
