@@ -121,7 +121,9 @@ def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> d
     return values
 
 
-def _value(key: str, text: str, kind: Any) -> int | float | str:
+def _value(key: str, text: str, kind: Any) -> int | float | str | None:
+    if text == "none" and kind in (float | None, int | None):
+        return None
     if kind in (float, float | None):
         return parse_number(key, text)
     if kind is bool:

@@ -78,7 +78,8 @@ def _draw_uncertain(axes: Any, run: MTSSRun) -> None:
         axes.plot(
             [run.returned], [norms[run.returned - 1].max()], "*", color="#D55E00", markersize=14, label="returned"
         )
-    axes.set_ylim(bottom=0.0)
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("iteration")
     axes.set_ylabel(r"largest $\|\varphi - \varphi_{anchor}\|_{\Sigma_h^{-1}}$ found")
@@ -104,9 +105,9 @@ def _draw_answers(axes: Any, run: MTSSRun) -> None:
         ("rewards", "#D55E00", "-."),
     ):
         answers = np.array([float(getattr(each, name)) for each in counts])
-        axes.plot(
-            rounds, np.where(answers > 0.0, answers, np.nan), color=colour, linestyle=style, marker=".", label=name
-        )
+        if answers.any():
+            seen = np.where(answers > 0.0, answers, np.nan)  # on a log scale
+            axes.plot(rounds, seen, color=colour, linestyle=style, marker=".", label=name)
     axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("iteration")

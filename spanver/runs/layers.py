@@ -234,7 +234,7 @@ def iteration_costs(record: Record, did: Layered) -> Findings:
 
 
 def _printed_costs(record: Record, costs: _Costs) -> Iterator[str]:
-    """What is wrong with bounds on answers: there are some where all is as printed, as core-sets grow by 2 each time."""
+    """What is wrong with bounds on answers, which there are where all is as printed: core-sets grow by 2 each time."""
     settings, bounds = record.plan.settings, dict(record.summary["bounds"])
     kinds = [kind for kind in asdict(EpisodicLedger()) if kind in bounds]
     if not is_printed(settings):

@@ -294,8 +294,9 @@ def _layers_table(summary: Mapping[str, Any]) -> Table:
         share = summary["problem"]["realizable"][layer - 1]
         table.add_row(str(layer), number(size // 2), number(largest), *map(number, parts), f"{share:.2f}")
     table.caption = (
-        f"pairs: each also has its anchor's in the core-set; at most {number(summary['bounds']['uncertain_pairs'])} of a "
-        "layer were above the threshold when they came (S4). The three parts add up to the certificate"
+        "pairs: each also has its anchor's in the core-set; at most "
+        f"{number(summary['bounds']['uncertain_pairs'])} of a layer were above the threshold when they came (S4). "
+        "The three parts add up to the certificate"
     )
     return table
 
