@@ -60,6 +60,33 @@ def stream(seed: int, name: str, index: int = 0) -> Generator:
     return Generator(Philox(_key(int(seed), name), counter=counter))  # type: ignore[arg-type]  # NumPy's types lag
 
 
+def position(generator: Generator) -> NDArray[np.uint64]:
+    """Where a generator that `stream` returned stands, shape (11,): what `placed` goes on from."""
+    state = generator.bit_generator.state
+    single = [state["buffer_pos"], state["has_uint32"], state["uinteger"]]
+    counted: NDArray[np.uint64] = np.concatenate(
+        [state["state"]["counter"], state["buffer"], np.array(single, dtype=np.uint64)]
+    )
+    return counted
+
+
+def placed(generator: Generator, position: NDArray[np.uint64]) -> Generator:
+    """Move a generator of the same stream to a position, and return it.
+
+    Examples
+    --------
+    >>> one, other = stream(7, "prompt"), stream(7, "prompt")
+    >>> _ = one.random(5)
+    >>> placed(other, position(one)).random() == one.random()
+    True
+    """
+    state: Any = generator.bit_generator.state
+    state["state"]["counter"], state["buffer"] = position[:4], position[4:8]
+    state["buffer_pos"], state["has_uint32"], state["uinteger"] = (int(each) for each in position[8:])
+    generator.bit_generator.state = state
+    return generator
+
+
 class _Key(ISeedSequence):
     """A key of Philox in the form of a seed: given as `key`, NumPy would ask the system for entropy and drop it."""
 
@@ -112,20 +139,26 @@ class UniformBuffer:
 
     A rejection loop peeks a block of any size and consumes only what it used, so that the next draw does not depend on
     the block size.
+
+    Attributes
+    ----------
+    generator : Generator
+    ahead : array, shape (n,)
+        What was drawn and not consumed.
     """
 
     generator: Generator
-    _ahead: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    ahead: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def peek(self, count: int) -> NDArray[np.float64]:
         """Return the next `count` uniforms in `[0, 1)` without consuming them."""
-        missing = count - len(self._ahead)
+        missing = count - len(self.ahead)
         if missing > 0:
-            self._ahead = np.concatenate([self._ahead, self.generator.random(max(missing, _LEAST_AHEAD))])
-        return self._ahead[:count]
+            self.ahead = np.concatenate([self.ahead, self.generator.random(max(missing, _LEAST_AHEAD))])
+        return self.ahead[:count]
 
     def take(self, count: int) -> NDArray[np.float64]:
         """Return the next `count` uniforms and consume them."""
         uniforms = self.peek(count)
-        self._ahead = self._ahead[count:]
+        self.ahead = self.ahead[count:]
         return uniforms

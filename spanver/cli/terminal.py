@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,7 +166,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def rounds_progress(totals: dict[str, int | None]) -> Iterator[Callable[[Step], None]]:
+def rounds_progress(totals: Mapping[str, int | None]) -> Iterator[Callable[[Step], None]]:
     """Show the phases of a run with rate, time left and samples drawn."""
     if not console.is_terminal:
         yield lambda step: None

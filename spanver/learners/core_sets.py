@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
 
@@ -21,10 +22,10 @@ class Pairs:
         `phi(x, a) - phi(x, anchor)`.
     """
 
-    states: IntArray
-    actions: IntArray
-    anchors: IntArray
-    vectors: FloatArray
+    states: Annotated[IntArray, "n"]
+    actions: Annotated[IntArray, "n"]
+    anchors: Annotated[IntArray, "n"]
+    vectors: Annotated[FloatArray, "nd"]
 
     def __len__(self) -> int:
         return len(self.states)

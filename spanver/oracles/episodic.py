@@ -10,11 +10,12 @@ batches. So a batch gets in the literal form what its states would get one by on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanver.episodic import AnchoredScore, Drawn, EpisodicBudget, EpisodicLedger, States, Tallies, Trials
 from spanver.errors import ArgumentError, BudgetExceededError
@@ -23,7 +24,7 @@ from spanver.oracles.metered import LARGEST_COUNT, LARGEST_LIMIT, LARGEST_LIST, 
 from spanver.oracles.rejection import accepted_tries, first_accepted
 from spanver.parameter_sets import require_inside
 from spanver.problems.layered import LayeredMDP
-from spanver.randomness import stream
+from spanver.randomness import UniformBuffer, placed, position, stream
 from spanver.validation import require, require_count, to_array
 from spanver.values import FloatArray, IntArray
 
@@ -31,8 +32,30 @@ _LITERAL_COUNT = 2**32  # beyond that, drawing one by one does not end
 _COUNTED_TOGETHER = 1 << 16  # draws that are only counted need not be in memory at once
 
 
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """Where an oracle stands: another one of the same problem and seed goes on from it with the same answers.
+
+    Episodes under way are no part of it: what was issued before can be asked about and reset to, but not gone on with.
+
+    Attributes
+    ----------
+    ledger : EpisodicLedger
+    arrays : mapping of array
+        What states were issued, and the positions of all streams of random numbers, by name.
+    """
+
+    ledger: EpisodicLedger
+    arrays: Mapping[str, NDArray[Any]]
+
+
 def episodic_oracle(
-    problem: LayeredMDP, *, seed: int, literal: bool = False, budget: EpisodicBudget | None = None
+    problem: LayeredMDP,
+    *,
+    seed: int,
+    literal: bool = False,
+    budget: EpisodicBudget | None = None,
+    start: Standing | None = None,
 ) -> MeteredEpisodicOracle:
     """Oracle of a process of layers.
 
@@ -45,6 +68,8 @@ def episodic_oracle(
     literal : bool
         Whether every try is drawn. By default answers are drawn from their exact distribution.
     budget : EpisodicBudget, optional
+    start : Standing, optional
+        To go on from: what `standing` says of an oracle of this problem and seed.
 
     Examples
     --------
@@ -55,7 +80,12 @@ def episodic_oracle(
     >>> following.layer, oracle.ledger.transitions, oracle.ledger.samples
     (1, 6, 3)
     """
-    return MeteredEpisodicOracle(problem, seed=seed, literal=literal, budget=budget)
+    return MeteredEpisodicOracle(problem, seed=seed, literal=literal, budget=budget, start=start)
+
+
+def standing(oracle: MeteredEpisodicOracle) -> Standing:
+    """Where an oracle stands. It is none of its queries: a learner does not learn it."""
+    return oracle._where()
 
 
 class _Draws(Protocol):
@@ -81,7 +111,13 @@ class MeteredEpisodicOracle:
     """An `EpisodicOracle` over a process of layers; see `episodic_oracle` for its parameters."""
 
     def __init__(
-        self, problem: LayeredMDP, *, seed: int, literal: bool = False, budget: EpisodicBudget | None = None
+        self,
+        problem: LayeredMDP,
+        *,
+        seed: int,
+        literal: bool = False,
+        budget: EpisodicBudget | None = None,
+        start: Standing | None = None,
     ) -> None:
         require_count("seed", seed, least=0)
         is_budget = budget is None or isinstance(budget, EpisodicBudget)
@@ -99,6 +135,32 @@ class MeteredEpisodicOracle:
         self._issued = [np.zeros(len(log_base), dtype=bool) for log_base in problem.log_base]
         self._begun = 0
         self._standing: dict[int, tuple[int, int]] = {}  # batches that can go on, which may be many: their marks
+        if start is not None:
+            self._go_on_from(start)
+
+    def _where(self) -> Standing:
+        arrays = {f"issued_{layer}": issued.copy() for layer, issued in enumerate(self._issued, start=1)}
+        arrays |= {name: position(generator) for name, generator in self._generators.items()}
+        arrays |= {f"{name}_ahead": buffer.ahead for name, buffer in self._buffers.items()}
+        return Standing(self.ledger, arrays)
+
+    def _go_on_from(self, start: Standing) -> None:
+        self._spent = asdict(start.ledger)
+        self._issued = [start.arrays[f"issued_{layer}"].copy() for layer in range(1, self.horizon + 1)]
+        for name, generator in self._generators.items():
+            placed(generator, start.arrays[name])
+        for name, buffer in self._buffers.items():
+            buffer.ahead = start.arrays[f"{name}_ahead"]
+
+    @property
+    def _buffers(self) -> dict[str, UniformBuffer]:
+        streams = self._streams
+        return {"responses": streams.responses, "acceptance": streams.acceptance, "rewards": streams.rewards}
+
+    @property
+    def _generators(self) -> dict[str, np.random.Generator]:
+        buffered = {name: buffer.generator for name, buffer in self._buffers.items()}
+        return {"moves": self._moves, "aggregate": self._streams.aggregate, **buffered}
 
     @property
     def ledger(self) -> EpisodicLedger:

@@ -9,11 +9,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spanver.errors import ArgumentError
-from spanver.problems.families import covered_needle, max_k_dnf, needle, random_tables, text, text_tokens, tokens
+from spanver.problems.families import (
+    auto,
+    covered_needle,
+    forks,
+    max_k_dnf,
+    mdp,
+    needle,
+    random_tables,
+    text,
+    text_tokens,
+    tokens,
+)
 from spanver.problems.families.text import TextProblem
 from spanver.problems.family import Family
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem
+from spanver.problems.tokens import TokenProblem, as_mdp
 from spanver.validation import require, require_one_of
 
 FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
@@ -21,32 +33,40 @@ FAMILIES: Mapping[str, Family[TabularProblem | TextProblem]] = {
 }
 """Families of prompts and responses, by name."""
 
-TOKEN_FAMILIES: Mapping[str, Family[TokenProblem]] = {each.FAMILY.name: each.FAMILY for each in (text_tokens, tokens)}
-"""What multi-turn learners run on: sequences token by token. Their `text` is the text problem word by word."""
+LAYERED_FAMILIES: Mapping[str, Family[TokenProblem] | Family[LayeredMDP]] = {
+    each.FAMILY.name: each.FAMILY for each in (text_tokens, tokens, forks, auto, mdp)
+}
+"""Families of problems of layers, by name. Their `text` is the text problem word by word."""
 
 _POWER = re.compile(r"(\d+)\*\*(\d{1,4})")
 
 
-def make_problem(name: str, parameters: Mapping[str, Any]) -> TabularProblem | TextProblem:
+def layers_of(problem: TokenProblem | LayeredMDP) -> LayeredMDP:
+    """Return a problem of layers as a process of layers; of tokens, that of prefixes (`as_mdp`)."""
+    return as_mdp(problem) if isinstance(problem, TokenProblem) else problem
+
+
+def make_problem(name: str, parameters: Mapping[str, Any], families: Mapping[str, Family[Any]] = FAMILIES) -> Any:
     """Build a problem of a family.
 
     Parameters
     ----------
     name : str
-        A key of `FAMILIES`.
+        A key of `families`.
     parameters : mapping
         Keyword arguments of the family; those not given have its defaults.
+    families : mapping of str to Family
 
     Raises
     ------
     ArgumentError
         For an unknown family or key, or a value that the family refuses.
     """
-    require_one_of("problem", name, FAMILIES)
-    allowed = inspect.signature(FAMILIES[name].build).parameters
+    require_one_of("problem", name, families)
+    allowed = inspect.signature(families[name].build).parameters
     for key in parameters:
         require_one_of(f"a key of problem {name}", key, allowed)
-    return FAMILIES[name].build(**parameters)
+    return families[name].build(**parameters)
 
 
 def parse_problem(text: str, families: Mapping[str, Family[Any]] = FAMILIES) -> tuple[str, dict[str, Any]]:
@@ -76,7 +96,7 @@ def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> d
     ----------
     items : iterable of str
     types : mapping
-        Type of each key: int, float or that or None, str, or a Literal of strings.
+        Type of each key: int, float or one of them or None, bool, str, or a Literal of strings.
     what : str
         What a key is, for the sentence that refuses one.
 
@@ -101,10 +121,15 @@ def parse_values(items: Iterable[str], types: Mapping[str, Any], what: str) -> d
     return values
 
 
-def _value(key: str, text: str, kind: Any) -> int | float | str:
+def _value(key: str, text: str, kind: Any) -> int | float | str | None:
+    if text == "none" and kind in (float | None, int | None):
+        return None
     if kind in (float, float | None):
         return parse_number(key, text)
-    if kind is int:
+    if kind is bool:
+        require_one_of(key, text, ("true", "false"))
+        return text == "true"
+    if kind in (int, int | None):
         power = _POWER.fullmatch(text)
         try:
             return int(power[1]) ** int(power[2]) if power else int(text)

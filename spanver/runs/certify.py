@@ -1,11 +1,10 @@
 """Re-check a stored run from its record, without trusting who produced it.
 
 The record is compared with itself: spanner, fits and ledger follow from the relative features, reward differences,
-parameters and counts in it (S1-S4, S7, R1, E6, P1, O1;
-`restated`). Where its plan builds the problem, the record is
-compared with that too: facts, features, rewards, gaps and coverage (`rebuilt`). All is recomputed without the kernels
-and learners that made the run, and up to rounding. For S1 to S4 a run of SpannerSampling is a multi-turn run of one
-layer.
+parameters and counts in it (S1-S4, S7, R1, E6, P1, O1; `restated`; of MTSS `layers`). Where its plan builds the
+problem, the record is compared with that too: facts, features, rewards, gaps and coverage (`rebuilt`, `layer_gaps`).
+All is recomputed without the kernels and learners that made the run, and up to rounding. For S2 and S3 a run of
+SpannerSampling is one of one layer.
 """
 
 from __future__ import annotations
@@ -23,24 +22,20 @@ from spanver.guarantees.spanner import spanner_size_bound
 from spanver.parameter_sets import ParameterSet, distance
 from spanver.runs.baselines import BASELINES
 from spanver.runs.columns import to_arrays
-from spanver.runs.costs import (
-    Findings,
-    agreeing,
-    baseline_ledger,
-    ledger_sums,
-    phase_sums,
-    sampler_cost,
-    spanner_cost,
-    stating,
-)
+from spanver.runs.costs import Findings, agreeing, baseline_ledger, ledger_sums, sampler_cost, spanner_cost, stating
+from spanver.runs.layers import core_set_norms, core_set_sizes, iteration_costs, outcome, sampler_costs
 from spanver.runs.rebuilt import Check, problem_checks, rebuild
-from spanver.runs.records import Layers, Record, Rounds, Sampled
+from spanver.runs.records import Layered, Record, Rounds, Sampled
 from spanver.runs.restated import possible_rounds, restated
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
 
-FURTHER = {"record": "what the record states twice agrees", "problem": "the record is one of its problem"}
+FURTHER = {
+    "record": "what the record states twice agrees",
+    "problem": "the record is one of its problem",
+    "certificate": "the gap is within its bound, which is that of the policy",
+}
 """Titles of the rows that are no guarantees, by id."""
 
 
@@ -101,8 +96,9 @@ def _uncertified(record: Record) -> str:
     names = ["which responses were drawn"]
     if record.plan.problem == "text":
         names += ["samples shown"]
-    if isinstance(record.did, Layers):
-        names += ["targets of fits (they are means of returns)", "realizable shares"]
+    if isinstance(record.did, Layered):
+        names = ["which states were met, and actions drawn", *names[1:], "fits (their targets are means of returns)"]
+        names += ["largest norms of searches after which nothing was added", "realizable shares"]
     if isinstance(record.did, Rounds):
         names += ["which pairs its vectors are of"]
         names += [each for each in [_unfitted(record)] if each]
@@ -133,13 +129,14 @@ def _numbers(record: Record) -> Iterator[tuple[str, FloatArray]]:
     parts: dict[str, Any] = {"": record.did}
     if isinstance(record.did, Sampled):
         parts |= {"spanner_": record.did.trace.spanner, "exploration_": record.did.trace.exploration}
-    if isinstance(record.did, Layers):
-        parts |= {f"layer_{position}_": layer for position, layer in enumerate(record.did.layers, start=1)}
+    if isinstance(record.did, Layered):
+        yield "thetas", np.array([each.thetas for each in record.did.run.iterations])
+        parts |= {f"layer_{layer}_": core for layer, core in enumerate(record.did.run.cores, start=1)}
     for prefix, part in parts.items():
         yield from ((name, array) for name, array in to_arrays(part, prefix).items() if array.dtype.kind == "f")
 
 
-# S1 to S4: a spanner a layer
+# S1 to S4: a spanner, or the core-set of every layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +145,6 @@ class _Layer:
 
     where: str
     vectors: FloatArray
-    nu: float
     ridge: float
     stated: FloatArray
     inverse: bool
@@ -158,27 +154,26 @@ class _Layer:
         return self.ridge * np.eye(self.vectors.shape[1]) + self.vectors.T @ self.vectors
 
 
-def _layers(record: Record, did: Sampled | Layers) -> list[_Layer]:
+def _layers(record: Record, did: Sampled | Layered) -> list[_Layer]:
     if isinstance(did, Sampled):
         spanner = did.trace.spanner
-        return [_Layer("", spanner.vectors, spanner.nu, spanner.ridge, did.sigma, inverse=False)]
-    nu, ridge = record.plan.settings.nu, record.plan.settings.ridge
+        return [_Layer("", spanner.vectors, spanner.ridge, did.sigma, inverse=False)]
+    run = did.run
+    sizes = run.iterations[record.summary["returned"] - 1].sizes
     return [
-        _Layer(f"layer {position}: ", layer.vectors, nu, ridge, layer.precision, inverse=True)
-        for position, layer in enumerate(did.layers, start=1)
+        _Layer(f"layer {layer + 1}: ", core.vectors[:size], run.settings.ridge, did.precisions[layer], inverse=True)
+        for layer, (core, size) in enumerate(zip(run.cores, sizes, strict=True))
     ]
 
 
-def _accepted_norms(record: Record, did: Sampled | Layers) -> Findings:
-    if isinstance(did, Sampled):
-        yield from _accepting_rounds(record, did)
-    least, pairs = np.inf, 0
-    for layer in _layers(record, did):
-        norms, _ = growth(layer.vectors, layer.ridge)
-        least, pairs = min(least, float(norms.min(initial=np.inf))), pairs + len(norms)
-        for index in np.flatnonzero(~(norms > layer.nu * (1 - ROUNDING))):
-            yield f"{layer.where}pair {index} was accepted at norm {norms[index]:.6g}, not above nu = {layer.nu:.6g}"
-    return f"{pairs} pairs, each uncertain when it came; least norm {least:.6g} above nu = {layer.nu:.6g}"
+def _accepted_norms(record: Record, did: Sampled) -> Findings:
+    yield from _accepting_rounds(record, did)
+    spanner = did.trace.spanner
+    norms, _ = growth(spanner.vectors, spanner.ridge)
+    for index in np.flatnonzero(~(norms > spanner.nu * (1 - ROUNDING))):
+        yield f"pair {index} was accepted at norm {norms[index]:.6g}, not above nu = {spanner.nu:.6g}"
+    least = float(norms.min(initial=np.inf))
+    return f"{len(norms)} pairs, each uncertain when it came; least norm {least:.6g} above nu = {spanner.nu:.6g}"
 
 
 def _accepting_rounds(record: Record, did: Sampled) -> Iterator[str]:
@@ -194,7 +189,7 @@ def _accepting_rounds(record: Record, did: Sampled) -> Iterator[str]:
         yield "a pair was accepted in a round that did not take place"
 
 
-def _sigma_sum(record: Record, did: Sampled | Layers) -> Findings:
+def _sigma_sum(record: Record, did: Sampled | Layered) -> Findings:
     if isinstance(did, Sampled):
         yield from agreeing(record, "ridge")
     worst, smallest = 0.0, np.inf
@@ -217,7 +212,7 @@ def _sigma_sum(record: Record, did: Sampled | Layers) -> Findings:
     return f"{name} is {expected}, to {worst:.1g} relative; smallest eigenvalue {smallest:.6g}"
 
 
-def _log_determinant(record: Record, did: Sampled | Layers) -> Findings:
+def _log_determinant(record: Record, did: Sampled | Layered) -> Findings:
     total = 0.0
     for layer in _layers(record, did):
         _, gains = growth(layer.vectors, layer.ridge)
@@ -230,38 +225,19 @@ def _log_determinant(record: Record, did: Sampled | Layers) -> Findings:
     return f"log det Sigma grew by {total:.6g}, the sum over the accepted norms"
 
 
-def _spanner_size(record: Record, did: Sampled | Layers) -> Findings:
-    layers = _layers(record, did)
-    held = [len(layer.vectors) for layer in layers]
-    if isinstance(did, Sampled):
-        stated, further = [record.summary["spanner"]["size"]], [("exploration: ", did.trace.exploration.vectors)]
-    else:
-        stated, further = record.summary["spanner_sizes"], []
-        yield from _restarts(record.summary["starts"], held)
-    if stated != held:
-        yield f"the record states {stated} pairs, but holds {held}"
-    for where, vectors in [*((layer.where, layer.vectors) for layer in layers), *further]:
+def _spanner_size(record: Record, did: Sampled) -> Findings:
+    spanner, stated = did.trace.spanner, record.summary["spanner"]["size"]
+    if stated != len(spanner.vectors):
+        yield f"the record states {stated} pairs, but holds {len(spanner.vectors)}"
+    for where, vectors in (("", spanner.vectors), ("exploration: ", did.trace.exploration.vectors)):
         longest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
         if not longest <= 2 * (1 + ROUNDING):
             yield f"{where}a relative feature has norm {longest:.6g}, but those of the unit ball differ by at most 2"
-    bound = spanner_size_bound(len(layers[0].stated), layers[0].ridge, layers[0].nu)
+    bound = spanner_size_bound(spanner.vectors.shape[1], spanner.ridge, spanner.nu)
     yield from stating(record, "spanner_size", bound)
-    if isinstance(did, Layers):
-        yield from stating(record, "sweeps", 1 + len(held) * bound)
-    for layer, size in zip(layers, held, strict=True):
-        if size > bound:
-            yield f"{layer.where}{size} pairs, but S4 allows at most {bound}"
-    return f"{', '.join(map(str, held))} pairs, of at most {bound}" + (" a layer" if len(held) > 1 else "")
-
-
-def _restarts(starts: list[int], sizes: list[int]) -> Iterator[str]:
-    """What is wrong with the layers that sweeps began at: the last one first, then one for each new pair."""
-    if starts[:1] != [len(sizes) - 1] or not set(starts) <= set(range(len(sizes))):
-        yield f"sweeps began at layers {starts}, counted from 0: the first begins at the last of {len(sizes)}"
-    for position, size in enumerate(sizes):
-        restarts = starts[1:].count(position)
-        if restarts > size:
-            yield f"layer {position + 1}: {restarts} restarts, but each needs a new pair, of which there are {size}"
+    if len(spanner.vectors) > bound:
+        yield f"{len(spanner.vectors)} pairs, but S4 allows at most {bound}"
+    return f"{len(spanner.vectors)} pairs, of at most {bound}"
 
 
 # E6: fits, each to its data and the data of those before it
@@ -330,15 +306,6 @@ def _logistic_excesses(
             yield logistic_excess(vectors, labels, theta, parameters, UNIT, lengths=lengths)
 
 
-def _layer_fits(record: Record, did: Layers) -> Findings:
-    return (
-        yield from _optimal(
-            (f"layer {position}", next(_excesses([(layer.theta, layer.vectors, layer.targets)], record.parameters)))
-            for position, layer in enumerate(did.layers, start=1)
-        )
-    )
-
-
 def _baseline_fits(record: Record, did: Rounds) -> Findings:
     thetas = [*did.thetas, did.theta]
     if getattr(record.plan.settings, "feedback", "reward") == "preference":
@@ -383,9 +350,11 @@ def _optimal(excesses: Iterable[tuple[str, Excess]], objective: str = "sum of sq
     return f"{count} fits have the least {objective} on the set of parameters, to {worst:.1g}"
 
 
-_SPANNER: Mapping[str, Check] = {"S1": _accepted_norms, "S2": _sigma_sum, "S3": _log_determinant, "S4": _spanner_size}
 _RUN: Mapping[str, Check] = {
-    **_SPANNER,
+    "S1": _accepted_norms,
+    "S2": _sigma_sum,
+    "S3": _log_determinant,
+    "S4": _spanner_size,
     "S7": spanner_cost,
     "E6": _run_fits,
     "P1": _label_fits,
@@ -393,7 +362,15 @@ _RUN: Mapping[str, Check] = {
     "O1": ledger_sums,
     "record": restated,
 }
-_MULTI_TURN: Mapping[str, Check] = {**_SPANNER, "E6": _layer_fits, "O1": phase_sums}
+_MTSS: Mapping[str, Check] = {
+    "S1": core_set_norms,
+    "S2": _sigma_sum,
+    "S3": _log_determinant,
+    "S4": core_set_sizes,
+    "R1": sampler_costs,
+    "O1": iteration_costs,
+    "record": outcome,
+}
 _BASELINE: Mapping[str, Check] = {"E6": _baseline_fits, "O1": baseline_ledger, "record": possible_rounds}
 
 
@@ -404,7 +381,7 @@ def _checks(record: Record) -> Mapping[str, Check]:
     if isinstance(record.did, Sampled):
         other = "P1" if record.plan.settings.feedback == "reward" else "E6"
         return {name: check for name, check in _RUN.items() if name != other}
-    return _MULTI_TURN
+    return _MTSS
 
 
 CERTIFIED = ("I2", "I3", "I5", "I6", "P2", *(name for name in _RUN if name not in FURTHER))

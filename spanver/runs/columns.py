@@ -1,7 +1,7 @@
 """The arrays of a record, read off the fields of the dataclasses that hold them.
 
 A field is an array of a record where its type is annotated with a letter an axis, as `Annotated[FloatArray, "nd"]` is:
-`n` rows, as many as targets; `d` the dimension; `p` tokens of a prefix; `t` any number. Other fields are plain data.
+`n` rows; `d` the dimension; `t` any number. Other fields are plain data.
 Ids and outcomes are tuples in memory and arrays on disk.
 """
 
@@ -49,7 +49,7 @@ def to_fields(owner: type, arrays: Arrays, prefix: str = "", **lengths: int) -> 
         Of the record.
     prefix : str
     **lengths : int
-        Of axes, by their letters: `d` the dimension, `p` tokens of a prefix.
+        Of axes, by their letters; `n` where there are no targets, of which there are as many.
 
     Raises
     ------
@@ -61,13 +61,29 @@ def to_fields(owner: type, arrays: Arrays, prefix: str = "", **lengths: int) -> 
     fields: dict[str, Any] = {}
     for name, (kinds, letters) in _columns(owner).items():
         array = arrays[prefix + name]
-        known = {**lengths, "t": array.size} | ({"n": len(arrays[prefix + "targets"])} if "n" in letters else {})
+        known = {**lengths, "t": array.size}
+        if "n" in letters and "n" not in lengths:
+            known["n"] = len(arrays[prefix + "targets"])
         shape = tuple(known[letter] for letter in letters)
-        if array.dtype.kind not in kinds or array.shape != shape:
-            found = f"an array of {array.dtype} and shape {array.shape}"
-            raise ValueError(f"{prefix + name} is {found} where {kinds} and {shape} belong")
-        fields[name] = _from_array(array, kinds)
+        fields[name] = _from_array(checked_array(arrays, prefix + name, kinds, shape), kinds)
     return fields
+
+
+def checked_array(arrays: Arrays, name: str, kinds: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return an array of a record that has one of these kinds and this shape.
+
+    Raises
+    ------
+    KeyError
+        If it is missing.
+    ValueError
+        If it is of another kind or shape.
+    """
+    array = arrays[name]
+    if array.dtype.kind not in kinds or array.shape != shape:
+        found = f"an array of {array.dtype} and shape {array.shape}"
+        raise ValueError(f"{name} is {found} where {kinds} and {shape} belong")
+    return array
 
 
 def _to_array(value: Any, kinds: str) -> np.ndarray[Any, Any]:

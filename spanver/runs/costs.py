@@ -1,19 +1,20 @@
-"""What `certify` finds about the answers that a run was charged for: S7, R1 and O1, for every kind of record."""
+"""What `certify` finds about the answers that a run was charged for: S7, R1 and O1, of all learners but MTSS."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from typing import TypeAlias
 
 import numpy as np
 
+from spanver.episodic import EpisodicLedger
 from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
 from spanver.oracle import ANSWERS, Ledger
 from spanver.runs.baselines import BASELINES
 from spanver.runs.plans import Plan
-from spanver.runs.records import Layers, Record, Rounds, Sampled
+from spanver.runs.records import Record, Rounds, Sampled
 from spanver.values import Outcome
 
 Findings: TypeAlias = Generator[str, None, str]
@@ -107,49 +108,6 @@ def _largest_costs(record: Record, did: Sampled) -> Iterator[str]:
     yield from stating(record, "rewards", largest_rewards(size, len(did.trace.spanner.tries), rounds, answers))
 
 
-def phase_sums(record: Record, did: Layers) -> Findings:
-    """O1: the ledger is the sum over phases, each of which is within what it takes."""
-    settings, phases = record.plan.settings, did.phases
-    samples, rewards = (sum(getattr(each, name) for each in phases.values()) for name in ("samples", "rewards"))
-    yield from _adding_up(record.ledger, Ledger(samples, rewards))
-    if rewards != phases["sweep"].rewards:
-        yield "rewards were queried outside of sweeps"
-    pairs, sweeps = sum(len(layer.targets) for layer in did.layers), len(record.summary["starts"])
-    least, most = 2 * settings.rollouts * pairs, 2 * settings.rollouts * pairs * sweeps
-    if not least <= rewards <= most:
-        yield f"{rewards} rewards, but {pairs} pairs take from {least} to {most} in {sweeps} sweeps"
-    for phase, (fewest, largest) in _samples_of_phases(record, did).items():
-        if not fewest <= phases[phase].samples <= largest:
-            yield f"{phases[phase].samples} samples of phase '{phase}', which takes from {fewest} to {largest}"
-    return f"{samples} samples and {rewards} rewards, the sums over phases, each within what it takes"
-
-
-def _samples_of_phases(record: Record, did: Layers) -> Mapping[str, tuple[int, int]]:
-    """Fewest and most samples of each phase.
-
-    The last sweep and the last tests ran every check to its end; each earlier sweep, with its tests, cost at most as
-    much.
-    """
-    settings, horizon, sweeps = record.plan.settings, len(did.layers), len(record.summary["starts"])
-    fewest_calls, most_calls = _call(record.plan, settings.rejection_multiplier, settings.rejection_failure)
-    check = 2 * settings.pairs_per_prefix
-    tested = settings.tests * horizon
-    rolled = sum(
-        2 * settings.rollouts * len(layer.targets) * (horizon - position)
-        for position, layer in enumerate(did.layers, start=1)
-    )
-    visits = settings.prompts * horizon
-    # A token is drawn against a second one, and weighed with a normaliser in a sweep.
-    return {
-        "warm start": (visits * 3, visits * (check + 1)),
-        "sweep": (
-            rolled * (check + 1 + fewest_calls + settings.partition_samples),
-            sweeps * rolled * (check + 1 + most_calls + settings.partition_samples),
-        ),
-        "test": (tested * (check + 1 + fewest_calls), sweeps * tested * (check + 1 + most_calls)),
-    }
-
-
 def baseline_ledger(record: Record, did: Rounds) -> Findings:
     """O1: as many rounds as planned, and the answers that they take."""
     plan, problem = record.plan, record.summary["problem"]
@@ -173,7 +131,7 @@ def _call(plan: Plan, multiplier: float, failure: float) -> tuple[int, int]:
     return plan.sampler_spec.fewest(multiplier, failure), plan.sampler_spec.most(multiplier, failure)
 
 
-def _adding_up(stated: Ledger, summed: Ledger) -> Iterator[str]:
+def _adding_up(stated: Ledger | EpisodicLedger, summed: Ledger) -> Iterator[str]:
     for name, total in asdict(summed).items():
         if getattr(stated, name) != total:
             yield f"the ledger states {getattr(stated, name)} {name}, but the parts add up to {total}"

@@ -1,52 +1,56 @@
 """Running a learner on a problem, from plan to record: what `spanver run` does, without the terminal.
 
-A run of SpannerSampling writes a checkpoint now and then, and goes on from one to the bit-identical record: the
-oracle's randomness depends on how many prompts were issued and the learner's on the round, so a trace and a ledger are
-all that has to be stored. The other learners take seconds to a minute; their runs are repeated rather than continued,
-and the same plan gives the same record.
+A run of SpannerSampling or MTSS writes a checkpoint now and then, and goes on from one to the bit-identical record. Of
+the former a trace and a ledger are all that has to be stored: the oracle's randomness depends on how many prompts were
+issued and the learner's on the round. Of the latter it is where the oracle stands; the learner has no randomness. The
+other learners take seconds to a minute; their runs are repeated rather than continued, and the same plan gives the same
+record.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
+from spanver.episodic import EpisodicLedger
 from spanver.errors import ArgumentError
 from spanver.learners.completed import completed
-from spanver.learners.multi_turn import multi_turn
+from spanver.learners.mtss import MTSSRun, mtss_iterations
 from spanver.learners.spanner_sampling import Run, SamplingState, Trace, largest_cost, sampling_rounds
 from spanver.learners.staged import staged_rounds
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
+from spanver.oracles.episodic import episodic_oracle, standing
 from spanver.oracles.literal import literal_oracle
-from spanver.oracles.prefix import prefix_oracle
 from spanver.oracles.text import text_oracle
-from spanver.problems.catalogue import make_problem
+from spanver.problems.catalogue import LAYERED_FAMILIES, layers_of, make_problem
 from spanver.problems.families.text import TextProblem
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.runs.baselines import BASELINES, learn
-from spanver.runs.columns import Arrays
 from spanver.runs.evaluation import EVALUATION_PROMPTS, Evaluation, evaluate_table, evaluate_text
 from spanver.runs.plans import SAMPLERS, Plan, stage_settings
 from spanver.runs.records import (
     Checkpoint,
+    LayeredCheckpoint,
     checkpoint_path,
-    layer_arrays,
+    mtss_arrays,
     round_arrays,
     save_checkpoint,
     save_record,
     times_path,
     trace_arrays,
 )
-from spanver.runs.results import baseline_results, run_results, token_results
+from spanver.runs.results import baseline_results, mtss_results, run_results
 
 _CHECKPOINT_SECONDS = 1.0
 _CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
@@ -54,7 +58,7 @@ _CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A finished run: its record's content, its result, and the evaluation."""
+    """A finished run of SpannerSampling: its record's content, its result, and the evaluation."""
 
     summary: dict[str, Any]
     run: Run
@@ -62,24 +66,32 @@ class Finished:
 
 
 @dataclass(frozen=True, eq=False)
+class FinishedLayers:
+    """A finished run of MTSS: its record's content, and its result."""
+
+    summary: dict[str, Any]
+    run: MTSSRun
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
-    """A run of SpannerSampling after a round, or after a step of its evaluation.
+    """A run of SpannerSampling after a round, or after a step of its evaluation; or one of MTSS after an iteration.
 
     Attributes
     ----------
-    phase : {"spanner", "exploration", "evaluation"}
+    phase : {"spanner", "exploration", "evaluation", "MTSS"}
     done : int
-        Rounds of this phase so far, or steps of the evaluation.
-    ledger : Ledger
+        Rounds of this phase so far, steps of the evaluation, or iterations.
+    ledger : Ledger or EpisodicLedger
         Of the learner.
-    finished : Finished or None
+    finished : Finished, FinishedLayers or None
         The result, once the record is written: in the last step alone.
     """
 
     phase: str
     done: int
-    ledger: Ledger
-    finished: Finished | None = None
+    ledger: Ledger | EpisodicLedger
+    finished: Finished | FinishedLayers | None = None
 
 
 def execution_steps(
@@ -105,14 +117,14 @@ def execution_steps(
     if start is not None:
         done = {"spanner": len(start.trace.spanner.tries), "exploration": start.trace.exploration.rounds}
     oracle = _oracle(problem, plan, start.ledger if start else None, sum(done.values()))
-    checkpoints = _Checkpoints(plan, path, oracle)
+    checkpoints = _Checkpoints(lambda trace: save_checkpoint(path, Checkpoint(plan, trace, oracle.ledger)))
     # Several threads inside small matrix products cost more than they give, and make sums depend on the machine.
     with threadpool_limits(1):
         for state in _rounds(problem, plan, oracle, start.trace if start else None):
             if state.done == done[state.phase]:
                 continue  # where a phase begins, or goes on from
             done[state.phase] = state.done
-            checkpoints.write_if_due(state)
+            checkpoints.write_if_due(state.trace)
             try:
                 yield Step(state.phase, state.done, oracle.ledger)
             except GeneratorExit:
@@ -125,14 +137,19 @@ def execution_steps(
         results = run_results(problem, plan, run, oracle.ledger, evaluation, evaluation_ledger)
     arrays = {**trace_arrays(run.trace), **evaluation.curves}
     summary = save_record(path, plan=plan, ledger=oracle.ledger, results=results, arrays=arrays)
-    checkpoint_path(path).unlink(missing_ok=True)
-    seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": start is not None}
-    times_path(path).write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
+    _clear(path, began, learned, start is not None)
     yield Step("evaluation", len(evaluation.rounds), oracle.ledger, Finished(summary, run, evaluation))
 
 
+def _clear(path: Path, began: float, learned: float, resumed: bool) -> None:
+    """Leave wall times in place of a checkpoint."""
+    checkpoint_path(path).unlink(missing_ok=True)
+    seconds = {"learning": learned - began, "evaluation": time.monotonic() - learned, "resumed": resumed}
+    times_path(path).write_text("".join(f"{name} {value}\n" for name, value in seconds.items()))
+
+
 def _finished(step: Step) -> Finished:
-    assert step.finished is not None
+    assert isinstance(step.finished, Finished)
     return step.finished
 
 
@@ -169,17 +186,16 @@ def _oracle(problem: TabularProblem | TextProblem, plan: Plan, ledger: Ledger | 
 class _Checkpoints:
     """Writes checkpoints between rounds, seldom enough that they take little of the time."""
 
-    def __init__(self, plan: Plan, path: Path, oracle: Oracle) -> None:
-        self._plan, self._path, self._oracle = plan, path, oracle
-        self._due = time.monotonic() + _CHECKPOINT_SECONDS
+    def __init__(self, save: Callable[[Any], None]) -> None:
+        self._save, self._due = save, time.monotonic() + _CHECKPOINT_SECONDS
 
-    def write_if_due(self, state: SamplingState) -> None:
+    def write_if_due(self, done: Any) -> None:
         if time.monotonic() >= self._due:
-            self.write(state.trace)
+            self.write(done)
 
-    def write(self, trace: Trace) -> None:
+    def write(self, done: Any) -> None:
         began = time.monotonic()
-        save_checkpoint(self._path, Checkpoint(self._plan, trace, self._oracle.ledger))
+        self._save(done)
         ended = time.monotonic()
         self._due = ended + max(_CHECKPOINT_SECONDS, (ended - began) / _CHECKPOINT_SHARE)
 
@@ -203,24 +219,52 @@ def _evaluated(
             return end.value, Ledger() if oracle is None else oracle.ledger
 
 
-def execute_tokens(plan: Plan, path: Path, *, problem: TokenProblem) -> dict[str, Any]:
-    """Carry out a multi-turn plan on its problem, write its record at `path`, and return the content of `run.json`."""
+def mtss_steps(
+    plan: Plan, path: Path, *, start: LayeredCheckpoint | None = None, problem: TokenProblem | LayeredMDP | None = None
+) -> Generator[Step, None, None]:
+    """Carry out a plan of MTSS iteration by iteration, as `execution_steps` does."""
     began = time.monotonic()
+    problem = problem or make_problem(plan.problem, plan.parameters, LAYERED_FAMILIES)
+    oracle = episodic_oracle(
+        layers_of(problem),
+        seed=derived_seed(plan.seed, "oracle"),
+        literal=plan.oracle == "literal",
+        start=start.oracle if start else None,
+    )
+    checkpoints = _Checkpoints(lambda run: save_checkpoint(path, LayeredCheckpoint(plan, run, standing(oracle))))
+    run = start.run if start else None
     with threadpool_limits(1):
-        oracle = prefix_oracle(problem, seed=derived_seed(plan.seed, "oracle"))
-        run = multi_turn(
-            oracle,
-            horizon=problem.horizon,
-            settings=plan.settings,
-            seed=derived_seed(plan.seed, "learner"),
-            sampler=plan.sampler_spec.function,
-        )
-        results = token_results(plan, problem, run)
-    return _recorded(plan, path, oracle.ledger, results, layer_arrays(run), began)
+        # One that was stopped after its last iteration is complete but for its record.
+        ended = run is not None and run.has_ended
+        iterations = iter(()) if ended else mtss_iterations(oracle, settings=plan.settings, start=run)
+        for run in iterations:
+            checkpoints.write_if_due(run)
+            try:
+                yield Step("MTSS", len(run.iterations), oracle.ledger)
+            except GeneratorExit:
+                checkpoints.write(run)
+                raise
+        assert run is not None
+        learned = time.monotonic()
+        results = mtss_results(plan, problem, run)
+    precisions = np.array([layer.precision for layer in run.policy.layers])
+    arrays = {**mtss_arrays(run), "precisions": precisions}
+    summary = save_record(path, plan=plan, ledger=oracle.ledger, results=results, arrays=arrays)
+    _clear(path, began, learned, start is not None)
+    yield Step("MTSS", len(run.iterations), oracle.ledger, FinishedLayers(summary, run))
+
+
+def _finished_layers(step: Step) -> FinishedLayers:
+    assert isinstance(step.finished, FinishedLayers)
+    return step.finished
+
+
+execute_mtss = completed("execute_mtss", mtss_steps, _finished_layers)
+"""Carry out a plan of MTSS and write its record: the last of `mtss_steps`, with its parameters."""
 
 
 def execute_baseline(plan: Plan, path: Path, *, problem: TabularProblem) -> dict[str, Any]:
-    """Carry out a plan of a baseline on its problem, as `execute_tokens` does."""
+    """Carry out a plan of a baseline on its problem, write its record, and return the content of `run.json`."""
     began = time.monotonic()
     baseline = BASELINES[plan.learner]
     make = counted_oracle if plan.oracle == "counted" else literal_oracle
@@ -233,13 +277,7 @@ def execute_baseline(plan: Plan, path: Path, *, problem: TabularProblem) -> dict
         )
         run = learn(baseline, oracle, problem, plan.settings, seed=derived_seed(plan.seed, "learner"))
         results = baseline_results(plan, problem, run)
-    return _recorded(plan, path, oracle.ledger, results, round_arrays(run), began)
-
-
-def _recorded(
-    plan: Plan, path: Path, ledger: Ledger, results: dict[str, Any], arrays: Arrays, began: float
-) -> dict[str, Any]:
-    summary = save_record(path, plan=plan, ledger=ledger, results=results, arrays=arrays)
+    summary = save_record(path, plan=plan, ledger=oracle.ledger, results=results, arrays=round_arrays(run))
     times_path(path).write_text(f"seconds {time.monotonic() - began}\n")
     return summary
 

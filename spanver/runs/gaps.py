@@ -7,7 +7,7 @@ nearly tie. Nothing is drawn but the points that an estimated gap is the mean of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,7 +17,6 @@ from scipy import stats
 
 from spanver.guarantees.rounding import gamma
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem, log_sequence_law
 from spanver.randomness import derived_seed
 from spanver.runs.costs import Findings
 from spanver.runs.evaluation import CONFIDENCE, DRAWS, blocks_of, evaluation_draws, is_exact
@@ -32,10 +31,8 @@ from spanver.runs.objectives import (
     objective,
     truncated_law,
 )
-from spanver.runs.records import Layers, Record, Rounds, Sampled
+from spanver.runs.records import Record, Rounds, Sampled
 from spanver.values import FloatArray, IntArray
-
-Problem: TypeAlias = TabularProblem | TokenProblem
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +42,8 @@ class Recomputed:
     Attributes
     ----------
     covered : tuple of arrays of bool, shape (R, S, Y)
-        Which responses are covered given which second ones: of the table, of every layer, or, where the gap is
-        estimated, of draws, part by part; empty where nothing is truncated.
+        Which responses are covered given which second ones: of the table or, where the gap is estimated, of draws,
+        part by part; empty where nothing is truncated.
     ties : str
         Why its gaps cannot be compared, or nothing.
     """
@@ -55,10 +52,9 @@ class Recomputed:
     ties: str = ""
 
 
-def recomputed_policy(record: Record, problem: Problem) -> Recomputed:
+def recomputed_policy(record: Record, problem: TabularProblem) -> Recomputed:
     """Decide what the policy of a record covers."""
     if isinstance(record.did, Rounds):
-        assert isinstance(problem, TabularProblem)
         return Recomputed(ties=_tied_scores(record, record.did, problem))
     covered, tied = [], 0
     for log_base, features, seconds, vectors in _truncated_tables(record, problem):
@@ -73,14 +69,9 @@ def recomputed_policy(record: Record, problem: Problem) -> Recomputed:
 
 
 def _truncated_tables(
-    record: Record, problem: Problem
+    record: Record, problem: TabularProblem
 ) -> Iterator[tuple[FloatArray, FloatArray, IntArray, FloatArray]]:
     """Tables in which the policy truncates: log base, features, second responses of each row, and spanner vectors."""
-    if isinstance(problem, TokenProblem):
-        assert isinstance(record.did, Layers)
-        for log_base, features, layer in zip(problem.log_base, problem.features, record.did.layers, strict=True):
-            yield log_base, features, _every(log_base), layer.vectors
-        return
     assert isinstance(record.did, Sampled)
     vectors = record.did.trace.spanner.vectors
     if record.summary["gap"]["exact"]:
@@ -122,31 +113,26 @@ def _tied_scores(record: Record, did: Rounds, problem: TabularProblem) -> str:
 # Gaps
 
 
-def table_of(problem: Problem) -> tuple[Objective, int]:
-    """The objective of a problem over complete responses, and the roundings on the way to the log of a probability."""
-    if isinstance(problem, TabularProblem):
-        log_base, horizon, choices = problem.log_base, 1, problem.responses
-    else:
-        log_base, horizon, choices = log_sequence_law(problem.log_base), problem.horizon, problem.vocabulary_size
-    largest = horizon * problem.radius
-    table = objective(problem.prompt_law, log_base, problem.reward, beta=problem.beta, largest_score=largest)
-    return table, horizon * (4 * problem.dimension + 2 * choices + 64)
+def table_of(problem: TabularProblem) -> tuple[Objective, int]:
+    """The objective of a problem, and the roundings on the way to the log of a probability."""
+    facts = problem.prompt_law, problem.log_base, problem.reward
+    table = objective(*facts, beta=problem.beta, largest_score=problem.radius)
+    return table, 4 * problem.dimension + 2 * problem.responses + 64
 
 
-def gap_findings(policy: Recomputed, record: Record, problem: Problem) -> Findings:
-    """I2 and I5: every gap that a record states is a difference of two objectives."""
+def gap_findings(policy: Recomputed, record: Record, problem: TabularProblem) -> Findings:
+    """I2: every gap that a record states is a difference of two objectives."""
     table, roundings = table_of(problem)
     base = table.gap(np.exp(table.log_base), roundings=roundings)
     found = {"base_gap": (record.summary["base_gap"], Bounded.single(*base))}
     if isinstance(record.did, Sampled):
-        assert isinstance(problem, TabularProblem)
         exact = is_exact(problem, len(_thetas(record, record.did)))
         if record.summary["gap"]["exact"] != exact:
             yield f"the gap is stated as {'estimated' if exact else 'exact'}, but one of this size is not"
             return ""
         found |= (_exact_gaps if exact else _estimated_gaps)(policy, record, record.did, problem, table, roundings)
     else:
-        law = _sequence_law(policy, record, problem) if isinstance(problem, TokenProblem) else _law(record, problem)
+        law = _law(record, problem)
         found["gap"] = record.summary["gap"], Bounded.single(*table.gap(law, roundings=roundings))
     worst, points = 0.0, 0
     for name, (stated, each) in found.items():
@@ -241,16 +227,3 @@ def _law(record: Record, problem: TabularProblem) -> FloatArray:
     scores = (problem.features * theta).sum(axis=-1)
     count = record.plan.settings.count
     return np.stack([best_of_law(*row, count) for row in zip(problem.log_base, scores, strict=True)])
-
-
-def _sequence_law(policy: Recomputed, record: Record, problem: TokenProblem) -> FloatArray:
-    """Law of complete sequences of the policy of a multi-turn run, shape (X, A^H)."""
-    assert isinstance(record.did, Layers)
-    layers: Sequence[Any] = record.did.layers
-    total = np.ones(problem.prompts)
-    for layer, log_base, features, covered in zip(
-        layers, problem.log_base, problem.features, policy.covered, strict=True
-    ):
-        law = truncated_law(log_base, features @ layer.theta, covered, problem.beta)
-        total = (total[:, None] * law).reshape(-1)
-    return total.reshape(problem.prompts, -1)

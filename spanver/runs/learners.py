@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES, parse_problem, parse_values
+from rich.table import Table
+
+from spanver.problems.catalogue import FAMILIES, LAYERED_FAMILIES, parse_problem, parse_values
 from spanver.problems.family import Family
 from spanver.runs.baselines import BASELINES
-from spanver.runs.execution import execute_baseline, execute_tokens, execution_steps
-from spanver.runs.plans import SETTINGS, make_baseline_plan, make_plan, make_token_plan
+from spanver.runs.evaluation import EVALUATION_PROMPTS
+from spanver.runs.execution import execute_baseline, execution_steps, mtss_steps
+from spanver.runs.plans import SETTINGS, Plan, make_baseline_plan, make_mtss_plan, make_plan
+from spanver.runs.report import layered_plan, practical_plan, sampling_plan
 from spanver.validation import require, require_one_of
 
 
@@ -35,21 +39,27 @@ class Learner:
     execute : callable
         `execute(plan, path, *, problem)`, which returns the content of the record; of a resumable learner
         `execution_steps`, or a function like it.
-    note : str
-        What is shown below its settings where the theory derives none.
+    announce : callable
+        `announce(problem, plan)`: what is shown before a run.
+    phases : callable or None
+        `phases(plan)`: how many rounds each phase of a run has, None where it is not known; of resumable learners
+        alone. Their runs write checkpoints, and have a figure.
     reason : str
         Why it runs on no other families, where others of their kind do.
-    resumable : bool
-        Whether runs write checkpoints, and have a figure.
     """
 
     title: str
     families: Mapping[str, Family[Any]]
     plan: Callable[..., Any]
     execute: Callable[..., Any]
-    note: str = "practical"
+    announce: Callable[[Any, Plan], Iterator[Table | str]] = practical_plan
+    phases: Callable[[Plan], Mapping[str, int | None]] | None = None
     reason: str = ""
-    resumable: bool = False
+
+    @property
+    def resumable(self) -> bool:
+        """Whether runs write checkpoints, and have a figure."""
+        return self.phases is not None
 
     @property
     def options(self) -> frozenset[str]:
@@ -58,17 +68,26 @@ class Learner:
         return arguments | ({"figure", "resume"} if self.resumable else set())
 
 
+def _sampling_phases(plan: Plan) -> Mapping[str, int | None]:
+    """Rounds of SpannerSampling; those of stages are not known."""
+    settings = plan.settings
+    spanner, exploration = (settings.prompts, settings.exploration_rounds) if plan.budget is None else (None, None)
+    evaluation = EVALUATION_PROMPTS if plan.oracle == "text" else exploration
+    return {"spanner": spanner, "exploration": exploration, "evaluation": evaluation}
+
+
+def _mtss_phases(plan: Plan) -> Mapping[str, int | None]:
+    """Iterations of MTSS; how many come before one that is certain is not known."""
+    return {"MTSS": plan.settings.iterations if plan.settings.stop == "last" else None}
+
+
 _TABLES = {name: family for name, family in FAMILIES.items() if name != "text"}
 
 LEARNERS: Mapping[str, Learner] = {
-    "spanner_sampling": Learner("SpannerSampling", FAMILIES, make_plan, execution_steps, resumable=True),
-    "multi_turn": Learner(
-        "multi-turn SpannerSampling",
-        TOKEN_FAMILIES,
-        make_token_plan,
-        execute_tokens,
-        "practical, not proved safe: the details of A4 are ours",
+    "spanner_sampling": Learner(
+        "SpannerSampling", FAMILIES, make_plan, execution_steps, sampling_plan, phases=_sampling_phases
     ),
+    "mtss": Learner("MTSS", LAYERED_FAMILIES, make_mtss_plan, mtss_steps, layered_plan, phases=_mtss_phases),
     **{
         name: Learner(
             row.title,
@@ -92,6 +111,14 @@ def learner_named(name: str) -> Learner:
     """
     require_one_of("learner", name, LEARNERS)
     return LEARNERS[name]
+
+
+def learner_for(problem: str | None) -> str:
+    """Return the learner of a problem that none was named for: the first that runs on its family."""
+    families = {family: name for name, row in reversed(tuple(LEARNERS.items())) for family in row.families}
+    family = "text" if problem is None else problem.partition(":")[0]
+    require_one_of("problem", family, families)
+    return families[family]
 
 
 def parse_problem_of(learner: str, text: str | None) -> tuple[str, dict[str, Any]]:

@@ -16,7 +16,8 @@ also holds where another machine built it, whose `exp` and `log` differ in their
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from spanver.guarantees.rounding import gamma
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, IntArray
 
+_LARGEST = math.log(sys.float_info.max)  # a coverage beyond is stated as infinite
 BLOCK = 1 << 22
 """Numbers in memory at once, where there are many."""
 
@@ -235,3 +237,11 @@ def best_of_law(log_base: FloatArray, scores: FloatArray, count: int) -> FloatAr
         share = -math.expm1(count * math.log1p(-mass / upto)) if mass < upto else 1.0
         law[same] = base[same] / mass * math.exp(count * log_upto) * share
     return law
+
+
+def differing_log(name: str, stated: float, found: float, bound: float) -> Iterator[str]:
+    """What is wrong with a number that a record states, next to its logarithm that was computed here."""
+    if stated == math.inf and found >= _LARGEST:
+        return
+    if not abs(math.log(stated) - found) <= bound:
+        yield f"the record states {name} {stated:.9g}, but that of its problem is exp({found:.9g})"

@@ -9,14 +9,16 @@ from typing import Any
 from spanver.errors import ArgumentError
 from spanver.guarantees.sampler import race_samples, sampler_samples, sampler_trials
 from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
-from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.learners.mtss import MTSSSettings
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings, largest_cost
 from spanver.oracle import ANSWERS
 from spanver.policies import Sampler
+from spanver.problems.catalogue import layers_of
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.runs.baselines import BASELINES
@@ -48,7 +50,7 @@ SAMPLERS: Mapping[str, SamplerSpec] = {
 
 SETTINGS: Mapping[str, type[Any]] = {
     "spanner_sampling": Settings,
-    "multi_turn": MultiTurnSettings,
+    "mtss": MTSSSettings,
     **{name: row.settings for name, row in BASELINES.items()},
 }
 """Class of the settings of every learner that can be run, by the learner's name."""
@@ -66,9 +68,9 @@ class Plan:
         Family.
     parameters : dict
         Of the family, all of them.
-    oracle : {"counted", "literal", "text", "prefix"}
+    oracle : {"counted", "literal", "text"}
     sampler : {"softmax", "race"} or None
-        None for baselines, which have none.
+        Of SpannerSampling; None for other learners.
     seed : int
     settings : dataclass
         Of the run; for a staged run, of its first stage.
@@ -100,7 +102,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         require_one_of("learner", self.learner, SETTINGS)
-        allowed = (None,) if self.learner in BASELINES else tuple(SAMPLERS)
+        allowed = tuple(SAMPLERS) if self.learner == "spanner_sampling" else (None,)
         require_one_of("sampler", self.sampler, allowed)
         require_count("seed", self.seed, least=0)
 
@@ -240,18 +242,18 @@ def planned_samples(plan: Plan) -> int:
     return largest_cost(plan.settings, plan.sampler_spec.most) if plan.budget is None else plan.budget
 
 
-def make_token_plan(
-    problem: TokenProblem, *, seed: int, sampler: str | None = None, overrides: Mapping[str, Any]
+def make_mtss_plan(
+    problem: TokenProblem | LayeredMDP, *, seed: int, oracle: str | None = None, overrides: Mapping[str, Any]
 ) -> Plan:
-    """Decide every parameter of a multi-turn run, as `make_plan` does."""
+    """Decide every parameter of a run of MTSS, as `make_plan` does."""
     return Plan(
-        learner="multi_turn",
+        learner="mtss",
         problem="text" if problem.name == TEXT else problem.name,
         parameters=dict(problem.parameters),
-        oracle="prefix",
-        sampler=sampler or "softmax",
+        oracle=_oracle_named(oracle or "counted", ("counted", "literal"), problem.name),
+        sampler=None,
         seed=seed,
-        settings=replace(settings_for(problem), **overrides),
+        settings=replace(settings_for(layers_of(problem)), **overrides),
         overrides=dict(overrides),
     )
 

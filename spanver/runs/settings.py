@@ -1,4 +1,4 @@
-"""Settings of SpannerSampling: those that the theory derives, those of the paper, and practical ones, one row a family.
+"""Settings of SpannerSampling and MTSS: those that theory derives, those of the paper, and practical ones by family.
 
 Derived settings come from `(eps, delta, d, beta, B, R_max, C)` by the fixed point of mathematics.md, section 3
 `[ours]`; they are proved and safe, and far from tight. The paper's are up to constants that it leaves open. Practical
@@ -21,17 +21,13 @@ from spanver.exact.layered import log_optimal_law as log_layered_optimum
 from spanver.exact.tabular import log_coverage, log_optimal_law
 from spanver.guarantees.parameters import Parameters, derived_parameters, paper_parameters
 from spanver.learners.mtss import MTSSSettings
-from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.catalogue import FAMILIES
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
-from spanver.problems.families.tokens import NAME as TOKENS
-from spanver.problems.family import ROOT_E
 from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem
 from spanver.validation import require, require_at_least, require_positive
 
 TEXT_COVERAGE = 16.0
@@ -49,17 +45,15 @@ def known_coverage(problem: TabularProblem | TextProblem) -> float:
 @overload
 def settings_for(problem: TabularProblem | TextProblem, *, coverage: float | None = None) -> Settings: ...
 @overload
-def settings_for(problem: TokenProblem) -> MultiTurnSettings: ...
-@overload
 def settings_for(problem: LayeredMDP) -> MTSSSettings: ...
 def settings_for(
-    problem: TabularProblem | TextProblem | TokenProblem | LayeredMDP, *, coverage: float | None = None
-) -> Settings | MultiTurnSettings | MTSSSettings:
-    """Practical settings for a problem, those of its family: of SpannerSampling, of A4 on tokens, of MTSS on layers.
+    problem: TabularProblem | TextProblem | LayeredMDP, *, coverage: float | None = None
+) -> Settings | MTSSSettings:
+    """Practical settings for a problem, those of its family: of SpannerSampling, of MTSS on layers.
 
     Parameters
     ----------
-    problem : TabularProblem, TextProblem, TokenProblem or LayeredMDP
+    problem : TabularProblem, TextProblem or LayeredMDP
     coverage : float, optional
         That settings of SpannerSampling are for, at least 1; default: `known_coverage`.
 
@@ -68,8 +62,6 @@ def settings_for(
     ArgumentError
         If the coverage is below 1, or the problem is of no family.
     """
-    if isinstance(problem, TokenProblem):
-        return _multi_turn_settings(problem)
     if isinstance(problem, LayeredMDP):
         return _mtss_settings(problem)
     practical = FAMILIES[problem.name].practical if problem.name in FAMILIES else None
@@ -85,40 +77,6 @@ def settings_for(
         exploration_rounds=practical.exploration_rounds,
         rejection_multiplier=practical.multiplier_factor * coverage,
         rejection_failure=practical.failure,
-    )
-
-
-def _multi_turn_settings(problem: TokenProblem) -> MultiTurnSettings:
-    """A longer sequence meets more prefixes, so warm start and test grow with the horizon."""
-    horizon = problem.horizon
-    if problem.name == TEXT:
-        # The values of beginnings of sentences are not linear in the features. The error of the linear model averages
-        # out over pairs, not over rollouts from one pair: so many pairs and few rollouts. Words are many, so that the
-        # coverage of a token is larger than in the family `tokens`.
-        return MultiTurnSettings(
-            nu=0.5,
-            ridge=0.3,
-            rollouts=4,
-            pairs_per_prefix=24,
-            tests=10 * horizon,
-            prompts=700 * horizon,
-            rejection_multiplier=8.0,
-            rejection_failure=0.2,
-            partition_samples=64,
-        )
-    if problem.name != TOKENS:
-        raise ArgumentError("the family of the problem", problem.name, f"{TOKENS} or {TEXT}")
-    coverage = 2.0 / (1.0 + math.exp(-float(problem.parameters["kappa"])))  # C_cond
-    return MultiTurnSettings(
-        nu=0.3,
-        ridge=1.0,
-        rollouts=16,
-        pairs_per_prefix=math.ceil(2.0 * ROOT_E * coverage),
-        tests=25 * horizon,
-        prompts=200 * horizon,
-        rejection_multiplier=1.5 * coverage,
-        rejection_failure=0.1,
-        partition_samples=16,
     )
 
 
@@ -186,6 +144,13 @@ def paper_mtss_settings(problem: LayeredMDP, *, eps: float, constant: float = 1.
         nu=0.5,
         reward_draws="once",
     )
+
+
+def is_printed(settings: MTSSSettings) -> bool:
+    """Whether these settings choose nothing that is ours."""
+    ours = (settings.refit, settings.add, settings.search, settings.anchor, settings.zero_scores)
+    chosen = ours == ("always", "largest", "separate", "fixed", "sampled")
+    return chosen and settings.initial_rollouts is None and settings.anchor_rollouts
 
 
 def most_of_printed_run(settings: MTSSSettings, *, horizon: int, rewarded: Sequence[bool]) -> EpisodicLedger:
