@@ -123,7 +123,7 @@ def _messages(made: Made) -> Iterator[dict[str, Any]]:
     yield {"run": made.function, "arguments": sent | oracle}
     for query in made.queries:
         names = signature(getattr(made.oracle, query.name)).parameters
-        values = (query.prompt, *query.arguments)
+        values = query.arguments if query.prompt is None else (query.prompt, *query.arguments)
         given = {name: value for name, value in zip(names, values, strict=False) if value is not None}
         yield {"ask": query.name, **given}
         yield {"answer": query.answer}

@@ -82,7 +82,6 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
     assert stated == {
         (name, query.required, query.allowed | {"seq", "ask", "oracle"})
         for name, query in (*QUERIES.items(), *LAYERED_QUERIES.items())
-        if query.allowed >= QUERIES[name].allowed or name == "reward"
     }
 
 
