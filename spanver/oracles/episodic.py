@@ -205,13 +205,16 @@ class MeteredEpisodicOracle:
         lows = self._problem.reward_low[states.layer][states.ids]
         is_noisy, quantiles = self._streams.rewards.take(2 * len(states)).reshape(-1, 2).T
         ends = lows + self.reward_range * (quantiles < (means - lows) / self.reward_range)
-        return np.where(is_noisy >= self._problem.noise, means, ends)
+        rewards = np.where(is_noisy >= self._problem.noise, means, ends)
+        rewards.setflags(write=False)
+        return rewards
 
     def feature(self, states: States, actions: IntArray) -> FloatArray:
         """Return `phi_h(x_h, a_h)`, shape (n, d); n features."""
         actions = self._checked(states, actions)
         self._charge("features", len(states))
         features: FloatArray = self._problem.features[states.layer][states.ids, actions]
+        features.setflags(write=False)
         return features
 
     def sample(self, states: States, count: int, *, theta: FloatArray | None = None) -> Drawn:

@@ -133,14 +133,7 @@ _SETTINGS = Settings(
     rejection_failure=0.5,
 )
 _LAYERED = MTSSSettings(
-    iterations=2,
-    regression_rollouts=1,
-    span_rollouts=1,
-    base_draws=4,
-    multiplier=1.0,
-    failure=0.5,
-    ridge=1.0,
-    nu=1.0,
+    iterations=2, regression_rollouts=1, span_rollouts=1, base_draws=4, multiplier=1.0, failure=0.5, ridge=1.0, nu=1.0
 )
 
 
