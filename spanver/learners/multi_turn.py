@@ -132,17 +132,6 @@ def multi_turn(
     ------
     BudgetExceededError
         When the oracle's budget ends first.
-
-    Examples
-    --------
-    >>> from spanver.oracles.prefix import prefix_oracle
-    >>> from spanver.exact.layered import log_token_law, layered_gap
-    >>> from spanver.problems.families.tokens import token_problem
-    >>> from spanver.runs.settings import settings_for
-    >>> problem = token_problem(0, horizon=2)
-    >>> run = multi_turn(prefix_oracle(problem, seed=1), horizon=2, settings=settings_for(problem), seed=2)
-    >>> layered_gap(problem, log_token_law(problem, run.policy)) < 1e-4
-    True
     """
     require_count("horizon", horizon)
     explorer = _Explorer(oracle, horizon, settings, seed, sampler)

@@ -296,7 +296,8 @@ def outcome(record: Record, did: Layered) -> Findings:
     returned = certain[-1] if certain else 1
     if summary["returned"] != returned:
         yield f"the record states that iteration {summary['returned']} is returned, but it is {returned}"
-    if not certain and summary["gap"] != summary["base_gap"]:
+    off, scale = abs(summary["gap"] - summary["base_gap"]), summary["problem"]["beta"] + summary["base_gap"]
+    if not certain and not off <= ROUNDING * scale:
         yield f"no iteration was certain, so that the policy is pi_ref, but its gap is stated as {summary['gap']:.9g}"
     kind = f"iteration {returned} is the last that was certain" if certain else "none was certain, so it is pi_ref"
     return f"{len(run.iterations)} iterations; {kind}"

@@ -139,7 +139,7 @@ def test_a_run_that_is_never_certain_says_so_and_has_the_gap_of_the_base_policy(
     summary = load_record(tmp_path / "run.json").summary
     assert not run.certain
     assert (summary["certain"], summary["returned"]) == (False, 1)
-    assert summary["gap"] == summary["base_gap"]
+    assert summary["gap"] == pytest.approx(summary["base_gap"], rel=1e-12)
 
 
 def test_a_run_as_printed_states_the_most_that_it_may_ask_and_asks_no_more(folder: Path) -> None:
@@ -333,6 +333,12 @@ ALTERED: dict[str, tuple[Change, set[str]]] = {
 def test_a_record_that_was_altered_is_found_out(name: str, folder: Path, tmp_path: Path) -> None:
     alter, broken = ALTERED[name]
     assert violated(altered_copy(folder / "one.json", tmp_path / "run.json", alter)) == broken
+
+
+def test_a_gap_that_a_run_without_a_certain_iteration_states_is_that_of_the_base_policy(tmp_path: Path) -> None:
+    run_at(tmp_path / "genuine.json", problem(), VARIANTS["never certain"])
+    smaller = change_by("gap", factor=0.5)
+    assert violated(altered_copy(tmp_path / "genuine.json", tmp_path / "run.json", smaller)) == {"record", "I5"}
 
 
 def _sizes(number: int, layer: int, by: int) -> Change:
