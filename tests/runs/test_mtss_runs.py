@@ -15,7 +15,7 @@ from spanver.episodic import EpisodicLedger
 from spanver.errors import ArgumentError, RecordError
 from spanver.exact import layered as exact_layers
 from spanver.exact.certificates import gap_bound
-from spanver.learners import mtss as learner
+from spanver.learners.core_sets import Pairs, squared_norms
 from spanver.learners.mtss import MTSSRun, MTSSSettings
 from spanver.problems.catalogue import layers_of
 from spanver.problems.families.auto import auto_problem
@@ -231,10 +231,9 @@ def test_a_checkpoint_without_a_stream_of_the_oracle_is_refused(tmp_path: Path) 
 def test_a_fault_of_what_finds_the_largest_norm_does_not_certify_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_short(pairs: Any, precision: FloatArray) -> FloatArray:
-        return 0.9 * np.asarray(squared_norms(pairs, precision))
+    def too_short(pairs: Pairs, precision: FloatArray) -> FloatArray:
+        return 0.9 * squared_norms(pairs, precision)
 
-    squared_norms = learner.squared_norms
     plant(monkeypatch, squared_norms, too_short)
     run_at(tmp_path / "run.json", problem(), FEW)
     assert violated(tmp_path / "run.json") == {"S1"}

