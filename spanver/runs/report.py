@@ -295,7 +295,7 @@ def _layers_table(summary: Mapping[str, Any]) -> Table:
         table.add_row(str(layer), number(size // 2), number(largest), *map(number, parts), f"{share:.2f}")
     table.caption = (
         "pairs: each also has its anchor's in the core-set; at most "
-        f"{number(summary['bounds']['uncertain_pairs'])} of a layer were above the threshold when they came (S4). "
+        f"{number(summary['bounds']['uncertain_pairs'])} of a layer were above the threshold when they came (MT6). "
         "The three parts add up to the certificate"
     )
     return table
