@@ -222,21 +222,28 @@ class _Costs:
         ]
 
 
-def iteration_costs(record: Record, did: Layered) -> Findings:
-    """O1: the ledger is the sum over iterations, and each asked what its core-sets take."""
-    costs, total = _Costs(record, did), EpisodicLedger()
+def _charged(record: Record, did: Layered) -> Iterator[tuple[str, EpisodicLedger, _Asked]]:
+    """Every fit and search: its name, what the record states that it asked, and what it asks."""
+    costs = _Costs(record, did)
     for number, each in enumerate(did.run.iterations, start=1):
         sizes, zero = each.sizes.tolist(), [not theta.any() for theta in each.thetas]
-        expected = costs.fit(costs.rolled(sizes), zero) if each.fitted else _Asked()
-        for part, stated, asked in (("fit", each.fit, expected), ("search", each.search, costs.search(sizes, zero))):
-            total += stated
-            for kind, count in asdict(asked.ledger).items():
-                if kind != "samples" and getattr(stated, kind) != count:
-                    yield f"iteration {number}: its {part} asked {getattr(stated, kind)} {kind}, but it takes {count}"
+        fit = costs.fit(costs.rolled(sizes), zero) if each.fitted else _Asked()
+        yield f"the fit of iteration {number}", each.fit, fit
+        yield f"the search of iteration {number}", each.search, costs.search(sizes, zero)
+
+
+def iteration_costs(record: Record, did: Layered) -> Findings:
+    """O1: the ledger is the sum over iterations, and each asked what its core-sets take."""
+    total = EpisodicLedger()
+    for name, stated, asked in _charged(record, did):
+        total += stated
+        for kind, count in asdict(asked.ledger).items():
+            if kind != "samples" and getattr(stated, kind) != count:
+                yield f"{name} asked {getattr(stated, kind)} {kind}, but it takes {count}"
     for kind, summed in asdict(total).items():
         if getattr(record.ledger, kind) != summed:
             yield f"the ledger states {getattr(record.ledger, kind)} {kind}, but iterations add up to {summed}"
-    yield from _printed_costs(record, costs)
+    yield from _printed_costs(record, _Costs(record, did))
     return f"{total.samples} samples and {total.data} transitions, resets and rewards, the sums over iterations"
 
 
@@ -261,15 +268,12 @@ def _printed_costs(record: Record, costs: _Costs) -> Iterator[str]:
 
 def sampler_costs(record: Record, did: Layered) -> Findings:
     """R1: fits and searches drew as many samples as calls of A1 and draws of the base policy take."""
-    costs, low, high = _Costs(record, did), 0, 0
-    for number, each in enumerate(did.run.iterations, start=1):
-        sizes, zero = each.sizes.tolist(), [not theta.any() for theta in each.thetas]
-        fit = costs.fit(costs.rolled(sizes), zero) if each.fitted else _Asked()
-        for part, stated, asked in (("fit", each.fit, fit), ("search", each.search, costs.search(sizes, zero))):
-            fewest, most = asked.ledger.samples, asked.most
-            low, high = low + fewest, high + most
-            if not fewest <= stated.samples <= most:
-                yield f"iteration {number}: its {part} drew {stated.samples} samples, not from {fewest} to {most}"
+    low = high = 0
+    for name, stated, asked in _charged(record, did):
+        fewest, most = asked.ledger.samples, asked.most
+        low, high = low + fewest, high + most
+        if not fewest <= stated.samples <= most:
+            yield f"{name} drew {stated.samples} samples, but takes from {fewest} to {most}"
     return f"{record.ledger.samples} samples; calls of the sampler and base draws take from {low} to {high}"
 
 
