@@ -8,8 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Protocol, TypeVar
 
 from spanver.oracle import Ledger
+
+
+class HasGap(Protocol):
+    """What an attempt came to, as far as the search asks."""
+
+    @property
+    def gap(self) -> float:
+        """Of the output."""
+        ...
+
+
+Tried = TypeVar("Tried", bound=HasGap)
 
 
 @dataclass(frozen=True)
@@ -20,9 +33,7 @@ class Attempt:
     ledger: Ledger
 
 
-def smallest_sufficient(
-    attempt: Callable[[float], Attempt], eps: float, *, largest: int
-) -> tuple[float, Attempt] | None:
+def smallest_sufficient(attempt: Callable[[float], Tried], eps: float, *, largest: int) -> tuple[float, Tried] | None:
     """Find the smallest exponent `j`, to a quarter, whose effort `2^j` reaches a gap of `eps`.
 
     Whole exponents are tried upwards; the last step is then bisected twice.
@@ -56,7 +67,7 @@ def cost_of(found: tuple[float, Attempt] | None, *, runs: int = 1) -> dict[str, 
     return {"effort": exponent, "gap": best.gap, **cost}
 
 
-def _refined(attempt: Callable[[float], Attempt], eps: float, enough: float, found: Attempt) -> tuple[float, Attempt]:
+def _refined(attempt: Callable[[float], Tried], eps: float, enough: float, found: Tried) -> tuple[float, Tried]:
     for step in (0.5, 0.25):
         tried = attempt(enough - step)
         if tried.gap <= eps:

@@ -21,7 +21,8 @@ OTHER_STYLES: Mapping[str, Style] = MappingProxyType(
     {
         "known_coverage": Style("#0072B2", "p", "SpannerSampling\n(known C, noisy rewards)"),
         "exhaustive": Style("#E69F00", "s", "exhaustive proper search"),
-        "multi_turn": Style("#009E73", "X", "multi-turn SpannerSampling"),
+        "mtss": Style("#009E73", "X", "MTSS, extended"),
+        "mtss_printed": Style("#CC79A7", "D", "MTSS, as printed"),
         "untruncated": Style("#D55E00", "^", "without truncation"),
         "truncated": Style("#0072B2", "o", "with truncation"),
         "counted": Style("#0072B2", "o", "counted oracle"),
