@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from programs import call, small_problem
+from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.oracles.prefix import prefix_oracle
 
 from spanver.errors import ArgumentError, BudgetExceededError, ContractError, QuestionRefusedError, SubjectError
-from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
-from spanver.oracles.prefix import prefix_oracle
 from spanver.problems.families.tokens import token_problem
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.process import python_subject

