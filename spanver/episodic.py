@@ -8,7 +8,7 @@ costs what its states cost one by one. The ledger is inside the oracle and count
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -136,6 +136,9 @@ class Drawn:
     actions: IntArray
     features: FloatArray
 
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tallies:
@@ -156,6 +159,9 @@ class Tallies:
     counts: IntArray
     features: FloatArray
 
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Trials:
@@ -173,6 +179,15 @@ class Trials:
     actions: IntArray
     features: FloatArray
     tries: IntArray
+
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
+
+def _make_read_only(value: Any) -> None:
+    """Make the arrays of an answer read-only; they are its own, so that none is copied."""
+    for each in fields(value):
+        getattr(value, each.name).setflags(write=False)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -249,10 +249,7 @@ def _array_from_json(data: Any, _: Any) -> NDArray[Any]:
 
 def _integers_from_json(data: Any, kind: Any) -> NDArray[Any]:
     array = _array_from_json(data, kind)
-    is_whole = array.size == 0 or (
-        isinstance(data, dict) and bool((np.abs(array) < 2.0**53).all() and (array == np.rint(array)).all())
-    )
-    return array.astype(np.int64) if is_whole else array  # long arrays travel as float64, and empty ones of no kind
+    return array.astype(np.int64) if array.size == 0 else array  # without elements it is of no kind
 
 
 def _array_to_json(array: NDArray[Any]) -> Any:

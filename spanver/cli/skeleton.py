@@ -118,8 +118,11 @@ def _docstring(function: Function) -> Iterator[str]:
     shapes = [f"    {name}: {each.words}" for name, each in function.arguments.items() if each.words]
     if "settings" in function.named:
         is_layered = Kind.EPISODIC_ORACLE in {each.kind for each in function.positional.values()}
-        kind = MTSSSettings if is_layered else Settings
-        shapes += ["    settings, with attributes", *(f"        {each.name}" for each in fields(kind))]
+        # Options of MTSS, which are no numbers, always have their defaults.
+        read = (
+            [each for each in fields(MTSSSettings) if each.type in ("int", "float")] if is_layered else fields(Settings)
+        )
+        shapes += ["    settings, with attributes", *(f"        {each.name}" for each in read)]
     if shapes:
         yield ""
         yield from shapes

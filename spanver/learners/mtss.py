@@ -307,10 +307,10 @@ def _met(
     met: dict[int, list[Pairs]] = {layer: [] for layer in layers}
     deepest = max(layers)
     for first in range(deepest + 1):
+        if first > 0 and len(cores[first - 1]) == 0:
+            continue
         standing = _begun(oracle, first, cores, settings)
         for layer in range(first, deepest + 1):
-            if len(standing) == 0:
-                break
             drawn = softmax_actions(oracle, standing, policies[layer], settings)
             if layer in met:
                 met[layer].extend(_pairs_met(oracle, standing, drawn, settings))

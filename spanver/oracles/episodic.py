@@ -42,7 +42,7 @@ class Standing:
     ----------
     ledger : EpisodicLedger
     arrays : mapping of array
-        What states were issued, and the positions of all streams of random numbers, by name.
+        What states were issued, how many batches, and the positions of all streams of random numbers, by name.
     """
 
     ledger: EpisodicLedger
@@ -142,6 +142,7 @@ class MeteredEpisodicOracle:
         arrays = {f"issued_{layer}": issued.copy() for layer, issued in enumerate(self._issued, start=1)}
         arrays |= {name: position(generator) for name, generator in self._generators.items()}
         arrays |= {f"{name}_ahead": buffer.ahead for name, buffer in self._buffers.items()}
+        arrays["begun"] = np.array(self._begun)  # so that no batch has the number of one that was issued before
         return Standing(self.ledger, arrays)
 
     def _go_on_from(self, start: Standing) -> None:
@@ -149,6 +150,7 @@ class MeteredEpisodicOracle:
         self._issued = [start.arrays[f"issued_{layer}"].copy() for layer in range(1, self.horizon + 1)]
         for name, generator in self._generators.items():
             placed(generator, start.arrays[name])
+        self._begun = int(start.arrays["begun"])
         for name, buffer in self._buffers.items():
             buffer.ahead = start.arrays[f"{name}_ahead"]
 
@@ -205,13 +207,16 @@ class MeteredEpisodicOracle:
         lows = self._problem.reward_low[states.layer][states.ids]
         is_noisy, quantiles = self._streams.rewards.take(2 * len(states)).reshape(-1, 2).T
         ends = lows + self.reward_range * (quantiles < (means - lows) / self.reward_range)
-        return np.where(is_noisy >= self._problem.noise, means, ends)
+        rewards = np.where(is_noisy >= self._problem.noise, means, ends)
+        rewards.setflags(write=False)
+        return rewards
 
     def feature(self, states: States, actions: IntArray) -> FloatArray:
         """Return `phi_h(x_h, a_h)`, shape (n, d); n features."""
         actions = self._checked(states, actions)
         self._charge("features", len(states))
         features: FloatArray = self._problem.features[states.layer][states.ids, actions]
+        features.setflags(write=False)
         return features
 
     def sample(self, states: States, count: int, *, theta: FloatArray | None = None) -> Drawn:

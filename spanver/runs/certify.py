@@ -1,10 +1,10 @@
 """Re-check a stored run from its record, without trusting who produced it.
 
 The record is compared with itself: spanner, fits and ledger follow from the relative features, reward differences,
-parameters and counts in it (S1-S4, S7, R1, E6, P1, O1; `restated`; of MTSS `layers`). Where its plan builds the
-problem, the record is compared with that too: facts, features, rewards, gaps and coverage (`rebuilt`, `layer_gaps`).
-All is recomputed without the kernels and learners that made the run, and up to rounding. For S2 and S3 a run of
-SpannerSampling is one of one layer.
+parameters and counts in it (S1-S4, S7, R1, E6, P1, O1; `restated`; of MTSS also MT4 and MT6; `layers`). Where its plan
+builds the problem, the record is compared with that too: facts, features, rewards, gaps and coverage (`rebuilt`,
+`layer_gaps`). All is recomputed without the kernels and learners that made the run, and up to rounding. For S2 and S3 a
+run of SpannerSampling is one of one layer.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from spanver.parameter_sets import ParameterSet, distance
 from spanver.runs.baselines import BASELINES
 from spanver.runs.columns import to_arrays
 from spanver.runs.costs import Findings, agreeing, baseline_ledger, ledger_sums, sampler_cost, spanner_cost, stating
-from spanver.runs.layers import core_set_norms, core_set_sizes, iteration_costs, outcome, sampler_costs
+from spanver.runs.layers import core_sets, iteration_costs, outcome, sampler_costs, uncertain_pairs
 from spanver.runs.rebuilt import Check, problem_checks, rebuild
 from spanver.runs.records import Layered, Record, Rounds, Sampled
 from spanver.runs.restated import possible_rounds, restated
+from spanver.runs.settings import is_printed
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
@@ -34,6 +35,7 @@ from spanver.verdicts import Verdict
 FURTHER = {
     "record": "what the record states twice agrees",
     "problem": "the record is one of its problem",
+    "core-sets": "core-sets grow as the settings say",
     "certificate": "the gap is within its bound, which is that of the policy",
 }
 """Titles of the rows that are no guarantees, by id."""
@@ -363,10 +365,10 @@ _RUN: Mapping[str, Check] = {
     "record": restated,
 }
 _MTSS: Mapping[str, Check] = {
-    "S1": core_set_norms,
+    "MT4": core_sets,
+    "MT6": uncertain_pairs,
     "S2": _sigma_sum,
     "S3": _log_determinant,
-    "S4": core_set_sizes,
     "R1": sampler_costs,
     "O1": iteration_costs,
     "record": outcome,
@@ -381,8 +383,10 @@ def _checks(record: Record) -> Mapping[str, Check]:
     if isinstance(record.did, Sampled):
         other = "P1" if record.plan.settings.feedback == "reward" else "E6"
         return {name: check for name, check in _RUN.items() if name != other}
-    return _MTSS
+    if is_printed(record.plan.settings):
+        return _MTSS
+    return {"core-sets" if name == "MT4" else name: check for name, check in _MTSS.items()}
 
 
-CERTIFIED = ("I2", "I3", "I5", "I6", "P2", *(name for name in _RUN if name not in FURTHER))
+CERTIFIED = ("I2", "I3", "I5", "I6", "P2", *(name for name in {**_RUN, **_MTSS} if name not in FURTHER))
 """Ids of the guarantees that `certify` checks, of one kind of record or another."""

@@ -115,10 +115,13 @@ def learner_named(name: str) -> Learner:
 
 def learner_for(problem: str | None) -> str:
     """Return the learner of a problem that none was named for: the first that runs on its family."""
-    families = {family: name for name, row in reversed(tuple(LEARNERS.items())) for family in row.families}
-    family = "text" if problem is None else problem.partition(":")[0]
-    require_one_of("problem", family, families)
-    return families[family]
+    first: dict[str, str] = {}
+    for name, row in LEARNERS.items():
+        for family in row.families:
+            first.setdefault(family, name)
+    wanted = next(iter(first)) if problem is None else problem.partition(":")[0]
+    require_one_of("problem", wanted, first)
+    return first[wanted]
 
 
 def parse_problem_of(learner: str, text: str | None) -> tuple[str, dict[str, Any]]:

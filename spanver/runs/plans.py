@@ -15,7 +15,6 @@ from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner_sampling import Settings, largest_cost
 from spanver.oracle import ANSWERS
 from spanver.policies import Sampler
-from spanver.problems.catalogue import layers_of
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.layered import LayeredMDP
@@ -253,7 +252,7 @@ def make_mtss_plan(
         oracle=_oracle_named(oracle or "counted", ("counted", "literal"), problem.name),
         sampler=None,
         seed=seed,
-        settings=replace(settings_for(layers_of(problem)), **overrides),
+        settings=replace(settings_for(problem), **overrides),
         overrides=dict(overrides),
     )
 

@@ -233,8 +233,8 @@ def _mtss_table(summary: Mapping[str, Any]) -> Table:
     if summary["certain"]:
         table.add_row("certain", "yes", f"iteration {summary['returned']} of {len(iterations)} is returned")
     else:
-        never = f"none of {len(iterations)} iterations was: the policy is pi_ref, and nothing was learned"
-        table.add_row("[red]certain[/red]", "[red]no[/red]", f"[red]{never}[/red]")
+        table.add_row("[red]certain[/red]", "[red]no[/red]", f"[red]none of {len(iterations)} iterations was[/red]")
+        table.caption = "[red]Not certain: the policy is the base policy, pi_ref. Nothing was learned.[/red]"
     base, gap = summary["base_gap"], summary["gap"]
     share = f", {gap / base:.3g} of it is left" if base > 0.0 else ""
     table.add_row("gap J(pi*) - J(pi), exact", _gap(gap), f"base policy: {number(base)}{share}")
@@ -295,7 +295,7 @@ def _layers_table(summary: Mapping[str, Any]) -> Table:
         table.add_row(str(layer), number(size // 2), number(largest), *map(number, parts), f"{share:.2f}")
     table.caption = (
         "pairs: each also has its anchor's in the core-set; at most "
-        f"{number(summary['bounds']['uncertain_pairs'])} of a layer were above the threshold when they came (S4). "
+        f"{number(summary['bounds']['uncertain_pairs'])} of a layer were above the threshold when they came (MT6). "
         "The three parts add up to the certificate"
     )
     return table

@@ -152,7 +152,7 @@ def mtss_bounds(settings: MTSSSettings, dimension: int, horizon: int, rewarded: 
     Returns
     -------
     dict
-        `uncertain_pairs`, the most of a layer that were above the threshold when they came (S4), and where nothing of
+        `uncertain_pairs`, the most of a layer that were above the threshold when they came (MT6), and where nothing of
         the settings is ours the most answers of each kind.
     """
     most = spanner_size_bound(dimension, settings.ridge, math.sqrt(settings.tolerance))

@@ -23,11 +23,12 @@ from spanver.guarantees.parameters import Parameters, derived_parameters, paper_
 from spanver.learners.mtss import MTSSSettings
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.learners.spanner_sampling import Settings
-from spanver.problems.catalogue import FAMILIES
+from spanver.problems.catalogue import FAMILIES, layers_of
 from spanver.problems.families.text import TextProblem
 from spanver.problems.families.text_tokens import NAME as TEXT
 from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
+from spanver.problems.tokens import TokenProblem
 from spanver.validation import require, require_at_least, require_positive
 
 TEXT_COVERAGE = 16.0
@@ -45,15 +46,15 @@ def known_coverage(problem: TabularProblem | TextProblem) -> float:
 @overload
 def settings_for(problem: TabularProblem | TextProblem, *, coverage: float | None = None) -> Settings: ...
 @overload
-def settings_for(problem: LayeredMDP) -> MTSSSettings: ...
+def settings_for(problem: TokenProblem | LayeredMDP) -> MTSSSettings: ...
 def settings_for(
-    problem: TabularProblem | TextProblem | LayeredMDP, *, coverage: float | None = None
+    problem: TabularProblem | TextProblem | TokenProblem | LayeredMDP, *, coverage: float | None = None
 ) -> Settings | MTSSSettings:
     """Practical settings for a problem, those of its family: of SpannerSampling, of MTSS on layers.
 
     Parameters
     ----------
-    problem : TabularProblem, TextProblem or LayeredMDP
+    problem : TabularProblem, TextProblem, TokenProblem or LayeredMDP
     coverage : float, optional
         That settings of SpannerSampling are for, at least 1; default: `known_coverage`.
 
@@ -62,8 +63,8 @@ def settings_for(
     ArgumentError
         If the coverage is below 1, or the problem is of no family.
     """
-    if isinstance(problem, LayeredMDP):
-        return _mtss_settings(problem)
+    if isinstance(problem, TokenProblem | LayeredMDP):
+        return _mtss_settings(layers_of(problem))
     practical = FAMILIES[problem.name].practical if problem.name in FAMILIES else None
     if practical is None:
         raise ArgumentError("the family of the problem", problem.name, f"one of {', '.join(FAMILIES)}")

@@ -116,7 +116,8 @@ LARGEST_LISTED = 1 << 12
 def _in_line(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return plain(value)
-    if 0 < value.size <= LARGEST_LISTED and np.isfinite(value).all():
+    is_listed = value.dtype.kind != "f" or (value.size <= LARGEST_LISTED and np.isfinite(value).all())
+    if value.size > 0 and is_listed:  # integers always: float64 has not all of them
         return value.tolist()
     # Nested lists of an array without elements would lose its shape.
     numbers = base64.b64encode(np.ascontiguousarray(value, dtype="<f8").tobytes()).decode()
@@ -180,7 +181,7 @@ at once."""
 
 
 def _array_in_frame(array: NDArray[Any]) -> Any:
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" and array.size > 0:  # nested lists of none would lose the shape
         return array.tolist()
     # The numbers come first, where they are aligned: arithmetic on others is slower, and rounds differently.
     data = array.astype(_FLOAT64, copy=False).tobytes() + struct.pack(f"<{array.ndim}QB", *array.shape, array.ndim)

@@ -13,6 +13,7 @@ from inspect import signature
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from spanver.episodic import Drawn, Tallies, Trials
 from spanver.subjects.contract import FUNCTIONS, Kind
 from spanver.subjects.protocol import FACTS, LAYERED_FACTS, encode_line
 from spanver.values import Counts, Responses, SearchResult
@@ -85,11 +86,14 @@ def queried(queries: list[Query]) -> str:
     """Return queries in a few words: one after another, or added up if there are many."""
     runs = [(text, len(list(group))) for text, group in groupby(map(_query_text, queries))]
     if len(runs) > MOST_QUERIES:
-        samples: Counter[str] = Counter()
+        samples, states, counts = Counter[str](), Counter[str](), Counter[str]()
         for query in queries:
             samples[query.name] += query.samples
-        counts = Counter(query.name for query in queries)
-        runs = [(name + (f" ({samples[name]} samples)" if samples[name] else ""), n) for name, n in counts.items()]
+            states[query.name] += 0 if query.states is None else query.states
+            counts[query.name] += 1
+        sums = {name: [(samples[name], "samples"), (states[name], "states")] for name in counts}
+        texts = {name: ", ".join(f"{total} {what}" for total, what in each if total) for name, each in sums.items()}
+        runs = [(f"{name} ({texts[name]})" if texts[name] else name, count) for name, count in counts.items()]
     return ", ".join(text + (f" x{count}" if count > 1 else "") for text, count in runs)
 
 
@@ -98,9 +102,14 @@ def _query_text(query: Query) -> str:
         case SearchResult() as found:
             end = "accepted" if found.responses is not None else "none accepted"
             return f"{query.name} (tries: {found.tries} of at most {query.arguments[1]}, {end})"
+        case Trials() as trials:
+            tries = f"tries: {query.samples} of at most {query.arguments[2]} in each"
+            return f"{query.name} (states: {query.states}, {tries}, {int((trials.actions >= 0).sum())} accepted)"
+        case Drawn() | Tallies():
+            return f"{query.name} (states: {query.states}, samples: {query.samples})"
         case Counts() | Responses() if query.samples:
             return f"{query.name} {query.samples}"
-    return query.name
+    return query.name if query.states is None else f"{query.name} (states: {query.states})"
 
 
 def transcript_lines(made: Made) -> tuple[str, ...]:
@@ -123,7 +132,7 @@ def _messages(made: Made) -> Iterator[dict[str, Any]]:
     yield {"run": made.function, "arguments": sent | oracle}
     for query in made.queries:
         names = signature(getattr(made.oracle, query.name)).parameters
-        values = (query.prompt, *query.arguments)
+        values = query.arguments if query.prompt is None else (query.prompt, *query.arguments)
         given = {name: value for name, value in zip(names, values, strict=False) if value is not None}
         yield {"ask": query.name, **given}
         yield {"answer": query.answer}

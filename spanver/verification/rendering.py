@@ -22,12 +22,12 @@ from spanver.verification.finding import Call, Finding
 MOST_SHOWN = 8  # elements of one list
 MOST_ROWS = 24  # of one table
 LONGEST = 240  # characters of one value
-PROBLEM = {"prompt_law", "log_base", "features", "reward", "beta"}  # fields by which a problem is known
+PROBLEM = {"log_base", "features", "beta"}  # fields by which a problem is known
 SETTINGS = {"exploration_rounds", "rejection_multiplier"}  # fields by which settings of a run are known
 
 
 def short(value: Any) -> str:  # noqa: PLR0911 (a kind of value a line)
-    """Short text of a value: 6 significant digits, long lists without their middle."""
+    """Short text of a value: 6 significant digits, long lists without their middle, objects without their defaults."""
     if isinstance(value, np.ndarray | np.generic):
         return short(value.tolist())
     if isinstance(value, bool | str) or value is None:
@@ -43,11 +43,16 @@ def short(value: Any) -> str:  # noqa: PLR0911 (a kind of value a line)
     if hasattr(value, "ledger"):
         return "oracle"
     if is_dataclass(value) and not isinstance(value, type):
-        names = [each.name for each in fields(value)]
-        if set(names) >= PROBLEM:
+        held = {each.name: getattr(value, each.name) for each in fields(value)}
+        if set(held) >= PROBLEM:
             return "problem"
-        return f"{type(value).__name__}({short({name: getattr(value, name) for name in names})})"
+        told = {each.name: held[each.name] for each in fields(value) if not _is_same(held[each.name], each.default)}
+        return f"{type(value).__name__}({short(told)})"
     return _cut(getattr(value, "__name__", str(value)))
+
+
+def _is_same(part: Any, default: Any) -> bool:
+    return type(part) is type(default) and bool(part == default)
 
 
 def _cut(text: str) -> str:
@@ -87,15 +92,27 @@ def instance_lines(instance: Mapping[str, Any], call: Call | None = None) -> Ite
 
 
 def _problem_lines(name: str, problem: Mapping[str, Any], prompt: str | None) -> Iterator[str]:
-    known = ("beta", "radius", "reward_range", "noise", "theta_star", "shape", "horizon")
+    known = ("beta", "radius", "reward_range", "noise", "theta_star", "shape", "horizon", "rewarded", "anchor")
     facts = {key: problem[key] for key in known if problem.get(key) is not None}
     yield f"{name}: {short(facts)}"
     if not isinstance(problem["log_base"][0][0], list):
         yield from _indented(_table_lines(problem, prompt), 2)
-    else:  # by layers, each a table of its own
-        for layer, base in enumerate(problem["log_base"], start=1):
-            yield f"  base policy of layer {layer}: {short(_probabilities(base))}"
+        return
+    for layer, base in enumerate(problem["log_base"], start=1):  # each a table of its own
+        yield f"  base policy of layer {layer}: {short(_probabilities(base))}"
+    if "reward" in problem:  # of whole sequences
         yield f"  mean rewards: {short(problem['reward'])}"
+        return
+    yield f"  law of the first state: {short(problem['initial_law'])}"
+    parts = {
+        "mean rewards": "rewards",
+        "features": "features",
+        "next states": "successors",
+        "chances of next states": "transitions",
+    }
+    for words, part in parts.items():
+        for layer, table in enumerate(problem[part], start=1):
+            yield f"  {words} of layer {layer}: {short(table)}"
 
 
 def _table_lines(problem: Mapping[str, Any], prompt: str | None) -> Iterator[str]:

@@ -97,6 +97,12 @@ class Query:
         return 0
 
     @property
+    def states(self) -> int | None:
+        """States that it was about, of an oracle of layers; None of an oracle of prompts."""
+        batch = self.prompt if isinstance(self.prompt, States) else self.answer
+        return len(batch) if isinstance(batch, States) else None
+
+    @property
     def rewards(self) -> int:
         """Rewards and labels in the answer."""
         return int(self.name in ("reward", "compare"))

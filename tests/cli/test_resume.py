@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_line import LONG, PROGRAM, TINY, Command, assert_same_record, environment, program
+from command_line import LONG, PROGRAM, TINY, Command, assert_same_record, environment, program, set_options
 
 
 @contextmanager
@@ -104,14 +105,43 @@ def test_a_terminated_run_says_how_to_go_on_in_one_line_however_long_the_path(tm
     assert (folder / "run.checkpoint.npz").exists()
 
 
+def test_a_run_on_layers_goes_on_in_other_processes_to_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    arguments = ["--problem", "mdp:horizon=2,states=4", *set_options({"regression_rollouts": 8})]
+    assert program(whole, "run", *arguments).returncode == 0
+    iterations = len(json.loads((whole / "run.json").read_text())["iterations"])
+    more = arguments
+    for number in range(1, iterations + 1):
+        done = subprocess.run(
+            [sys.executable, "-c", STOPPED_AT_ONCE, "run", *more],
+            cwd=cut,
+            env=environment(PYTHONHASHSEED=str(number)),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout.startswith("MTSS on mdp")) == (2, True), done.stderr
+        assert f"after MTSS round {number}; nothing is lost" in done.stderr
+        assert "spanver run --resume --out run.json" in done.stderr
+        more = ["--resume"]
+    resumed = program(cut, "run", "--resume", PYTHONHASHSEED="0")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_record(cut / "run.json", whole / "run.json")
+    assert not (cut / "run.checkpoint.npz").exists()
+
+
 STOPPED_AT_ONCE = """
 import os, signal
 from spanver.runs import execution as runs
-steps = runs.execution_steps
-def stopped(*positional, **named):
-    os.kill(os.getpid(), signal.SIGTERM)
-    yield from steps(*positional, **named)
-runs.execution_steps = stopped
+def stopping(steps):
+    def stopped(*positional, **named):
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield from steps(*positional, **named)
+    return stopped
+runs.execution_steps, runs.mtss_steps = stopping(runs.execution_steps), stopping(runs.mtss_steps)
 from spanver.cli.app import main
 main()
 """

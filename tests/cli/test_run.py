@@ -10,7 +10,7 @@ import pytest
 from command_line import TINY, TINY_PROBLEM, Command, assert_refused, set_options
 
 from spanver.oracles.metered import MeteredOracle
-from spanver.problems.catalogue import FAMILIES, TOKEN_FAMILIES
+from spanver.problems.catalogue import FAMILIES, LAYERED_FAMILIES
 from spanver.runs.learners import LEARNERS
 from spanver.runs.plans import SETTINGS
 from spanver.runs.records import checkpoint_path, load_record
@@ -112,28 +112,75 @@ def test_a_path_with_brackets_is_printed_as_it_is(spanver: Command) -> None:
     assert "record: run[bold].json" in said.out
 
 
-def test_a_multi_turn_run_says_what_it_came_to_and_certifies(spanver: Command) -> None:
-    given = {"prompts": 30, "rollouts": 2, "tests": 5, "pairs_per_prefix": 3, "partition_samples": 8}
-    options = ["--learner", "multi_turn", "--problem", "tokens:horizon=2", *set_options(given)]
-    said = spanver("run", *options, "--out", "token.json")
-    assert said.code == 0, said.err
-    for words in ("gap J(pi*) - J(pi), exact", "warm start", "C_cond", "spanver certify token.json"):
+LAYERS = ["--problem", "mdp:horizon=2,states=4,actions=3", *set_options({"regression_rollouts": 8})]
+
+
+def test_a_run_on_layers_says_what_it_came_to_and_certifies(spanver: Command) -> None:
+    said = spanver("run", *LAYERS, "--out", "layers.json")
+    assert (said.code, said.err) == (0, "")
+    for words in (
+        "MTSS on mdp",
+        "counted oracle",
+        "N_reg",
+        "paper",
+        "J.1.4",
+        "ratio",
+        "is returned",
+        "exact",
+        "C_cond",
+    ):
         assert words in said.out
-    record = json.loads(Path("token.json").read_text())
-    assert record["plan"]["overrides"] == given
-    assert spanver("certify", "token.json").code == 0
+    for words in ("T_comp (Section 5)", "T_comp (Appendix I.2)", "T_data (Section 5)", "T_data (Appendix I.2)"):
+        assert words in said.out
+    for words in ("the gap is at most", "base policy", "iterations", "layer by layer", "spanver certify layers.json"):
+        assert words in said.out
+    record = json.loads(Path("layers.json").read_text())
+    for kind in ("samples", "features", "rewards", "transitions", "resets"):
+        assert f"{record['ledger'][kind]:,}" in said.out
+    assert record["plan"]["overrides"] == {"regression_rollouts": 8}
+    assert not checkpoint_path(Path("layers.json")).exists()
+    assert spanver("certify", "layers.json").code == 0
     record["ledger"]["rewards"] += 1
-    Path("token.json").write_text(json.dumps(record))
-    altered = spanver("certify", "token.json", "--json", "verdicts.json")
+    Path("layers.json").write_text(json.dumps(record))
+    altered = spanver("certify", "layers.json", "--json", "verdicts.json")
     assert altered.code == 1
     assert json.loads(Path("verdicts.json").read_text())["footer"]["violated"] == ["O1"]
 
 
+def test_a_run_that_is_not_certain_says_that_nothing_was_learned(spanver: Command) -> None:
+    said = spanver("run", *LAYERS, "--set", "iterations=1")
+    assert said.code == 0
+    assert "Not certain: the policy is the base policy, pi_ref." in " ".join(said.out.split())
+
+
+def test_the_algorithm_as_printed_runs_with_its_bounds(spanver: Command) -> None:
+    printed = {"refit": "always", "add": "largest", "search": "separate", "zero_scores": "sampled", "stop": "last"}
+    more = {"initial_rollouts": "none", "anchor_rollouts": "true", "iterations": 4, "threshold": 0.25}
+    said = spanver("run", *LAYERS, *set_options(printed | more), "--oracle", "literal")
+    assert said.code == 0, said.err
+    assert "as printed" in said.out
+    settings = load_record(Path("run.json")).plan.settings
+    assert (settings.initial_rollouts, settings.anchor_rollouts) == (None, True)
+    assert spanver("certify", "run.json").code == 0
+
+
+@pytest.mark.parametrize("family", ["tokens", "forks", "auto", "mdp"])
+def test_families_of_layers_are_run_with_mtss_by_default(family: str, spanver: Command) -> None:
+    said = spanver("run", "--problem", f"{family}:horizon=2", "--set", "regression_rollouts=4")
+    assert (said.code, said.err) == (0, "")
+    assert load_record(Path("run.json")).plan.learner == "mtss"
+    assert spanver("certify", "run.json").code == 0
+
+
+def test_the_figure_of_a_run_on_layers_is_drawn(spanver: Command) -> None:
+    for iterations in ("400", "1"):
+        assert spanver("run", *LAYERS, "--set", f"iterations={iterations}", "--figure", "out.png").code == 0
+        assert Path("out.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
 @pytest.mark.parametrize("learner", [name for name, row in LEARNERS.items() if not row.resumable])
 def test_every_learner_runs_and_its_record_certifies(learner: str, spanver: Command) -> None:
-    few = {"prompts": 20, "tests": 3, "rollouts": 2} if learner == "multi_turn" else {"rounds": "2**4"}
-    problem = ["--problem", "tokens:horizon=2"] if learner == "multi_turn" else []
-    said = spanver("run", "--learner", learner, *problem, *set_options(few))
+    said = spanver("run", "--learner", learner, *set_options({"rounds": "2**4"}))
     assert (said.code, said.err) == (0, "")
     for words in (LEARNERS[learner].title, "gap J(pi*) - J(pi), exact", "base policy", "at most", "seed 0"):
         assert words in said.out
@@ -146,7 +193,7 @@ def test_every_learner_runs_and_its_record_certifies(learner: str, spanver: Comm
 
 def test_help_names_every_learner_and_every_family(spanver: Command) -> None:
     said = spanver("run", "--help")
-    for name in {*LEARNERS, *FAMILIES, *TOKEN_FAMILIES}:
+    for name in {*LEARNERS, *FAMILIES, *LAYERED_FAMILIES}:
         assert name in said.out.replace(" ", "")
 
 
@@ -181,14 +228,16 @@ REFUSALS = [
     (["run", *TINY, "--coverage", "unknown", "--budget=-10"], ["budget", "-10", "at least 1"]),
     (["run", *TINY, "--out", "nowhere/run.json"], ["nowhere", "folder"]),
     (["run", *TINY, "--out", "."], ["path", "'.'", "file"]),
-    (["run", "--problem", "tokens:horizon=2"], ["learner", "spanner_sampling", "multi_turn"]),
+    (["run", "--learner", "xpo", "--problem", "forks"], ["learner", "'xpo'", "must be mtss for problem forks"]),
+    (["run", "--problem", "forks:colour=red"], ["key of problem forks", "colour=red", "skill"]),
+    (["run", "--problem", "mdp:noise=2"], ["noise", "2.0"]),
     (["run", *TINY, "--set", "rollouts=3"], ["setting", "rollouts=3", "exploration_rounds"]),
     (["run", *TINY, "--set", "nu=wide"], ["nu", "'wide'", "number"]),
     (["run", *TINY_PROBLEM, "--set", "prompts=2.5"], ["prompts", "'2.5'", "integer"]),
     (["run", *TINY, "--set", "prompts=31"], ["setting", "prompts=31", "the only value of prompts"]),
     (["run", "--problem", "random:beta=0.1,beta=0.2"], ["key of problem random", "beta=0.2", "the only value of beta"]),
     (["run", *TINY, "--set", "nu"], ["setting", "'nu'", "key=value"]),
-    (["run", "--learner", "xpo", "--problem", "text"], ["learner", "'xpo'", "spanner_sampling or multi_turn", "text"]),
+    (["run", "--learner", "xpo", "--problem", "text"], ["learner", "'xpo'", "spanner_sampling or mtss", "text"]),
     (["run", "--learner", "xpo", "--set", "nu=0.3"], ["setting", "nu=0.3", "rounds, alpha"]),
     (["run", "--learner", "xpo", "--set", "alpha=-1"], ["alpha", "-1.0", "at least 0"]),
     (["run", "--learner", "xpo", "--set", "feedback=applause"], ["feedback", "'applause'", "reward, preference"]),
@@ -208,20 +257,18 @@ REFUSALS = [
     ),
     (["run", "--learner", "exhaustive", "--problem", "max_k_dnf:variables=16"], ["dimension", "17", "at most 16"]),
     (["run", "--learner", "passive", "--oracle", "text"], ["oracle", "'text'", "counted or literal"]),
-    (["run", "--learner", "passive", "--resume"], ["resume", "learner passive"]),
+    (["run", "--learner", "passive", "--resume"], ["learner", "'passive'", "left out with --resume"]),
     (["run", "--learner", "passive", "--seed=-1"], ["seed", "-1", "at least 0"]),
-    (
-        ["run", "--learner", "multi_turn", "--problem", "random"],
-        ["learner", "'multi_turn'", "spanner_sampling or passive"],
-    ),
-    (["run", "--learner", "multi_turn", "--problem", "tokens:horizon=99"], ["horizon", "99", "at most"]),
-    (["run", "--learner", "multi_turn", "--problem", "tokens", "--resume"], ["resume", "multi_turn"]),
-    (
-        ["run", "--learner", "multi_turn", "--problem", "tokens", "--figure", "a.png"],
-        ["figure", "is 'a.png'", "multi_turn"],
-    ),
-    (["run", "--learner", "multi_turn", "--problem", "tokens", "--set", "nu=0"], ["nu", "0.0", "above 0"]),
-    (["run", "--learner", "multi_turn", "--problem", "tokens", "--out", "run.npz"], ["out", "run.npz"]),
+    (["run", "--learner", "mtss", "--problem", "random"], ["learner", "'mtss'", "spanner_sampling or passive"]),
+    (["run", "--problem", "tokens:horizon=99"], ["horizon", "99", "at most"]),
+    (["run", "--problem", "tokens", "--sampler", "race"], ["sampler", "race", "learner mtss"]),
+    (["run", "--problem", "tokens", "--budget", "9"], ["budget", "9", "learner mtss"]),
+    (["run", "--problem", "tokens", "--oracle", "text"], ["oracle", "'text'", "counted or literal"]),
+    (["run", "--problem", "tokens", "--figure", "a.xyz"], ["figure", "is 'a.xyz'", "png"]),
+    (["run", "--problem", "tokens", "--set", "nu=0"], ["nu", "0.0", "above 0"]),
+    (["run", "--problem", "tokens", "--set", "refit=never"], ["refit", "'never'", "always, when_certain"]),
+    (["run", "--problem", "tokens", "--set", "anchor_rollouts=1"], ["anchor_rollouts", "'1'", "true, false"]),
+    (["run", "--problem", "tokens", "--out", "run.npz"], ["out", "run.npz"]),
     (["run", *TINY, "--out", "run.npz"], ["out", "run.npz"]),
     (["run", *TINY, "--figure", "nowhere/out.png"], ["nowhere", "folder"]),
     (["run", *TINY, "--figure", "out.xyz"], ["figure", "out.xyz", "png", "svg"]),

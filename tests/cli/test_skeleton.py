@@ -51,3 +51,14 @@ def test_the_skeleton_is_clean_to_a_linter(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_skeleton_names_the_settings_that_are_read_and_the_shapes_of_what_is_given() -> None:
+    text = skeleton("mine")
+    told = text[text.index("def fit_value(") : text.index("def uncertain_state_action(")]
+    given = "oracle: EpisodicOracle, layer: int, cores: list[Pairs], thetas: NDArray[np.float64]"
+    assert f"def fit_value({given}, *, seed: int, settings: MTSSSettings) -> Any:" in told
+    assert "    cores: H core-sets\n    thetas: (H, d)\n" in told
+    settings = told[told.index("attributes\n") : told.rindex('    """')].split()[1:]
+    assert settings[:3] == ["iterations", "regression_rollouts", "span_rollouts"]
+    assert settings[-1] == "threshold"  # and no options, which have their defaults

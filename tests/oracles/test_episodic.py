@@ -17,7 +17,7 @@ from token_tables import random_tokens
 from spanver.episodic import AnchoredScore, EpisodicBudget, EpisodicLedger, EpisodicOracle, States
 from spanver.errors import ArgumentError, BudgetExceededError
 from spanver.oracles import rejection
-from spanver.oracles.episodic import MeteredEpisodicOracle, episodic_oracle
+from spanver.oracles.episodic import MeteredEpisodicOracle, Standing, episodic_oracle, standing
 from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.tokens import as_mdp
 from spanver.values import FloatArray, IntArray
@@ -414,3 +414,61 @@ def test_what_is_wrong_is_refused_by_name(words: str, query: Any) -> None:
     oracle = episodic_oracle(PROBLEM, seed=1)
     with pytest.raises(ArgumentError, match=words):
         query(oracle, oracle.start(2))
+
+
+# Going on where another one stands
+
+
+def _every_query(oracle: EpisodicOracle) -> list[Any]:
+    """Answers to one query of each kind, from the start and from a state that was issued before."""
+    zero = np.zeros(PROBLEM.dimension)
+    begun = oracle.start(9)
+    drawn = oracle.sample(begun, 2)
+    following = oracle.step(begun, drawn.actions[:, 0])
+    score = AnchoredScore(zero, np.eye(PROBLEM.dimension), 1.0, np.zeros((9, PROBLEM.dimension)))
+    tallies = oracle.sample_counts(following, 5)
+    trials = oracle.sample_until(following, score, np.full(9, 1.0), 40)
+    rewards = oracle.reward(following, drawn.actions[:, 1])
+    reset = oracle.reset(1, following.ids[:3])
+    arrays = (begun.ids, drawn.actions, following.ids, tallies.rows, tallies.counts, trials.actions, trials.tries)
+    return [*(each.tolist() for each in arrays), rewards.tolist(), reset.ids.tolist(), oracle.ledger]
+
+
+@FORMS
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_an_oracle_goes_on_with_the_answers_of_the_one_whose_place_it_takes(literal: bool, before: int) -> None:
+    first = episodic_oracle(PROBLEM, seed=5, literal=literal)
+    for _ in range(before):
+        _every_query(first)
+    where = standing(first)
+    held = {name: array.copy() for name, array in where.arrays.items()}
+    expected = [_every_query(first) for _ in range(2)]
+    second = episodic_oracle(PROBLEM, seed=5, literal=literal, start=where)
+    assert [_every_query(second) for _ in range(2)] == expected
+    assert all(np.array_equal(array, held[name]) for name, array in where.arrays.items())
+    assert expected != [_every_query(episodic_oracle(PROBLEM, seed=5, literal=literal)) for _ in range(2)] or not before
+
+
+def test_what_was_issued_stays_so_and_what_was_not_does_not() -> None:
+    first = episodic_oracle(PROBLEM, seed=5)
+    states = first.start(1)
+    where: Standing = standing(first)
+    second = episodic_oracle(PROBLEM, seed=5, start=where)
+    assert second.ledger == first.ledger
+    second.feature(second.reset(0, states.ids), np.zeros(1, dtype=int))
+    others = np.setdiff1d(np.arange(len(PROBLEM.initial_law)), states.ids)
+    with pytest.raises(ArgumentError, match="ids of states"):
+        second.reset(0, others[:1])
+    with pytest.raises(ArgumentError, match="reset for another"):
+        second.step(states, np.zeros(1, dtype=int))
+    first.step(states, np.zeros(1, dtype=int))
+
+
+def test_a_budget_counts_what_was_answered_before() -> None:
+    first = episodic_oracle(PROBLEM, seed=5)
+    first.sample(first.start(1), 6)
+    second = episodic_oracle(PROBLEM, seed=5, start=standing(first), budget=EpisodicBudget(samples=8))
+    states = second.start(1)
+    second.sample(states, 2)
+    with pytest.raises(BudgetExceededError):
+        second.sample(states, 1)

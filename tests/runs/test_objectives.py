@@ -8,15 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spanver.exact import layered as exact_layers
 from spanver.exact.samplers import log_law_of_best
 from spanver.exact.tabular import gap, log_coverage, log_law, log_optimal_law
-from spanver.policies import LinearSoftmax, Policy, TokenPolicy, TruncatedSoftmax
+from spanver.policies import LinearSoftmax, Policy, TruncatedSoftmax
 from spanver.problems.families.covered_needle import covered_needle_problem
 from spanver.problems.families.max_k_dnf import max_k_dnf_problem
 from spanver.problems.families.needle import needle_problem
 from spanver.problems.families.random_tables import random_problem
-from spanver.problems.families.tokens import token_problem
 from spanver.problems.tabular import TabularProblem
 from spanver.runs.gaps import table_of
 from spanver.runs.objectives import best_of_law, covered_pairs, linear_law, truncated_law
@@ -68,22 +66,6 @@ def test_the_gap_of_the_optimum_is_0_and_its_coverage_the_known_one(name: str) -
     value, bound = table.gap(np.exp(optimum), roundings=roundings)
     assert abs(value) <= bound
     assert table.log_coverage == pytest.approx(log_coverage(problem, optimum), rel=1e-12, abs=1e-12)
-
-
-@pytest.mark.parametrize("horizon", [1, 4])
-def test_sequences_have_the_gap_of_the_token_recursion(horizon: int) -> None:
-    problem = token_problem(2, horizon=horizon, prompts=2)
-    table, roundings = table_of(problem)
-    generator = np.random.default_rng(1)
-    thetas = generator.standard_normal((horizon, problem.dimension)) * problem.radius / 4
-    policy = TokenPolicy(tuple(LinearSoftmax(theta) for theta in thetas))
-    total = np.ones(problem.prompts)
-    for theta, log_base, features in zip(thetas, problem.log_base, problem.features, strict=True):
-        total = (total[:, None] * linear_law(log_base, features @ theta, problem.beta)).reshape(-1)
-    value, bound = table.gap(total.reshape(problem.prompts, -1), roundings=roundings)
-    expected = exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, policy))
-    assert expected > 1e-3
-    assert abs(expected - value) <= bound <= 1e-10
 
 
 def test_a_tie_is_a_norm_within_rounding_of_the_threshold() -> None:

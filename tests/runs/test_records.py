@@ -110,6 +110,13 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
+def sampled_checkpoint(path: Path) -> Checkpoint:
+    """Checkpoint of a run of SpannerSampling."""
+    loaded = load_checkpoint(path)
+    assert isinstance(loaded, Checkpoint)
+    return loaded
+
+
 # There and back
 
 
@@ -145,7 +152,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_after_any_number_of_rounds(tmp_path
     path = tmp_path / "run.json"
     for trace, ledger in traces:
         save_checkpoint(path, Checkpoint(plan, trace, ledger))
-        loaded = load_checkpoint(path)
+        loaded = sampled_checkpoint(path)
         assert contents(loaded.trace) == contents(trace)
         assert (loaded.plan, loaded.ledger) == (plan, ledger)
 
@@ -167,8 +174,8 @@ def test_text_prompts_unusual_outcomes_and_unbounded_ledgers_come_back(tmp_path:
     save_checkpoint(path, Checkpoint(plan, trace, ledger))
     arrays = {**trace_arrays(trace), **CURVES}
     save_record(path, plan=plan, ledger=ledger, results=stated(plan, trace), arrays=arrays)
-    assert contents(load_checkpoint(path).trace) == contents(trace_of(load_record(path))) == contents(trace)
-    assert load_checkpoint(path).ledger == load_record(path).ledger == ledger
+    assert contents(sampled_checkpoint(path).trace) == contents(trace_of(load_record(path))) == contents(trace)
+    assert sampled_checkpoint(path).ledger == load_record(path).ledger == ledger
 
 
 @pytest.mark.parametrize("oracle", ["counted", "literal"])
@@ -440,7 +447,7 @@ def test_a_stale_partial_file_changes_nothing(checkpoint: Path) -> None:
 
 def test_a_write_that_fails_keeps_the_checkpoint_before_it(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = checkpoint_path(checkpoint).read_bytes()
-    loaded = load_checkpoint(checkpoint)
+    loaded = sampled_checkpoint(checkpoint)
 
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -476,7 +483,7 @@ def test_going_on_from_a_saved_checkpoint_writes_the_same_bytes(tmp_path: Path) 
             # Every fourth round of both phases, and once in the evaluation.
             if phases.count("evaluation") == 1 if step.phase == "evaluation" else len(phases) % 4 == 3:
                 steps.close()
-                stops, start = stops + 1, load_checkpoint(cut)
+                stops, start = stops + 1, sampled_checkpoint(cut)
                 break
     assert stops >= 8
     assert cut.read_bytes() == whole.read_bytes()

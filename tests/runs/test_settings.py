@@ -155,6 +155,10 @@ def test_the_most_that_a_printed_run_asks_is_what_it_asks_but_for_the_tries_of_i
     assert 0.5 * most.samples < oracle.ledger.samples <= most.samples
 
 
+def test_settings_of_tokens_are_those_of_their_process() -> None:
+    assert settings_for(forks_problem()) == settings_for(as_mdp(forks_problem()))
+
+
 def test_practical_settings_of_mtss_follow_noise_and_coverage() -> None:
     quiet, noisy = settings_for(as_mdp(forks_problem())), settings_for(mdp_problem())
     assert (quiet.regression_rollouts, noisy.regression_rollouts) == (16, 384)

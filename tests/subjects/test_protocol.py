@@ -82,8 +82,11 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
     assert stated == {
         (name, query.required, query.allowed | {"seq", "ask", "oracle"})
         for name, query in (*QUERIES.items(), *LAYERED_QUERIES.items())
-        if query.allowed >= QUERIES[name].allowed or name == "reward"
     }
+
+
+STATES: dict[str, Any] = {"layer": 0, "ids": [0, 3], "episodes": 2}
+NONE = {"shape": [0], "float64": ""}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,14 @@ def test_the_schema_has_the_queries_of_the_oracles_with_their_arguments() -> Non
         ("harness", {"seq": 2, "ask": "sample", "oracle": 1, "prompt": 0, "count": 3}),
         ("program", {"hello": {"protocol": 2, "name": "x", "provides": [], "form": "msgpack", "precision": 2**-24}}),
         ("program", {"error": "no licence"}),
+        ("program", {"seq": 1, "ask": "sample", "states": STATES, "count": 2, "theta": [0.5]}),
+        ("program", {"seq": 1, "ask": "reset", "layer": 0, "ids": NONE}),
+        ("harness", {"seq": 1, "answer": {"actions": [[0], [1]], "features": [[[0.5]], [[0.0]]]}}),
+        ("harness", {"seq": 1, "answer": {**STATES, "ids": NONE}}),
+        (
+            "harness",
+            {"seq": 1, "refused": "BudgetExceededError", "reason": "", "counter": "resets", "asked": 2, "left": 1},
+        ),
     ],
 )
 def test_the_schema_has_what_no_transcript_shows(sender: str, message: Any) -> None:
@@ -116,6 +127,12 @@ def test_the_schema_has_what_no_transcript_shows(sender: str, message: Any) -> N
         ("harness", {"seq": 1, "run": "fit", "arguments": {}, "calls": []}),
         ("program", {"seq": 1, "queries": [{"ask": "guess"}], "asks": [[0, 0]]}),
         ("program", {"hello": {"protocol": 2, "name": "x", "provides": [], "precision": 1.0}}),
+        ("program", {"seq": 1, "ask": "reward", "states": STATES, "actions": [0.5, 1]}),
+        ("program", {"seq": 1, "ask": "step", "states": {"layer": 0, "ids": [0]}, "actions": [0]}),
+        ("program", {"seq": 1, "ask": "reset", "layer": 0, "ids": {"shape": [1], "float64": "AAAAAAAAAAA="}}),
+        ("program", {"seq": 1, "ask": "sample", "prompt": 0, "states": STATES, "count": 2}),
+        ("harness", {"seq": 1, "run": "mtss", "arguments": {"settings": {"iterations": 1, "nu": 0.5}}}),
+        ("program", {"hello": {"protocol": 2, "name": "x", "provides": ["multi_turn"]}}),
     ],
 )
 def test_the_schema_refuses_what_the_protocol_does_not_have(sender: str, message: Any) -> None:

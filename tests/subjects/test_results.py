@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,49 +10,64 @@ import numpy as np
 import pytest
 
 from spanver.errors import ContractError
+from spanver.learners.core_sets import no_pairs
+from spanver.learners.mtss import ValueFit
 from spanver.subjects.contract import result_of
-from spanver.subjects.results import DensityResult
-from spanver.values import Prefix, Response
+from spanver.subjects.results import DensityResult, PairResult
+from spanver.values import Response
+
+RUN: dict[str, Any] = {
+    "thetas": np.zeros((2, 3, 1)),
+    "states": [[0, 4, 2], [0, 1, 1]],
+    "actions": [[1, 0, 0], [0, 0, 1]],
+    "largest": np.ones((2, 3)),
+    "returned": 2,
+    "certain": True,
+}
+FIT = {"theta": [0.5, 0.0], "targets": [0.25]}
 
 
-def token(identity: int, features: list[float]) -> dict[str, Any]:
-    return {"id": identity, "features": features}
+@pytest.mark.parametrize("kind", [dict, SimpleNamespace], ids=["mapping", "object"])
+def test_results_of_mtss_may_be_mappings_or_objects(kind: Callable[..., Any]) -> None:
+    run = result_of("mtss", kind(**RUN))
+    assert (run.thetas.shape, run.states[0, 1], run.actions[1, 2]) == ((2, 3, 1), 4, 1)
+    assert (run.largest.tolist(), run.returned, run.certain) == ([[1.0] * 3] * 2, 2, True)
+    fit = result_of("fit_value", kind(**FIT))
+    assert (fit.theta.tolist(), fit.targets.tolist()) == ([0.5, 0.0], [0.25])
+    assert result_of("uncertain_state_action", kind(state=np.int64(3), action=1)) == PairResult(3, 1)
 
 
-def multi_turn_run(**pair: Any) -> dict[str, Any]:
-    """A run of one layer with one pair, all of it mappings."""
-    whole = {"prompt": Prefix(0, ()), "first": token(1, [1.0, 0.0]), "second": token(0, [0.0, 0.5])}
-    return {
-        "thetas": [[0.5, 0.0]],
-        "pairs": [[whole | pair]],
-        "targets": [[0.25]],
-        "policy": {"layers": [{"precision": np.eye(2)}]},
-    }
-
-
-def test_a_multi_turn_run_may_be_mappings_through_and_through() -> None:
-    result = result_of("multi_turn", multi_turn_run())
-    assert result.vectors[0].tolist() == [[1.0, -0.5]]
-    assert (result.first, result.second) == (((1,),), ((0,),))
-
-
-def test_a_layer_without_pairs_has_no_vectors() -> None:
-    result = result_of("multi_turn", multi_turn_run() | {"pairs": [[]], "targets": [[]]})
-    assert result.vectors[0].shape == (0, 2)
+def test_the_result_of_the_references_run_is_a_result() -> None:
+    """The reference returns its own objects, whose parts have these names."""
+    pairs = no_pairs(2)
+    assert result_of("fit_value", ValueFit(np.zeros(2), pairs, np.empty(0))).targets.shape == (0,)
 
 
 @pytest.mark.parametrize(
-    ("pair", "named"),
+    ("function", "result", "named"),
     [
-        ({"first": {"id": 1}}, "features"),
-        ({"second": 7}, "features"),
-        ({"first": token(1, [1.0])}, "multi_turn broke the contract"),
-        ({"second": {"features": [0.0, 0.0]}}, "id"),
+        ("mtss", RUN | {"thetas": np.zeros((2, 3))}, "thetas"),
+        ("mtss", RUN | {"thetas": np.zeros((1, 3, 1))}, "the shape of states"),
+        ("mtss", RUN | {"largest": np.ones((2, 2))}, "the shape of largest"),
+        ("mtss", RUN | {"largest": np.full((2, 3), np.nan)}, "largest"),
+        ("mtss", RUN | {"actions": np.zeros((2, 3))}, "of integers"),
+        ("mtss", RUN | {"returned": 0}, "returned is 0, but it must be from 1 to 2"),
+        ("mtss", RUN | {"returned": 3}, "returned is 3, but it must be from 1 to 2"),
+        ("mtss", RUN | {"returned": 1.0}, "integer"),
+        ("mtss", RUN | {"certain": 1}, "certain"),
+        ("mtss", {name: part for name, part in RUN.items() if name != "certain"}, "with the key certain"),
+        ("fit_value", FIT | {"theta": [np.inf]}, "theta"),
+        ("fit_value", FIT | {"targets": 0.25}, "targets"),
+        ("uncertain_state_action", {"state": 0}, "with the key action"),
+        ("uncertain_state_action", {"state": 0, "action": 1.5}, "integer"),
+        ("uncertain_state_action", (0, 1), "with the attribute state"),
     ],
 )
-def test_a_pair_that_lacks_a_part_breaks_the_contract_and_names_it(pair: dict[str, Any], named: str) -> None:
-    with pytest.raises(ContractError, match=named):
-        result_of("multi_turn", multi_turn_run(**pair))
+def test_a_result_of_mtss_of_another_form_breaks_the_contract_and_names_the_part(
+    function: str, result: Any, named: str
+) -> None:
+    with pytest.raises(ContractError, match=f"(?s){function} broke the contract: .*{named}"):
+        result_of(function, result)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from programs import call, small_problem
-from spanver.learners.multi_turn import MultiTurnSettings
-from spanver.oracles.prefix import prefix_oracle
 
 from spanver.errors import ArgumentError, BudgetExceededError, ContractError, QuestionRefusedError, SubjectError
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
-from spanver.problems.families.tokens import token_problem
 from spanver.subjects.contract import Subject, result_of
 from spanver.subjects.process import python_subject
 from spanver.subjects.reference import subject as reference
@@ -189,29 +186,6 @@ def test_values_of_tokens_through_the_server_are_those_of_the_reference(served: 
     assert [layer.shape for layer in result] == [(1, 2), (2, 2)]
     for one, other in zip(result, expected, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_a_multi_turn_run_through_the_server_is_that_of_the_reference(served: Subject) -> None:
-    settings = MultiTurnSettings(
-        nu=0.5,
-        ridge=1.0,
-        rollouts=1,
-        pairs_per_prefix=20,
-        tests=4,
-        prompts=2,
-        rejection_multiplier=4.0,
-        rejection_failure=0.3,
-        partition_samples=10**12,
-    )
-    mine, theirs = (prefix_oracle(token_problem(1, horizon=2), seed=3) for _ in range(2))
-    plan: dict[str, Any] = {"horizon": 2, "settings": settings, "seed": 5}
-    expected, result = call(reference, "multi_turn", mine, **plan), call(served, "multi_turn", theirs, **plan)
-    assert mine.ledger == theirs.ledger
-    np.testing.assert_array_equal(result.thetas, expected.thetas)
-    assert (result.prefixes, result.first, result.second) == (expected.prefixes, expected.first, expected.second)
-    for part in ("precisions", "vectors", "targets"):
-        for one, other in zip(getattr(result, part), getattr(expected, part), strict=True):
-            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("factory", ["literal_oracle", "counted_oracle"])

@@ -64,7 +64,7 @@ def change_by(*keys: str, factor: float) -> Change:
     return change
 
 
-def add(name: str, index: int | tuple[int, int], amount: float) -> Change:
+def add(name: str, index: int | tuple[int, ...], amount: float) -> Change:
     def change(summary: dict[str, Any], arrays: dict[str, Any]) -> None:
         arrays[name][index] += amount
 

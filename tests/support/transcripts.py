@@ -22,18 +22,19 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from spanver.learners.multi_turn import MultiTurnSettings
-from spanver.oracles.prefix import MeteredPrefixOracle, prefix_oracle
 
 from spanver.cli.app import main
 from spanver.cli.terminal import console
 from spanver.errors import BudgetExceededError
+from spanver.learners.core_sets import Pairs, no_pairs, with_anchor
+from spanver.learners.mtss import MTSSSettings
 from spanver.learners.spanner_sampling import Settings
 from spanver.oracle import Budget
+from spanver.oracles.episodic import episodic_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.oracles.metered import MeteredOracle
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem
 from spanver.serve import serve
 from spanver.subjects import process, reference
 from spanver.subjects.channel import Channel
@@ -70,17 +71,41 @@ def _oracle(samples: int | None = None, *, full_table: bool = False) -> MeteredO
     return literal_oracle(PROBLEM, seed=1, budget=Budget(samples=samples), full_table=full_table)
 
 
-def _prefix_oracle() -> MeteredPrefixOracle:
-    halves = np.log([[0.5, 0.5]])
-    problem = TokenProblem(
-        prompt_law=np.array([1.0]),
-        log_base=[halves],
-        features=[np.array([[[0.5], [-0.5]]])],
-        reward=np.array([[1.0, 0.0]]),
+def _two_layers() -> LayeredMDP:
+    """The action of the first layer is the state of the second, and the reward there counts equal actions."""
+    half = np.log(0.5)
+    return LayeredMDP(
+        initial_law=np.array([1.0]),
+        successors=[np.array([[[0], [1]]])],
+        transitions=[np.ones((1, 2, 1))],
+        log_base=[np.full((1, 2), half), np.full((2, 2), half)],
+        features=[np.array([[[0.0], [0.5]]]), np.array([[[0.0], [-0.5]], [[0.0], [0.5]]])],
+        rewards=[np.zeros((1, 2)), np.array([[0.0, 0.0], [0.0, 1.0]])],
+        beta=0.5,
+        radius=2.0,
+        rewarded=(False, True),
+    )
+
+
+def _one_layer() -> LayeredMDP:
+    return LayeredMDP(
+        initial_law=np.array([1.0]),
+        successors=[],
+        transitions=[],
+        log_base=[np.log([[0.5, 0.5]])],
+        features=[np.array([[[0.0], [0.5]]])],
+        rewards=[np.array([[0.0, 1.0]])],
         beta=0.5,
         radius=2.0,
     )
-    return prefix_oracle(problem, seed=1)
+
+
+def _at_a_layer(run: Callable[..., Any], layer: int) -> Any:
+    """A call whose core-set of the first layer holds one pair and its anchor's, and that of the second none."""
+    oracle, ones = episodic_oracle(_two_layers(), seed=1, literal=True), np.ones(1, dtype=np.int64)
+    oracle.start(1)  # so that the state of the pair is issued
+    cores = [with_anchor(Pairs(0 * ones, ones, 0 * ones, np.array([[0.5]]))), no_pairs(1)]
+    return run(oracle, layer, cores, np.array([[0.0], [1.0]]), seed=7, settings=_LAYERED)
 
 
 def _queried(factory: Callable[..., Any]) -> None:
@@ -107,16 +132,8 @@ _SETTINGS = Settings(
     rejection_multiplier=1.0,
     rejection_failure=0.5,
 )
-_TOKENS = MultiTurnSettings(
-    nu=1.0,
-    ridge=1.0,
-    rollouts=1,
-    pairs_per_prefix=4,
-    tests=1,
-    prompts=0,
-    rejection_multiplier=1.0,
-    rejection_failure=0.5,
-    partition_samples=4,
+_LAYERED = MTSSSettings(
+    iterations=2, regression_rollouts=1, span_rollouts=1, base_draws=4, multiplier=1.0, failure=0.5, ridge=1.0, nu=1.0
 )
 
 
@@ -175,7 +192,9 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
         lambda run: run(_oracle(full_table=True), rounds=1, ridge=1.0, seed=7),
     ),
     "best_of_n": ("best_of_n", lambda run: run(_oracle(), rounds=1, count=16, seed=7)),
-    "multi_turn": ("multi_turn", lambda run: run(_prefix_oracle(), horizon=1, seed=7, settings=_TOKENS)),
+    "fit_value": ("fit_value", lambda run: _at_a_layer(run, 0)),
+    "uncertain_state_action": ("uncertain_state_action", lambda run: _at_a_layer(run, 1)),
+    "mtss": ("mtss", lambda run: run(episodic_oracle(_one_layer(), seed=1, literal=True), seed=7, settings=_LAYERED)),
     "literal_oracle": ("literal_oracle", _queried),
     "counted_oracle": ("counted_oracle", lambda run: run(PROBLEM, seed=7)),
     "generalised_oracle": ("generalised_oracle", _told),

@@ -6,20 +6,26 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from checks import a_check
 from hypothesis import strategies as st
-from programs import small_problem
+from programs import ROOT, small_problem
 
+from spanver.episodic import AnchoredScore
 from spanver.errors import ViolationError
+from spanver.learners.mtss import MTSSSettings
 from spanver.oracle import Oracle
+from spanver.oracles.episodic import episodic_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.problems.families.mdp import mdp_problem
+from spanver.subjects.reference import subject as reference
 from spanver.values import LinearScore
 from spanver.verification.calls import LONGEST_LINE, MOST_LINES, in_words, made_call, queried, transcript_lines
 from spanver.verification.check import Check
 from spanver.verification.search import instances
-from spanver.verification.transcript import RecordingOracle
+from spanver.verification.transcript import RecordingEpisodicOracle, RecordingOracle
 
 ORACLE = literal_oracle(small_problem(1), seed=1)
 SAMPLER = {"multiplier": 1.0, "failure": 0.5, "seed": 3}
@@ -90,6 +96,55 @@ def test_many_queries_are_added_up() -> None:
         prompt = oracle.prompt()
         oracle.sample(prompt, 2)
     assert queried(oracle.queries) == "prompt x5, sample (10 samples) x5"
+
+
+LAYERED = MTSSSettings(
+    iterations=2, regression_rollouts=2, span_rollouts=1, base_draws=2, multiplier=1.0, failure=0.5, ridge=1.0, nu=1.0
+)
+
+
+def test_a_call_with_an_oracle_of_layers_is_told_with_its_queries_and_as_the_messages_of_the_protocol() -> None:
+    @instances(seed=st.integers(0, 9))
+    def fails(check: Check, seed: int) -> None:
+        check.call("mtss", episodic_oracle(mdp_problem(seed, horizon=2), seed=seed), seed=3, settings=LAYERED)
+        raise AssertionError("no")
+
+    check = a_check(dict(reference.functions), traced=True)
+    with pytest.raises(ViolationError):
+        fails(check)
+    call = check.finding.call
+    assert call is not None
+    settings = (
+        "iterations=2, regression_rollouts=2, span_rollouts=1, base_draws=2, multiplier=1, failure=0.5, ridge=1, nu=1"
+    )
+    assert call.text == f"mtss(oracle, seed=3, settings=MTSSSettings({settings}))"
+    assert call.queried.startswith(
+        "start (4 states) x4, feature (16 states) x9, sample_counts (156 samples, 22 states)"
+    )
+    messages = [json.loads(line) for line in check.finding.transcript]
+    oracle = messages[0]["arguments"]["oracle"]
+    assert (oracle["horizon"], oracle["rewarded"], oracle["anchor"]) == (2, [True, True], 0)
+    assert messages[1] == {"seq": 1, "ask": "start", "count": 1}
+    schema = json.loads((ROOT / "spanver" / "subjects" / "protocol.schema.json").read_text(encoding="utf-8"))
+    for message, kind in zip(messages[1:], [*["ask", "answer"] * (len(messages) // 2 - 1), "result"], strict=True):
+        jsonschema.Draft202012Validator(schema | {"oneOf": [{"$ref": f"#/$defs/{kind}"}]}).validate(message)
+    assert {message["ask"] for message in messages if "ask" in message} >= {"reset", "step", "reward", "sample_until"}
+
+
+def test_few_queries_of_layers_are_told_one_by_one() -> None:
+    oracle = RecordingEpisodicOracle(episodic_oracle(mdp_problem(1), seed=1))
+    states = oracle.start(3)
+    anchors = oracle.feature(states, np.zeros(3, dtype=int))
+    oracle.sample_counts(states, 9)
+    score = AnchoredScore(np.zeros(4), np.eye(4), 1.0, anchors)
+    found = oracle.sample_until(states, score, np.array([0.0, 0.0, 50.0]), 9)
+    assert found.tries.tolist() == [1, 1, 9]
+    oracle.reset(0, states.ids)
+    oracle.reset(0, states.ids)
+    assert queried(oracle.queries) == (
+        "start (states: 3), feature (states: 3), sample_counts (states: 3, samples: 27), "
+        "sample_until (states: 3, tries: 11 of at most 9 in each, 2 accepted), reset (states: 3) x2"
+    )
 
 
 def test_transcripts_are_bounded_and_say_what_they_left_out() -> None:

