@@ -5,7 +5,6 @@ from .episodic import EpisodicBudget as EpisodicBudget
 from .exact.certificates import gap_bound as gap_bound
 from .exact.layered import layered_gap as layered_gap
 from .exact.layered import log_anchored_law as log_anchored_law
-from .exact.layered import log_token_law as log_token_law
 from .exact.tabular import gap as gap
 from .exact.tabular import log_law as log_law
 from .guarantees import REGISTRY as REGISTRY
@@ -14,8 +13,6 @@ from .learners.elliptical_enumeration import elliptical_enumeration as elliptica
 from .learners.exhaustive import exhaustive_search as exhaustive_search
 from .learners.mtss import MTSSSettings as MTSSSettings
 from .learners.mtss import mtss as mtss
-from .learners.multi_turn import MultiTurnSettings as MultiTurnSettings
-from .learners.multi_turn import multi_turn as multi_turn
 from .learners.online_dpo import online_dpo as online_dpo
 from .learners.passive import passive_learner as passive_learner
 from .learners.softmax_sampler import softmax_sample as softmax_sample
@@ -27,7 +24,6 @@ from .oracle import Budget as Budget
 from .oracles.counted import counted_oracle as counted_oracle
 from .oracles.episodic import episodic_oracle as episodic_oracle
 from .oracles.literal import literal_oracle as literal_oracle
-from .oracles.prefix import prefix_oracle as prefix_oracle
 from .oracles.text import text_oracle as text_oracle
 from .parameter_sets import Ball as Ball
 from .parameter_sets import Box as Box

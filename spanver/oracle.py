@@ -1,9 +1,9 @@
 """The queries that a learner may make, what each costs, and what happens when the budget ends.
 
 A learner gets an oracle and nothing else: the sampling-oracle model of the paper (mathematics.md, section 2;
-`[paper]`). `SamplingOracle` states what is common to both kinds: an `Oracle` is queried about a prompt, a
-`PrefixOracle` about a prefix. The ledger is inside the oracle and counts every answer in Python integers, which have
-no largest value (O1). A budget is never exceeded: a query that does not fit raises `BudgetExceededError` (O3).
+`[paper]`). The ledger is inside the oracle and counts every answer in Python integers, which have no largest value
+(O1). A budget is never exceeded: a query that does not fit raises `BudgetExceededError` (O3). Processes of layers have
+an oracle of their own, `spanver.episodic`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from spanver.values import (
     Counts,
     FloatArray,
     LogProbabilities,
-    Place,
-    Prefix,
     Prompt,
     Response,
     ResponseId,
@@ -80,11 +78,11 @@ class Budget:
                 require_count(name, getattr(self, name), least=0)
 
 
-class SamplingOracle(Protocol[Place]):
-    """Seven facts and the queries that are answered at a place: a prompt, or a prefix.
+class Oracle(Protocol):
+    """The oracle of a problem of prompts and responses (mathematics.md, section 2).
 
-    All answers are read-only. Queries about a place refuse one whose prompt this oracle has not issued. The cost of a
-    query is charged before its answer is returned, also when the answer is then not used.
+    All answers are read-only. Queries about a prompt refuse one that this oracle has not issued. The cost of a query is
+    charged before its answer is returned, also when the answer is then not used.
     """
 
     @property
@@ -99,7 +97,7 @@ class SamplingOracle(Protocol[Place]):
 
     @property
     def radius(self) -> float:
-        """`B`, the largest norm of a parameter (for prefixes: of each layer)."""
+        """`B`, the largest norm of a parameter."""
         ...
 
     @property
@@ -122,39 +120,31 @@ class SamplingOracle(Protocol[Place]):
         """The most that will be answered."""
         ...
 
-    def prompt(self) -> Place:
+    def prompt(self) -> Prompt:
         """Draw `x ~ rho`; free."""
         ...
 
-    def sample(self, prompt: Place, count: int, /) -> Responses:
-        """Draw `y ~ pi_ref(.|x)`; `count` samples."""
+    def sample(self, prompt: Prompt, count: int, /, *, theta: FloatArray | None = None) -> Responses:
+        """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)` where the strong oracle is offered; `count` samples."""
         ...
 
-    def anchor(self, prompt: Place, /) -> Responses:
+    def anchor(self, prompt: Prompt, /) -> Responses:
         """Return the anchor response of a prompt, alone: always the same one of the support of `pi_ref(.|x)`; 1 sample.
 
         `[paper: Remark G.2, p. 43]`, which does not say what it costs.
         """
         ...
 
-    def sample_counts(self, prompt: Place, count: int, /) -> Counts:
+    def sample_counts(self, prompt: Prompt, count: int, /) -> Counts:
         """Draw `count` times from `pi_ref(.|x)` and return the multiset; `count` samples."""
         ...
 
-    def sample_until(self, prompt: Place, rule: Rule, limit: int, /) -> SearchResult:
+    def sample_until(self, prompt: Prompt, rule: Rule, limit: int, /) -> SearchResult:
         """Draw until the rule accepts, at most `limit` tries; the samples of every try.
 
         When the budget ends before the limit and before the rule accepts, the tries so far are charged and
         `BudgetExceededError` is raised.
         """
-        ...
-
-
-class Oracle(SamplingOracle[Prompt], Protocol):
-    """The oracle of a problem of prompts and responses (mathematics.md, section 2)."""
-
-    def sample(self, prompt: Prompt, count: int, /, *, theta: FloatArray | None = None) -> Responses:
-        """Draw `y ~ pi_ref(.|x)`, or `pi_theta(.|x)` where the strong oracle is offered; `count` samples."""
         ...
 
     def sample_log_probabilities(self, prompt: Prompt, count: int, theta: FloatArray) -> LogProbabilities:
@@ -179,18 +169,6 @@ class Oracle(SamplingOracle[Prompt], Protocol):
         ...
 
 
-class PrefixOracle(SamplingOracle[Prefix], Protocol):
-    """The oracle of a token problem: queried about a prefix, it answers with next tokens (A4).
-
-    Any prefix of an issued prompt may be queried, also one that was only guessed; `prompt` returns the prefix without
-    tokens. At `s` the queries draw `a ~ pi_ref,h(.|s)` with features `phi_h(s, a)`, and every token is a sample.
-    """
-
-    def reward(self, sequence: Prefix) -> float:
-        """Draw one noisy reward of a complete sequence, also of one that was only guessed; 1 reward."""
-        ...
-
-
-def second_response(oracle: SamplingOracle[Place], prompt: Place, anchor: Anchor) -> Response:
+def second_response(oracle: Oracle, prompt: Prompt, anchor: Anchor) -> Response:
     """Return the `y'` that scores are relative to: a draw of the base policy, or the anchor response; 1 sample."""
     return (oracle.sample(prompt, 1) if anchor == "drawn" else oracle.anchor(prompt))[0]

@@ -11,10 +11,10 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from spanver.oracle import ANCHORS, Anchor, PrefixOracle, SamplingOracle, second_response
-from spanver.randomness import derived_seed, stream
+from spanver.oracle import ANCHORS, Anchor, Oracle, second_response
+from spanver.randomness import stream
 from spanver.validation import freeze, require, require_count, require_one_of, require_positive
-from spanver.values import FloatArray, LinearScore, Place, Prefix, Response, Score, TruncatedScore
+from spanver.values import FloatArray, LinearScore, Prompt, Response, Score, TruncatedScore
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,37 +132,22 @@ class Sampler(Protocol):
     """What samples `pi_f` at a prompt or a prefix: `softmax_sample` (A1), `race_sample` (A1r), or another."""
 
     def __call__(
-        self,
-        oracle: SamplingOracle[Place],
-        prompt: Place,
-        score: Score,
-        /,
-        *,
-        multiplier: float,
-        failure: float,
-        seed: int,
+        self, oracle: Oracle, prompt: Prompt, score: Score, /, *, multiplier: float, failure: float, seed: int
     ) -> Response:
         """Return one response from a distribution close to `pi_f(.|x)`."""
         ...
 
 
 def sample_policy(
-    policy: Policy,
-    oracle: SamplingOracle[Place],
-    prompt: Place,
-    *,
-    sampler: Sampler,
-    multiplier: float,
-    failure: float,
-    seed: int,
+    policy: Policy, oracle: Oracle, prompt: Prompt, *, sampler: Sampler, multiplier: float, failure: float, seed: int
 ) -> Response:
     """Draw one response of a policy through an oracle, which counts every sample it takes.
 
     Parameters
     ----------
     policy : Policy
-    oracle : SamplingOracle
-    prompt : Prompt or Prefix
+    oracle : Oracle
+    prompt : Prompt
         One that the oracle has issued.
     sampler : Sampler
         Of softmax policies; `BestOfN` needs none, and costs `count` samples.
@@ -189,19 +174,6 @@ def sample_policy(
 
 
 @dataclass(frozen=True, eq=False)
-class TokenPolicy:
-    """A policy that draws token `h` from `layers[h-1]`; parameters alone, as every policy.
-
-    Its exact law on a token problem is `spanver.exact.layered.log_token_law`.
-    """
-
-    layers: tuple[LinearSoftmax | TruncatedSoftmax, ...]
-
-    def __post_init__(self) -> None:
-        require(len(self.layers) > 0, "layers", self.layers, "at least one")
-
-
-@dataclass(frozen=True, eq=False)
 class AnchoredPolicy:
     """A policy of layers with scores relative to an anchor action, as MTSS returns (FMR25, Algorithm 4, p. 77).
 
@@ -223,46 +195,3 @@ class AnchoredPolicy:
 
     def __post_init__(self) -> None:
         require(len(self.layers) > 0, "layers", self.layers, "at least one")
-
-
-def sample_sequence(
-    policy: TokenPolicy,
-    oracle: PrefixOracle,
-    prefix: Prefix,
-    *,
-    sampler: Sampler,
-    multiplier: float,
-    failure: float,
-    seed: int,
-) -> Prefix:
-    """Complete a prefix with a token policy through an oracle, which counts every sample it takes.
-
-    Parameters
-    ----------
-    policy : TokenPolicy
-    oracle : PrefixOracle
-    prefix : Prefix
-        Where to go on from; the root for a whole sequence.
-    sampler : Sampler
-    multiplier, failure : float
-        `M` and `delta` of the sampler.
-    seed : int
-        Of this output.
-
-    Returns
-    -------
-    Prefix
-        The complete sequence.
-    """
-    for position, layer in enumerate(policy.layers[len(prefix.tokens) :]):
-        token = sample_policy(
-            layer,
-            oracle,
-            prefix,
-            sampler=sampler,
-            multiplier=multiplier,
-            failure=failure,
-            seed=derived_seed(seed, f"token {position}"),
-        )
-        prefix = prefix.extended(token)
-    return prefix

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias
 
 import cattrs
 import numpy as np
@@ -28,9 +28,6 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 Prompt: TypeAlias = int | str
 ResponseId: TypeAlias = int | str
-
-Place = TypeVar("Place")
-"""Where responses are drawn: a prompt, or a prefix."""
 
 
 class Outcome(Enum):
@@ -81,28 +78,16 @@ class Responses:
         return one
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """A prompt and the tokens so far, `s = (x, a_1..a_{h-1})` (A4); without tokens it is the root of its prompt."""
-
-    prompt: Prompt
-    tokens: tuple[ResponseId, ...] = ()
-
-    def extended(self, token: Response | ResponseId) -> Prefix:
-        """Prefix with one more token."""
-        return Prefix(self.prompt, (*self.tokens, identity_of(token)))
-
-
 def identity_of(response: Response | ResponseId) -> ResponseId:
     """The id of a response, from the response or the id itself."""
     return response.id if isinstance(response, Response) else response
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Pair(Generic[Place]):
-    """Two responses to one prompt, or two tokens at one prefix; `difference` is `v = phi(first) - phi(second)`."""
+class Pair:
+    """Two responses to one prompt; `difference` is `v = phi(first) - phi(second)`."""
 
-    prompt: Place
+    prompt: Prompt
     first: Response
     second: Response
 

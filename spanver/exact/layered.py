@@ -14,34 +14,14 @@ from numpy.typing import NDArray
 
 from spanver.exact import tabular as exact
 from spanver.kernels import log_normaliser, log_softmax, truncated_scores
-from spanver.policies import AnchoredPolicy, TokenPolicy
+from spanver.policies import AnchoredPolicy
 from spanver.problems.layered import Layered, LayeredMDP, soft_q
 from spanver.problems.tabular import TabularProblem
-from spanver.problems.tokens import TokenProblem
 from spanver.validation import require
 from spanver.values import FloatArray
 
 Law = Sequence[FloatArray]
 BoolArray = NDArray[np.bool_]
-
-
-def log_token_law(problem: TokenProblem | LayeredMDP, policy: TokenPolicy) -> tuple[FloatArray, ...]:
-    """Exact law of a token policy; at truncated layers the mixture over the second token `a' ~ pi_ref,h(.|s)`.
-
-    This is the law with exact sampling of `pi_f` (as `exact.log_law`).
-
-    Returns
-    -------
-    tuple of H arrays, of shapes (X A^{h-1}, A)
-    """
-    require(len(policy.layers) == problem.horizon, "the layers of policy", len(policy.layers), str(problem.horizon))
-    laws = []
-    for log_base, features, layer in zip(problem.log_base, problem.features, policy.layers, strict=True):
-        rows = np.full(len(log_base), 1.0 / len(log_base))
-        no_reward = np.zeros_like(log_base)
-        table = TabularProblem(rows, log_base, features, no_reward, problem.beta, problem.radius)
-        laws.append(exact.log_law(table, layer))
-    return tuple(laws)
 
 
 def log_anchored_law(problem: LayeredMDP, policy: AnchoredPolicy) -> tuple[FloatArray, ...]:
@@ -53,11 +33,14 @@ def log_anchored_law(problem: LayeredMDP, policy: AnchoredPolicy) -> tuple[Float
     -------
     tuple of H arrays, of shapes (S_h, A)
     """
-    if policy.fresh:
-        return log_token_law(problem, TokenPolicy(policy.layers))
     require(len(policy.layers) == problem.horizon, "the layers of policy", len(policy.layers), str(problem.horizon))
     laws = []
     for log_base, features, layer in zip(problem.log_base, problem.features, policy.layers, strict=True):
+        if policy.fresh:  # the mixture over second responses of a table whose prompts are the states
+            rows = np.full(len(log_base), 1.0 / len(log_base))
+            table = TabularProblem(rows, log_base, features, np.zeros_like(log_base), problem.beta, problem.radius)
+            laws.append(exact.log_law(table, layer))
+            continue
         anchors = features[:, policy.anchor, None]
         scores = truncated_scores(features, anchors, layer.theta, layer.precision, layer.nu)
         laws.append(log_softmax(log_base, scores, problem.beta))

@@ -8,7 +8,7 @@ from spanver.kernels import inverse_factor, update_inverse_factor
 from spanver.learners.rounds import BaselineRun, run_rounds
 from spanver.oracle import Oracle
 from spanver.validation import require_positive
-from spanver.values import FloatArray, Pair, Prompt
+from spanver.values import FloatArray, Pair
 
 _MAX_BLOCK = 1 << 22  # distances in memory at once
 
@@ -51,7 +51,7 @@ def elliptical_enumeration(oracle: Oracle, *, rounds: int, ridge: float, seed: i
     require_positive("ridge", ridge)
     factor = inverse_factor(ridge * np.eye(oracle.dimension))
 
-    def pair(theta: FloatArray) -> Pair[Prompt]:
+    def pair(theta: FloatArray) -> Pair:
         nonlocal factor
         prompt = oracle.prompt()
         listed = oracle.enumerate(prompt)

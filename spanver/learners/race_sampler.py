@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from spanver.oracle import SamplingOracle
+from spanver.oracle import Oracle
 from spanver.randomness import stream
 from spanver.validation import require_at_least, require_probability
-from spanver.values import Place, Response, Score
+from spanver.values import Prompt, Response, Score
 
 
 def race_size(multiplier: float, failure: float) -> int:
@@ -30,7 +30,7 @@ def race_size(multiplier: float, failure: float) -> int:
 
 
 def race_sample(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1r).
 

@@ -22,7 +22,7 @@ from spanver.learners.losses import LogisticLoss, Loss, SquareLoss, minimise
 from spanver.oracle import Feedback, Oracle
 from spanver.policies import BestOfN, LinearSoftmax
 from spanver.validation import freeze, require_count
-from spanver.values import FloatArray, Pair, Prompt
+from spanver.values import FloatArray, Pair
 
 PROPER: Mapping[str, bool] = {
     "passive_learner": True,
@@ -65,7 +65,7 @@ class BaselineRun:
 def run_rounds(
     oracle: Oracle,
     rounds: int,
-    pair: Callable[[FloatArray], Pair[Prompt]],
+    pair: Callable[[FloatArray], Pair],
     feedback: Feedback,
     changed: Callable[[Loss], Loss] | None = None,
 ) -> BaselineRun:
@@ -94,7 +94,7 @@ def run_rounds(
     return BaselineRun(LinearSoftmax(theta), thetas, vectors, targets)
 
 
-def drawn_pair(oracle: Oracle, theta: FloatArray | None = None) -> Pair[Prompt]:
+def drawn_pair(oracle: Oracle, theta: FloatArray | None = None) -> Pair:
     """Draw a prompt, and two responses of `pi_theta`, or of the base policy."""
     prompt = oracle.prompt()
     drawn = oracle.sample(prompt, 2, theta=theta)

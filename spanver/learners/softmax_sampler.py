@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spanver.kernels import log_normaliser
-from spanver.oracle import SamplingOracle
+from spanver.oracle import Oracle
 from spanver.validation import require_at_least, require_probability
-from spanver.values import Outcome, Place, RejectionRule, Response, Score
+from spanver.values import Outcome, Prompt, RejectionRule, Response, Score
 
 
 def sampler_trials(multiplier: float, failure: float) -> int:
@@ -50,15 +50,15 @@ class DensitySample:
 
 
 def softmax_sample_density(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int = 0
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int = 0
 ) -> DensitySample:
     """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)`, with its density ratio (A1).
 
     Parameters
     ----------
-    oracle : SamplingOracle
+    oracle : Oracle
         Anything that answers `sample_counts`, `sample_until` and `sample`.
-    prompt : Prompt or Prefix
+    prompt : Prompt
     score : Score
         `f`.
     multiplier : float
@@ -95,7 +95,7 @@ def softmax_sample_density(
 
 
 def softmax_sample(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int = 0
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int = 0
 ) -> Response:
     """Draw one response close in law to `pi_f(y|x) ∝ pi_ref(y|x) exp(f(y)/beta)` (A1).
 

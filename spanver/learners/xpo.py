@@ -86,7 +86,7 @@ def xpo(
     likelihood = LogLikelihood(oracle.dimension, oracle.beta)
     positions: dict[Prompt, int] = {}
 
-    def pair(theta: FloatArray) -> Pair[Prompt]:
+    def pair(theta: FloatArray) -> Pair:
         prompt = oracle.prompt()
         one, two = oracle.sample(prompt, 1, theta=theta)[0], oracle.sample(prompt, 1)[0]
         if prompt not in positions:

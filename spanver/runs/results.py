@@ -37,7 +37,7 @@ from spanver.runs.evaluation import Estimate, Evaluation
 from spanver.runs.plans import Plan
 from spanver.runs.records import stated_iterations
 from spanver.runs.settings import is_printed, known_coverage, most_of_printed_run, paper_mtss_settings
-from spanver.values import IntArray, Outcome, Prefix
+from spanver.values import IntArray, Outcome
 
 SHOWN = 5  # sentences, before and after
 
@@ -178,7 +178,7 @@ def _sentences(plan: Plan, problem: TokenProblem | LayeredMDP, layered: LayeredM
         oracle = episodic_oracle(layered, seed=derived_seed(plan.seed, "sentences"))
         policies = [replace(layer, theta=factor * layer.theta) for layer in run.policy.layers]
         sequences = _sequences(oracle, policies, plan.settings)
-        drawn[name] = [sentence(problem, Prefix(prompt, tuple(tokens))) for prompt, *tokens in sequences.tolist()]
+        drawn[name] = [sentence(problem, prompt, tokens) for prompt, *tokens in sequences.tolist()]
     return drawn
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from spanver.episodic import AnchoredScore, EpisodicOracle, States
 from spanver.errors import ArgumentError, BudgetExceededError, QuestionRefusedError, SpanverError
-from spanver.oracle import Oracle, SamplingOracle
+from spanver.oracle import Oracle
 from spanver.parameter_sets import SHAPES
 from spanver.subjects.layouts import CONTIGUOUS, LAYOUTS, laid_out, layout_of
 from spanver.validation import require, require_one_of
@@ -285,7 +285,7 @@ def _queries(members: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, 
     return found
 
 
-QUERIES = _queries({**vars(SamplingOracle), **vars(Oracle)}, {"rule": Rule, "theta": FloatArray})
+QUERIES = _queries(vars(Oracle), {"rule": Rule, "theta": FloatArray})
 """The queries of an oracle of prompts."""
 
 LAYERED_QUERIES = _queries(

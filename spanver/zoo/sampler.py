@@ -17,9 +17,9 @@ from spanver.errors import BudgetExceededError
 from spanver.kernels import log_normaliser
 from spanver.learners.race_sampler import race_size
 from spanver.learners.softmax_sampler import sampler_trials, softmax_sample
-from spanver.oracle import Oracle, SamplingOracle
+from spanver.oracle import Oracle
 from spanver.randomness import stream
-from spanver.values import Counts, FloatArray, Place, Prompt, RejectionRule, Response, Responses, Score
+from spanver.values import Counts, FloatArray, Prompt, RejectionRule, Response, Responses, Score
 from spanver.zoo.algebra import base_response
 from spanver.zoo.mutant import Mutant, mutants_of
 
@@ -131,8 +131,8 @@ def race(
 
 
 def adjusted_sampler(
-    oracle: SamplingOracle[Place],
-    prompt: Place,
+    oracle: Oracle,
+    prompt: Prompt,
     score: Score,
     *,
     multiplier: float,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from token_tables import (
+    log_linear_law,
     objective_by_listing,
     optimal_probabilities,
     random_law,
@@ -22,9 +23,9 @@ from token_tables import (
 from spanver.errors import ArgumentError
 from spanver.exact import layered as exact_layers
 from spanver.exact import tabular as exact
-from spanver.policies import LinearSoftmax, TokenPolicy, TruncatedSoftmax
+from spanver.policies import AnchoredPolicy, LinearSoftmax, TruncatedSoftmax
 from spanver.problems.layered import soft_q
-from spanver.problems.tokens import TokenProblem, log_sequence_law, sequence_view
+from spanver.problems.tokens import TokenProblem, as_mdp, log_sequence_law, sequence_view
 
 CASES = [
     {"seed": seed, "horizon": horizon, "vocabulary_size": vocabulary_size, "zeros": zeros, "prompts": prompts}
@@ -125,11 +126,11 @@ def test_prefixes_that_are_not_reached_do_not_count_towards_the_coverage_of_a_to
     assert exact_layers.log_conditional_coverage(problem, law) == pytest.approx(0.0, abs=1e-15)
 
 
-def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_token() -> None:
+def test_the_law_of_a_policy_with_fresh_anchors_is_the_mixture_over_them() -> None:
     problem = random_tokens(7, horizon=2, vocabulary_size=3, zeros=True)
     theta, precision, nu = np.array([0.8, -0.5, 0.2]), np.diag([1.0, 4.0, 2.0]), 0.9
-    policy = TokenPolicy((LinearSoftmax(-theta), TruncatedSoftmax(theta, precision, nu)))
-    laws = exact_layers.log_token_law(problem, policy)
+    policy = AnchoredPolicy((TruncatedSoftmax(theta, precision, nu),) * 2, True, 0)
+    laws = exact_layers.log_anchored_law(as_mdp(problem), policy)
     covered = []
     for row in range(len(problem.log_base[1])):
         base, phi = np.exp(problem.log_base[1][row]), problem.features[1][row]
@@ -142,31 +143,30 @@ def test_the_law_of_a_truncated_token_policy_is_the_mixture_over_its_second_toke
             expected += base[second] * weights / weights.sum()
         assert np.exp(laws[1][row]) == pytest.approx(expected, abs=1e-13)
     assert 0 < sum(covered) < len(covered)
-    first = np.exp(problem.log_base[0] - problem.features[0] @ theta / problem.beta)
-    assert np.exp(laws[0]) == pytest.approx(first / first.sum(axis=1, keepdims=True), abs=1e-13)
 
 
 def test_a_policy_of_zero_parameters_is_the_base_policy() -> None:
     problem = random_tokens(1, horizon=3, vocabulary_size=2, zeros=True)
-    policy = TokenPolicy((TruncatedSoftmax(np.zeros(3), np.eye(3), 0.3),) * 3)
-    for law, log_base in zip(exact_layers.log_token_law(problem, policy), problem.log_base, strict=True):
+    policy = AnchoredPolicy((TruncatedSoftmax(np.zeros(3), np.eye(3), 0.3),) * 3, True, 0)
+    for law, log_base in zip(exact_layers.log_anchored_law(as_mdp(problem), policy), problem.log_base, strict=True):
         assert np.exp(law) == pytest.approx(np.exp(log_base), abs=1e-14)
 
 
 def test_a_policy_of_the_true_parameters_is_the_optimum() -> None:
     problem = random_tokens(1, horizon=3, vocabulary_size=3, realizable=True)
     assert problem.theta_star is not None
-    policy = TokenPolicy(tuple(map(LinearSoftmax, problem.theta_star)))
-    assert exact_layers.layered_gap(problem, exact_layers.log_token_law(problem, policy)) < 1e-14
+    assert exact_layers.layered_gap(problem, log_linear_law(problem, problem.theta_star)) < 1e-14
     assert exact_layers.layered_gap(problem, problem.log_base) > 1e-2
+    policy = AnchoredPolicy((TruncatedSoftmax(np.zeros(3), np.eye(3), 0.3),) * 2, True, 0)
     with pytest.raises(ArgumentError, match="layers of policy is 2"):
-        exact_layers.log_token_law(problem, TokenPolicy(policy.layers[:2]))
+        exact_layers.log_anchored_law(as_mdp(problem), policy)
 
 
-def test_a_token_policy_of_one_layer_is_a_policy_of_a_table_and_one_of_none_is_refused() -> None:
+def test_a_policy_of_one_layer_is_a_policy_of_a_table() -> None:
     problem = random_tokens(1, horizon=1, vocabulary_size=3)
-    layer = LinearSoftmax(np.array([1.0, 0.0, 0.0]))
-    ours = exact_layers.log_token_law(problem, TokenPolicy((layer,)))[0]
+    theta = np.array([1.0, 0.0, 0.0])
+    layer = TruncatedSoftmax(theta, np.eye(3), 0.9)
+    ours = exact_layers.log_anchored_law(as_mdp(problem), AnchoredPolicy((layer,), True, 0))[0]
     assert np.exp(ours) == pytest.approx(np.exp(exact.log_law(sequence_view(problem), layer)), abs=1e-14)
-    with pytest.raises(ArgumentError, match="layers"):
-        TokenPolicy(())
+    linear = exact.log_law(sequence_view(problem), LinearSoftmax(theta))
+    assert np.exp(log_linear_law(problem, [theta])[0]) == pytest.approx(np.exp(linear), abs=1e-14)

@@ -15,10 +15,10 @@ from spanver.learners.least_squares import fit_on
 from spanver.learners.race_sampler import race_sample
 from spanver.learners.softmax_sampler import softmax_sample
 from spanver.learners.spanner import Spanner
-from spanver.oracle import Ledger, SamplingOracle
+from spanver.oracle import Ledger, Oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.parameter_sets import Ball, Box, ParameterSet, Shape
-from spanver.values import FloatArray, Place, Response, Score, TruncatedScore
+from spanver.values import FloatArray, Prompt, Response, Score, TruncatedScore
 
 
 @ORACLES
@@ -104,7 +104,7 @@ def test_the_sampler_is_called_with_the_truncated_score_of_the_round(make: MakeO
     calls: list[tuple[object, Score, float, float, int]] = []
 
     def recorded(
-        oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
+        oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
     ) -> Response:
         calls.append((prompt, score, multiplier, failure, seed))
         return oracle.sample(prompt, 1)[0]
@@ -133,7 +133,7 @@ def test_the_sampler_is_called_with_the_truncated_score_of_the_round(make: MakeO
 @ORACLES
 def test_the_samples_of_a_round_are_what_the_ledger_grew_by(make: MakeOracle) -> None:
     def greedy(
-        oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
+        oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
     ) -> Response:
         return oracle.sample(prompt, 1 + seed % 7)[0]
 

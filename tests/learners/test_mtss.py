@@ -16,7 +16,7 @@ from token_tables import random_tokens
 
 from spanver.episodic import EpisodicBudget, EpisodicLedger, States
 from spanver.errors import ArgumentError, BudgetExceededError
-from spanver.exact.layered import layered_gap, log_anchored_law, log_token_law, policy_q
+from spanver.exact.layered import layered_gap, log_anchored_law, policy_q
 from spanver.exact.samplers import every_pilot, law_given_pilot, log_pilot_means
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.core_sets import Pairs, no_pairs, precision_of, squared_norms
@@ -31,7 +31,7 @@ from spanver.learners.mtss import (
 )
 from spanver.learners.softmax_sampler import sampler_trials
 from spanver.oracles.episodic import episodic_oracle
-from spanver.policies import AnchoredPolicy, TokenPolicy, TruncatedSoftmax
+from spanver.policies import AnchoredPolicy, TruncatedSoftmax
 from spanver.problems.families.auto import auto_problem
 from spanver.problems.families.forks import forks_problem
 from spanver.problems.families.mdp import mdp_problem
@@ -146,8 +146,6 @@ def test_a_fresh_anchor_is_drawn_of_the_base_policy_in_every_state() -> None:
     law = np.exp(log_anchored_law(problem, AnchoredPolicy((policy,), True, 0))[0][0])
     assert_law(Counter(drawn.actions.tolist()), dict(enumerate(law.tolist())))
     assert oracle.ledger.features == 0
-    expected = log_token_law(problem, TokenPolicy((policy,)))[0]
-    assert (np.exp(expected) == np.exp(log_anchored_law(problem, AnchoredPolicy((policy,), True, 0))[0])).all()
 
 
 def test_the_base_policy_can_be_drawn_at_the_price_of_a_sample() -> None:

@@ -13,12 +13,12 @@ import pytest
 from spanver.learners.spanner import Spanner, build_spanner
 from spanver.learners.spanner_sampling import Run, SamplingState, Settings
 from spanver.learners.staged import staged_rounds
-from spanver.oracle import Budget, Ledger, Oracle, SamplingOracle
+from spanver.oracle import Budget, Ledger, Oracle
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.problems.families.random_tables import random_problem
 from spanver.problems.tabular import TabularProblem
-from spanver.values import Place, Response, Score
+from spanver.values import Prompt, Response, Score
 
 RIDGE = 4.0
 
@@ -46,7 +46,7 @@ def small_spanner(oracle: Oracle) -> Spanner:
 
 
 def base_draw(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     """Sampler that ignores the score."""
     return oracle.sample(prompt, 1)[0]

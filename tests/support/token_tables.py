@@ -88,3 +88,12 @@ def objective_by_listing(problem: TokenProblem, probabilities: Array) -> float:
     ratio = np.divide(probabilities, base, out=np.ones_like(base), where=probabilities > 0.0)
     terms = probabilities * (problem.reward - problem.beta * np.log(ratio))
     return float(problem.prompt_law @ terms.sum(axis=1))
+
+
+def log_linear_law(problem: TokenProblem, thetas: Sequence[Array] | Array) -> list[Array]:
+    """Log law of the policy that has scores `<theta_h, phi_h>` in every layer."""
+    laws = [
+        log_base + features @ theta / problem.beta
+        for log_base, features, theta in zip(problem.log_base, problem.features, thetas, strict=True)
+    ]
+    return [law - np.logaddexp.reduce(law, axis=1, keepdims=True) for law in laws]

@@ -13,6 +13,7 @@ the values of beginnings of sentences are not linear in their embeddings. By how
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -22,7 +23,7 @@ from spanver.problems.families.text import TextProblem, text_problem
 from spanver.problems.family import Family, family
 from spanver.problems.tokens import TokenProblem
 from spanver.validation import require, require_count, require_positive
-from spanver.values import FloatArray, Prefix
+from spanver.values import FloatArray
 
 MOST_SEQUENCES = 200_000
 """Most sequences that are listed, over all prompts."""
@@ -125,39 +126,41 @@ def text_token_problem(
 FAMILY = Family("text", text_token_problem)
 
 
-def next_words(problem: TokenProblem, prefix: Prefix) -> tuple[str, ...]:
+def next_words(problem: TokenProblem, prompt: int, tokens: Sequence[int] = ()) -> tuple[str, ...]:
     """The words that the tokens of a prefix stand for, in the order of their ids; `</s>` is the end of the sentence.
 
     Parameters
     ----------
     problem : TokenProblem
         That `text_token_problem` built.
-    prefix : Prefix
-        Of fewer than `H` tokens.
+    prompt : int
+    tokens : sequence of int
+        So far, fewer than `H`.
     """
     text = _text_of(problem)
-    prompt, response = _read(problem, text, prefix)
-    require(len(prefix.tokens) < problem.horizon, "prefix", prefix, f"of fewer than {problem.horizon} tokens")
-    return _next_words(text, prompt, response, problem.vocabulary_size)[0]
+    written, response = _read(problem, text, prompt, tokens)
+    require(len(tokens) < problem.horizon, "tokens", tokens, f"fewer than {problem.horizon}")
+    return _next_words(text, written, response, problem.vocabulary_size)[0]
 
 
-def sentence(problem: TokenProblem, prefix: Prefix) -> str:
+def sentence(problem: TokenProblem, prompt: int, tokens: Sequence[int] = ()) -> str:
     """The text of a prefix or of a complete sequence, prompt included.
 
     Parameters
     ----------
     problem : TokenProblem
         That `text_token_problem` built.
-    prefix : Prefix
-        Such as `sample_sequence` returns.
+    prompt : int
+    tokens : sequence of int
+        At most `H`.
 
     Raises
     ------
     ArgumentError
-        If the problem is another one, or the prefix not one of it.
+        If the problem is another one, or prompt and tokens are not of it.
     """
-    prompt, response = _read(problem, _text_of(problem), prefix)
-    return f"{prompt} {_written(response)}".strip()
+    written, response = _read(problem, _text_of(problem), prompt, tokens)
+    return f"{written} {_written(response)}".strip()
 
 
 def _text_of(problem: TokenProblem) -> TextProblem:
@@ -167,17 +170,17 @@ def _text_of(problem: TokenProblem) -> TextProblem:
     return _built(problem.parameters["seed"], **parameters, words=problem.parameters["horizon"])
 
 
-def _read(problem: TokenProblem, text: TextProblem, prefix: Prefix) -> tuple[str, str]:
+def _read(problem: TokenProblem, text: TextProblem, prompt: int, tokens: Sequence[int]) -> tuple[str, str]:
     """Prompt and response of a prefix."""
-    is_known = type(prefix.prompt) is int and 0 <= prefix.prompt < problem.prompts
-    require(is_known, "the prompt of prefix", prefix.prompt, f"an integer from 0 to {problem.prompts - 1}")
-    require(len(prefix.tokens) <= problem.horizon, "prefix", prefix, f"of at most {problem.horizon} tokens")
-    prompt, response = text.prompts[int(prefix.prompt)], ""
-    for token in prefix.tokens:
+    is_known = type(prompt) is int and 0 <= prompt < problem.prompts
+    require(is_known, "prompt", prompt, f"an integer from 0 to {problem.prompts - 1}")
+    require(len(tokens) <= problem.horizon, "tokens", tokens, f"at most {problem.horizon}")
+    written, response = text.prompts[prompt], ""
+    for token in tokens:
         is_token = type(token) is int and 0 <= token < problem.vocabulary_size
-        require(is_token, "a token of prefix", token, f"an integer from 0 to {problem.vocabulary_size - 1}")
-        response = _continued(response, _next_words(text, prompt, response, problem.vocabulary_size)[0][int(token)])
-    return prompt, response
+        require(is_token, "a token", token, f"an integer from 0 to {problem.vocabulary_size - 1}")
+        response = _continued(response, _next_words(text, written, response, problem.vocabulary_size)[0][token])
+    return written, response
 
 
 def _next_words(text: TextProblem, prompt: str, response: str, count: int) -> tuple[tuple[str, ...], FloatArray]:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from spanver.oracle import Oracle, SamplingOracle
-from spanver.values import FloatArray, Pair, Place, Prompt, Response, Score, TruncatedScore, UncertainPairRule
+from spanver.oracle import Oracle
+from spanver.values import FloatArray, Pair, Prompt, Response, Score, TruncatedScore, UncertainPairRule
 from spanver.zoo.independent.algebra import quadratic_norms
 from spanver.zoo.independent.boxes import box_fit, in_set_of
 from spanver.zoo.independent.losses import fit_preferences
@@ -69,21 +69,17 @@ class Moments:
 
 
 MakeMoments: TypeAlias = Callable[[int, float], Moments]
-Search: TypeAlias = Callable[[SamplingOracle[Any], Any, Moments, float, int], Pair[Any] | None]
+Search: TypeAlias = Callable[[Oracle, Any, Moments, float, int], Pair | None]
 Difference: TypeAlias = Callable[[Oracle, Prompt, Response, Response], float]
 
 
-def searched_pair(
-    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
-) -> Pair[Place] | None:
+def searched_pair(oracle: Oracle, prompt: Prompt, moments: Moments, nu: float, limit: int) -> Pair | None:
     """First uncertain pair of at most `limit`, by the compressed query."""
     found = oracle.sample_until(prompt, UncertainPairRule(moments.precision, nu), limit)
     return None if found.responses is None else Pair(prompt, found.responses[0], found.responses[1])
 
 
-def tried_pair(
-    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
-) -> Pair[Place] | None:
+def tried_pair(oracle: Oracle, prompt: Prompt, moments: Moments, nu: float, limit: int) -> Pair | None:
     """First uncertain pair of at most `limit`, drawn one by one."""
     for _ in range(limit):
         drawn = oracle.sample(prompt, 2)
@@ -93,18 +89,14 @@ def tried_pair(
     return None
 
 
-def anchored_pair(
-    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
-) -> Pair[Place] | None:
+def anchored_pair(oracle: Oracle, prompt: Prompt, moments: Moments, nu: float, limit: int) -> Pair | None:
     """First uncertain pair of a draw and the anchor, by the compressed query."""
     two = oracle.anchor(prompt)[0]
     found = oracle.sample_until(prompt, UncertainPairRule(moments.precision, nu, two.features), limit)
     return None if found.responses is None else Pair(prompt, found.responses[0], two)
 
 
-def tried_anchored_pair(
-    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
-) -> Pair[Place] | None:
+def tried_anchored_pair(oracle: Oracle, prompt: Prompt, moments: Moments, nu: float, limit: int) -> Pair | None:
     """First uncertain pair of a draw and the anchor, drawn one by one."""
     two = oracle.anchor(prompt)[0]
     for _ in range(limit):
@@ -139,7 +131,7 @@ def build_spanner(
     """Phase 1: pairs that are uncertain when they are drawn, and their rewards."""
     del seed  # all randomness is the oracle's
     known = moments(oracle.dimension, ridge)
-    pairs: list[Pair[Prompt]] = []
+    pairs: list[Pair] = []
     targets: list[float] = []
     for _ in range(prompts):
         prompt = oracle.prompt()

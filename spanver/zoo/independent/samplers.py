@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spanver.oracle import SamplingOracle
-from spanver.values import Counts, FloatArray, Place, RejectionRule, Response, Score
+from spanver.oracle import Oracle
+from spanver.values import Counts, FloatArray, Prompt, RejectionRule, Response, Score
 from spanver.zoo.independent.algebra import log_sum_exp
 
 
@@ -23,12 +23,12 @@ def both_of_size(multiplier: float, failure: float) -> tuple[int, int]:
     return size_of(multiplier, failure), size_of(multiplier, failure)
 
 
-def counted_pilot(oracle: SamplingOracle[Place], prompt: Place, count: int) -> Counts:
+def counted_pilot(oracle: Oracle, prompt: Prompt, count: int) -> Counts:
     """Pilot by the compressed query."""
     return oracle.sample_counts(prompt, count)
 
 
-def drawn_pilot(oracle: SamplingOracle[Place], prompt: Place, count: int) -> Counts:
+def drawn_pilot(oracle: Oracle, prompt: Prompt, count: int) -> Counts:
     """Pilot by plain draws."""
     return Counts(oracle.sample(prompt, count), np.ones(count, dtype=np.int64))
 
@@ -44,9 +44,7 @@ def log_threshold(score: Score, pilot: Counts, beta: float, multiplier: float) -
     return math.log(multiplier) + log_pilot_mean(score, pilot, beta)
 
 
-def searched(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, threshold: float, limit: int, seed: int
-) -> Response | None:
+def searched(oracle: Oracle, prompt: Prompt, score: Score, threshold: float, limit: int, seed: int) -> Response | None:
     """Trials by the compressed query."""
     del seed
     found = oracle.sample_until(prompt, RejectionRule(score, threshold), limit)
@@ -54,14 +52,7 @@ def searched(
 
 
 def tried(
-    oracle: SamplingOracle[Place],
-    prompt: Place,
-    score: Score,
-    threshold: float,
-    limit: int,
-    seed: int,
-    *,
-    block: int = 16,
+    oracle: Oracle, prompt: Prompt, score: Score, threshold: float, limit: int, seed: int, *, block: int = 16
 ) -> Response | None:
     """Trials by plain draws, a block at a time, accepted by randomness of its own."""
     generator = np.random.default_rng([seed, 11])
@@ -75,15 +66,15 @@ def tried(
 
 
 def softmax_sample_density(
-    oracle: SamplingOracle[Place],
-    prompt: Place,
+    oracle: Oracle,
+    prompt: Prompt,
     score: Score,
     *,
     multiplier: float,
     failure: float,
     seed: int,
     sizes: Callable[[float, float], tuple[int, int]] = both_of_size,
-    pilot: Callable[[SamplingOracle[Any], Any, int], Counts] = counted_pilot,
+    pilot: Callable[[Oracle, Any, int], Counts] = counted_pilot,
     threshold: Callable[[Score, Counts, float, float], float] = log_threshold,
     trials: Callable[..., Response | None] = searched,
 ) -> dict[str, Any]:
@@ -97,8 +88,8 @@ def softmax_sample_density(
 
 
 def softmax_sample(
-    oracle: SamplingOracle[Place],
-    prompt: Place,
+    oracle: Oracle,
+    prompt: Prompt,
     score: Score,
     *,
     multiplier: float,
@@ -123,8 +114,8 @@ def race_keys(log_weights: FloatArray, uniforms: FloatArray) -> FloatArray:
 
 
 def race_sample(
-    oracle: SamplingOracle[Place],
-    prompt: Place,
+    oracle: Oracle,
+    prompt: Prompt,
     score: Score,
     *,
     multiplier: float,

