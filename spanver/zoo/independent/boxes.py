@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
+from spanver.episodic import EpisodicOracle
 from spanver.oracle import Oracle
 from spanver.parameter_sets import Ball, Box, Shape
 from spanver.values import FloatArray
@@ -23,7 +24,7 @@ def size_in(shape: Shape, theta: FloatArray) -> float:
     return float(np.linalg.norm(theta))
 
 
-def in_set_of(oracle: Oracle, in_ball: Function, in_box: Function) -> Function:
+def in_set_of(oracle: Oracle | EpisodicOracle, in_ball: Function, in_box: Function) -> Function:
     """What works in the set of parameters of an oracle."""
     return in_ball if oracle.shape is Ball else in_box
 

@@ -20,6 +20,7 @@ from spanver.zoo.independent.baselines import best_of_n, elliptical_enumeration,
 from spanver.zoo.independent.boxes import box_fit
 from spanver.zoo.independent.exploration import anchored_sampling, build_spanner, preference_sampling, spanner_sampling
 from spanver.zoo.independent.losses import fit_preferences
+from spanver.zoo.independent.mtss import fit_value, mtss, uncertain_state_action
 from spanver.zoo.independent.oracle import counted_oracle, generalised_oracle, literal_oracle
 from spanver.zoo.independent.regressions import fit, ridge_regression
 from spanver.zoo.independent.samplers import race_sample, softmax_sample, softmax_sample_density
@@ -36,6 +37,7 @@ INDEPENDENT = Subject(
             covering_list, pivoted_diagonal, softmax_sample, softmax_sample_density, race_sample, build_spanner,
             spanner_sampling, passive_learner, online_dpo, xpo, elliptical_enumeration, best_of_n, soft_q,
             literal_oracle, counted_oracle, fit_preferences, preference_sampling, anchored_sampling, generalised_oracle,
+            fit_value, uncertain_state_action, mtss,
         )
     },
     claims=frozenset(CLAIMS),
