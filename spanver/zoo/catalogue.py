@@ -31,13 +31,13 @@ from spanver.zoo import (
     tokens,
 )
 from spanver.zoo.controls import CONTROLS as _CONTROLS
+from spanver.zoo.independent import mtss_mutants, variants
 from spanver.zoo.independent import mutants as independent_mutants
-from spanver.zoo.independent import variants
 from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
     identities, oracle, oracle_answers, oracle_searches, sampler, density, finite_laws, spanner, spanning_sets,
-    regressions, exploration, preferences, anchors, baselines, tokens, mtss, independent_mutants,
+    regressions, exploration, preferences, anchors, baselines, tokens, mtss, independent_mutants, mtss_mutants,
 )  # fmt: skip
 
 

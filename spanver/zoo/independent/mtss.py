@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -258,3 +259,15 @@ def mtss(
         "returned": 1 if chosen is None else chosen,
         "certain": chosen is not None,
     }
+
+
+def functions_of(
+    value: Callable[..., dict[str, Any]] = fit_value, search: Callable[..., Candidate] = uncertain_pair, **run: Any
+) -> dict[str, Callable[..., Any]]:
+    """Return MTSS by another FitValue, by another search or with other steps of a run, and its parts that differ."""
+    functions: dict[str, Callable[..., Any]] = {"mtss": partial(mtss, fit_layer=value, search=search, **run)}
+    if value is not fit_value:
+        functions["fit_value"] = value
+    if search is not uncertain_pair:
+        functions["uncertain_state_action"] = partial(uncertain_state_action, search=search)
+    return functions

@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 
 from spanver.values import Counts, FloatArray, Score
-from spanver.zoo.independent import algebra, baselines, exploration, losses, regressions, samplers, spanning_sets
+from spanver.zoo.independent import (
+    algebra,
+    baselines,
+    boxes,
+    exploration,
+    layered_samplers,
+    losses,
+    mtss,
+    regressions,
+    samplers,
+    spanning_sets,
+)
 
 BFLOAT16_BITS = 8
 """Of the mantissa, with the leading one."""
@@ -54,6 +65,11 @@ _FIT = narrowed(regressions.fit, in_float32)
 _LABELS = narrowed(losses.fit_preferences, in_float32)
 _SAMPLER = partial(samplers.softmax_sample, threshold=single_threshold)
 _SPANNER = partial(exploration.build_spanner, moments=_MOMENTS)
+_POLICY = partial(layered_samplers.truncated_policy, dtype=np.float32)
+_MTSS = mtss.functions_of(
+    partial(mtss.fit_value, policy=_POLICY, fit=_FIT, box=narrowed(boxes.box_fit, in_float32)),
+    partial(mtss.uncertain_pair, policy=_POLICY),
+)
 
 FLOAT32: dict[str, Callable[..., Any]] = {
     "elliptic_norms": narrowed(algebra.elliptic_norms, in_float32),
@@ -83,6 +99,7 @@ FLOAT32_LEARNERS: dict[str, Callable[..., Any]] = {
     "passive_learner": partial(baselines.passive_learner, fit=_FIT),
     "best_of_n": partial(baselines.best_of_n, fit=_FIT),
     "elliptical_enumeration": partial(baselines.elliptical_enumeration, moments=_MOMENTS, fit=_FIT),
+    **_MTSS,
 }
 """Functions that explore, with their sums, inverses and fits in float32."""
 

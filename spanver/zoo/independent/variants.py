@@ -25,6 +25,7 @@ from spanver.zoo.independent.exploration import (
     tried_pair,
 )
 from spanver.zoo.independent.losses import fit_preferences
+from spanver.zoo.independent.mtss_steps import OTHER_ORDER, OWN_DRAWS
 from spanver.zoo.independent.optimisers import accelerated_minimum, programmed_fit, shift_by_brent
 from spanver.zoo.independent.oracle import Found, counted, counted_oracle, literal_oracle
 from spanver.zoo.independent.precision import BFLOAT16, FLOAT32, FLOAT32_LEARNERS
@@ -202,9 +203,11 @@ _SAMPLER = "R1 R2 R3 R5 R10"
 _RATIO = "R1 R3 R8 R9 O3"
 _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 S9 O1 O3"
 _EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
+_MTSS = "MT4 MT5 MT7 T5"
 _EVERY = (
     "I1 I2 I3 I4 I5 I6 I7 I8 O1 O2 O3 O4 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 "
-    "E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 P2 T1 T2 T5 T6 H0 H2 H3"
+    "E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 P2 T1 T2 T6 H0 H2 H3 "
+    f"{_MTSS}"
 )
 
 _own_trials = partial(softmax_sample, pilot=drawn_pilot, trials=tried)
@@ -234,6 +237,9 @@ CONTROLS: tuple[Mutant, ...] = (
         best_of_n=partial(best_of_n, pair=one_by_one)),
     _variant("own-anchored-draws", "draws all tries relative to an anchor, pilots and trials itself", "E6 P2 R1 R3 S2",
         anchored_sampling=partial(anchored_sampling, search=tried_anchored_pair, sampler=_own_trials)),
+    _variant("own-layered-draws", "draws all pilots and trials of MTSS itself", _MTSS, **OWN_DRAWS),
+    _variant("other-mtss", "asks for rewards last, searches backwards, and rolls out no pair of the anchor", _MTSS,
+        **OTHER_ORDER),
     _variant("blocks-of-tries", "draws the tries of a search in blocks, and counts by drawing", "O1 O2 O3",
         literal_oracle=partial(literal_oracle, search=drawn_at_once, pick=chosen, counts=tallied)),
     _variant("float32", "computes norms, laws, divergences and fits in float32",
@@ -283,7 +289,7 @@ MEASURED: tuple[Mutant, ...] = (
     _variant("programmed", "fits by sequential quadratic programming", "E4 E6", fit=programmed_fit),
     _variant("geometric", "draws the number of tries as NumPy's generators do", "O1 O2 O3",
         counted_oracle=partial(counted_oracle, search=partial(counted, tries=geometric), pick=chosen)),
-    _variant("float32-learners", "sums, inverts and fits in float32 while it explores", f"{_EXPLORATION} {_SPANNER}",
-        _SINGLE, **FLOAT32_LEARNERS),
+    _variant("float32-learners", "sums, inverts and fits in float32 while it explores",
+        f"{_EXPLORATION} {_SPANNER} {_MTSS}", _SINGLE, **FLOAT32_LEARNERS),
 )
 """Controls that take longer, which `benchmarks.false_alarms` alone runs."""
