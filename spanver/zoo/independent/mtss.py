@@ -205,11 +205,6 @@ def with_twin(core: Grown, found: Candidate, anchor: int) -> Grown:
     )
 
 
-def last_first(layers: range) -> Sequence[int]:
-    """Layers in the order in which they are fitted."""
-    return layers[::-1]
-
-
 def last_certain(largest: Sequence[Sequence[float]], bound: float) -> int | None:
     """The last iteration, from 1, with no squared norm above a bound."""
     certain = [number for number, squares in enumerate(largest, start=1) if max(squares) <= bound]
@@ -226,7 +221,6 @@ def mtss(
     *,
     seed: int,
     settings: Any,
-    order: Callable[[range], Sequence[int]] = last_first,
     fit_layer: Callable[..., dict[str, Any]] = fit_value,
     search: Callable[..., Candidate] = uncertain_pair,
     grow: Callable[[Grown, Candidate, int], Grown] = with_twin,
@@ -240,7 +234,7 @@ def mtss(
     thetas = np.zeros((oracle.horizon, oracle.dimension))
     fits, pairs = [], []
     for _ in range(settings.iterations):
-        for layer in order(layers):
+        for layer in reversed(layers):
             fitted = fit_layer(oracle, layer, cores, thetas, seed=int(seeds.integers(2**62)), settings=settings)
             thetas[layer] = fitted["theta"]
         found = [

@@ -201,8 +201,8 @@ def _first_certain(largest: Sequence[Sequence[float]], bound: float) -> int | No
     return certain[0] if certain else None
 
 
-def _last_layer(largest: Sequence[Sequence[float]], bound: float) -> int | None:
-    return last_certain([squares[-1:] for squares in largest], bound)
+def _first_layer(largest: Sequence[Sequence[float]], bound: float) -> int | None:
+    return last_certain([squares[:1] for squares in largest], bound)
 
 
 def _mean_layer(largest: Sequence[Sequence[float]], bound: float) -> int | None:
@@ -237,7 +237,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant("one-way-on", "goes on from the states that the action leads to in both arms", "MT7",
         _value(target=_one_way_on)),
     _mutant("layer-before", "rolls out by the parameters of the layers before", "MT7", functions_of(_layer_before)),
-    _mutant("free-fit", "fits values without the set of parameters", "MT7", _value(fit=_free, box=_free)),
+    _mutant("free-fit", "fits values without the set of parameters", "E6", _value(fit=_free, box=_free)),
     _mutant("no-truncation", "truncates no score", "MT7", _at_nu(lambda nu: 1e9)),
     _mutant("truncation-at-square", "truncates where norms exceed nu^2, as page 81 is printed", "MT7",
         _at_nu(lambda nu: nu**2)),
@@ -266,14 +266,12 @@ MUTANTS: tuple[Mutant, ...] = (
         functions_of(bound=lambda settings: settings.threshold * settings.nu)),
     _mutant("first-certain", "returns the first certain iteration", "MT4", functions_of(choose=_first_certain)),
     _mutant("last-of-all", "returns the last iteration once any was certain", "MT4", functions_of(choose=_any_last)),
-    _mutant("last-layer", "asks of the last layer alone whether an iteration is certain", "MT4",
-        functions_of(choose=_last_layer)),
+    _mutant("first-layer", "asks of the first layer alone whether an iteration is certain", "MT4",
+        functions_of(choose=_first_layer)),
     _mutant("mean-of-layers", "averages the squared norms of layers for the threshold", "MT4",
         functions_of(choose=_mean_layer)),
     _mutant("one-before", "returns the iteration before the last certain one", "MT4",
         functions_of(choose=_one_before)),
-    _mutant("first-layer-first", "fits the first layer first, by the later parameters of the iteration before",
-        "MT7 T5", functions_of(order=lambda layers: layers)),
 )
 # fmt: on
 """Of the independent implementation of MTSS."""

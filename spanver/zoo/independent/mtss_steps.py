@@ -62,11 +62,11 @@ def from_the_last_pair(oracle: EpisodicOracle, layer: int, cores: Sequence[Core]
 
 
 def base_pool_by_state(oracle: EpisodicOracle, states: States, anchors: FloatArray, count: int) -> Pool:
-    """Draws of the base policy, state by state and one by one."""
-    rows = np.repeat(np.arange(len(states)), count)
-    drawn = [oracle.sample(some(states, np.array([row])), 1) for row in rows]
-    features = np.concatenate([each.features[0] for each in drawn])
-    return states.ids[rows], np.concatenate([each.actions[0] for each in drawn]), features - anchors[rows]
+    """Draws of the base policy, the last state first."""
+    rows = np.arange(len(states))[::-1]
+    drawn = [oracle.sample(some(states, np.array([row])), count) for row in rows]
+    vectors = np.concatenate([each.features[0] - anchors[row] for each, row in zip(drawn, rows, strict=True)])
+    return np.repeat(states.ids[rows], count), np.concatenate([each.actions[0] for each in drawn]), vectors
 
 
 OWN_DRAWS = functions_of(partial(fit_value, sampler=own_moves), partial(uncertain_pair, sampler=own_moves))
