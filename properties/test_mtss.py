@@ -135,7 +135,7 @@ def rounding_of_returns(check: Check, problem: LayeredMDP, thetas: FloatArray, f
 
 
 SURE = np.array([[0.0, 0.0], [2.0, 4.0]])  # exponents of 40 and 80: one action has all mass
-REPEATED: list[list[int]] = [[], [1] * 8]  # actions of the pairs of every layer but that of the fit, in every state
+REPEATED: list[list[int]] = [[], [1] * 4]  # actions of the pairs of every layer but that of the fit, in every state
 FIT_MISTAKES = (
     "base-rollouts no-kl kl-sign ratio-without-beta no-normaliser untruncated all-truncated "
     "sigma-of-first-layer ridge-alone first-arm-alone swapped-sign last-reward-alone"
@@ -145,7 +145,7 @@ FIT_MISTAKES = (
 @pytest.mark.guarantee("MT7", needs=["fit_value"])
 @designed(
     [{"problem": LAYERED, "thetas": None, "nu": 16.0}, {"problem": THREE_ACTIONS, "thetas": SURE, "nu": 0.5}],
-    named("fit-value", FIT_MISTAKES),
+    [*named("fit-value", FIT_MISTAKES), "independent-mtss-truncation-at-square"],
 )
 @instances(problem=PROBLEMS, thetas=st.none(), nu=st.just(16.0))
 def test_targets_are_differences_of_the_values_of_the_policy(
@@ -425,6 +425,25 @@ def judge_added_pairs(check: Check, problem: LayeredMDP, run: MTSSResult, oracle
         expect(bool(inside.all()), f"actions of pairs in layer {layer + 1}", actions, f"below {problem.actions}")
         drawn = problem.log_base[layer][states, actions] > -np.inf
         expect(bool(drawn.all()), f"actions of pairs in layer {layer + 1}", actions[~drawn], "ones that were drawn")
+
+
+@pytest.mark.guarantee("MT5", needs=["mtss"])
+@designed([RUN], ["independent-mtss-no-twins"])
+@instances(**RUNS)
+def test_a_run_resets_as_often_as_its_core_sets_and_their_anchors_ask_for(
+    check: Check, problem: Problem, iterations: int, threshold: float
+) -> None:
+    process, settings = process_of(problem), settings_of(iterations=iterations, threshold=threshold)
+    run, oracle = explored(check, problem, settings)
+    left = np.arange(iterations)[::-1]  # iterations after the one that added a pair
+    for layer in range(process.horizon):
+        # Both arms of a fit begin at a pair, but for the anchor's own, and searches of later layers after both.
+        fits = int(left @ (run.actions[:, layer] != process.anchor)) * 2 * settings.regression_rollouts
+        searches = int(left.sum()) * 2 * settings.span_rollouts * (process.horizon - 1 - layer)
+        resets = [each.answer for each in oracle.queries if each.name == "reset"]
+        begun = sum(len(states) for states in resets if states.layer == layer)
+        expect(begun >= fits + searches, f"resets to layer {layer + 1}", begun, f"at least {fits + searches}")
+        check.tightness(fits + searches, begun)
 
 
 @pytest.mark.guarantee("O1", "T5", needs=["mtss"])

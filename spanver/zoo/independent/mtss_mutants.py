@@ -260,7 +260,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant("norms-by-sigma", "takes Sigma for its inverse in norms", "MT5", _search(norms=_by_sigma)),
     _mutant("after-additions", "takes norms by a Sigma with the pair itself", "MT4",
         functions_of(search=_after_addition)),
-    _mutant("no-twins", "adds no pair of the anchor to core-sets", "MT4 MT5", functions_of(grow=_without_twin)),
+    _mutant("no-twins", "adds no pair of the anchor to core-sets", "MT5", functions_of(grow=_without_twin)),
     _mutant("set-of-pairs", "adds no pair that a core-set has", "MT4", functions_of(grow=_once)),
     _mutant("threshold-of-nu", "compares squared norms with nu in place of its square", "MT4",
         functions_of(bound=lambda settings: settings.threshold * settings.nu)),
