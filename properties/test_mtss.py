@@ -263,44 +263,52 @@ CHAIN = layered_of(  # action 1 of the first layer, and with it state 1 of the s
 RARE_ANCHOR = replace(  # as is the anchor, action 0
     layered_of([[[1e-16, 1.0]], [[0.5, 0.5], [0.5, 0.5]]], [[[0.0, 0.0]], [[0.0, 0.0]] * 2]), theta_star=None
 )
+PREFERRED = layered_of(  # action 1 of the first layer is rare, and a policy takes it
+    [[[1.0 - 1e-6, 1e-6]], [[0.5, 0.5], [0.5, 0.5]]], [[[0.0, 0.0]], [[0.0, 0.0]] * 2]
+)
 SEARCH_MISTAKES = (
     "from-start-alone last-layer-alone no-twins no-base-draws base-rollouts first-found smallest euclidean "
 )
 SEARCH_MISTAKES += "sigma-itself sigma-of-first-layer"
+COVERED = {"first": slice(1), "last": slice(-1, None), "others": slice(-1)}
+"""Of the states of a layer."""
 
 
 @pytest.mark.guarantee("MT5", needs=["uncertain_state_action"])
 @designed(
     [
-        {"problem": CHAIN, "scale": 0.0, "repeated": 0, "earlier": False, "covered": 0},
-        {"problem": CHAIN, "scale": 0.0, "repeated": 2, "earlier": True, "covered": 0},
-        {"problem": CHAIN, "scale": 0.0, "repeated": 2, "earlier": True, "covered": -1},
-        {"problem": RARE_ANCHOR, "scale": 0.0, "repeated": 1, "earlier": True, "covered": -1},
-        {"problem": LAYERED, "scale": 64.0, "repeated": 2, "earlier": False, "covered": -1},
-        {"problem": THREE_ACTIONS, "scale": 1.0, "repeated": 1, "earlier": False, "covered": 0},
+        {"problem": CHAIN, "scale": 0.0, "repeated": 0, "earlier": False, "covered": "first"},
+        {"problem": CHAIN, "scale": 0.0, "repeated": 2, "earlier": True, "covered": "first"},
+        {"problem": CHAIN, "scale": 0.0, "repeated": 2, "earlier": True, "covered": "last"},
+        {"problem": CHAIN, "scale": 0.0, "repeated": 2, "earlier": True, "covered": "others"},
+        {"problem": RARE_ANCHOR, "scale": 0.0, "repeated": 1, "earlier": True, "covered": "last"},
+        {"problem": LAYERED, "scale": 64.0, "repeated": 2, "earlier": False, "covered": "last"},
+        {"problem": PREFERRED, "scale": 64.0, "repeated": 2, "earlier": False, "covered": "first"},
+        {"problem": THREE_ACTIONS, "scale": 1.0, "repeated": 1, "earlier": False, "covered": "first"},
     ],
-    named("search", SEARCH_MISTAKES),
+    [*named("search", SEARCH_MISTAKES), "independent-mtss-from-layer-before"],
 )
 @instances(
     problem=PROBLEMS,
     scale=st.sampled_from([0.0, 1.0, 64.0]),
     repeated=st.integers(0, 3),
     earlier=st.booleans(),
-    covered=st.sampled_from([0, -1]),
+    covered=st.sampled_from(list(COVERED)),
 )
 def test_a_search_returns_the_pair_of_largest_norm_that_it_can_meet(
-    check: Check, problem: Problem, scale: float, repeated: int, earlier: bool, covered: int
+    check: Check, problem: Problem, scale: float, repeated: int, earlier: bool, covered: str
 ) -> None:
-    # The core-set of the layer holds a pair of one state several times, and those of earlier layers, or they are empty.
-    process, settings = process_of(problem), settings_of(span_rollouts=MANY, base_draws=MANY, nu=4.0, ridge=0.25)
+    # The core-set of the layer holds a pair of some states several times, those of earlier layers one of the first, or
+    # they are empty.
+    process = process_of(problem)
+    settings = settings_of(multiplier=EXACT_PILOTS, span_rollouts=MANY, base_draws=MANY, nu=4.0, ridge=0.25)
     thetas = scale * np.outer(np.ones(process.horizon), np.arange(process.dimension) + 1.0)
     for layer in range(process.horizon):
         oracle, issued = opened(check, process)
         held = [repeated if each == layer or (earlier and each < layer) else 0 for each in range(process.horizon)]
-        places = [covered if each == layer else 0 for each in range(process.horizon)]
         cores = [
-            times(count, pairs_of(process, each, [states[place]], [process.actions - 1]))
-            for each, (states, count, place) in enumerate(zip(issued, held, places, strict=True))
+            times(count, process, each, states[COVERED[covered if each == layer else "first"]])
+            for each, (states, count) in enumerate(zip(issued, held, strict=True))
         ]
         seed = check.seed("search", layer)
         found = check.call("uncertain_state_action", oracle, layer, cores, thetas, settings=settings, seed=seed)
@@ -320,9 +328,10 @@ def test_a_search_returns_the_pair_of_largest_norm_that_it_can_meet(
         expect(not own < largest - allowed, f"squared norm of {pair}", f"{own:.6g}", least)
 
 
-def times(count: int, pair: Pairs) -> Pairs:
-    """A core-set that holds a pair, and its anchor's, several times."""
-    return joined([no_pairs(pair.vectors.shape[1]), *([with_anchor(pair)] * count)])
+def times(count: int, problem: LayeredMDP, layer: int, states: IntArray) -> Pairs:
+    """A core-set that holds the last action in these states, and the anchor, several times."""
+    pairs = [with_anchor(pairs_of(problem, layer, [state], [problem.actions - 1])) for state in states.tolist()]
+    return joined([no_pairs(problem.dimension), *(count * pairs)])
 
 
 def met_by(
@@ -338,11 +347,14 @@ def met_by(
     base, own = np.exp(problem.log_base[layer]), np.exp(law[layer])
     likely, possible = np.zeros(base.shape, dtype=bool), np.zeros(base.shape, dtype=bool)
     for first, arrived in starts:
-        masses = arrived
+        masses = within = arrived
         for between in range(first, layer):
-            masses = problem.reached(between, masses[:, None] * np.exp(law[between]))
+            actions, drawn = np.exp(law[between]), np.exp(problem.log_base[between])
+            masses = problem.reached(between, masses[:, None] * actions)
+            # Where no trial is accepted the base policy draws.
+            within = problem.reached(between, within[:, None] * np.maximum(actions, drawn))
         likely |= (masses[:, None] >= LEAST) & ((base >= LEAST) | (masses[:, None] * own >= LEAST))
-        possible |= masses[:, None] * np.maximum(base, own) > RARELY / MANY
+        possible |= within[:, None] * np.maximum(base, own) > RARELY / MANY
     return likely, possible
 
 
