@@ -118,7 +118,8 @@ def pilot_error(problem: LayeredMDP, law: Sequence[FloatArray], first: int, sett
     """Error of the log ratios of a return, whose pilots estimate mean weights (Hoeffding's inequality)."""
     trials = sampler_trials(settings.multiplier, settings.failure)
     coverage = [
-        float(np.exp((own - base)[base > -np.inf].max())) for own, base in zip(law, problem.log_base, strict=True)
+        float(np.exp((own[base > -np.inf] - base[base > -np.inf]).max()))
+        for own, base in zip(law, problem.log_base, strict=True)
     ]
     each = math.sqrt(math.log(2.0 / RARELY) / (2.0 * trials))
     return problem.beta * sum(2.0 * each * most for most in coverage[first:])
