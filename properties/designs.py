@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from spanver.learners.spanner_sampling import Settings
 from spanver.parameter_sets import Box
+from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.layered import LayeredMDP, soft_q
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
@@ -175,3 +176,5 @@ THREE_ACTIONS = TokenProblem(
     features=[np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]] * states) for states in (1, 3)],
     reward=np.array([[0.0, 0.5, 1.0, 0.25, 0.75, 0.0, 1.0, 0.0, 0.5]]), beta=0.05, radius=8.0,
 )  # fmt: skip
+# States that follow at random, two a layer, with rewards in each of three layers.
+PROCESS = mdp_problem(3, horizon=3, dimension=2, states=2, actions=3, successors=2, noise=0.0)

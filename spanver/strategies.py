@@ -14,9 +14,11 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import logsumexp
 
 from spanver.learners.spanner_sampling import Settings
 from spanver.problems.formulas import Formula
+from spanver.problems.layered import LayeredMDP
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem, soft_q_of
 from spanver.values import FloatArray
@@ -143,6 +145,73 @@ def token_problems(
         beta=beta,
         radius=max(1.0, *(float(np.linalg.norm(theta)) for theta in thetas)),
         theta_star=np.array(thetas),
+    )
+
+
+@st.composite
+def layered_mdps(
+    draw: st.DrawFn,
+    *,
+    max_horizon: int = 3,
+    max_states: int = 3,
+    max_actions: int = 3,
+    max_dimension: int = 2,
+    betas: tuple[float, ...] = _BETAS,
+    weights: tuple[float, ...] = _WEIGHTS,
+) -> LayeredMDP:
+    """Small realizable processes of layers, with rewards in every one; the base policy takes the anchor everywhere.
+
+    They are built as the family `mdp` is: any transitions, base policies, features and parameters, and the rewards that
+    fit them.
+
+    Parameters
+    ----------
+    max_horizon, max_states, max_actions, max_dimension : int
+    betas, weights : tuple of float
+        Values to draw from; probabilities of actions and of next states are in proportion to the weights.
+    """
+    horizon, actions = draw(_counts(1, max_horizon)), draw(_counts(1, max_actions))
+    sizes = [draw(_counts(1, max_states)) for _ in range(horizon)]
+    dimension, beta, anchor = draw(_counts(1, max_dimension)), draw(_one_of(betas)), draw(_counts(0, actions - 1))
+    theta = draw(_numbers((horizon, dimension))) / np.sqrt(dimension)
+    log_base: list[FloatArray] = []
+    features: list[FloatArray] = []
+    rewards: list[FloatArray] = []
+    transitions: list[FloatArray] = []
+    later: FloatArray | float = 0.0
+    for layer in reversed(range(horizon)):
+        shape = (sizes[layer], actions)
+        base = draw(_numbers(shape, weights, 1.0))
+        base[base[:, anchor] == 0.0, anchor] = 1.0
+        with np.errstate(divide="ignore"):
+            log_base.insert(0, np.log(base) - np.log(base.sum(axis=1, keepdims=True)))
+        features.insert(0, draw(_numbers((*shape, dimension))) / np.sqrt(dimension))
+        linear = features[0] @ theta[layer] - later
+        spread = np.abs(draw(_numbers((sizes[layer], 1), fill=0.0)))
+        rewards.insert(0, linear - linear.min(axis=1, keepdims=True) + spread)
+        value = beta * logsumexp(log_base[0] + (rewards[0] + later) / beta, axis=1)
+        if layer > 0:
+            law = draw(_numbers((sizes[layer - 1], actions, sizes[layer]), weights, 1.0))
+            law[law.sum(axis=2) == 0.0, 0] = 1.0
+            transitions.insert(0, law / law.sum(axis=2, keepdims=True))
+            later = transitions[0] @ value
+    mass = draw(_numbers((sizes[0],), (1.0, 0.5, 0.0)))
+    mass[0] += float(mass.sum() == 0.0)
+    largest = max(float(reward.max()) for reward in rewards)
+    return LayeredMDP(
+        initial_law=mass / mass.sum(),
+        successors=[
+            np.broadcast_to(np.arange(law.shape[2]), law.shape)  # of which some are impossible
+            for law in transitions
+        ],
+        transitions=transitions,
+        log_base=log_base,
+        features=features,
+        rewards=rewards,
+        beta=beta,
+        radius=max(1.0, largest),
+        anchor=anchor,
+        theta_star=theta,
     )
 
 

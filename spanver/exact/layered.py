@@ -7,7 +7,7 @@ recursion over layers, so that nothing here lists pairs of trajectories.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +78,18 @@ def policy_q(problem: Layered, law: Law) -> tuple[FloatArray, ...]:
     tuple of H arrays, of shapes (S_h, A)
         Minus infinity where the policy later puts mass outside the base support.
     """
-    layers = [problem.rewards[-1]]
+    return policy_q_by(problem.expected, law, problem.log_base, problem.rewards, problem.beta)
+
+
+def policy_q_by(
+    expected: Callable[[int, FloatArray], FloatArray], law: Law, log_base: Law, rewards: Law, beta: float
+) -> tuple[FloatArray, ...]:
+    """Values of a policy by their recursion, of tables; parameters are what `Layered` offers."""
+    layers = [rewards[-1]]
     for layer in reversed(range(len(law) - 1)):
-        following, log_base = law[layer + 1], problem.log_base[layer + 1]
-        value = _expected(following, layers[-1]) - problem.beta * exact.kl_divergence(following, log_base)
-        layers.append(problem.rewards[layer] + problem.expected(layer, value))
+        following = law[layer + 1]
+        value = _expected(following, layers[-1]) - beta * exact.kl_divergence(following, log_base[layer + 1])
+        layers.append(rewards[layer] + expected(layer, value))
     return tuple(reversed(layers))
 
 

@@ -1,4 +1,4 @@
-"""Identities (I1 to I7) and the bounds that go with them, as functions of numbers.
+"""Identities (I1 to I8) and the bounds that go with them, as functions of numbers.
 
 Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
 entry: one out of range raises `ArgumentError`.
@@ -99,7 +99,7 @@ def kl_bound(beta: float, deviation: float, squared_error: float) -> float:
 
 
 def log_sequence_coverage(log_conditional_coverage: float, horizon: int) -> float:
-    """Return the upper bound of I6 on `log C(pi*)` over sequences: `H log C_cond` `[paper]`.
+    """Return the upper bound of I6 on `log C(pi*)` over trajectories: `H log C_cond` `[paper]`.
 
     Parameters
     ----------
@@ -135,14 +135,13 @@ GUARANTEES = (
         "abs(f - g - c(x)) <= b beta for some c(x) implies beta KL(pi_f || pi_g) <= psi(b)/beta E_{pi_f} (f - g - "
         "c)^2, psi(b) = (e^b - 1 - b)/b^2 (tight for every b).",
         EXACT, "a step of FMR25 Lemma G.5, p. 47, with its constant", OURS, kl_bound),
-    Guarantee("I5", GROUP, "soft performance difference over tokens",
-        "V*_1 - V^pi_1 = beta E_pi sum_h KL(pi_h || pi*_h).",
-        EXACT, "FMR25 Lemma N.5, p. 114", STANDARD),
-    Guarantee("I6", GROUP, "coverage of sequences by coverage of tokens",
-        "C(pi*) <= C_cond^H; the token recursion and the sequence optimum give the same policy.",
+    Guarantee("I6", GROUP, "coverage of trajectories by coverage of actions",
+        "C(pi*) <= C_cond^H over trajectories. Where next states are certain, as of tokens, the recursion over layers "
+        "and the optimum over sequences give the same policy.",
         EXACT, "FMR25 (13), p. 13", PAPER, log_sequence_coverage),
-    Guarantee("I7", GROUP, "a token's value on every completion",
-        "r* - beta sum_{l>h} log(pi*_l/pi_ref,l) = Q_h(s,a) on every completion of (s,a).",
+    Guarantee("I7", GROUP, "an action's value by any action that follows",
+        "Q*_h(x,a) = r*_h(x,a) + E_x' of Q*_{h+1}(x',a') - beta log(pi*/pi_ref)(a'|x'), whatever a' of the support is "
+        "in each x'. So r* - beta sum_{l>h} log(pi*_l/pi_ref,l) = Q*_h(s,a) on every completion of a token.",
         EXACT, "from FMR25 Lemma N.4, p. 113", OURS),
     Guarantee("I8", GROUP, "estimates of the divergence are unbiased",
         "An estimator of KL(pi || pi_ref) that gives a number k for each draw of pi, from its two log probabilities "

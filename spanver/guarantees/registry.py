@@ -15,7 +15,7 @@ from spanver.guarantees import (
     exploration,
     headline,
     identities,
-    mtss,
+    multi_turn,
     oracle,
     proper,
     sampler,
@@ -25,7 +25,7 @@ from spanver.guarantees import (
 from spanver.guarantees.guarantee import Guarantee
 from spanver.validation import require_one_of
 
-_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, mtss, headline, proper, conformance)
+_GROUPS = (identities, oracle, sampler, spanner, spanning_sets, exploration, multi_turn, headline, proper, conformance)
 
 
 REGISTRY: Mapping[str, Guarantee] = MappingProxyType(

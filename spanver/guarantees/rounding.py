@@ -165,23 +165,76 @@ def log_coverage_error(unit: float, law: FloatArray, log_base: FloatArray) -> fl
 
 
 def soft_q_error(
-    unit: float, log_base: Sequence[FloatArray], values: Sequence[FloatArray], beta: float
+    unit: float,
+    log_base: Sequence[FloatArray],
+    rewards: Sequence[FloatArray],
+    transitions: Sequence[FloatArray],
+    values: Sequence[FloatArray],
+    beta: float,
 ) -> list[FloatArray]:
-    """Return the errors of the values `Q_h` of tokens (A4), of the shapes of `log_base`: the recursion adds them up.
+    """Return the errors of the optimal values `Q*_h` (A5), of the shapes of `log_base`: the recursion adds them up.
 
     Parameters
     ----------
     unit : float
-    log_base : sequence of H arrays, shape (X A^(h-1), A)
-    values : sequence of H arrays, of the same shapes
+    log_base, rewards : sequence of H arrays, shapes (S_h, A)
+    transitions : sequence of H - 1 arrays, shapes (S_h, A, S_{h+1})
+    values : sequence of H arrays, shapes (S_h, A)
         The values.
     beta : float
     """
     errors = [gamma(2, unit) * np.abs(values[-1])]
-    for base, value, earlier in zip(log_base[:0:-1], values[:0:-1], values[-2::-1], strict=True):
-        added = beta * log_normaliser_error(unit, base, value, beta, errors[0])
-        errors.insert(0, added.reshape(earlier.shape) + gamma(4, unit) * np.abs(earlier))
+    for layer in reversed(range(len(values) - 1)):
+        base, value = log_base[layer + 1], values[layer + 1]
+        off = beta * log_normaliser_error(unit, base, value, beta, errors[0])[:, 0]
+        size = np.abs(beta * logsumexp(base + value / beta, axis=1))
+        errors.insert(0, _mean_of_next_error(unit, transitions[layer], rewards[layer], size, off))
     return errors
+
+
+def policy_q_error(
+    unit: float,
+    laws: Sequence[FloatArray],
+    log_base: Sequence[FloatArray],
+    rewards: Sequence[FloatArray],
+    transitions: Sequence[FloatArray],
+    values: Sequence[FloatArray],
+    beta: float,
+) -> list[FloatArray]:
+    """Return the errors of the values `Q^pi_h` of a policy (A5), of the shapes of `log_base`.
+
+    The value of a state, `sum p (Q - beta log(p/q))`, has the errors of a divergence (`kl_divergence_error`) in units
+    of `beta`, and those of `Q`.
+
+    Parameters
+    ----------
+    unit : float
+    laws : sequence of H arrays, shapes (S_h, A)
+        Of the policy, in logs.
+    log_base, rewards, transitions, values, beta
+        As for `soft_q_error`.
+    """
+    errors = [gamma(2, unit) * np.abs(values[-1])]
+    for layer in reversed(range(len(values) - 1)):
+        law, value, error = laws[layer + 1], np.abs(values[layer + 1]), errors[0]
+        held = law > -np.inf
+        p, q = np.where(held, law, 0.0), np.where(held, log_base[layer + 1], 0.0)
+        sizes = value + beta * np.abs(p - q)
+        grown = gamma(8, unit) * (1.0 + np.abs(p))
+        terms = grown * sizes + error + gamma(law.shape[1] + 16, unit) * (value + beta * (1.0 + np.abs(p) + np.abs(q)))
+        with np.errstate(over="ignore"):
+            off = np.where(held, np.exp(p + grown) * terms, 0.0).sum(axis=1)
+        size = np.where(held, np.exp(p) * sizes, 0.0).sum(axis=1)
+        errors.insert(0, _mean_of_next_error(unit, transitions[layer], rewards[layer], size, off))
+    return errors
+
+
+def _mean_of_next_error(
+    unit: float, law: FloatArray, reward: FloatArray, size: FloatArray, off: FloatArray
+) -> FloatArray:
+    """Error of `r(x, a) + E V(x')`, given the sizes and the errors of the values of the next states."""
+    grown = 1.0 + gamma(1, unit)  # of the probabilities, which are rounded
+    return np.asarray(grown * (law @ off) + gamma(law.shape[2] + 8, unit) * (np.abs(reward) + law @ size))
 
 
 # Features, norms and Sigma

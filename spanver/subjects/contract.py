@@ -194,6 +194,12 @@ _PLAIN = Argument(Kind.PLAIN)
 _ORACLE = {"oracle": Argument(Kind.ORACLE)}
 _SAMPLER = _ORACLE | {"prompt": _PLAIN, "score": Argument(Kind.SCORE)}
 _LOG_N = Argument(Kind.ARRAY, "(n,) in logs")
+_LOG_LAYERS = Argument(Kind.LAYERS, "[(S_h, A)] in logs")
+_LAYERED = {
+    "layers": _LOG_LAYERS,
+    "rewards": Argument(Kind.LAYERS, "[(S_h, A)]"),
+    "transitions": Argument(Kind.LAYERS, "[(S_h, A, S_(h+1))]"),
+}
 _REGRESSION = {"features": _array("n, d"), "targets": _array("n,")}
 _VECTORS = {"vectors": _array("n, d")}
 _SETTINGS = {"settings": Argument(Kind.SETTINGS)}
@@ -247,8 +253,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each i
     Function("xpo", _ORACLE, _plain("rounds alpha seed feedback partition_samples"), _BASELINE, baseline),
     Function("elliptical_enumeration", _ORACLE, _plain("rounds ridge seed"), _BASELINE, baseline),
     Function("best_of_n", _ORACLE, _plain("rounds count seed"), "a baseline run, with its count", best_of_n),
-    Function("soft_q", {"layers": Argument(Kind.LAYERS, "[(n A^(h-1), A)] in logs"), "rewards": _array("n, A^H")}
-             | _plain("beta"), {}, "values [(n A^(h-1), A)]", layers),
+    Function("soft_q", _LAYERED | _plain("beta"), {}, "values [(S_h, A)]", layers),
+    Function("policy_q", {"laws": _LOG_LAYERS} | _LAYERED | _plain("beta"), {}, "values [(S_h, A)]", layers),
     Function("fit_value", _AT_LAYER, _plain("seed") | _SETTINGS, "a fit: theta, targets", value_fit),
     Function("uncertain_state_action", _AT_LAYER, _plain("seed") | _SETTINGS, "a pair: state, action", pair),
     Function("mtss", _LAYERED_ORACLE, _plain("seed") | _SETTINGS,

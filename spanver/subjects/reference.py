@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from spanver import kernels
 from spanver.episodic import EpisodicOracle
 from spanver.errors import MissingExtraError, SpanverError
+from spanver.exact.layered import policy_q_by
 from spanver.exact.tabular import kl_divergence, kl_estimate, log_ratio
 from spanver.kernels.backends import BACKENDS
 from spanver.learners.best_of_n import best_of_n
@@ -33,7 +34,7 @@ from spanver.learners.xpo import xpo
 from spanver.oracles.counted import counted_oracle
 from spanver.oracles.literal import literal_oracle
 from spanver.parameter_sets import Ball
-from spanver.problems.tokens import soft_q_of
+from spanver.problems.layered import soft_q_by
 from spanver.subjects.contract import CLAIMS, FUNCTIONS, Subject
 from spanver.subjects.finite_laws import draw, draw_batch, draw_distinct, draw_logits, draw_weights
 from spanver.validation import require_one_of
@@ -41,6 +42,16 @@ from spanver.values import FloatArray
 
 KERNELS: dict[str, Callable[..., Any]] = {name: getattr(kernels, name) for name in kernels.__all__ if name in FUNCTIONS}
 """The kernels that are functions of the contract."""
+
+Layers: TypeAlias = Sequence[FloatArray]
+
+
+def _soft_q(layers: Layers, rewards: Layers, transitions: Layers, beta: float) -> Layers:
+    return soft_q_by(lambda layer, values: transitions[layer] @ values, layers, rewards, beta)
+
+
+def _policy_q(laws: Layers, layers: Layers, rewards: Layers, transitions: Layers, beta: float) -> Layers:
+    return policy_q_by(lambda layer, values: transitions[layer] @ values, laws, layers, rewards, beta)
 
 
 # MTSS has no randomness of its own, so that no seed is read.
@@ -79,7 +90,8 @@ subject = Subject(
         "kl_divergence": lambda law, reference: float(kl_divergence(law[None], reference[None])[0]),
         "kl_estimate": kl_estimate,
         "log_coverage": lambda law, log_base: float(log_ratio(law, log_base)),
-        "soft_q": soft_q_of,
+        "soft_q": _soft_q,
+        "policy_q": _policy_q,
         "fit_preferences": lambda features, labels, radius: logistic_fit(features, labels, Ball(radius)),
         "preference_sampling": spanner_sampling,
         "anchored_sampling": spanner_sampling,

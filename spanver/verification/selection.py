@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import takewhile
 
 from spanver.evidence import split_alpha
 from spanver.guarantees import REGISTRY, guarantee
@@ -29,10 +30,15 @@ def is_selected(guarantees: Iterable[str], only: str) -> bool:
         If a part of `only` is neither the id of a guarantee nor the letter of a group.
     """
     wanted = {part.strip().upper() for part in only.split(",") if part.strip()}
-    groups = {name[0] for name in REGISTRY}
+    groups = set(map(_group_of, REGISTRY))
     unknown = sorted(wanted - {name.upper() for name in REGISTRY} - groups)
     require(not unknown, "only", ", ".join(unknown), f"ids of guarantees, or of {', '.join(sorted(groups))}")
-    return not wanted or any(name.upper() in wanted or name[0] in wanted for name in guarantees)
+    return not wanted or any(name.upper() in wanted or _group_of(name) in wanted for name in guarantees)
+
+
+def _group_of(name: str) -> str:
+    """Letters that the ids of a group begin with."""
+    return "".join(takewhile(str.isalpha, name))
 
 
 def expected_properties(subject: Subject, only: str = "") -> tuple[Property, ...]:

@@ -19,6 +19,7 @@ from spanver.zoo import (
     exploration,
     finite_laws,
     identities,
+    layered,
     mtss,
     oracle,
     oracle_answers,
@@ -28,7 +29,6 @@ from spanver.zoo import (
     sampler,
     spanner,
     spanning_sets,
-    tokens,
 )
 from spanver.zoo.controls import CONTROLS as _CONTROLS
 from spanver.zoo.independent import mtss_mutants, variants
@@ -37,7 +37,7 @@ from spanver.zoo.mutant import Mutant, mutated
 
 _FILES = (
     identities, oracle, oracle_answers, oracle_searches, sampler, density, finite_laws, spanner, spanning_sets,
-    regressions, exploration, preferences, anchors, baselines, tokens, mtss, independent_mutants, mtss_mutants,
+    regressions, exploration, preferences, anchors, baselines, layered, mtss, independent_mutants, mtss_mutants,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from spanver.zoo.anchors import RUN_WITH_ANCHORS, stored_anchors
 from spanver.zoo.baselines import DPO, XPO, baseline, enumeration
 from spanver.zoo.density import sampler_with_ratio
 from spanver.zoo.exploration import phase_two
+from spanver.zoo.layered import policy_values, soft_values
 from spanver.zoo.mtss import fitted, run, searched
 from spanver.zoo.mutant import Mutant, changed
 from spanver.zoo.oracle_searches import searching_oracle
@@ -32,7 +33,6 @@ from spanver.zoo.regressions import bisected_fit, bounded_fit, scores
 from spanver.zoo.sampler import drawn_sampler, sampler
 from spanver.zoo.spanner import each_pair, pairs_in_one_block, phase_one, search
 from spanver.zoo.spanning_sets import covering, greedy_start, swapped_members
-from spanver.zoo.tokens import soft_values
 
 
 def _inverted(ridge: float, dimension: int, vectors: Sequence[FloatArray]) -> FloatArray:
@@ -231,6 +231,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("covering", "covers with Sigma inverted afresh", "B3", covering_list=covering),
     _control("mtss", "runs MTSS pair by pair", "MT4 MT5 MT6 MT7 E6 O1 T5",
         fit_value=fitted, uncertain_state_action=searched, mtss=run),
-    _control("values", "takes the recursion over tokens with logsumexp", "I5 I6 I7", soft_q=soft_values),
+    _control("values", "takes the recursions of values with logsumexp", "I6 I7 MT1 MT2 MT9 MT11", soft_q=soft_values,
+        policy_q=policy_values),
 )
 """Controls, by the guarantees that their difference touches."""

@@ -124,6 +124,14 @@ def _norm_as_bonus(
     return scores(features, anchor, theta, precision, nu, otherwise=norms)
 
 
+def _less_peak(
+    features: FloatArray, anchor: FloatArray, theta: FloatArray, precision: FloatArray, nu: float
+) -> FloatArray:
+    found = scores(features, anchor, theta, precision, nu)
+    norms = np.sqrt(quadratic(features - anchor, precision))
+    return np.where(norms <= nu, found - found.max(), 0.0)
+
+
 def bounded_fit(
     features: FloatArray, targets: FloatArray, radius: float, *, least: float = -1.0, widen: bool = False
 ) -> FloatArray:
@@ -235,6 +243,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _score("not-truncated", "truncates nothing", "E3", keeps=lambda norms, _: norms >= 0.0),
     _score("sigma", "measures in Sigma and not in its inverse", "E2", matrix=np.linalg.inv),
     _score("euclidean", "measures lengths", "E2", matrix=lambda precision: np.eye(len(precision))),
+    _score("peak-subtracted", "subtracts the largest score from what is certain, and not elsewhere", "MT8", _less_peak),
     _score("all-or-nothing", "truncates all scores as soon as one response is uncertain", "E2",
         keeps=lambda norms, nu: bool((norms <= nu).all())),
 )

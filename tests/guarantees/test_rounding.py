@@ -33,6 +33,7 @@ from spanver.guarantees.rounding import (
     mean_error,
     norm_error,
     pivot_error,
+    policy_q_error,
     reach,
     ridge_error,
     score_error,
@@ -40,7 +41,7 @@ from spanver.guarantees.rounding import (
     soft_q_error,
     undecided_scores,
 )
-from spanver.problems.tokens import soft_q_of
+from spanver.subjects.reference import subject as reference
 from spanver.values import FloatArray
 from spanver.zoo.independent.regressions import augmented_ridge, ridge_regression
 
@@ -314,21 +315,42 @@ def test_a_ridge_regression_by_reflections_knows_small_moments_to_the_scale_of_i
     assert 1e-18 < residual <= bound < 1e-14
 
 
+def random_layers(seed: int) -> tuple[tuple[list[FloatArray], list[FloatArray], list[FloatArray]], float]:
+    """Base policies, rewards and transitions of three layers, some of them of 0 and of rare events, and beta."""
+    generator = np.random.default_rng(seed)
+    beta = float(generator.choice([1.0, 0.05, 1e-4]))
+    weights = [generator.choice([1.0, 0.25, 1e-12, 0.0], (2**layer, 2)) for layer in range(3)]
+    moves = [generator.choice([1.0, 0.25, 1e-12, 0.0], (2**layer, 2, 2 ** (layer + 1))) for layer in range(2)]
+    for each in (*weights, *moves):
+        each[..., 0] += 1e-3
+    with np.errstate(divide="ignore"):
+        base = [np.log(each / each.sum(axis=1, keepdims=True)) for each in weights]
+    rewards = [generator.uniform(-1.0, 1.0, each.shape) for each in base]
+    return (base, rewards, [each / each.sum(axis=2, keepdims=True) for each in moves]), beta
+
+
 @IN_EVERY_FORMAT
-def test_values_of_tokens_stay_within_their_bounds(unit: float, fl: Callable[[Any], Any]) -> None:
+def test_values_of_layers_stay_within_their_bounds(unit: float, fl: Callable[[Any], Any]) -> None:
     cases = []
     for seed in range(60):
-        generator = np.random.default_rng(seed)
-        beta = float(generator.choice([1.0, 0.05, 1e-4]))
-        weights = [generator.choice([1.0, 0.25, 1e-12, 0.0], (2**layer, 2)) for layer in range(3)]
-        for each in weights:
-            each[:, 0] += 1e-3
-        with np.errstate(divide="ignore"):
-            base = [np.log(each / each.sum(axis=1, keepdims=True)) for each in weights]
-        rewards = generator.uniform(-1.0, 1.0, (1, 8))
-        exact = soft_q_of(base, rewards, beta)
-        bounds = soft_q_error(unit, base, exact, beta)
-        found = Arithmetic(fl).soft_q(base, rewards, beta)
+        given, beta = random_layers(seed)
+        exact = reference.functions["soft_q"](*given, beta)
+        bounds = soft_q_error(unit, *given, exact, beta)
+        found = Arithmetic(fl).soft_q(*given, beta)
+        cases += [(np.abs(a - b), bound) for a, b, bound in zip(found, exact, bounds, strict=True)]
+    excesses(cases)
+
+
+@IN_EVERY_FORMAT
+def test_values_of_a_policy_stay_within_their_bounds(unit: float, fl: Callable[[Any], Any]) -> None:
+    cases = []
+    for seed in range(60):
+        generator, (given, beta) = np.random.default_rng([seed, 1]), random_layers(seed)
+        laws = [base + generator.normal(size=base.shape) for base in given[0]]
+        laws = [law - np.logaddexp.reduce(law, axis=1, keepdims=True) for law in laws]
+        exact = reference.functions["policy_q"](laws, *given, beta)
+        bounds = policy_q_error(unit, laws, *given, exact, beta)
+        found = Arithmetic(fl).policy_q(laws, *given, beta)
         cases += [(np.abs(a - b), bound) for a, b, bound in zip(found, exact, bounds, strict=True)]
     excesses(cases)
 

@@ -178,11 +178,15 @@ def test_what_a_served_subject_prints_does_not_get_between_the_messages(
         subject.close()
 
 
-def test_values_of_tokens_through_the_server_are_those_of_the_reference(served: Subject) -> None:
+@pytest.mark.parametrize("function", ["soft_q", "policy_q"])
+def test_values_through_the_server_are_those_of_the_reference(served: Subject, function: str) -> None:
     layers = [np.log(np.array([[0.25, 0.75]])), np.array([[0.0, -np.inf], [math.log(0.5), math.log(0.5)]])]
-    rewards = np.array([[0.0, 1.0, 0.5, -0.25]])
-    expected = call(reference, "soft_q", layers, rewards, 0.5)
-    result = call(served, "soft_q", layers, rewards, 0.5)
+    rewards = [np.array([[0.5, 0.0]]), np.array([[0.0, 1.0], [0.5, -0.25]])]
+    given: list[Any] = [layers, rewards, [np.array([[[0.5, 0.5], [0.0, 1.0]]])], 0.5]
+    if function == "policy_q":
+        given.insert(0, [np.log(np.array([[0.5, 0.5]])), np.array([[0.0, -np.inf], [-np.inf, 0.0]])])
+    expected = call(reference, function, *given)
+    result = call(served, function, *given)
     assert [layer.shape for layer in result] == [(1, 2), (2, 2)]
     for one, other in zip(result, expected, strict=True):
         np.testing.assert_array_equal(one, other)

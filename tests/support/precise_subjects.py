@@ -121,16 +121,42 @@ class Arithmetic:
         gram = self.fl(self.product(columns.T, columns) + self.fl(ridge) * np.eye(columns.shape[1]))
         return self.solve(gram, self.product(columns.T, self.fl(targets)[:, None])[:, 0])
 
-    def soft_q(self, layers: list[FloatArray], rewards: FloatArray, beta: float) -> list[FloatArray]:
-        """Recursion of A4."""
-        values = [self.fl(np.reshape(rewards, layers[-1].shape))]
+    def soft_q(
+        self, layers: list[FloatArray], rewards: list[FloatArray], transitions: list[FloatArray], beta: float
+    ) -> list[FloatArray]:
+        """Recursion of A5."""
         beta = self.fl(beta)
-        for base, earlier in zip(layers[:0:-1], layers[-2::-1], strict=True):
-            exponents = self.fl(self.fl(base) + self.fl(values[0] / beta))
+        values = [self.fl(rewards[-1])]
+        for layer in reversed(range(len(transitions))):
+            exponents = self.fl(self.fl(layers[layer + 1]) + self.fl(values[0] / beta))
             peak = exponents.max(axis=1)
             sums = self.total(self.fl(np.exp(self.fl(exponents - peak[:, None]))).T)
-            values.insert(0, self.fl(beta * self.fl(peak + self.fl(np.log(sums)))).reshape(earlier.shape))
+            following = self.fl(beta * self.fl(peak + self.fl(np.log(sums))))
+            values.insert(0, self._with_reward(rewards[layer], transitions[layer], following))
         return values
+
+    def policy_q(
+        self,
+        laws: list[FloatArray],
+        layers: list[FloatArray],
+        rewards: list[FloatArray],
+        transitions: list[FloatArray],
+        beta: float,
+    ) -> list[FloatArray]:
+        """Mean value and textbook divergence."""
+        beta = self.fl(beta)
+        values = [self.fl(rewards[-1])]
+        for layer in reversed(range(len(transitions))):
+            law = self.fl(laws[layer + 1])
+            means = self.total(self.fl(self.fl(np.exp(law)) * values[0]).T)
+            own = [self.kl_divergence(*rows) for rows in zip(law, layers[layer + 1], strict=True)]
+            following = self.fl(means - self.fl(beta * np.array(own)))
+            values.insert(0, self._with_reward(rewards[layer], transitions[layer], following))
+        return values
+
+    def _with_reward(self, reward: FloatArray, law: FloatArray, following: FloatArray) -> FloatArray:
+        means = self.total(np.moveaxis(self.fl(self.fl(law) * following), -1, 0))
+        return np.asarray(self.fl(self.fl(reward) + means))
 
 
 def subject_in(rounding: Rounding, precision: str | float) -> Subject:
@@ -138,6 +164,6 @@ def subject_in(rounding: Rounding, precision: str | float) -> Subject:
     arithmetic = Arithmetic(rounding)
     names = (
         "log_softmax", "kl_divergence", "kl_estimate", "log_coverage", "elliptic_norms", "truncated_scores",
-        "ridge_regression", "soft_q",
+        "ridge_regression", "soft_q", "policy_q",
     )  # fmt: skip
     return Subject(f"in {precision}", {name: getattr(arithmetic, name) for name in names}, precision=precision)

@@ -15,6 +15,7 @@ from spanver.zoo.independent import (
     baselines,
     boxes,
     exploration,
+    layered,
     layered_samplers,
     losses,
     mtss,
@@ -39,10 +40,15 @@ def in_bfloat16(array: FloatArray) -> FloatArray:
 
 
 def narrowed(function: Callable[..., Any], narrow: Callable[[FloatArray], FloatArray]) -> Callable[..., Any]:
-    """Return the function whose arrays are rounded first."""
+    """Return the function whose arrays, and those of its lists, are rounded first."""
 
     def called(*arguments: Any, **named: Any) -> Any:
-        return function(*(narrow(each) if isinstance(each, np.ndarray) else each for each in arguments), **named)
+        return function(*map(rounded, arguments), **named)
+
+    def rounded(argument: Any) -> Any:
+        if isinstance(argument, list):
+            return [narrow(each) for each in argument]
+        return narrow(argument) if isinstance(argument, np.ndarray) else argument
 
     return called
 
@@ -78,6 +84,8 @@ FLOAT32: dict[str, Callable[..., Any]] = {
     "kl_divergence": narrowed(algebra.kl_divergence, in_float32),
     "kl_estimate": narrowed(algebra.kl_estimate, in_float32),
     "log_coverage": narrowed(algebra.log_coverage, in_float32),
+    "soft_q": narrowed(layered.soft_q, in_float32),
+    "policy_q": narrowed(layered.policy_q, in_float32),
     "fit": _FIT,
     "fit_preferences": _LABELS,
     "ridge_regression": narrowed(regressions.ridge_regression, in_float32),
@@ -110,5 +118,7 @@ BFLOAT16: dict[str, Callable[..., Any]] = {
     "kl_divergence": narrowed(algebra.kl_divergence, in_bfloat16),
     "kl_estimate": narrowed(algebra.kl_estimate, in_bfloat16),
     "log_coverage": narrowed(algebra.log_coverage, in_bfloat16),
+    "soft_q": narrowed(layered.soft_q, in_bfloat16),
+    "policy_q": narrowed(layered.policy_q, in_bfloat16),
 }
 """Functions of inputs that are rounded to bfloat16."""

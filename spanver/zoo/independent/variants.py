@@ -205,8 +205,8 @@ _SPANNER = "S1 S2 S3 S4 S5 S6 S7 S8 S9 O1 O3"
 _EXPLORATION = "E1 E2 E3 E5 E6 E8 E9 S2 S4 R1 R2 R3 O3 T1 T2"
 _MTSS = "MT4 MT5 MT7 T5"
 _EVERY = (
-    "I1 I2 I3 I4 I5 I6 I7 I8 O1 O2 O3 O4 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 B1 B2 B3 "
-    "E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 P2 T1 T2 T6 H0 H2 H3 "
+    "I1 I2 I3 I4 I6 I7 I8 MT1 MT2 MT8 MT9 MT11 O1 O2 O3 O4 R1 R2 R3 R4 R5 R6 R8 R9 R10 S1 S2 S3 S4 S5 S6 S7 S8 S9 "
+    "B1 B2 B3 E1 E2 E3 E4 E5 E6 E7 E8 E9 P1 P2 T1 T2 T6 H0 H2 H3 "
     f"{_MTSS}"
 )
 
@@ -243,9 +243,9 @@ CONTROLS: tuple[Mutant, ...] = (
     _variant("blocks-of-tries", "draws the tries of a search in blocks, and counts by drawing", "O1 O2 O3",
         literal_oracle=partial(literal_oracle, search=drawn_at_once, pick=chosen, counts=tallied)),
     _variant("float32", "computes norms, laws, divergences and fits in float32",
-        "I1 I2 I3 I4 I5 I6 I7 I8 R5 S6 S8 H2 H3 B3 E2 E3 E4 E5 E6 E7 E8 E9 P1", _SINGLE, **FLOAT32),
+        "I1 I2 I3 I4 I6 I7 I8 MT1 MT2 MT8 MT9 MT11 R5 S6 S8 H2 H3 B3 E2 E3 E4 E5 E6 E7 E8 E9 P1", _SINGLE, **FLOAT32),
     _variant("bfloat16", "rounds the arrays of norms, laws and divergences to bfloat16",
-        "I1 I2 I3 I4 I5 I6 I7 I8 R5 S6 S8 H2 H3 E2 E3 E4 E5 E8 E9",
+        "I1 I2 I3 I4 I6 I7 I8 MT1 MT2 MT8 MT9 MT11 R5 S6 S8 H2 H3 E2 E3 E4 E5 E8 E9",
         replace(INDEPENDENT, precision="bfloat16"), **BFLOAT16),
 )
 """Controls, by the guarantees that their difference touches."""
