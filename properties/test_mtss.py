@@ -7,7 +7,7 @@ large that means of weights are exact, policies take one action, or draws are so
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spanver.episodic import States
 from spanver.exact.layered import layered_gap, log_anchored_law, policy_q
+from spanver.guarantees.multi_turn import log_search_p_value
 from spanver.guarantees.rounding import UNIT, log_normaliser_error, norm_error, reach
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.learners.core_sets import Pairs, joined, no_pairs, precision_of, squared_norms, with_anchor
@@ -43,6 +44,7 @@ from .rounded import assert_at_most, assert_fit, assert_near, says_nothing
 Problem = TokenProblem | LayeredMDP
 
 PROBLEMS = token_problems(max_vocabulary_size=2, betas=(1.0, 0.25))
+ONE_PROMPT = token_problems(max_prompts=1, max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5))
 SMALL = token_problems(max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5))
 EXACT_PILOTS = 2.0**40  # of the multiplier: pilots are so large that their means are exact
 RARELY = 1e-12  # probability that something judged as certain fails
@@ -67,9 +69,11 @@ def settings_of(**changes: Any) -> MTSSSettings:
     return MTSSSettings(**(usual | changes))
 
 
-def opened(check: Check, problem: LayeredMDP) -> tuple[RecordingEpisodicOracle, list[IntArray]]:
+def opened(
+    check: Check, problem: LayeredMDP, purpose: str = "oracle"
+) -> tuple[RecordingEpisodicOracle, list[IntArray]]:
     """An oracle that issued every state which follows on some first states, where these are certain; and the states."""
-    oracle = episodic_oracle(problem, seed=check.seed("oracle"))
+    oracle = episodic_oracle(problem, seed=check.seed(purpose))
     issued = [np.unique(oracle.start(4).ids)]
     for layer in range(problem.horizon - 1):
         after = [
@@ -258,6 +262,9 @@ def test_noise_of_rewards_averages_over_rollouts(
 # Rollouts and draws of the base policy so many that what has a quarter of the probability comes: (3/4)^128 is 1e-16.
 MANY, LEAST = 128, 0.25
 
+# The sampler has the law of the policy only where its coverage is below a quarter of the multiplier.
+SAMPLED = token_problems(max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5, 0.0, 1e-3))
+
 CHAIN = layered_of(  # action 1 of the first layer, and with it state 1 of the second, is as good as never drawn
     [[[1.0, 1e-16]], [[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5]] * 4], [[[0.0, 0.0]], [[0.0, 0.0]] * 2, [[0.0, 0.0]] * 4]
 )
@@ -290,7 +297,7 @@ COVERED = {"first": slice(1), "last": slice(-1, None), "others": slice(-1)}
     [*named("search", SEARCH_MISTAKES), "independent-mtss-from-layer-before"],
 )
 @instances(
-    problem=PROBLEMS,
+    problem=SAMPLED,
     scale=st.sampled_from([0.0, 1.0, 64.0]),
     repeated=st.integers(0, 3),
     earlier=st.booleans(),
@@ -339,15 +346,9 @@ def met_by(
     problem: LayeredMDP, layer: int, cores: Sequence[Pairs], law: Sequence[FloatArray]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which pairs (S, A) of a layer a search meets but for a probability of `RARELY`, and which it may meet at all."""
-    starts = [(0, problem.initial_law)]
-    for earlier, core in enumerate(cores[:layer]):
-        for state, action in zip(core.states, core.actions, strict=True):
-            masses = np.zeros(problem.log_base[earlier].shape)
-            masses[state, action] = 1.0
-            starts.append((earlier + 1, problem.reached(earlier, masses)))
     base, own = np.exp(problem.log_base[layer]), np.exp(law[layer])
     likely, possible = np.zeros(base.shape, dtype=bool), np.zeros(base.shape, dtype=bool)
-    for first, arrived in starts:
+    for first, arrived in starts_of(problem, layer, cores):
         masses = within = arrived
         for between in range(first, layer):
             actions, drawn = np.exp(law[between]), np.exp(problem.log_base[between])
@@ -357,6 +358,147 @@ def met_by(
         likely |= (masses[:, None] >= LEAST) & ((base >= LEAST) | (masses[:, None] * own >= LEAST))
         possible |= within[:, None] * np.maximum(base, own) > RARELY / MANY
     return likely, possible
+
+
+def starts_of(problem: LayeredMDP, layer: int, cores: Sequence[Pairs]) -> list[tuple[int, FloatArray]]:
+    """The layer of every start of a search, and the law of its state there."""
+    starts = [(0, problem.initial_law)]
+    for earlier, core in enumerate(cores[:layer]):
+        for state, action in zip(core.states, core.actions, strict=True):
+            masses = np.zeros(problem.log_base[earlier].shape)
+            masses[state, action] = 1.0
+            starts.append((earlier + 1, problem.reached(earlier, masses)))
+    return starts
+
+
+def arrivals(problem: LayeredMDP, layer: int, cores: Sequence[Pairs], law: Sequence[FloatArray]) -> FloatArray:
+    """Law of the state of a layer that a rollout comes to, of every start of a search: shape (n, S)."""
+    arrived = []
+    for first, begun in starts_of(problem, layer, cores):
+        masses = begun
+        for between in range(first, layer):
+            masses = problem.reached(between, masses[:, None] * np.exp(law[between]))
+        arrived.append(masses)
+    return np.array(arrived)
+
+
+# Of p-values that count: rounding cannot matter.
+LEVEL = 0.02 * (1.0 + 1e-9)
+
+Left = Callable[[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]], FloatArray]
+"""What a search leaves of every start, shape (n,), given the law (n, S) of the state that a rollout comes to, the laws
+(S, A) of the policy and of the base policy, and which pairs (S, A) are above the one found."""
+
+
+def leftover_experiment(
+    check: Check, problem: Problem, scale: float, repeated: int, settings: MTSSSettings, left: Left
+) -> Experiment:
+    """Observe the share of starts of a search of the last layer whose p-value is at most `LEVEL`.
+
+    The core-set of every layer holds one pair, several times.
+    """
+    process, rollouts = process_of(problem), settings.span_rollouts
+    layer, horizon = process.horizon - 1, process.horizon
+    thetas = scale * np.outer(np.ones(horizon), np.arange(process.dimension) + 1.0)
+    _, issued = opened(check, process)
+    pairs = [pairs_of(process, each, [states[0]], [process.actions - 1]) for each, states in enumerate(issued)]
+    cores = [joined([no_pairs(process.dimension), *[pair] * repeated]) for pair in pairs]
+    law = log_anchored_law(process, policy_of(process, cores, thetas, settings))
+    arrived, own, base = arrivals(process, layer, cores, law), np.exp(law[layer]), np.exp(process.log_base[layer])
+    known = every_pair(process, layer, np.arange(len(base)))
+    squares = squared_norms(known, precision_of(cores[layer], settings.ridge)).reshape(base.shape)
+    off = float(squares_error(check, process, layer, cores[layer], squares, settings.ridge).max())
+    check.judgeable(math.isfinite(off), says_nothing(check))
+
+    def observe(count: int, seed: int) -> Sequence[float]:
+        def make(index: int) -> Any:
+            oracle, _ = opened(check, process, f"oracle/{seed}/{index}")
+            named = {"settings": settings, "seed": check.seed(f"search/{seed}", index)}
+            return (oracle, layer, cores, thetas), named
+
+        seen = []
+        for _, found in check.calls("uncertain_state_action", make, count):
+            above = squares > squares[found.state, found.action] + 2.0 * off
+            log_p_values = [log_search_p_value(rollouts, float(each)) for each in left(arrived, own, base, above)]
+            seen.append(float(np.mean(np.array(log_p_values) <= math.log(LEVEL))))
+        return seen
+
+    of = f"share of starts of a search whose p-value is at most {LEVEL:.3g}"
+    return mean_experiment(check, observe, LEVEL, of=of)
+
+
+def one_state(*base: float) -> LayeredMDP:
+    return layered_of([[list(base)]], [[[0.0] * len(base)]])
+
+
+ROLLOUTS = 16  # of each start, on designed instances
+UNMET = 0.02 ** (1.0 / ROLLOUTS)  # of the anchor, so that no rollout takes the other action with a probability of .02
+BEHIND = layered_of([[[1.0, 1e-16]], [[0.5, 0.5]] * 2], [[[0.0, 0.0]], [[0.0, 0.0]] * 2])  # as CHAIN
+LEFT = {
+    "problem": ONE_PROMPT,
+    "scale": st.sampled_from([0.0, 1.0, -1.0]),
+    "repeated": st.integers(0, 3),
+    "rollouts": st.sampled_from([1, 4, ROLLOUTS]),
+}
+
+
+def of_one_rollout(problem: LayeredMDP, scale: float, repeated: int, rollouts: int) -> float:
+    """Effect of one rollout from the start, of a process of one state."""
+    del scale, repeated
+    chance = float(np.exp(problem.log_base[0][0, 0]))
+    return chance - LEVEL if problem.horizon == 1 and chance**rollouts <= LEVEL else 0.0
+
+
+def of_start_alone(problem: LayeredMDP, scale: float, repeated: int, rollouts: int) -> float:
+    """Effect of rollouts from the start alone, where those from core-sets end above all that they meet."""
+    del scale, rollouts
+    return repeated / (1 + repeated) - LEVEL if problem.horizon == 2 else 0.0
+
+
+def of_policy_alone(problem: LayeredMDP, scale: float, repeated: int, rollouts: int) -> float:
+    """Effect of no draws of the base policy, where the policy takes the anchor alone."""
+    del repeated
+    return 1.0 - LEVEL if problem.horizon == 1 and scale <= -64.0 and rollouts >= 4 else 0.0
+
+
+@pytest.mark.guarantee("MT10", needs=["uncertain_state_action"])
+@designed(
+    [{"problem": one_state(UNMET, 1.0 - UNMET), "scale": 0.0, "repeated": 0, "rollouts": ROLLOUTS}],
+    {"search-one-rollout": of_one_rollout},
+)
+@experiments(**LEFT)
+def test_rollouts_from_any_start_seldom_end_above_what_a_search_found(
+    check: Check, problem: Problem, scale: float, repeated: int, rollouts: int
+) -> Experiment:
+    settings = settings_of(span_rollouts=rollouts, base_draws=0, multiplier=EXACT_PILOTS, nu=4.0, ridge=0.25)
+
+    def left(arrived: FloatArray, own: FloatArray, base: FloatArray, above: NDArray[np.bool_]) -> FloatArray:
+        del base
+        return np.minimum(1.0, arrived @ (own * above).sum(axis=1))
+
+    return leftover_experiment(check, problem, scale, repeated, settings, left)
+
+
+@pytest.mark.guarantee("MT10", needs=["uncertain_state_action"])
+@designed(
+    [
+        {"problem": one_state(0.5, 0.5), "scale": -64.0, "repeated": 0, "rollouts": ROLLOUTS},
+        {"problem": BEHIND, "scale": 0.0, "repeated": 16, "rollouts": ROLLOUTS},
+    ],
+    {"search-no-base-draws": of_policy_alone, "search-from-start-alone": of_start_alone},
+)
+@experiments(**LEFT)
+def test_rollouts_from_any_start_seldom_come_to_where_base_draws_are_often_above_what_a_search_found(
+    check: Check, problem: Problem, scale: float, repeated: int, rollouts: int
+) -> Experiment:
+    settings = settings_of(span_rollouts=rollouts, base_draws=4, multiplier=EXACT_PILOTS, nu=4.0, ridge=0.25)
+
+    def left(arrived: FloatArray, own: FloatArray, base: FloatArray, above: NDArray[np.bool_]) -> FloatArray:
+        del own
+        often = (base * above).sum(axis=1) > (1.0 + 1e-9) / settings.base_draws
+        return np.minimum(1.0, -math.expm1(-1.0) * (arrived @ often))
+
+    return leftover_experiment(check, problem, scale, repeated, settings, left)
 
 
 # MTSS
@@ -477,12 +619,9 @@ def test_a_run_costs_no_more_than_its_iterations_add_up_to(
     check.tightness(spent.data, most.data)
 
 
-LEARNED = token_problems(max_prompts=1, max_horizon=2, max_vocabulary_size=2, betas=(1.0, 0.25), weights=(1.0, 0.5))
-
-
 @pytest.mark.guarantee("T5", needs=["mtss"])
 @designed([{"problem": TWO_TOKENS}, {"problem": LAYERED}], named("mtss", "two-fits base-rollouts no-kl"))
-@instances(problem=LEARNED)
+@instances(problem=ONE_PROMPT)
 def test_a_run_that_is_certain_of_all_pairs_has_learned_the_optimal_policy(check: Check, problem: Problem) -> None:
     # Rewards have no noise, there is one first state, and every action is drawn: what is certain is covered, and what
     # is covered is known but for the error of pilots and rounding.

@@ -1,4 +1,4 @@
-"""Mutants of MTSS and of its two subroutines: what MT4, MT5, MT7, E6, O1 and T5 must kill.
+"""Mutants of MTSS and of its two subroutines: what MT4 to MT7, MT10, E6, O1 and T5 must kill.
 
 `run`, `fitted` and `searched` are FMR25's Algorithms 4, 5 and 6, written anew: each step in which a mutant differs is
 an argument. Unmutated they are as right as the reference.
@@ -95,6 +95,7 @@ class Parts:
     )
     radius: float = 1.0
     shape: Shape | None = None
+    rollouts: int = 0  # how many a search begins in place of what the settings say
     earliest: Callable[[int], int] = lambda layer: 0  # the first layer that a search begins in
     begun: Callable[[Pairs], Pairs] = lambda core: core  # pairs of a core-set that a search begins after
     base: bool = True
@@ -202,13 +203,14 @@ def _searched(
 def _met(
     oracle: EpisodicOracle, layer: int, cores: Sequence[Pairs], thetas: FloatArray, settings: MTSSSettings, parts: Parts
 ) -> Iterator[Pairs]:
+    rollouts = parts.rollouts or settings.span_rollouts
     for first in range(parts.earliest(layer), layer + 1):
         if first == 0:
-            standing = oracle.start(settings.span_rollouts)
+            standing = oracle.start(rollouts)
         else:
             core = parts.begun(cores[first - 1])
-            standing = oracle.reset(first - 1, core.states.repeat(settings.span_rollouts))
-            standing = oracle.step(standing, core.actions.repeat(settings.span_rollouts))
+            standing = oracle.reset(first - 1, core.states.repeat(rollouts))
+            standing = oracle.step(standing, core.actions.repeat(rollouts))
         if len(standing) == 0:
             continue
         for later in range(first, layer + 1):
@@ -294,6 +296,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _fit("radius-doubled", "allows parameters of twice the radius", "E6", radius=2.0),
     _fit("radius-halved", "allows parameters of half the radius only", "E6", radius=0.5),
     _fit("ball-for-box", "fits on the ball whatever the shape", "E6", shape=Ball),
+    _find("one-rollout", "begins one rollout from every start, whatever the settings say", "MT10", rollouts=1),
     _find("from-start-alone", "begins all rollouts at the start", "MT5", begun=lambda core: core[:0]),
     _find("last-layer-alone", "begins rollouts after the core-set of the layer before alone", "MT5",
         earliest=lambda layer: layer),
