@@ -1,4 +1,4 @@
-"""Exact quantities of policies over layers: law, occupancy, coverage, KL, objective, gap (A4; I5-I7), in log space.
+"""Exact quantities of policies over layers: law, occupancy, coverage, KL, objective, gap (A5; I6, I7, MT1, MT2).
 
 The problem is one of tokens, or any other `Layered`. A law is a sequence of `H` arrays of shapes (S_h, A) of
 `log pi_h(a|x)`, minus infinity where the policy puts no mass; of a token problem a row is a prefix. All is computed by
@@ -143,7 +143,7 @@ def best_objective(problem: Layered) -> float:
 
 
 def layered_gap(problem: Layered, law: Law) -> float:
-    """`J(pi*) - J(pi) = beta E_pi sum_h KL(pi_h || pi*_h)` (I5): small gaps keep their digits."""
+    """`J(pi*) - J(pi) = beta E_pi sum_h KL(pi_h || pi*_h)` (MT2): small gaps keep their digits."""
     return _over_starts(problem, problem.beta * kl_divergence(problem, law, log_optimal_law(problem)))
 
 

@@ -388,5 +388,5 @@ def _checks(record: Record) -> Mapping[str, Check]:
     return {"core-sets" if name == "MT4" else name: check for name, check in _MTSS.items()}
 
 
-CERTIFIED = ("I2", "I3", "I5", "I6", "P2", *(name for name in {**_RUN, **_MTSS} if name not in FURTHER))
+CERTIFIED = ("I2", "I3", "MT2", "I6", "P2", *(name for name in {**_RUN, **_MTSS} if name not in FURTHER))
 """Ids of the guarantees that `certify` checks, of one kind of record or another."""

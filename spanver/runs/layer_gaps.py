@@ -135,7 +135,7 @@ def layered_checks(record: Record, did: Layered, problem: LayeredMDP) -> tuple[d
     policy, ties = _policy(did, problem)
     optimum = solved(problem)
     compared = (
-        {} if ties else {"I5": partial(_gaps, optimum, policy), "certificate": partial(_certificate, optimum, policy)}
+        {} if ties else {"MT2": partial(_gaps, optimum, policy), "certificate": partial(_certificate, optimum, policy)}
     )
     return {**compared, "I6": partial(_coverage, optimum)}, ties
 
@@ -157,7 +157,7 @@ def _occupied(solution: _Solved, laws: list[FloatArray]) -> Iterator[tuple[int, 
 
 
 def _gap(solution: _Solved, laws: list[FloatArray]) -> Bounded:
-    """Gap of a policy: divergences from the optimum at the states that it meets (I5)."""
+    """Gap of a policy: divergences from the optimum at the states that it meets (MT2)."""
     value = bound = 0.0
     for layer, masses, off in _occupied(solution, laws):
         here = solution.tables[layer].gaps(laws[layer], np.arange(len(masses)), roundings=solution.roundings)
@@ -167,7 +167,7 @@ def _gap(solution: _Solved, laws: list[FloatArray]) -> Bounded:
 
 
 def _gaps(solution: _Solved, policy: _Policy, record: Record, problem: LayeredMDP) -> Findings:
-    """I5: the gaps that a record states are divergences from the optimum along the policy."""
+    """MT2: the gaps that a record states are divergences from the optimum along the policy."""
     base = [np.exp(log_base) for log_base in problem.log_base]
     laws = [policy.mixed(layer) for layer in range(problem.horizon)]
     worst = 0.0

@@ -78,7 +78,7 @@ def test_sources_are_those_of_the_mathematics(name: str) -> None:
     assert guarantee(name).source_text == STATED[name].source
 
 
-NUMBERED = r"(Theorem|Lemma|Algorithm|Definition|Remark|Section|footnote|Lemmas) ?[A-Z]?\.?\d|\(\d+\)"
+NUMBERED = r"(Theorem|Lemma|Proposition|Algorithm|Definition|Remark|Section|footnote|Lemmas) ?[A-Z]?\.?\d|\(\d+\)"
 
 
 @pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: entry.id)
@@ -141,7 +141,9 @@ def test_an_unknown_id_is_refused_with_the_known_ones(name: str) -> None:
     assert all(known in str(refusal.value).split("one of ")[1].split(", ") for known in IDS)
 
 
-STATEMENT = r"\b(?:Lemma|Theorem|Definition|Algorithm|Section) (?:[B-N]\.)?\d+(?:\.\d+)?|\(\d+\)|[Ff]ootnote \d+"
+STATEMENT = (
+    r"\b(?:Lemma|Theorem|Proposition|Definition|Algorithm|Section) (?:[B-N]\.)?\d+(?:\.\d+)?|\(\d+\)|[Ff]ootnote \d+"
+)
 
 
 def statements_of_the_paper() -> dict[str, str]:
@@ -157,7 +159,7 @@ def statements_of_the_paper() -> dict[str, str]:
 def test_every_source_in_the_paper_is_a_row_of_the_table_of_its_statements() -> None:
     here = statements_of_the_paper()
     assert len(here) > 90
-    known = {name for row in here.values() for name in re.findall(r"\b(?:C-A|[BEHIOPRST])\d+\b", row)}
+    known = {name for row in here.values() for name in re.findall(r"\b(?:C-A|MT|[BEHIOPRST])\d+\b", row)}
     assert known <= set(REGISTRY)
     for entry in REGISTRY.values():
         source = re.sub(r"Lemmas (\S+) and, with E3, (\S+),", r"Lemma \1, Lemma \2,", entry.source)

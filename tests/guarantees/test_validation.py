@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 
 from spanver.errors import ArgumentError
-from spanver.guarantees import exploration, headline, identities, parameters, proper, sampler, spanner
+from spanver.guarantees import exploration, headline, identities, multi_turn, parameters, proper, sampler, spanner
 from spanver.guarantees.spanner import spanner_cost, spanner_size_bound
 
 BOUNDS: dict[str, Callable[..., Any]] = {
     name: value
-    for module in (exploration, headline, identities, parameters, proper, sampler, spanner)
+    for module in (exploration, headline, identities, multi_turn, parameters, proper, sampler, spanner)
     for name, value in vars(module).items()
     if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
 }
 
 INSIDE: dict[str, dict[str, Any]] = {
+    "anchored_gap": {"divergence_cost": 0.1, "above": 1.0, "optimal_uncovered": 0.1, "below": 0.5, "uncovered": 0.2},
     "clause_mass_bound": {"share": 0.5, "beta": 0.5, "literals": 3},
     "clause_mass_floor": {"share": 0.5, "beta": 0.5},
     "confidence_radius": {"ridge": 1.0, "radius": 1.0, "reward_range": 1.0, "delta": 0.1, "log_det_ratio": 2.0},
@@ -38,8 +39,12 @@ INSIDE: dict[str, dict[str, Any]] = {
         "coverage": 4.0,
     },
     "kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
+    "log_anchored_divergence": {"deviation": 0.5, "share": 0.5},
     "log_coverage_bound": {"excess": 1.0, "beta": 0.5},
     "log_kl_bound": {"beta": 0.5, "deviation": 0.5, "squared_error": 0.1},
+    "log_linear_optimum": {"radius": 1.0, "beta": 0.5},
+    "log_ratio_factor": {"optimal_covered": 0.9, "deviation": 0.5},
+    "log_search_p_value": {"rollouts": 4, "left": 0.5},
     "log_sequence_coverage": {"log_conditional_coverage": 0.5, "horizon": 3},
     "log_truncated_coverage": {"log_coverage": 1.0, "covered_probability": 0.5, "deviation": 0.5},
     "log_psi": {"deviation": 0.5},
@@ -80,6 +85,7 @@ INSIDE: dict[str, dict[str, Any]] = {
     "sampler_multiplier": {"coverage": 4.0},
     "sampler_samples": {"multiplier": 16.0, "delta": 0.1},
     "sampler_trials": {"multiplier": 16.0, "delta": 0.1},
+    "search_leftover": {"rollouts": 4, "starts": 3, "delta": 0.1},
     "score_error": {"nu": 0.5, "gamma": 0.5},
     "score_error_premise": {"nu": 0.5, "gamma": 0.5, "beta": 0.5},
     "sharp_spanner_regret": {
@@ -125,9 +131,11 @@ COUNTS = {
     "prompts",
     "responses",
     "rewards",
+    "rollouts",
     "rounds",
     "samples",
     "spanner_size",
+    "starts",
     "tries",
 }
 
@@ -136,7 +144,9 @@ ONE_OR_MORE = {"coverage", "multiplier"}
 BELOW_ONE = {"delta"}
 
 SHARES = {"beyond", "covered_probability", "optimal_uncovered", "optimal_value", "q", "uncertain", "uncovered"} | {
+    "left",
     "mass",
+    "optimal_covered",
     "optimal_mass",
     "share",
 }
@@ -148,6 +158,8 @@ ABOVE_ZERO = {"beta", "delta", "dimension", "draws", "eps", "gamma", "horizon", 
     "responses",
     "reward_range",
     "ridge",
+    "rollouts",
+    "starts",
 }
 
 

@@ -6,9 +6,9 @@ trigram model, renormalised over the `words` most likely words of the prefix. Th
 them; after it nothing but the end follows. Features of a token are those that the text problem gives to the text that
 the token leads to: its sentence embedding, projected. The reward is the text problem's, of the finished text.
 
-So soft values, coverage, gaps and the identities I5 to I7 are computed, not estimated. Realizability does not hold:
-the values of beginnings of sentences are not linear in their embeddings. By how much they are not is measured by
-`spanver.exact.realizability`.
+So soft values, coverage, gaps and the identities I6, I7, MT1 and MT2 are computed, not estimated. Realizability does
+not hold: the values of beginnings of sentences are not linear in their embeddings. By how much they are not is measured
+by `spanver.exact.realizability`.
 """
 
 from __future__ import annotations
