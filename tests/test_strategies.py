@@ -10,10 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
+from spanver.exact.layered import soft_values
+from spanver.problems.layered import LayeredMDP, soft_q
 from spanver.problems.tabular import TabularProblem
 from spanver.problems.tokens import TokenProblem
 from spanver.strategies import (
     laws,
+    layered_mdps,
     realizing,
     regressions,
     relative_features,
@@ -160,3 +163,43 @@ def test_token_problems_are_realizable_within_their_ball(problem: TokenProblem) 
     assert problem.theta_star is not None
     assert np.linalg.norm(problem.theta_star, axis=1).max() <= problem.radius
     assert max(float(np.linalg.norm(each, axis=-1).max()) for each in problem.features) <= 1.0
+
+
+PROCESSES: dict[str, Callable[[LayeredMDP], bool]] = {
+    "the largest size": lambda p: p.horizon == p.actions == 3 and max(len(base) for base in p.log_base) == 3,
+    "one action in one state": lambda p: p.horizon == p.actions == len(p.log_base[0]) == 1,
+    "an anchor that is not the first action": lambda p: p.anchor > 0,
+    "impossible actions": lambda p: any((base == -np.inf).any() for base in p.log_base),
+    "a rare anchor": lambda p: any((base[:, p.anchor] < -20.0).any() for base in p.log_base),
+    "impossible and rare next states": lambda p: any(
+        (law == 0.0).any() and ((law > 0.0) & (law < 1e-6)).any() for law in p.transitions
+    ),
+    "values that differ from state to state": lambda p: any(
+        len(values) > 1 and np.ptp(values) > 0.1 for values in soft_values(p)[1:]
+    ),
+    "very small beta": lambda p: p.beta <= 1e-4 and max(float(np.ptp(each)) for each in p.rewards) > 0.1,
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSES)
+def test_processes_of_layers_of_every_kind_are_there(kind: str) -> None:
+    assert PROCESSES[kind](some(layered_mdps(), PROCESSES[kind]))
+
+
+@given(layered_mdps())
+@settings(max_examples=200, database=None, derandomize=True, deadline=None)
+def test_processes_of_layers_are_realizable_within_their_ball_and_range(problem: LayeredMDP) -> None:
+    assert problem.theta_star is not None
+    for q, phi, theta, base, rewards in zip(
+        soft_q(problem), problem.features, problem.theta_star, problem.log_base, problem.rewards, strict=True
+    ):
+        assert np.linalg.norm(theta) <= problem.radius
+        assert np.ptp(q - phi @ theta, axis=1).max() <= 1e-9
+        assert ((rewards >= -1e-12) & (rewards <= problem.reward_range + 1e-12)).all()
+        assert (base[:, problem.anchor] > -np.inf).all()
+    assert problem.reward_range <= problem.radius or problem.reward_range == 1.0
+
+
+def test_a_process_of_layers_shrinks_to_one_action_in_one_state() -> None:
+    problem = found(layered_mdps())
+    assert (problem.horizon, problem.actions, len(problem.initial_law)) == (1, 1, 1)

@@ -359,6 +359,25 @@ def test_the_law_keeps_what_theorem_f_2_and_lemmas_f_1_and_f_2_promise_with_room
     assert 0.0008 < max(each.mean_log_ratio for each in found) < 0.0012
 
 
+def test_the_log_ratio_is_biased_upwards_and_by_second_order() -> None:
+    of_second_order = []
+    for rare, log_weight, delta in itertools.product(
+        (0.5, 0.1, 0.01, 1e-3, 1e-5), (0.1, 1.0, 3.0, 8.0, -3.0), (0.9, 0.5, 0.01)
+    ):
+        base, exponents = np.array([1.0 - rare, rare]), np.array([0.0, log_weight])
+        log_mean = math.log(float(base @ np.exp(exponents)))
+        coverage = math.exp(float(exponents.max()) - log_mean)
+        trials = sampler_trials(4.0 * coverage, delta)
+        if trials > 2e4:
+            continue
+        pilots, probability = every_pilot(base, trials)
+        bias = log_mean - float(probability @ log_pilot_means(exponents, pilots)[:, 0])
+        square = (coverage - 1.0) / trials
+        assert 0.0 < bias <= 4.0 * (math.log(2.0) - 0.5) * square + (delta / 4.0) ** 2 * abs(log_weight)
+        of_second_order.append(bias / square)
+    assert 0.5 < max(of_second_order) < 0.55
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
