@@ -122,7 +122,7 @@ def _told(factory: Callable[..., Any]) -> None:
 
 _FEATURES, _TARGETS = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([3.0, 4.0])
 _LAW, _BASE = np.log([0.75, 0.25]), np.log([0.5, 0.5])
-_LAYERED: tuple[Any, ...] = (
+_PROCESS: tuple[Any, ...] = (
     [_BASE[None], _BASE[None].repeat(2, axis=0)],
     [np.array([[0.0, 0.5]]), np.array([[0.0, 1.0], [0.0, 0.5]])],
     [np.array([[[1.0, 0.0], [0.25, 0.75]]])],
@@ -189,8 +189,8 @@ RUNS: Mapping[str, tuple[str, Callable[[Callable[..., Any]], Any]]] = {
     "passive_learner": ("passive_learner", lambda run: run(_oracle(), rounds=1, seed=7)),
     "online_dpo": ("online_dpo", lambda run: run(_oracle(), rounds=2, seed=7, feedback="preference")),
     "xpo": ("xpo", lambda run: run(_oracle(), rounds=1, alpha=0.125, seed=7, feedback="reward", partition_samples=4)),
-    "soft_q": ("soft_q", lambda run: run(*_LAYERED)),
-    "policy_q": ("policy_q", lambda run: run([_BASE[None], np.array([_LAW, _BASE])], *_LAYERED)),
+    "soft_q": ("soft_q", lambda run: run(*_PROCESS)),
+    "policy_q": ("policy_q", lambda run: run([_BASE[None], np.array([_LAW, _BASE])], *_PROCESS)),
     "elliptical_enumeration": (
         "elliptical_enumeration",
         lambda run: run(_oracle(full_table=True), rounds=1, ridge=1.0, seed=7),
