@@ -108,7 +108,8 @@ class Tables:
         """Mean of the sum of values of the states that a policy meets, from every state of a layer, shape (S_h,)."""
         met, total = np.eye(len(self.log_base[layer])), np.zeros(len(self.log_base[layer]))
         for later in range(layer, len(self.log_base)):
-            total = total + met @ values[later]
+            # What is not met counts 0, also where its rounding is unbounded.
+            total += np.multiply(met, values[later], out=np.zeros_like(met), where=met > 0.0).sum(axis=1)
             if later + 1 < len(self.log_base):
                 met = met @ np.einsum("sa,say->sy", np.exp(laws[later]), self.transitions[later])
         return total

@@ -19,9 +19,9 @@ from spanver.verification.design import Design
 from spanver.verification.profiles import PROFILES
 from spanver.zoo.independent.subject import INDEPENDENT
 
-identities, sampler, spanner, exploration, tokens, truncation = (
+identities, sampler, spanner, exploration, multi_turn, truncation = (
     import_module(f"spanver.properties.test_{name}")
-    for name in ("identities", "sampler", "spanner", "exploration", "tokens", "truncation")
+    for name in ("identities", "sampler", "spanner", "exploration", "multi_turn", "truncation")
 )
 SEED = 0
 BRIEF = replace(PROFILES["quick"], shrinks=2)
@@ -30,7 +30,7 @@ SINGLE, HALF = subject_in(to_float32, "float32"), subject_in(to_bfloat16, "bfloa
 
 def properties_of(subject: Subject) -> Iterator[tuple[str, Callable[[Any], None]]]:
     """Properties of the functions that a subject provides."""
-    for module in (identities, sampler, spanner, exploration, tokens):
+    for module in (identities, sampler, spanner, exploration, multi_turn):
         for name, found in vars(module).items():
             marks = getattr(found, "pytestmark", [])
             if name.startswith("test_") and marks and set(marks[0].kwargs["needs"]) <= subject.provides:
