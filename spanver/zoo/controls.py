@@ -229,7 +229,7 @@ CONTROLS: tuple[Mutant, ...] = (
     _control("baselines", "writes the baselines as plain loops", "E6 O1 T1 T6 H0 H2",
         passive_learner=baseline, online_dpo=DPO, xpo=XPO, elliptical_enumeration=enumeration, best_of_n=baseline),
     _control("covering", "covers with Sigma inverted afresh", "B3", covering_list=covering),
-    _control("mtss", "runs MTSS pair by pair", "MT4 MT5 MT6 MT7 E6 O1 T5",
+    _control("mtss", "runs MTSS pair by pair", "MT4 MT5 MT6 MT7 MT10 E6 O1 T5",
         fit_value=fitted, uncertain_state_action=searched, mtss=run),
     _control("values", "takes the recursions of values with logsumexp", "I6 I7 MT1 MT2 MT9 MT11", soft_q=soft_values,
         policy_q=policy_values),

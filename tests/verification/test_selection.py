@@ -29,6 +29,8 @@ def test_guarantees_are_selected_by_id_and_by_letter() -> None:
     assert is_selected(["S4"], "")
     assert is_selected(["S4"], " s4 ,R1")
     assert not is_selected(["S4"], "S7,R")
+    assert is_selected(["MT1"], "MT")
+    assert not is_selected(["MT1"], "T")
     with pytest.raises(ArgumentError, match="X9"):
         is_selected(["S4"], "X9")
 
