@@ -437,7 +437,8 @@ class Truncated:
         of_laws = mean_error(self.law, self.other_error) + mean_error(self.law, self.optimum_error)
         sums = kl_divergence_error(self.unit, self.law, self.other) + kl_divergence_error(0.0, self.law, self.optimum)
         size = float(np.abs(self.differences).max())
-        return self.beta * (of_laws + sums) + size * (mean_error(self.law, self.law_error) + gamma(16))
+        masses = mean_error(self.law, self.law_error) + mean_error(self.optimum, self.optimum_error)
+        return self.beta * (of_laws + sums) + size * (masses + gamma(16))
 
 
 @dataclass(frozen=True)
