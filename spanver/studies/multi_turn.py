@@ -385,9 +385,9 @@ STUDY = Study(
     judge=claims,
     draw=draw,
     caption=f"Rewards with noise, d = {DIMENSION} a layer. N_reg of MTSS, and N_span = N_reg/d with it, grows until "
-    f"the mean gap of {LAYERS}/H runs is at most {SHARE:.0%} of the base policy's (below left it is fixed); all else is "
-    "as in practical settings, but for N_span rollouts of the first state. As printed means the options of Algorithms 4 to "
-    "6, but for a stop at the first certain iteration, line 12 at nu^2, and line 5 of Algorithm 5 inside the loop. "
-    f"Whole sequences: SpannerSampling without noise to {TIGHT:.1%} of the base policy's gap. Medians; bars hold the "
-    "middle half of the seeds.",
+    f"the mean gap of {LAYERS}/H runs is at most {SHARE:.0%} of the base policy's (below left it is fixed); all else "
+    "is as in practical settings, but for N_span rollouts of the first state. As printed means the options of "
+    "Algorithms 4 to 6, but for a stop at the first certain iteration, line 12 at nu^2, and line 5 of Algorithm 5 "
+    f"inside the loop. Whole sequences: SpannerSampling without noise to {TIGHT:.1%} of the base policy's gap. "
+    "Medians; bars hold the middle half of the seeds.",
 )

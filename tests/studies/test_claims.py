@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from spanver.problems.families.covered_needle import covered_needle_problem
+from spanver.problems.families.forks import forks_problem
+from spanver.problems.tokens import sequence_view
 from spanver.randomness import derived_seed
 from spanver.studies import coverage, multi_turn, proper, reduction, regret
 from spanver.studies.engine.study import Claim, Measurement, Point, Study, ladder
@@ -118,43 +121,112 @@ def test_regret_is_undecided_where_a_premise_fails(premise: dict[str, float]) ->
     assert [claim.verdict for claim in claims] == [UNDECIDED, UNDECIDED]
 
 
-def horizons(
-    tokens: Callable[[float], float], sequences: Callable[[float], float], *, seeds: int = 3
+def layers(
+    *,
+    cost: Callable[[float], float] = lambda h: h**3,
+    covered: Callable[[float], float] = lambda c: c,
+    data: Callable[[float], float] = lambda c: 1.0,
+    sequences: Callable[[float], float] = lambda c: c,
+    share: float = 0.05,
+    profile: str = "full",
 ) -> list[Measurement]:
+    """Costs of MTSS by horizon and by `C_cond`, and of whole sequences by coverage, at the points of a profile."""
     found = []
-    for learner, sizes, cost in (
-        ("multi_turn", (2, 3, 4, 6, 8), tokens),
-        ("spanner_sampling", (4, 5, 6, 7, 8), sequences),
-    ):
-        for size in sizes:
-            for seed in range(seeds):
-                samples = cost(size) * wobble(seed)
-                numbers = {"effort": 0.0, "samples": samples, "rewards": 1, "gap": 0.0, "loose_samples": samples}
-                numbers |= {"restarts": size + seed} if learner == "multi_turn" else {}
-                found.append(Measurement(Point("multi-turn", learner, float(size), seed), numbers))
+    for point in multi_turn.points(profile):
+        kind, place = multi_turn.place_of(point.size)
+        conditional = 2.0 if kind != multi_turn.KAPPA else 2.0**place
+        numbers: dict[str, float | int | None]
+        if point.learner == "spanner_sampling":
+            samples = multi_turn.polynomial_factor(place) * sequences(2.0**place) * wobble(point.seed)
+            numbers = {"samples": samples, "loose_samples": samples, "log2_coverage": float(place)}
+        else:
+            by_size = covered(conditional) if kind == multi_turn.KAPPA else cost(place) * conditional
+            numbers = {
+                "share": share,
+                "computation": by_size * wobble(point.seed),
+                "data": data(conditional) * wobble(point.seed),
+                "conditional": conditional,
+                "log2_coverage": float(place),
+                "literal": 1e20,
+            }
+        found.append(Measurement(point, numbers))
     return found
 
 
-def test_depth_that_costs_a_power_holds_and_a_factor_a_token_does_not() -> None:
-    whole = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (multi_turn.PER_TOKEN * h)  # noqa: E731
-    held = verdicts(multi_turn.claims(horizons(lambda h: h**3, whole)), "T5")
-    assert held == [HOLDS, HOLDS]
-    held = verdicts(multi_turn.claims(horizons(lambda h: h**2 + 10 * h**3, whole)), "T5")
-    assert held == [HOLDS, HOLDS]
-    for factor in (1.1, 1.3, 1.5, 2.0):
-        assert verdicts(multi_turn.claims(horizons(lambda h: factor**h, whole)), "T5") == [VIOLATED, HOLDS]  # noqa: B023
-        both = multi_turn.claims(horizons(lambda h: h**2 * factor**h, whole))  # noqa: B023
-        assert verdicts(both, "T5") == [VIOLATED, HOLDS]
-    cheap = lambda h: multi_turn.polynomial_factor(h) * 2.0 ** (0.5 * multi_turn.PER_TOKEN * h)  # noqa: E731
-    assert verdicts(multi_turn.claims(horizons(lambda h: h**3, cheap)), "T5") == [HOLDS, VIOLATED]
+def mtss_verdicts(measured: Sequence[Measurement]) -> list[Verdict]:
+    """Of `T_comp` beside a power of `H` (forks extended and printed, mdp), in `C_cond` and `T_data`, of sequences."""
+    return verdicts(multi_turn.claims(measured), "T5")
 
 
-def test_the_degree_in_depth_is_stated() -> None:
-    claims = multi_turn.claims(horizons(lambda h: h**3, lambda h: 2.0**h))
+@pytest.mark.parametrize("cost", [lambda h: h**3, lambda h: h**2 + 10 * h**3, lambda h: h * (h - 1)])
+def test_horizon_that_costs_a_power_holds(cost: Callable[[float], float]) -> None:
+    assert mtss_verdicts(layers(cost=cost)) == [HOLDS] * 8
+
+
+@pytest.mark.parametrize("factor", [1.4, 2.0])
+@pytest.mark.parametrize("power", [0, 2])
+def test_a_factor_a_layer_is_seen_beside_any_power(factor: float, power: int) -> None:
+    assert mtss_verdicts(layers(cost=lambda h: h**power * factor**h)) == [VIOLATED] * 3 + [HOLDS] * 5
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0])
+def test_samples_out_of_proportion_to_the_coverage_of_actions_are_seen(power: float) -> None:
+    expected = [HOLDS] * 3 + [VIOLATED, HOLDS] * 2 + [HOLDS]
+    assert mtss_verdicts(layers(covered=lambda c: c**power)) == expected
+
+
+def test_data_that_grow_with_the_coverage_of_actions_are_seen() -> None:
+    assert mtss_verdicts(layers(data=lambda c: c)) == [HOLDS] * 3 + [HOLDS, VIOLATED] * 2 + [HOLDS]
+
+
+@pytest.mark.parametrize("power", [0.5, 1.5])
+def test_whole_sequences_that_do_not_pay_for_their_coverage_are_seen(power: float) -> None:
+    assert mtss_verdicts(layers(sequences=lambda c: c**power)) == [HOLDS] * 7 + [VIOLATED]
+
+
+def test_an_effort_that_does_not_suffice_decides_nothing_in_coverage() -> None:
+    assert mtss_verdicts(layers(share=2 * multi_turn.SHARE)) == [HOLDS] * 3 + [UNDECIDED] * 4 + [HOLDS]
+
+
+def test_what_was_not_reached_leaves_horizons_undecided() -> None:
+    measured = [
+        Measurement(each.point, dict.fromkeys(each.numbers)) if each.point.size == multi_turn.size_of(0, 16) else each
+        for each in layers()
+    ]
+    assert mtss_verdicts(measured) == [UNDECIDED] * 2 + [HOLDS] * 6
+
+
+def test_the_degree_in_depth_and_the_factor_of_a_pair_of_layers_are_stated() -> None:
+    claims = multi_turn.claims(layers())
     assert claims[0].slope is not None
     assert claims[0].slope.estimate == pytest.approx(3.0)
     assert claims[0].verdict is None
-    assert claims[0].note == "mean restarts by horizon 2: 3, 3: 4, 4: 5, 6: 7, 8: 9"
+    assert claims[-2].note.endswith("2^2.00 a pair of layers, of which C_cov has 2^2.00")
+
+
+def test_the_short_ladders_of_the_quick_profile_are_shown_where_they_cannot_decide() -> None:
+    assert mtss_verdicts(layers(profile="quick")) == [HOLDS] * 5
+    assert set(mtss_verdicts([])) == {UNDECIDED}
+
+
+def test_printed_and_extended_differ_in_options_alone_and_effort_keeps_the_proportion_of_the_paper() -> None:
+    problem = multi_turn.problem_of(multi_turn.MDP, 3, 1)
+    printed, extended = (multi_turn.effort_settings(problem, 5.0, printed=flag) for flag in (True, False))
+    options = {"refit", "add", "search", "zero_scores", "anchor_rollouts"}
+    assert {name for name, value in vars(printed).items() if vars(extended)[name] != value} == options
+    assert (printed.regression_rollouts, printed.span_rollouts) == (32, 32 // problem.dimension)
+
+
+def test_sequences_of_forks_are_realizable_and_their_coverage_grows_by_the_factor_that_is_stated() -> None:
+    problem = forks_problem(3, horizon=6, dimension=multi_turn.DIMENSION)
+    view = sequence_view(problem)
+    design = np.column_stack([view.features[0], np.ones(view.responses)])
+    theta, *_ = np.linalg.lstsq(design, view.reward[0], rcond=None)
+    assert design @ theta == pytest.approx(view.reward[0], abs=1e-9)
+    assert np.linalg.norm(theta[:-1]) <= view.radius
+    numbers = [multi_turn.measure(Point("multi-turn", "spanner_sampling", float(h), 3)) for h in (2, 4)]
+    pair = float(numbers[1]["log2_coverage"] or 0.0) - float(numbers[0]["log2_coverage"] or 0.0)
+    assert pair == pytest.approx(2.0 - math.log2((1.0 + math.exp(-0.7)) * (1.0 + math.exp(-4.0))))
 
 
 @pytest.mark.parametrize(
@@ -163,8 +235,10 @@ def test_the_degree_in_depth_is_stated() -> None:
         (coverage.STUDY, Point("coverage", "spanner_sampling", 4.0, 3)),
         (coverage.STUDY, Point("coverage", "best_of_n", 4.0, 3)),
         (coverage.STUDY, Point("coverage", coverage.KNOWN, 4.0, 3)),
-        (multi_turn.STUDY, Point("multi-turn", "multi_turn", 2.0, 3)),
-        (multi_turn.STUDY, Point("multi-turn", "spanner_sampling", 2.0, 3)),
+        (multi_turn.STUDY, Point("multi-turn", "mtss", multi_turn.size_of(multi_turn.MDP, 2), 3)),
+        (multi_turn.STUDY, Point("multi-turn", "mtss_printed", multi_turn.size_of(multi_turn.FORKS, 2), 3)),
+        (multi_turn.STUDY, Point("multi-turn", "mtss", multi_turn.size_of(multi_turn.KAPPA, 2), 3)),
+        (multi_turn.STUDY, Point("multi-turn", "spanner_sampling", 4.0, 3)),
         (regret.STUDY, Point("regret", "spanner_sampling", 6.0, 3)),
     ],
     ids=lambda value: value.learner if isinstance(value, Point) else "",
@@ -301,7 +375,7 @@ def test_effort_scales_what_depends_on_coverage_and_nothing_else() -> None:
     [
         (coverage.STUDY, coverages(1.0)),
         (regret.STUDY, regrets(lambda t: math.log(t + 1.0))),
-        (multi_turn.STUDY, horizons(lambda h: h**3, lambda h: 2.0**h)),
+        (multi_turn.STUDY, layers()),
     ],
     ids=["coverage", "regret", "multi-turn"],
 )
