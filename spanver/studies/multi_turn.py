@@ -241,7 +241,10 @@ def _in_horizon(measured: Sequence[Measurement], kind: int, learner: str) -> Ite
     horizons, count = cost.sizes, int(cost.values.size)
     is_complete = bool(np.isfinite(cost.values).all()) and len(cost.values) >= 2
     words = f"{WORDS[learner]} {NAMES[kind]}"
-    for name, series in (("T_comp", cost), ("T_data", data)):
+    shown = {"T_comp": cost, "T_data": data}
+    if kind == FORKS:  # where the next state is known, and not asked for
+        shown["T_data of Section 5, rewards alone,"] = series_of(measured, kind, learner, "rewards")
+    for name, series in shown.items():
         fitted = slope(horizons, series.values) if is_complete and len(horizons) >= 2 else None
         yield slope_claim("T5", f"{name} of {words} grows like H^slope", fitted, None, count)
     # C_cond, which on mdp is the largest of more states the more layers there are, is not what is claimed here.

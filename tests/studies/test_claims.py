@@ -145,6 +145,7 @@ def layers(
                 "share": share,
                 "computation": by_size * wobble(point.seed),
                 "data": data(conditional) * wobble(point.seed),
+                "rewards": cost(place) / place * wobble(point.seed),
                 "conditional": conditional,
                 "log2_coverage": float(place),
                 "literal": 1e20,
@@ -201,6 +202,9 @@ def test_the_degree_in_depth_and_the_factor_of_a_pair_of_layers_are_stated() -> 
     assert claims[0].slope is not None
     assert claims[0].slope.estimate == pytest.approx(3.0)
     assert claims[0].verdict is None
+    assert claims[2].claim == "T_data of Section 5, rewards alone, of extended MTSS on forks grows like H^slope"
+    assert claims[2].slope is not None
+    assert claims[2].slope.estimate == pytest.approx(2.0)
     assert claims[-2].note.endswith("2^2.00 a pair of layers, of which C_cov has 2^2.00")
 
 
