@@ -61,7 +61,7 @@ LADDERS: Mapping[str, Mapping[int, Mapping[str, tuple[Sequence[int], int]]]] = M
             KAPPA: {EXTENDED: ((1, 2, 3, 4), 6), PRINTED: ((1, 4), 2)},
         },
         "full": {
-            FORKS: {EXTENDED: ((2, 4, 6, 8, 12, 16), 12), PRINTED: ((2, 4, 8, 16), 5), SEQUENCES: ((4, 5, 6, 7, 8), 5)},
+            FORKS: {EXTENDED: ((2, 4, 6, 8, 12, 16), 12), PRINTED: ((2, 4, 8, 16), 8), SEQUENCES: ((4, 5, 6, 7, 8), 5)},
             MDP: {EXTENDED: ((2, 4, 6, 8, 12, 16), 12), PRINTED: ((2, 4, 6, 8), 4)},
             KAPPA: {EXTENDED: ((1, 2, 3, 4), 8), PRINTED: ((1, 2, 3, 4), 4)},
         },
