@@ -1,4 +1,4 @@
-"""MTSS (A5) on small processes of layers: its fits, its searches, its core-sets, and what a certain run has learned.
+"""MTSS (A4) on small processes of layers: its fits, its searches, its core-sets, and what a certain run has learned.
 
 Where outcomes are judged exactly, everything random in them is decided but for a probability below 1e-12: pilots are so
 large that means of weights are exact, policies take one action, or draws are so many that every action comes.

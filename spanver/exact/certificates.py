@@ -1,4 +1,4 @@
-"""A bound on the gap of a policy of MTSS, from its parameters and from what they do not cover (A5).
+"""A bound on the gap of a policy of MTSS, from its parameters and from what they do not cover (A4).
 
 `gap <= sum_h E_pi[ beta KL(pi_h || pibar*_h) + E_{pi*_h} Q~ 1[uncovered] - E_{pi_h} Q~ 1[uncovered] ]`, with
 `Q~ = Q*_h(x, .) - Q*_h(x, anchor)` and `pibar*_h` the softmax of `Q~ 1[covered]`. `[ours]`; proof in mathematics.md.

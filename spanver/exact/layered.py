@@ -1,4 +1,4 @@
-"""Exact quantities of policies over layers: law, occupancy, coverage, KL, objective, gap (A5; I6, I7, MT1, MT2).
+"""Exact quantities of policies over layers: law, occupancy, coverage, KL, objective, gap (A4; I6, I7, MT1, MT2).
 
 The problem is one of tokens, or any other `Layered`. A law is a sequence of `H` arrays of shapes (S_h, A) of
 `log pi_h(a|x)`, minus infinity where the policy puts no mass; of a token problem a row is a prefix. All is computed by

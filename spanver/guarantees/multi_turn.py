@@ -1,4 +1,4 @@
-"""Multi-turn exploration (A5): values of processes of layers, runs of MTSS, truncated policies (MT1 to MT11); bounds.
+"""Multi-turn exploration (A4): values of processes of layers, runs of MTSS, truncated policies (MT1 to MT11); bounds.
 
 Where a value can pass `1e308` the function returns its logarithm and its name says so. Every argument is validated on
 entry: one out of range raises `ArgumentError`.
@@ -105,8 +105,8 @@ def log_search_p_value(rollouts: int, left: float) -> float:
 
     Examples
     --------
-    >>> log_search_p_value(10, 0.0)
-    0.0
+    >>> round(log_search_p_value(10, 0.5), 3)
+    -6.931
     """
     require_count("rollouts", rollouts)
     require_share("left", left)

@@ -172,7 +172,7 @@ def soft_q_error(
     values: Sequence[FloatArray],
     beta: float,
 ) -> list[FloatArray]:
-    """Return the errors of the optimal values `Q*_h` (A5), of the shapes of `log_base`: the recursion adds them up.
+    """Return the errors of the optimal values `Q*_h` (A4), of the shapes of `log_base`: the recursion adds them up.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def policy_q_error(
     values: Sequence[FloatArray],
     beta: float,
 ) -> list[FloatArray]:
-    """Return the errors of the values `Q^pi_h` of a policy (A5), of the shapes of `log_base`.
+    """Return the errors of the values `Q^pi_h` of a policy (A4), of the shapes of `log_base`.
 
     The value of a state, `sum p (Q - beta log(p/q))`, has the errors of a divergence (`kl_divergence_error`) in units
     of `beta`, and those of `Q`.

@@ -1,6 +1,6 @@
 """What `certify` finds where the plan of a run of MTSS builds its problem again: gaps, the certificate, coverage.
 
-Values are those of the recursion of A5, laws are probabilities, and every divergence is a difference of two objectives
+Values are those of the recursion of A4, laws are probabilities, and every divergence is a difference of two objectives
 at a state, with the bound on its rounding of `spanver.runs.objectives`. Values are right to as many roundings more as
 there are layers after them.
 """

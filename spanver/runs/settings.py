@@ -82,7 +82,7 @@ def settings_for(
 
 
 def _mtss_settings(problem: LayeredMDP) -> MTSSSettings:
-    """Each of what is ours keeps the guarantee, and costs a part of what is printed (mathematics.md, A5)."""
+    """Each of what is ours keeps the guarantee, and costs a part of what is printed (mathematics.md, A4)."""
     is_text = problem.name == TEXT
     return MTSSSettings(
         iterations=400,

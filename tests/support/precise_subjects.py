@@ -124,7 +124,7 @@ class Arithmetic:
     def soft_q(
         self, layers: list[FloatArray], rewards: list[FloatArray], transitions: list[FloatArray], beta: float
     ) -> list[FloatArray]:
-        """Recursion of A5."""
+        """Recursion of A4."""
         beta = self.fl(beta)
         values = [self.fl(rewards[-1])]
         for layer in reversed(range(len(transitions))):
