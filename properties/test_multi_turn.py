@@ -348,16 +348,12 @@ def test_values_of_two_policies_differ_by_what_their_actions_do(
 
 
 @pytest.mark.guarantee("MT11", needs=["soft_q", "log_softmax"])
-@designed([{"radius": 2.0, "beta": 0.25, "theta": (1.0, -0.5)}], VALUES_OF_LINEAR_REWARDS)
-@instances(
-    radius=st.sampled_from([2.0, 1.0, 0.25, 8.0]),
-    beta=st.sampled_from([1.0, 0.25, 4.0]),
-    theta=st.tuples(st.integers(-16, 16), st.integers(-16, 16)).map(lambda pair: (pair[0] / 4, pair[1] / 4)),
-)
+@designed([{"radius": 2.0, "beta": 0.25}], VALUES_OF_LINEAR_REWARDS)
+@instances(radius=st.sampled_from([2.0, 1.0, 0.25, 8.0]), beta=st.sampled_from([1.0, 0.25, 4.0]))
 def test_linear_rewards_have_an_optimum_that_no_autoregressive_policy_reaches(
-    check: Check, radius: float, beta: float, theta: tuple[float, float]
+    check: Check, radius: float, beta: float
 ) -> None:
-    """Features of the first token are alike; those of the second are `e_1` for tokens 2 and 1, else `e_2`."""
+    """Features of the first token are alike, so that every autoregressive policy has 1/2 there (mathematics.md)."""
     halves, unit = np.log([[0.5, 0.5]]), check.subject.unit
     log_base = [halves, halves.repeat(2, axis=0)]
     rewards = [np.full((1, 2), radius), np.array([[0.0, 0.0], [radius, 0.0]])]
@@ -371,11 +367,6 @@ def test_linear_rewards_have_an_optimum_that_no_autoregressive_policy_reaches(
         allowed += float(log_softmax_error(unit, given[0], exact[layer][row], beta, off[layer][row])[token])
     expected = log_linear_optimum(radius, beta)
     assert_near(check, "log pi* of tokens 2 and 1", found, expected, allowed + gamma(8) * (1.0 + abs(expected)))
-    first = np.full(2, theta[0])
-    chance = float(check.call("log_softmax", halves[0], first, beta)[1])
-    rounded = float(log_softmax_error(unit, halves[0], first, beta)[1])
-    words = "log probability of token 2 under an autoregressive policy"
-    assert_at_most(check, words, chance, math.log(0.5), rounded)
 
 
 @dataclass(frozen=True, eq=False)

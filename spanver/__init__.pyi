@@ -13,6 +13,7 @@ from .learners.elliptical_enumeration import elliptical_enumeration as elliptica
 from .learners.exhaustive import exhaustive_search as exhaustive_search
 from .learners.mtss import MTSSSettings as MTSSSettings
 from .learners.mtss import mtss as mtss
+from .learners.mtss import sample_actions as sample_actions
 from .learners.online_dpo import online_dpo as online_dpo
 from .learners.passive import passive_learner as passive_learner
 from .learners.softmax_sampler import softmax_sample as softmax_sample

@@ -315,10 +315,10 @@ GUARANTEES = (
         "max_k_dnf at the paper's beta, beside SpannerSampling.",
         ILLUSTRATION, "FMR25 Theorem 4.1, p. 10", PAPER),
     Guarantee("T5", GROUP, "MTSS is efficient",
-        "Costs of a run are at most what its iterations add up to, a polynomial in H, free of coverage but for the "
-        "factor C_cond of its samples. Without noise and with exact density ratios, a run that is certain of all pairs "
-        "has learned the optimal policy. T_comp grows like a power of H, and linearly in C_cond, where sequence-level "
-        "SpannerSampling pays C(pi*), a power of C_cond.",
+        "For eps <= beta^2/4 the paper's settings leave a gap of eps with probability 1-delta; they cannot be run. Of "
+        "any settings: costs are at most what iterations add up to; without noise, with certain next states, exact "
+        "ratios and features of pairs that are orthogonal or equal, a run certain of all pairs has pi*. T_comp grows "
+        "like a power of H, and like C_cond where M_rej does.",
         (Kind.EXACT, Kind.SCALING), "FMR25 Theorem 5.1, p. 13, with the premises of Theorem J.1, p. 83", REPAIRED),
     Guarantee("T6", GROUP, "coverage is not needed for data",
         "In the full-table model elliptical enumeration reaches eps on the covered-needle family with T_data free "

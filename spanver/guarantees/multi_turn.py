@@ -181,8 +181,8 @@ GUARANTEES = (
         EXACT, "FMR25 Lemma M.1, p. 99", OURS),
     Guarantee("MT7", GROUP, "fits are to differences of the values of the policy",
         "Targets of FitValue have the mean Q^pi(x, a) - Q^pi(x, anchor), where pi is the policy of later layers and "
-        "its density ratios are exact; at theta* and without noise each return is Q*. Their variance falls like "
-        "1/N_reg, also in the rewards of the layer itself, which are drawn in every rollout.",
+        "its density ratios are exact; at theta*, without noise and with certain next states, each return is Q*. Their "
+        "variance falls like 1/N_reg, also in the rewards of the layer itself, which are drawn in every rollout.",
         BOTH, "FMR25 Algorithm 5, p. 79; line 5 outside of the loop is false", REPAIRED),
     Guarantee("MT8", GROUP, "policies truncated relative to an anchor",
         "b = nu norm(theta - theta*)/beta, F = e^2b/pi*(covered): KL(pi || pibar*) <= (e^b - 1 - b) E "

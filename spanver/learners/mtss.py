@@ -181,6 +181,32 @@ def softmax_actions(
     return Actions(actions, anchors, features - anchor_features, log_weights - log_means, anchor_features)
 
 
+def sample_actions(run: MTSSRun, oracle: EpisodicOracle, states: States) -> IntArray:
+    """Draw an action of the policy that a run returned in every state of a batch, shape (n,); the oracle counts it.
+
+    Parameters
+    ----------
+    run : MTSSRun
+    oracle : EpisodicOracle
+    states : States
+        That this oracle issued.
+
+    Examples
+    --------
+    >>> from spanver.oracles.episodic import episodic_oracle
+    >>> from spanver.problems.families.mdp import mdp_problem
+    >>> from spanver.runs.settings import settings_for
+    >>> problem = mdp_problem(horizon=2)
+    >>> run = mtss(episodic_oracle(problem, seed=1), settings=settings_for(problem))
+    >>> oracle = episodic_oracle(problem, seed=2)
+    >>> first = oracle.start(1000)
+    >>> second = oracle.step(first, sample_actions(run, oracle, first))
+    >>> len(sample_actions(run, oracle, second))
+    1000
+    """
+    return softmax_actions(oracle, states, run.policy.layers[states.layer], run.settings).actions
+
+
 def _log_sums(exponents: FloatArray, rows: IntArray) -> FloatArray:
     """`log sum exp` of the entries of each row; rows do not fall and leave out none."""
     if len(rows) == 0:

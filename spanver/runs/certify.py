@@ -25,7 +25,7 @@ from spanver.runs.columns import to_arrays
 from spanver.runs.costs import Findings, agreeing, baseline_ledger, ledger_sums, sampler_cost, spanner_cost, stating
 from spanver.runs.layers import core_sets, iteration_costs, outcome, sampler_costs, uncertain_pairs
 from spanver.runs.rebuilt import Check, problem_checks, rebuild
-from spanver.runs.records import Layered, Record, Rounds, Sampled
+from spanver.runs.records import LayeredRun, Record, Rounds, Sampled
 from spanver.runs.restated import possible_rounds, restated
 from spanver.runs.settings import is_printed
 from spanver.validation import ROUNDING
@@ -98,7 +98,7 @@ def _uncertified(record: Record) -> str:
     names = ["which responses were drawn"]
     if record.plan.problem == "text":
         names += ["samples shown"]
-    if isinstance(record.did, Layered):
+    if isinstance(record.did, LayeredRun):
         names = ["which states were met, and actions drawn", *names[1:], "fits (their targets are means of returns)"]
         names += ["largest norms of searches after which nothing was added", "realizable shares"]
     if isinstance(record.did, Rounds):
@@ -131,7 +131,7 @@ def _numbers(record: Record) -> Iterator[tuple[str, FloatArray]]:
     parts: dict[str, Any] = {"": record.did}
     if isinstance(record.did, Sampled):
         parts |= {"spanner_": record.did.trace.spanner, "exploration_": record.did.trace.exploration}
-    if isinstance(record.did, Layered):
+    if isinstance(record.did, LayeredRun):
         yield "thetas", np.array([each.thetas for each in record.did.run.iterations])
         parts |= {f"layer_{layer}_": core for layer, core in enumerate(record.did.run.cores, start=1)}
     for prefix, part in parts.items():
@@ -156,7 +156,7 @@ class _Layer:
         return self.ridge * np.eye(self.vectors.shape[1]) + self.vectors.T @ self.vectors
 
 
-def _layers(record: Record, did: Sampled | Layered) -> list[_Layer]:
+def _layers(record: Record, did: Sampled | LayeredRun) -> list[_Layer]:
     if isinstance(did, Sampled):
         spanner = did.trace.spanner
         return [_Layer("", spanner.vectors, spanner.ridge, did.sigma, inverse=False)]
@@ -191,7 +191,7 @@ def _accepting_rounds(record: Record, did: Sampled) -> Iterator[str]:
         yield "a pair was accepted in a round that did not take place"
 
 
-def _sigma_sum(record: Record, did: Sampled | Layered) -> Findings:
+def _sigma_sum(record: Record, did: Sampled | LayeredRun) -> Findings:
     if isinstance(did, Sampled):
         yield from agreeing(record, "ridge")
     worst, smallest = 0.0, np.inf
@@ -214,7 +214,7 @@ def _sigma_sum(record: Record, did: Sampled | Layered) -> Findings:
     return f"{name} is {expected}, to {worst:.1g} relative; smallest eigenvalue {smallest:.6g}"
 
 
-def _log_determinant(record: Record, did: Sampled | Layered) -> Findings:
+def _log_determinant(record: Record, did: Sampled | LayeredRun) -> Findings:
     total = 0.0
     for layer in _layers(record, did):
         _, gains = growth(layer.vectors, layer.ridge)

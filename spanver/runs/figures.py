@@ -12,7 +12,7 @@ from spanver.episodic import EpisodicLedger
 from spanver.errors import ArgumentError
 from spanver.learners.mtss import MTSSRun
 from spanver.learners.spanner_sampling import Trace
-from spanver.runs.records import Layered, Record, Sampled
+from spanver.runs.records import LayeredRun, Record, Sampled
 
 _FORMATS = (".png", ".svg", ".pdf")
 
@@ -52,7 +52,7 @@ def draw_figure(record: Record, path: Path) -> None:
         _draw_gaps(learned, record.summary, record.did)
         _draw_ledger(costs, record.did.trace)
     else:
-        assert isinstance(record.did, Layered)
+        assert isinstance(record.did, LayeredRun)
         title = "MTSS"
         _draw_uncertain(learned, record.did.run)
         _draw_answers(costs, record.did.run)

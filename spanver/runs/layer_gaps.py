@@ -20,7 +20,7 @@ from spanver.guarantees.rounding import gamma
 from spanver.problems.layered import LayeredMDP
 from spanver.runs.costs import Findings
 from spanver.runs.objectives import Bounded, Objective, covered_pairs, differing_log, law_given_second, objective
-from spanver.runs.records import Layered, Record
+from spanver.runs.records import LayeredRun, Record
 from spanver.runs.results import paper_cost
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, IntArray
@@ -100,7 +100,7 @@ class _Policy:
         return law
 
 
-def _policy(did: Layered, problem: LayeredMDP) -> tuple[_Policy, str]:
+def _policy(did: LayeredRun, problem: LayeredMDP) -> tuple[_Policy, str]:
     """The policy of a record, and why its gap cannot be compared, or nothing."""
     run, settings = did.run, did.run.settings
     returned, tied = run.iterations[_returned(did) - 1], 0
@@ -123,14 +123,14 @@ def _policy(did: Layered, problem: LayeredMDP) -> tuple[_Policy, str]:
     return _Policy(*(tuple(column) for column in zip(*columns, strict=True))), ties
 
 
-def _returned(did: Layered) -> int:
+def _returned(did: LayeredRun) -> int:
     """Number of the iteration that is returned, from 1."""
     most = did.run.settings.tolerance
     certain = [n for n, each in enumerate(did.run.iterations, start=1) if each.fitted and each.largest.max() <= most]
     return max(certain, default=1)
 
 
-def layered_checks(record: Record, did: Layered, problem: LayeredMDP) -> tuple[dict[str, partial[Findings]], str]:
+def layered_checks(record: Record, did: LayeredRun, problem: LayeredMDP) -> tuple[dict[str, partial[Findings]], str]:
     """What compares a record with its problem, by the id of the row; and why its gaps are not compared, or nothing."""
     policy, ties = _policy(did, problem)
     optimum = solved(problem)

@@ -21,7 +21,7 @@ from spanver.guarantees.sampler import sampler_trials
 from spanver.guarantees.spanner import spanner_size_bound
 from spanver.parameter_sets import distance
 from spanver.runs.costs import Findings, stating
-from spanver.runs.records import Layered, Record
+from spanver.runs.records import LayeredRun, Record
 from spanver.runs.settings import is_printed
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray
@@ -57,7 +57,7 @@ class _Added:
         return f"iteration {self.iteration + 1}, layer {self.layer + 1}"
 
 
-def _additions(did: Layered) -> Iterator[_Added]:
+def _additions(did: LayeredRun) -> Iterator[_Added]:
     run = did.run
     for layer, core in enumerate(run.cores):
         sizes = [*(int(each.sizes[layer]) for each in run.iterations), len(core)]
@@ -70,7 +70,7 @@ def _additions(did: Layered) -> Iterator[_Added]:
             yield _Added(iteration, layer, begin, end, norms[(begin + 1) // 2 : (end + 1) // 2] ** 2, off)
 
 
-def core_sets(record: Record, did: Layered) -> Findings:
+def core_sets(record: Record, did: LayeredRun) -> Findings:
     """MT4: core-sets grow as settings say, by the largest that was found and its anchor's, which is above a threshold.
 
     As printed they grow by one pair, whatever its norm.
@@ -91,7 +91,7 @@ def core_sets(record: Record, did: Layered) -> Findings:
     return f"{sizes} pairs, each with its anchor's, the first of each iteration the largest that it found; {above}"
 
 
-def _norms(added: _Added, did: Layered) -> Iterator[str]:
+def _norms(added: _Added, did: LayeredRun) -> Iterator[str]:
     """What is wrong with the squared norms of the pairs that an iteration added."""
     settings = did.run.settings
     first, stated = float(added.norms[0]), float(did.run.iterations[added.iteration].largest[added.layer])
@@ -103,7 +103,7 @@ def _norms(added: _Added, did: Layered) -> Iterator[str]:
         yield f"{added.where}: a pair was added at squared norm {norm:.6g}, not above {settings.tolerance:.6g}"
 
 
-def uncertain_pairs(record: Record, did: Layered) -> Findings:
+def uncertain_pairs(record: Record, did: LayeredRun) -> Findings:
     """MT6: few pairs were above the threshold when they came, and so few iterations were uncertain."""
     settings, most = did.run.settings, 0
     bound = spanner_size_bound(did.run.cores[0].vectors.shape[1], settings.ridge, math.sqrt(settings.tolerance))
@@ -118,7 +118,7 @@ def uncertain_pairs(record: Record, did: Layered) -> Findings:
     return f"up to {most} pairs of a layer were uncertain when they came, of at most {bound}"
 
 
-def _twins(did: Layered, layer: int) -> Iterator[str]:
+def _twins(did: LayeredRun, layer: int) -> Iterator[str]:
     """What is wrong with the anchors' pairs: every second one, of the state and anchor of the one before it."""
     where, core, anchor = f"layer {layer + 1}", did.run.cores[layer], did.run.anchor
     if len(core) % 2 == 1:
@@ -133,7 +133,7 @@ def _twins(did: Layered, layer: int) -> Iterator[str]:
             yield f"{where}: pair {index} has the anchor {core.anchors[index]}, but that of the problem is {anchor}"
 
 
-def _growth(added: _Added, did: Layered) -> Iterator[str]:
+def _growth(added: _Added, did: LayeredRun) -> Iterator[str]:
     """What is wrong with the number of pairs that an iteration added."""
     settings, iteration = did.run.settings, did.run.iterations[added.iteration]
     finds = iteration.largest > settings.tolerance
@@ -166,7 +166,7 @@ class _Asked:
 class _Costs:
     """What iterations ask, from sizes of core-sets and from which parameters are 0."""
 
-    def __init__(self, record: Record, did: Layered) -> None:
+    def __init__(self, record: Record, did: LayeredRun) -> None:
         self._settings, self._cores = did.run.settings, did.run.cores
         self._rewarded: Sequence[bool] = record.summary["problem"]["rewarded"]
         self._horizon = len(self._rewarded)
@@ -222,7 +222,7 @@ class _Costs:
         ]
 
 
-def _charged(record: Record, did: Layered) -> Iterator[tuple[str, EpisodicLedger, _Asked]]:
+def _charged(record: Record, did: LayeredRun) -> Iterator[tuple[str, EpisodicLedger, _Asked]]:
     """Every fit and search: its name, what the record states that it asked, and what it asks."""
     costs = _Costs(record, did)
     for number, each in enumerate(did.run.iterations, start=1):
@@ -232,7 +232,7 @@ def _charged(record: Record, did: Layered) -> Iterator[tuple[str, EpisodicLedger
         yield f"the search of iteration {number}", each.search, costs.search(sizes, zero)
 
 
-def iteration_costs(record: Record, did: Layered) -> Findings:
+def iteration_costs(record: Record, did: LayeredRun) -> Findings:
     """O1: the ledger is the sum over iterations, and each asked what its core-sets take."""
     total = EpisodicLedger()
     for name, stated, asked in _charged(record, did):
@@ -266,7 +266,7 @@ def _printed_costs(record: Record, costs: _Costs) -> Iterator[str]:
             yield f"the ledger states {getattr(record.ledger, kind)} {kind}, but as printed there are at most {most}"
 
 
-def sampler_costs(record: Record, did: Layered) -> Findings:
+def sampler_costs(record: Record, did: LayeredRun) -> Findings:
     """R1: fits and searches drew as many samples as calls of A1 and draws of the base policy take."""
     low = high = 0
     for name, stated, asked in _charged(record, did):
@@ -280,7 +280,7 @@ def sampler_costs(record: Record, did: Layered) -> Findings:
 # What came back
 
 
-def outcome(record: Record, did: Layered) -> Findings:
+def outcome(record: Record, did: LayeredRun) -> Findings:
     """What the record of a run of MTSS states twice: iterations, what is certain and returned, and parameters."""
     run, settings, summary = did.run, did.run.settings, record.summary
     certain: list[int] = []

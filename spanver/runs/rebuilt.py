@@ -23,7 +23,7 @@ from spanver.runs.gaps import gap_findings, recomputed_policy, table_of
 from spanver.runs.layer_gaps import layered_checks
 from spanver.runs.objectives import differing_log
 from spanver.runs.plans import Plan
-from spanver.runs.records import Layered, Record, Sampled
+from spanver.runs.records import LayeredRun, Record, Sampled
 from spanver.validation import ROUNDING
 from spanver.values import FloatArray, IntArray
 
@@ -57,7 +57,7 @@ def problem_checks(record: Record, problem: Problem) -> tuple[Mapping[str, Check
     """What compares a record with its problem, by the id of the row; and why its gaps are not compared, or nothing."""
     if next(_differing_facts(record, problem), None) is not None:
         return {"problem": _facts_and_pairs}, ""  # with numbers of another problem there is nothing to compare
-    if isinstance(record.did, Layered):
+    if isinstance(record.did, LayeredRun):
         assert isinstance(problem, LayeredMDP)
         layered, ties = layered_checks(record, record.did, problem)
         return {"problem": _facts_and_pairs, **layered}, ties
@@ -117,7 +117,7 @@ def _differing_facts(record: Record, problem: Problem) -> Iterator[str]:
         one, other = stated.get(name), getattr(problem, name)
         if one != other:
             yield f"the record states {name} {one}, but its plan builds a problem of {other}"
-    if isinstance(record.did, Layered) and stated["rewarded"] != list(getattr(problem, "rewarded", ())):
+    if isinstance(record.did, LayeredRun) and stated["rewarded"] != list(getattr(problem, "rewarded", ())):
         yield f"the record states rewards in layers {stated['rewarded']}, but its plan builds a problem of others"
     if stated["shape"] != shape_name(problem.shape):
         yield f"the record states parameters in {record.parameters}, but its plan builds a problem of another shape"
@@ -136,7 +136,7 @@ def _named_pairs(record: Record, problem: Problem) -> Iterator[_Pairs]:
         for where, part in (("spanner", trace.spanner), ("exploration", trace.exploration)):
             names = part.prompts, part.first, part.second
             yield _Pairs(where, *names, part.vectors, problem.features, part.targets, possible)
-    elif isinstance(record.did, Layered):
+    elif isinstance(record.did, LayeredRun):
         assert isinstance(problem, LayeredMDP)
         for layer, (core, features) in enumerate(zip(record.did.run.cores, problem.features, strict=True), start=1):
             yield _Pairs(f"layer {layer}", core.states, core.actions, core.anchors, core.vectors, features)

@@ -75,7 +75,7 @@ class Sampled:
 
 
 @dataclass(frozen=True, eq=False)
-class Layered:
+class LayeredRun:
     """What a run of MTSS did.
 
     Attributes
@@ -119,14 +119,14 @@ class Record:
     plan : Plan
     ledger : Ledger or EpisodicLedger
         The latter of MTSS.
-    did : Sampled, Layered or Rounds
+    did : Sampled, LayeredRun or Rounds
         What the run did.
     """
 
     summary: dict[str, Any]
     plan: Plan
     ledger: Ledger | EpisodicLedger
-    did: Sampled | Layered | Rounds
+    did: Sampled | LayeredRun | Rounds
 
     @property
     def parameters(self) -> ParameterSet:
@@ -253,7 +253,7 @@ def load_record(path: Path) -> Record:
         require_one_of("problem.shape", summary["problem"]["shape"], SHAPES)
         require_positive("problem.reward_range", summary["problem"]["reward_range"])
         require_finite("base_gap", summary["base_gap"])
-        readers: Mapping[str, Callable[..., Sampled | Layered]]
+        readers: Mapping[str, Callable[..., Sampled | LayeredRun]]
         readers = {"spanner_sampling": _sampled, "mtss": _layered}
         return Record(summary, plan, ledger, readers.get(plan.learner, _rounds)(summary, arrays, plan))
 
@@ -295,7 +295,7 @@ def _require_estimate(name: str, estimate: Mapping[str, Any]) -> None:
             require_finite(f"an end of {name}", end)
 
 
-def _layered(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layered:
+def _layered(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> LayeredRun:
     problem = summary["problem"]
     for name in ("horizon", "dimension", "actions"):
         require_count(f"problem.{name}", problem[name])
@@ -317,7 +317,7 @@ def _layered(summary: Mapping[str, Any], arrays: Arrays, plan: Plan) -> Layered:
     require_count("bounds.uncertain_pairs", summary["bounds"]["uncertain_pairs"], least=0)
     run = _mtss_run(summary["iterations"], arrays, plan.settings, horizon, dimension, problem["anchor"])
     require(summary["returned"] <= len(run.iterations), "returned", summary["returned"], "an iteration")
-    return Layered(run, **to_fields(Layered, arrays, h=horizon, d=dimension))
+    return LayeredRun(run, **to_fields(LayeredRun, arrays, h=horizon, d=dimension))
 
 
 def _mtss_run(

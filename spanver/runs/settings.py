@@ -148,7 +148,7 @@ def paper_mtss_settings(problem: LayeredMDP, *, eps: float, constant: float = 1.
 
 
 def is_printed(settings: MTSSSettings) -> bool:
-    """Whether these settings choose nothing that is ours."""
+    """Whether these settings choose nothing that is ours. Any `stop`, `threshold` and `reward_draws` is the paper's."""
     ours = (settings.refit, settings.add, settings.search, settings.anchor, settings.zero_scores)
     chosen = ours == ("always", "largest", "separate", "fixed", "sampled")
     return chosen and settings.initial_rollouts is None and settings.anchor_rollouts

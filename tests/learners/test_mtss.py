@@ -26,6 +26,7 @@ from spanver.learners.mtss import (
     fit_value,
     mtss,
     mtss_iterations,
+    sample_actions,
     softmax_actions,
     uncertain_state_action,
 )
@@ -474,6 +475,21 @@ def test_a_run_goes_on_from_any_iteration_as_if_it_had_not_been_left(settings: M
             assert (one.precision == other.precision).all()
     with pytest.raises(ArgumentError, match="start"):
         next(mtss_iterations(oracle, settings=settings, start=ended))
+
+
+@pytest.mark.parametrize("anchor", ["fixed", "fresh"])
+def test_actions_of_a_run_have_the_law_of_its_policy(anchor: Any) -> None:
+    problem = problem_of("mdp", 2)
+    settings = dataclasses.replace(OURS, anchor=anchor, multiplier=256.0)
+    run = mtss(episodic_oracle(problem, seed=1), settings=settings)
+    oracle = episodic_oracle(problem, seed=2)
+    standing = oracle.start(60000)
+    standing = oracle.step(standing, sample_actions(run, oracle, standing))
+    actions = sample_actions(run, oracle, standing)
+    law = np.exp(log_anchored_law(problem, run.policy)[1])
+    state = int(np.bincount(standing.ids).argmax())
+    drawn = Counter(actions[standing.ids == state].tolist())
+    assert_law(drawn, dict(enumerate(law[state].tolist())))
 
 
 def test_a_run_ends_with_the_budget() -> None:

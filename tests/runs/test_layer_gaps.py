@@ -19,7 +19,7 @@ from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.layered import LayeredMDP, soft_q
 from spanver.problems.tokens import as_mdp
 from spanver.runs import layer_gaps
-from spanver.runs.records import Layered
+from spanver.runs.records import LayeredRun
 
 PROBLEMS: dict[str, LayeredMDP] = {
     "mdp": mdp_problem(2, horizon=5),
@@ -33,7 +33,7 @@ PROBLEMS: dict[str, LayeredMDP] = {
 EVERY = pytest.mark.parametrize("name", PROBLEMS)
 
 
-def anything(problem: LayeredMDP, anchor: str, seed: int) -> Layered:
+def anything(problem: LayeredMDP, anchor: str, seed: int) -> LayeredRun:
     """A run that was certain at once, with random core-sets and parameters."""
     generator = np.random.default_rng(seed)
     cores, shape = [], (problem.horizon, problem.dimension)
@@ -45,7 +45,7 @@ def anything(problem: LayeredMDP, anchor: str, seed: int) -> Layered:
     ledger, sizes = EpisodicLedger(), np.full(problem.horizon, 4)
     certain = Iteration(True, thetas, sizes, np.zeros(problem.horizon), ledger, ledger)
     run = MTSSRun((certain,), tuple(cores), settings, problem.anchor)
-    return Layered(run, np.array([layer.precision for layer in run.policy.layers]))
+    return LayeredRun(run, np.array([layer.precision for layer in run.policy.layers]))
 
 
 @EVERY

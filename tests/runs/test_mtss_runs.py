@@ -28,7 +28,14 @@ from spanver.runs.archive import arrays_path
 from spanver.runs.certify import certify
 from spanver.runs.execution import execute_mtss, mtss_steps
 from spanver.runs.plans import make_mtss_plan
-from spanver.runs.records import Layered, LayeredCheckpoint, checkpoint_path, load_checkpoint, load_record, mtss_arrays
+from spanver.runs.records import (
+    LayeredCheckpoint,
+    LayeredRun,
+    checkpoint_path,
+    load_checkpoint,
+    load_record,
+    mtss_arrays,
+)
 from spanver.runs.settings import most_of_printed_run
 from spanver.values import FloatArray
 from spanver.verdicts import Verdict
@@ -78,9 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def layered(path: Path) -> Layered:
+def layered(path: Path) -> LayeredRun:
     did = load_record(path).did
-    assert isinstance(did, Layered)
+    assert isinstance(did, LayeredRun)
     return did
 
 
