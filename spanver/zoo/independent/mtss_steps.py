@@ -42,12 +42,16 @@ def rewards_at_last(oracle: EpisodicOracle, states: States, actions: IntArray, p
 def nothing_for_anchors(
     oracle: EpisodicOracle, layer: int, state: int, action: int, rollouts: int, play: Play, follow: Follow
 ) -> float:
-    """Mean difference of returns, and 0 without a rollout for a pair of the anchor; one arm after the other."""
+    """Mean difference of returns, and 0 without a rollout for a pair of the anchor; one arm after the other.
+
+    In the last layer a rollout ends where it begins, so that no episode has to stand there.
+    """
     if action == oracle.anchor:
         return 0.0
+    ids, is_last = np.full(rollouts, state), layer + 1 == oracle.horizon
     means = [
-        float(np.mean(follow(oracle, oracle.reset(layer, np.full(rollouts, state)), np.full(rollouts, arm), play)))
-        for arm in (oracle.anchor, action)
+        float(np.mean(follow(oracle, States(layer, ids, 0) if is_last else oracle.reset(layer, ids), arms, play)))
+        for arms in (np.full(rollouts, oracle.anchor), np.full(rollouts, action))
     ]
     return means[1] - means[0]
 
@@ -76,4 +80,4 @@ OTHER_ORDER = functions_of(
     partial(fit_value, follow=rewards_at_last, target=nothing_for_anchors, fit=augmented_fit),
     partial(uncertain_pair, starts=from_the_last_pair, base=base_pool_by_state),
 )
-"""The same queries in another order, but for rollouts of the anchor's own pairs, and another least squares."""
+"""The same queries in another order, fewer rollouts and resets, and another least squares."""
