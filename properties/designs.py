@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from spanver.learners.spanner_sampling import Settings
 from spanver.parameter_sets import Box
+from spanver.problems.families.forks import forks_problem
 from spanver.problems.families.mdp import mdp_problem
 from spanver.problems.layered import LayeredMDP, soft_q
 from spanver.problems.tabular import TabularProblem
@@ -178,3 +179,13 @@ THREE_ACTIONS = TokenProblem(
 )  # fmt: skip
 # States that follow at random, two a layer, with rewards in each of three layers.
 PROCESS = mdp_problem(3, horizon=3, dimension=2, states=2, actions=3, successors=2, noise=0.0)
+
+# Action 1 is rare in one state of the second layer: a policy that takes it pays more there than any reward.
+RARE_IN_ONE = TokenProblem(
+    prompt_law=np.ones(1), log_base=[np.log([[0.5, 0.5]]), np.log([[0.5, 0.5], [0.99, 0.01]])],
+    features=[np.array([[[0.0, 0.0], [1.0, 0.0]]] * states) for states in (1, 2)],
+    reward=np.array([[0.0, 0.5, 1.0, 0.25]]), beta=1.0, radius=64.0,
+)  # fmt: skip
+
+FORKS = forks_problem(1, horizon=3)
+"""Features of any direction, other ones in every layer, which single precision rounds."""

@@ -167,8 +167,8 @@ GUARANTEES = (
         EXACT, "FMR25 Lemma N.6, p. 114, and Lemma N.5, p. 114", STANDARD),
     Guarantee("MT4", GROUP, "core-sets grow by one pair, and the last certain iteration is returned",
         "Every iteration adds one pair (x_h, a_h) and its anchor's to the core-set of every layer; the largest squared "
-        "norm of layer h is ||v_h||^2 by Sigma_h = lambda I + sum v v^T before the addition. The iteration returned is "
-        "the last whose largest are all at most threshold nu^2, and the first, which is pi_ref, if none is.",
+        "norm of layer h is ||v_h||^2 by Sigma_h = lambda I + sum v v^T before the addition, and so are its policies. "
+        "The last iteration whose largest are all at most threshold nu^2 is returned, or the first, pi_ref, if none is.",
         EXACT, "FMR25 Algorithm 4, p. 77", PAPER),
     Guarantee("MT5", GROUP, "the search returns the pair of largest norm that it meets",
         "UncertainStateAction begins N_span rollouts at the start and after every pair of the core-sets of all earlier "

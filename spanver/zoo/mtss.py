@@ -111,6 +111,10 @@ class Parts:
     certain: Callable[[list[bool]], bool] = any
     shared_sigma: bool = False  # whether the norm is that after the addition
     grows: Callable[[int], bool] = lambda iteration: True
+    searched_with: Callable[[FloatArray, FloatArray], FloatArray] = lambda now, before: now  # of parameters
+    fitted_with: Callable[[list[Pairs], list[Pairs]], list[Pairs]] = lambda now, before: now  # core-sets for Sigma
+    in_the_loop: bool = False  # whether Sigma of a layer has the pair of an iteration before later layers are searched
+    data_of: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]] = lambda *data: data
 
 
 def fitted(
@@ -138,7 +142,7 @@ def _fitted(
     if not targets:
         return {"theta": np.zeros(oracle.dimension), "targets": np.empty(0)}
     parameters = (parts.shape or oracle.shape)(parts.radius * oracle.radius)
-    return {"theta": fit_on(core.vectors, np.array(targets), parameters), "targets": np.array(targets)}
+    return {"theta": fit_on(*parts.data_of(core.vectors, np.array(targets)), parameters), "targets": np.array(targets)}
 
 
 def _returns(
@@ -239,11 +243,19 @@ def run(oracle: EpisodicOracle, *, seed: int, settings: MTSSSettings, **parts: A
     cores, thetas = [no_pairs(dimension)] * horizon, np.zeros((horizon, dimension))
     told: dict[str, list[Any]] = {"thetas": [], "states": [], "actions": [], "largest": []}
     certain = []
+    past, parameters = cores, thetas.copy()  # of the iteration before
     for iteration in range(settings.iterations):
         if used.refits(iteration):
+            of_sigma = used.fitted_with(cores, past)
             for layer in used.order(horizon):
-                thetas[layer] = _fitted(oracle, layer, cores, thetas, settings, used)["theta"]
-        found = [_searched(oracle, layer, cores, thetas, settings, used) for layer in range(horizon)]
+                of_layer = [cores[each] if each == layer else of_sigma[each] for each in range(horizon)]
+                thetas[layer] = _fitted(oracle, layer, of_layer, thetas, settings, used)["theta"]
+        walked, sums, found = used.searched_with(thetas, parameters), list(cores), []
+        for layer in range(horizon):
+            found.append(_searched(oracle, layer, sums, walked, settings, used))
+            if used.in_the_loop:
+                sums[layer] = joined([cores[layer], found[-1][0]])
+        past, parameters = cores, thetas.copy()
         if used.grows(iteration):
             cores = [joined([core, with_anchor(pair)]) for core, (pair, _) in zip(cores, found, strict=True)]
         squares = [square for _, square in found]
@@ -254,6 +266,11 @@ def run(oracle: EpisodicOracle, *, seed: int, settings: MTSSSettings, **parts: A
         certain.append(max(squares) <= settings.tolerance)
     arrays = {name: np.array(values) for name, values in told.items()}
     return arrays | {"returned": used.returned(certain), "certain": used.certain(certain)}
+
+
+def _different(vectors: FloatArray, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
+    _, rows = np.unique(vectors, axis=0, return_index=True)
+    return vectors[rows], targets[rows]
 
 
 def _without_twins(core: Pairs) -> Pairs:
@@ -297,6 +314,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _fit("radius-halved", "allows parameters of half the radius only", "E6", radius=0.5),
     _fit("ball-for-box", "fits on the ball whatever the shape", "E6", shape=Ball),
     _find("one-rollout", "begins one rollout from every start, whatever the settings say", "MT10", rollouts=1),
+    _fit("duplicates-once", "fits a pair that comes several times once", "E6", data_of=_different),
     _find("from-start-alone", "begins all rollouts at the start", "MT5", begun=lambda core: core[:0]),
     _find("last-layer-alone", "begins rollouts after the core-set of the layer before alone", "MT5",
         earliest=lambda layer: layer),
@@ -319,6 +337,14 @@ MUTANTS: tuple[Mutant, ...] = (
         grows=lambda iteration: iteration < 3),
     _mtss("pairs-counted-twice", "adds a pair to Sigma twice", "MT4",
         sigma_of=_sigma_with(lambda cores, layer: np.sqrt(2.0) * cores[layer].vectors)),
+    _mtss("search-of-last-thetas", "searches with the parameters of the iteration before", "MT4",
+        searched_with=lambda now, before: before),
+    _mtss("search-of-base-policy", "searches with the base policy", "MT4",
+        searched_with=lambda now, before: 0.0 * now),
+    _mtss("sigma-in-the-loop", "has the pair of a layer in Sigma while later layers are searched", "MT4",
+        in_the_loop=True),
+    _mtss("fit-by-last-sigma", "truncates in fits by the Sigma of the iteration before", "MT4",
+        fitted_with=lambda now, before: before),
     _mtss("ridge-alone", "takes the ridge for Sigma, without the core-set", "MT6",
         sigma_of=_sigma_with(lambda cores, layer: cores[layer].vectors[:0])),
     _mtss("two-fits", "fits in the first two iterations alone", "T5", refits=lambda iteration: iteration < 2),
