@@ -168,7 +168,7 @@ GUARANTEES = (
     Guarantee("MT4", GROUP, "core-sets grow by one pair, and the last certain iteration is returned",
         "Every iteration adds one pair (x_h, a_h) and its anchor's to the core-set of every layer; the largest squared "
         "norm of layer h is ||v_h||^2 by Sigma_h = lambda I + sum v v^T before the addition, and so are its policies. "
-        "The last iteration whose largest are all at most threshold nu^2 is returned, or the first, pi_ref, if none is.",
+        "The last iteration whose largest are all at most threshold nu^2 is returned, or the first, pi_ref, if none.",
         EXACT, "FMR25 Algorithm 4, p. 77", PAPER),
     Guarantee("MT5", GROUP, "the search returns the pair of largest norm that it meets",
         "UncertainStateAction begins N_span rollouts at the start and after every pair of the core-sets of all earlier "
