@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from functools import partial
@@ -21,9 +20,6 @@ from greenlet import getcurrent, greenlet
 from numpy.typing import NDArray
 
 from spanver.errors import SpanverError, where_raised
-from spanver.learners.core_sets import Pairs
-from spanver.learners.mtss import MTSSSettings
-from spanver.learners.spanner_sampling import Settings
 from spanver.loading import load_subject
 from spanver.oracle import Budget
 from spanver.parameter_sets import SHAPES
@@ -34,17 +30,6 @@ from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, pa
 from spanver.subjects.remote import Ask, RemoteEpisodicOracle, RemoteOracle
 from spanver.values import Score, from_json
 
-SETTINGS: Mapping[str, type[Any]] = {
-    "spanner_sampling": Settings,
-    "preference_sampling": Settings,
-    "anchored_sampling": Settings,
-    "fit_value": MTSSSettings,
-    "uncertain_state_action": MTSSSettings,
-    "mtss": MTSSSettings,
-}
-"""The settings of each function that has some."""
-
-GROUPS = 2  # of calls that take turns: one runs while the queries of the other are answered
 TOGETHER_FOR = 0.05  # seconds that an answer may wait for others, with which it is sent
 
 
@@ -116,16 +101,8 @@ class _Server:
         calls = [greenlet(self.reply) for _ in message["calls"]]
         results: list[Any] = [None] * len(calls)
         values: list[Any] = []  # of all answers so far
-        waiting: deque[list[int]] = deque()  # calls whose queries were sent together
-        started = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
-        groups = [started[start::GROUPS] for start in range(min(GROUPS, len(calls)))]
-        while groups or waiting:
-            if groups:
-                turns = groups.pop(0)
-            else:
-                received = self._channel.receive()
-                values += received["values"]
-                turns = [(index, values[at]) for index, at in zip(waiting.popleft(), received["answers"], strict=True)]
+        turns = list(enumerate({"seq": seq, "run": name, "arguments": each} for each in message["calls"]))
+        while turns:
             asking, keyed = [], []
             for index, heard in turns:
                 said = calls[index].switch(heard)
@@ -134,10 +111,13 @@ class _Server:
                 else:
                     asking.append(index)
                     keyed.append(said)
-            if asking:
-                queries, positions = _distinct(keyed)
-                self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
-                waiting.append(asking)
+            if not asking:
+                break
+            queries, positions = _distinct(keyed)
+            self._channel.send({"seq": seq, "queries": queries, "asks": list(zip(asking, positions, strict=True))})
+            received = self._channel.receive()
+            values += received["values"]
+            turns = [(index, values[at]) for index, at in zip(asking, received["answers"], strict=True)]
         return {"results": results}
 
     def _result(self, message: Mapping[str, Any]) -> Any:
@@ -165,7 +145,7 @@ class _Server:
             case Kind.SCORE:
                 return from_json(value, Score)
             case Kind.SETTINGS:
-                return SETTINGS[message["run"]](**value)
+                return _settings_of(message["run"])(**value)
             case Kind.PROBLEM:
                 return TabularProblem(**value | {"shape": SHAPES[value["shape"]]})
             case Kind.BUDGET:
@@ -175,6 +155,8 @@ class _Server:
             case Kind.EPISODIC_ORACLE:
                 return RemoteEpisodicOracle(value, self._ask(message["seq"]))
             case Kind.CORES:
+                from spanver.learners.core_sets import Pairs  # noqa: PLC0415 (few subjects need it)
+
                 return [from_json(core, Pairs) for core in value]
             case Kind.PLAIN:
                 return value
@@ -202,6 +184,17 @@ class _Server:
             return message["value"]
 
         return ask
+
+
+def _settings_of(function: str) -> type[Any]:
+    """Class of the settings of a function, imported when the first are needed: a subject starts sooner without."""
+    if function in ("fit_value", "uncertain_state_action", "mtss"):
+        from spanver.learners.mtss import MTSSSettings  # noqa: PLC0415
+
+        return MTSSSettings
+    from spanver.learners.spanner_sampling import Settings  # noqa: PLC0415
+
+    return Settings
 
 
 def _distinct(keyed: Iterable[tuple[bytes, Any]]) -> tuple[list[Any], list[int]]:
