@@ -25,7 +25,7 @@ from spanver.oracle import Budget
 from spanver.parameter_sets import SHAPES
 from spanver.problems.tabular import TabularProblem
 from spanver.subjects.channel import Channel
-from spanver.subjects.contract import FUNCTIONS, Kind, Subject, result_of
+from spanver.subjects.contract import FUNCTIONS, Function, Kind, Subject, result_of
 from spanver.subjects.protocol import FACTS, JSON, MSGPACK, PROTOCOL, answer, packed, plain, refused_error
 from spanver.subjects.remote import Ask, RemoteEpisodicOracle, RemoteOracle
 from spanver.values import Score, from_json
@@ -145,7 +145,7 @@ class _Server:
             case Kind.SCORE:
                 return from_json(value, Score)
             case Kind.SETTINGS:
-                return _settings_of(message["run"])(**value)
+                return _settings_of(FUNCTIONS[message["run"]])(**value)
             case Kind.PROBLEM:
                 return TabularProblem(**value | {"shape": SHAPES[value["shape"]]})
             case Kind.BUDGET:
@@ -186,9 +186,9 @@ class _Server:
         return ask
 
 
-def _settings_of(function: str) -> type[Any]:
+def _settings_of(function: Function) -> type[Any]:
     """Class of the settings of a function, imported when the first are needed: a subject starts sooner without."""
-    if function in ("fit_value", "uncertain_state_action", "mtss"):
+    if function.is_layered:
         from spanver.learners.mtss import MTSSSettings  # noqa: PLC0415
 
         return MTSSSettings

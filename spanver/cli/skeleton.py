@@ -101,8 +101,7 @@ def skeleton(name: str) -> str:
 
 
 def _function(function: Function) -> str:
-    is_layered = Kind.EPISODIC_ORACLE in {each.kind for each in function.positional.values()}
-    types = NAMES | ({"settings": "MTSSSettings"} if is_layered else {})
+    types = NAMES | ({"settings": "MTSSSettings"} if function.is_layered else {})
 
     def written(arguments: Mapping[str, Argument]) -> list[str]:
         return [f"{name}: {types[name] if name in types else KINDS[each.kind]}" for name, each in arguments.items()]
@@ -117,11 +116,9 @@ def _docstring(function: Function) -> Iterator[str]:
     yield f"Return {function.result}."
     shapes = [f"    {name}: {each.words}" for name, each in function.arguments.items() if each.words]
     if "settings" in function.named:
-        is_layered = Kind.EPISODIC_ORACLE in {each.kind for each in function.positional.values()}
         # Options of MTSS, which are no numbers, always have their defaults.
-        read = (
-            [each for each in fields(MTSSSettings) if each.type in ("int", "float")] if is_layered else fields(Settings)
-        )
+        of_mtss = [each for each in fields(MTSSSettings) if each.type in ("int", "float")]
+        read = of_mtss if function.is_layered else fields(Settings)
         shapes += ["    settings, with attributes", *(f"        {each.name}" for each in read)]
     if shapes:
         yield ""

@@ -181,6 +181,11 @@ class Function:
         """All arguments, by name."""
         return {**self.positional, **self.named}
 
+    @property
+    def is_layered(self) -> bool:
+        """Whether its oracle is one of layers, and its settings those of MTSS."""
+        return any(each.kind is Kind.EPISODIC_ORACLE for each in self.positional.values())
+
 
 def _array(shape: str) -> Argument:
     return Argument(Kind.ARRAY, f"({shape})")

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 from spanver.episodic import Drawn, Tallies, Trials
-from spanver.subjects.contract import FUNCTIONS, Kind
+from spanver.subjects.contract import FUNCTIONS
 from spanver.subjects.protocol import FACTS, LAYERED_FACTS, encode_line
 from spanver.values import Counts, Responses, SearchResult
 from spanver.verification.finding import Call
@@ -71,8 +71,8 @@ def made_call(function: str, arguments: tuple[Any, ...], named: Mapping[str, Any
         return Made(function, given, number)
     oracle = given["oracle"]
     if not isinstance(oracle, RecordingOracle | RecordingEpisodicOracle):
-        is_layered = positional["oracle"].kind is Kind.EPISODIC_ORACLE
-        oracle = given["oracle"] = RecordingEpisodicOracle(oracle) if is_layered else RecordingOracle(oracle)
+        recording = RecordingEpisodicOracle if FUNCTIONS[function].is_layered else RecordingOracle
+        oracle = given["oracle"] = recording(oracle)
     return Made(function, given, number, oracle, len(oracle.queries))
 
 

@@ -14,7 +14,7 @@ from spanver.oracle import Ledger
 
 
 class HasGap(Protocol):
-    """What an attempt came to, as far as the search asks."""
+    """The result of an attempt, as far as the search needs it."""
 
     @property
     def gap(self) -> float:
